@@ -1,0 +1,203 @@
+//! What the catalog knows, as plain values: definitions, segments, and the state of the warehouse at one version.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::common::{
+    Bounds, ColumnId, CommitId, DistStyle, EncodingName, SchemaId, SortKey, SqlType, TableId, UserId, Version,
+};
+
+/// A namespace of tables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schema {
+    pub id: SchemaId,
+    pub name: String,
+    pub owner: UserId,
+}
+
+/// A column as declared.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ColumnDef {
+    pub id: ColumnId,
+    pub name: String,
+    pub sql_type: SqlType,
+    pub nullable: bool,
+    /// The DEFAULT expression as SQL text.
+    pub default_sql: Option<String>,
+    /// What rows of segments written before the column existed hold; `None` is NULL.
+    pub absent: Option<crate::common::Scalar>,
+    pub encoding: EncodingName,
+}
+
+/// What AUTO amounts to at present.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EffectiveDist {
+    Even,
+    Key(ColumnId),
+    All,
+}
+
+/// A table as declared.
+///
+/// Invariants:
+/// 1. column ids are distinct and below `next_column`, names distinct;
+/// 2. the columns that `dist`, `effective_dist` and `sort` name exist;
+/// 3. `effective_dist` agrees with `dist` unless that is AUTO.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TableDef {
+    pub id: TableId,
+    pub schema: SchemaId,
+    pub name: String,
+    pub owner: UserId,
+    pub columns: Vec<ColumnDef>,
+    pub next_column: ColumnId,
+    pub dist: DistStyle,
+    pub effective_dist: EffectiveDist,
+    pub sort: Option<SortKey>,
+    /// ENCODE AUTO: no column names an encoding.
+    pub encode_auto: bool,
+    /// Counts the definition's changes; a load that began under another value cannot be committed.
+    pub definition_version: u32,
+    pub created_us: i64,
+    /// Which function placed KEY rows on slices; see `distribution::SliceHash`.
+    pub hash_id: u8,
+}
+
+impl TableDef {
+    pub fn column(&self, id: ColumnId) -> Option<&ColumnDef> {
+        self.columns.iter().find(|c| c.id == id)
+    }
+
+    pub fn column_named(&self, name: &str) -> Option<&ColumnDef> {
+        self.columns.iter().find(|c| c.name == name)
+    }
+}
+
+/// Where bytes stand. Objects are never rewritten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ObjectId {
+    /// Written by transaction `txn`, which began at version `start`, as its `sequence`-th object.
+    Data { start: Version, txn: CommitId, sequence: u32 },
+    /// Inline in the log entry of this version.
+    Log(Version),
+}
+
+/// A range of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Extent {
+    pub object: ObjectId,
+    pub offset: u64,
+    pub len: u64,
+}
+
+/// A segment's number, never reused within its table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SegmentId(pub u64);
+
+/// A run's number: the version that added it. Within a slice, the segments of a run have disjoint key ranges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RunId(pub u64);
+
+/// What a segment holds of one column, for planning without opening it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SegmentColumn {
+    pub id: ColumnId,
+    pub bounds: Bounds,
+    /// Encoded bytes, dictionary included.
+    pub bytes: u64,
+}
+
+/// A committed segment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SegmentRef {
+    pub id: SegmentId,
+    pub extent: Extent,
+    /// Bytes of the footer, which ends the extent.
+    pub footer_len: u32,
+    pub slice: u32,
+    pub run: RunId,
+    pub rows: u32,
+    /// The version that added it (`insert_xid`).
+    pub added: Version,
+    pub columns: Vec<SegmentColumn>,
+    pub deleted: Option<DeleteVectorRef>,
+}
+
+/// The rows of a segment that are dead, as a roaring bitmap of positions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeleteVectorRef {
+    pub extent: Extent,
+    pub rows: u32,
+}
+
+/// A table with its rows, at one version.
+#[derive(Debug, Clone)]
+pub struct TableState {
+    pub def: Arc<TableDef>,
+    /// In the order of slice, run, position within the run.
+    pub segments: Arc<Vec<Arc<SegmentRef>>>,
+    pub next_segment: u64,
+    /// The last version that changed the table's definition or data.
+    pub changed: Version,
+}
+
+impl TableState {
+    /// Rows stored, deleted ones included.
+    pub fn stored_rows(&self) -> u64 {
+        self.segments.iter().map(|s| u64::from(s.rows)).sum()
+    }
+
+    /// Rows that are not deleted.
+    pub fn live_rows(&self) -> u64 {
+        self.segments.iter().map(|s| u64::from(s.rows - s.deleted.map_or(0, |d| d.rows))).sum()
+    }
+}
+
+/// What never changes in a warehouse's life, or only by a rewrite of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WarehouseInfo {
+    /// Random, made when the warehouse is created.
+    pub uuid: u128,
+    /// 1 to 1,024.
+    pub slices: u32,
+    /// The catalog name that SQL sees.
+    pub name: String,
+    pub zone_rows: u32,
+    pub chunk_rows: u32,
+}
+
+/// The warehouse at one version.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    pub version: Version,
+    /// When it was committed; never before its predecessor's.
+    pub time_us: i64,
+    pub info: Arc<WarehouseInfo>,
+    pub schemas: BTreeMap<SchemaId, Schema>,
+    pub tables: BTreeMap<TableId, TableState>,
+    pub users: BTreeMap<UserId, String>,
+    /// Snapshots below it may have lost objects.
+    pub horizon: Version,
+    pub next_table: TableId,
+    pub next_schema: SchemaId,
+}
+
+impl Snapshot {
+    pub fn schema_named(&self, name: &str) -> Option<&Schema> {
+        self.schemas.values().find(|s| s.name == name)
+    }
+
+    pub fn table_named(&self, schema: SchemaId, name: &str) -> Option<&TableState> {
+        self.tables.values().find(|t| t.def.schema == schema && t.def.name == name)
+    }
+}
+
+impl fmt::Display for ObjectId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ObjectId::Data { start, txn, sequence } => write!(f, "data/{:016x}-{txn}-{sequence:04x}", start.0),
+            ObjectId::Log(version) => write!(f, "_log/{:020}", version.0),
+        }
+    }
+}

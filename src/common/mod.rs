@@ -1,0 +1,17 @@
+//! What every layer shares: errors, identifiers, SQL types and layout words, units, clock and checksum.
+
+pub mod bounds;
+pub mod clock;
+pub mod error;
+pub mod ids;
+pub mod layout;
+pub mod predicate;
+pub mod sql_type;
+
+pub use bounds::Bounds;
+pub use clock::{Clock, SystemClock};
+pub use error::{Error, ErrorKind, Result, SqlState};
+pub use ids::{ColumnId, CommitId, SchemaId, TableId, UserId, Version};
+pub use layout::{DistStyle, EncodingName, SortKey, SortStyle};
+pub use predicate::{Comparison, Predicate, Scalar};
+pub use sql_type::{SqlType, Stored};

@@ -1,0 +1,185 @@
+//! SQL types, the Arrow types that queries see, and the stored forms that segments hold.
+//!
+//! This is the type table that `src/docs/FORMAT.md` prints; a test holds the two together.
+
+use std::fmt;
+
+use arrow::datatypes::{DataType, TimeUnit};
+
+use super::error::{Error, Result, SqlState};
+
+/// A column's declared type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SqlType {
+    Boolean,
+    SmallInt,
+    Integer,
+    BigInt,
+    Real,
+    Double,
+    /// Invariant: 1 ≤ precision ≤ 38, 0 ≤ scale ≤ min(precision, 37).
+    Decimal {
+        precision: u8,
+        scale: u8,
+    },
+    /// Length in bytes, 1 to 4,096; stored without trailing blanks.
+    Char(u32),
+    /// Length in bytes, 1 to 65,535.
+    Varchar(u32),
+    Date,
+    /// Microseconds, without time zone.
+    Timestamp,
+}
+
+/// The physical form of a value in a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stored {
+    Bool,
+    I16,
+    I32,
+    I64,
+    I128,
+    F32,
+    F64,
+    /// Any number of bytes; UTF-8 in every type of today.
+    Bytes,
+}
+
+impl SqlType {
+    pub const MAX_CHAR_BYTES: u32 = 4096;
+    pub const MAX_VARCHAR_BYTES: u32 = 65535;
+    /// The largest precision whose values fit an `i64`.
+    pub const MAX_I64_PRECISION: u8 = 18;
+
+    /// DECIMAL(precision, scale), within Redshift's limits.
+    pub fn decimal(precision: u64, scale: u64) -> Result<Self> {
+        if precision == 0 || precision > 38 {
+            return Err(Error::invalid(
+                SqlState::INVALID_TABLE_DEFINITION,
+                format!("DECIMAL precision {precision} must be between 1 and 38"),
+            ));
+        }
+        if scale > precision.min(37) {
+            return Err(Error::invalid(
+                SqlState::INVALID_TABLE_DEFINITION,
+                format!("DECIMAL scale {scale} must be between 0 and {}", precision.min(37)),
+            ));
+        }
+        Ok(SqlType::Decimal { precision: precision as u8, scale: scale as u8 })
+    }
+
+    /// CHAR(bytes), within Redshift's limits.
+    pub fn char(bytes: u64) -> Result<Self> {
+        bounded("CHAR", bytes, Self::MAX_CHAR_BYTES).map(SqlType::Char)
+    }
+
+    /// VARCHAR(bytes), within Redshift's limits.
+    pub fn varchar(bytes: u64) -> Result<Self> {
+        bounded("VARCHAR", bytes, Self::MAX_VARCHAR_BYTES).map(SqlType::Varchar)
+    }
+
+    /// The type that queries see.
+    pub fn arrow_type(self) -> DataType {
+        match self {
+            SqlType::Boolean => DataType::Boolean,
+            SqlType::SmallInt => DataType::Int16,
+            SqlType::Integer => DataType::Int32,
+            SqlType::BigInt => DataType::Int64,
+            SqlType::Real => DataType::Float32,
+            SqlType::Double => DataType::Float64,
+            SqlType::Decimal { precision, scale } => DataType::Decimal128(precision, scale as i8),
+            SqlType::Char(_) | SqlType::Varchar(_) => DataType::Utf8View,
+            SqlType::Date => DataType::Date32,
+            SqlType::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
+        }
+    }
+
+    /// The form that segments hold. DECIMAL of up to 18 digits is its unscaled `i64`.
+    pub fn stored(self) -> Stored {
+        match self {
+            SqlType::Boolean => Stored::Bool,
+            SqlType::SmallInt => Stored::I16,
+            SqlType::Integer | SqlType::Date => Stored::I32,
+            SqlType::BigInt | SqlType::Timestamp => Stored::I64,
+            SqlType::Decimal { precision, .. } if precision <= Self::MAX_I64_PRECISION => Stored::I64,
+            SqlType::Decimal { .. } => Stored::I128,
+            SqlType::Real => Stored::F32,
+            SqlType::Double => Stored::F64,
+            SqlType::Char(_) | SqlType::Varchar(_) => Stored::Bytes,
+        }
+    }
+
+    /// The declared type that best holds values of an Arrow type (for CTAS and for files), if there is one.
+    pub fn from_arrow(data_type: &DataType) -> Option<SqlType> {
+        Some(match data_type {
+            DataType::Boolean => SqlType::Boolean,
+            DataType::Int8 | DataType::UInt8 | DataType::Int16 => SqlType::SmallInt,
+            DataType::UInt16 | DataType::Int32 => SqlType::Integer,
+            DataType::UInt32 | DataType::Int64 => SqlType::BigInt,
+            DataType::UInt64 => SqlType::Decimal { precision: 20, scale: 0 },
+            DataType::Float16 | DataType::Float32 => SqlType::Real,
+            DataType::Float64 => SqlType::Double,
+            DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s)
+                if *s >= 0 && *s <= 37 && *s as u8 <= *p && *p >= 1 && *p <= 38 =>
+            {
+                SqlType::Decimal { precision: *p, scale: *s as u8 }
+            }
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => SqlType::Varchar(Self::MAX_VARCHAR_BYTES),
+            DataType::Dictionary(_, value) => return SqlType::from_arrow(value),
+            DataType::Date32 | DataType::Date64 => SqlType::Date,
+            DataType::Timestamp(_, None) => SqlType::Timestamp,
+            DataType::Null => SqlType::Varchar(1),
+            _ => return None,
+        })
+    }
+
+    /// Whether values are text, whose declared length counts bytes.
+    pub fn max_bytes(self) -> Option<u32> {
+        match self {
+            SqlType::Char(bytes) | SqlType::Varchar(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+}
+
+/// As `pg_table_def` shows it.
+impl fmt::Display for SqlType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SqlType::Boolean => f.write_str("boolean"),
+            SqlType::SmallInt => f.write_str("smallint"),
+            SqlType::Integer => f.write_str("integer"),
+            SqlType::BigInt => f.write_str("bigint"),
+            SqlType::Real => f.write_str("real"),
+            SqlType::Double => f.write_str("double precision"),
+            SqlType::Decimal { precision, scale } => write!(f, "numeric({precision},{scale})"),
+            SqlType::Char(n) => write!(f, "character({n})"),
+            SqlType::Varchar(n) => write!(f, "character varying({n})"),
+            SqlType::Date => f.write_str("date"),
+            SqlType::Timestamp => f.write_str("timestamp without time zone"),
+        }
+    }
+}
+
+impl Stored {
+    /// Bytes of one value, `None` where that varies ([`Stored::Bytes`]) or is less than one ([`Stored::Bool`]).
+    pub fn width(self) -> Option<usize> {
+        match self {
+            Stored::Bool | Stored::Bytes => None,
+            Stored::I16 => Some(2),
+            Stored::I32 | Stored::F32 => Some(4),
+            Stored::I64 | Stored::F64 => Some(8),
+            Stored::I128 => Some(16),
+        }
+    }
+}
+
+fn bounded(name: &str, bytes: u64, max: u32) -> Result<u32> {
+    if bytes == 0 || bytes > u64::from(max) {
+        return Err(Error::invalid(
+            SqlState::INVALID_TABLE_DEFINITION,
+            format!("{name} length {bytes} must be between 1 and {max} bytes"),
+        ));
+    }
+    Ok(bytes as u32)
+}

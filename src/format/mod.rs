@@ -1,0 +1,14 @@
+//! The block format: how rows become bytes and bytes become rows.
+//!
+//! Pure: bytes and Arrow arrays in and out, no I/O. `src/docs/FORMAT.md` is the byte-exact description; [`stable`]
+//! holds the constants that it prints.
+
+pub mod bytes;
+pub mod column;
+pub mod encoding;
+pub mod mask;
+pub mod stable;
+
+pub use column::{Column, ColumnBuilder, Values};
+pub use mask::Mask;
+pub use stable::Geometry;

@@ -1,0 +1,5 @@
+//! Blueshift: a warehouse of the Redshift kind inside Apache DataFusion.
+
+pub mod catalog;
+pub mod common;
+pub mod format;

@@ -2,4 +2,5 @@
 
 pub mod catalog;
 pub mod common;
+pub mod distribution;
 pub mod format;

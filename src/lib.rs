@@ -4,3 +4,5 @@ pub mod catalog;
 pub mod common;
 pub mod distribution;
 pub mod format;
+#[cfg(feature = "engine")]
+pub mod sql;

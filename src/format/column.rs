@@ -311,6 +311,7 @@ impl ViewBuilder {
         let view = if value.len() <= Self::INLINE {
             inline_view(value)
         } else {
+            self.make_room(value.len());
             let offset = self.own.len();
             self.own.extend_from_slice(value);
             long_view(value, self.own_slot(), offset)
@@ -334,6 +335,71 @@ impl ViewBuilder {
             start = end;
         }
         Ok(())
+    }
+
+    /// Appends a copy of `value`.
+    ///
+    /// Errors: Corrupt when it is not UTF-8.
+    pub fn push_checked(&mut self, value: &[u8]) -> Result<()> {
+        if let Err(e) = std::str::from_utf8(value) {
+            return Err(Error::corrupt(e.valid_up_to() as u64, "text is not valid UTF-8"));
+        }
+        // SAFETY: checked just now.
+        unsafe { self.push_unchecked(value) };
+        Ok(())
+    }
+
+    /// Appends the strings of `data` that end at `ends`, the first starting at 0: long ones are copied together.
+    ///
+    /// # Safety
+    /// `ends` ascend up to at most `data`'s length, and every string is valid UTF-8.
+    pub unsafe fn extend_unchecked(&mut self, data: &[u8], ends: &[u32]) {
+        self.make_room(data.len());
+        self.views.reserve(ends.len());
+        // Mostly long strings are copied in one piece, also those that their view holds within itself.
+        let together = data.len() > ends.len() * Self::INLINE;
+        let base = self.own.len();
+        let slot = if together { self.own_slot() } else { 0 };
+        if together {
+            self.own.extend_from_slice(data);
+        }
+        let mut start = 0;
+        for end in ends {
+            let end = *end as usize;
+            let view = if end - start <= Self::INLINE {
+                inline_view_within(data, start, end)
+            } else if together {
+                long_view(&data[start..end], slot, base + start)
+            } else {
+                let offset = self.own.len();
+                self.own.extend_from_slice(&data[start..end]);
+                long_view(&data[start..end], self.own_slot(), offset)
+            };
+            self.views.push(view);
+            start = end;
+        }
+    }
+
+    /// Appends `count` views of one string.
+    ///
+    /// # Safety
+    /// `value` is valid UTF-8.
+    pub unsafe fn push_repeated(&mut self, value: &[u8], count: usize) {
+        if count > 0 {
+            // SAFETY: the caller's promise.
+            unsafe { self.push_unchecked(value) };
+            let view = self.views[self.views.len() - 1];
+            self.views.resize(self.views.len() + count - 1, view);
+        }
+    }
+
+    /// Begins another buffer when `more` bytes would take this one beyond what Arrow's views can address.
+    fn make_room(&mut self, more: usize) {
+        if self.own.len() + more > i32::MAX as usize
+            && let Some(slot) = self.own_slot.take()
+        {
+            self.buffers[slot as usize] = Buffer::from_vec(std::mem::take(&mut self.own));
+        }
     }
 
     /// Makes `buffer` referable and returns its index; the same buffer again gives the same index.
@@ -378,6 +444,20 @@ pub fn inline_view(value: &[u8]) -> u128 {
     view[..4].copy_from_slice(&(value.len() as u32).to_le_bytes());
     view[4..4 + value.len()].copy_from_slice(value);
     u128::from_le_bytes(view)
+}
+
+/// The view of `data[start..end]`, of at most [`ViewBuilder::INLINE`] bytes, without a copy of unknown length where
+/// `data` goes on.
+#[inline]
+fn inline_view_within(data: &[u8], start: usize, end: usize) -> u128 {
+    match data[start..].first_chunk::<16>() {
+        Some(sixteen) => {
+            let len = end - start;
+            let kept = u128::from_le_bytes(*sixteen) & !(u128::MAX << (len * 8));
+            kept << 32 | len as u128
+        }
+        None => inline_view(&data[start..end]),
+    }
 }
 
 /// The view of a longer string that stands at `offset` of buffer `buffer`.

@@ -3,6 +3,7 @@
 //! Pure: bytes and Arrow arrays in and out, no I/O. `src/docs/FORMAT.md` is the byte-exact description; [`stable`]
 //! holds the constants that it prints.
 
+pub mod bitpack;
 pub mod bytes;
 pub mod column;
 pub mod encoding;

@@ -3,3 +3,5 @@
 pub mod catalog;
 pub mod common;
 pub mod format;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;

@@ -6,3 +6,5 @@ pub mod distribution;
 pub mod format;
 #[cfg(feature = "engine")]
 pub mod sql;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;

@@ -1,0 +1,4 @@
+//! The catalog as a whole. What a test needs twice is in `util`.
+
+mod basics;
+mod util;

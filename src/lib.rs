@@ -5,6 +5,9 @@ pub mod common;
 pub mod distribution;
 pub mod format;
 #[cfg(feature = "engine")]
+pub mod physical_plan;
+#[cfg(feature = "engine")]
 pub mod sql;
+pub mod storage;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

@@ -12,7 +12,7 @@ use arrow::datatypes::{
     Int16Type, Int32Type, Int64Type, TimestampMicrosecondType,
 };
 
-use crate::common::{Error, Result, SqlState, SqlType, Stored};
+use crate::common::{Error, Result, Scalar, SqlState, SqlType, Stored};
 
 /// Values in stored form. Slots of NULL rows hold any value.
 #[derive(Debug, Clone)]
@@ -251,6 +251,66 @@ impl ColumnBuilder {
             BuilderValues::Views(v) => v.views.resize(v.views.len() + rows, 0),
         }
         self.validity.append_n_nulls(rows);
+    }
+
+    /// Appends `rows` times the same value; `None` is NULL.
+    pub fn append_constant(&mut self, value: Option<&Scalar>, rows: usize) -> Result<()> {
+        let Some(value) = value else {
+            self.append_nulls(rows);
+            return Ok(());
+        };
+        match (&mut self.values, value) {
+            (BuilderValues::Bool(v), Scalar::Bool(x)) => v.append_n(rows, *x),
+            (BuilderValues::I16(v), Scalar::Int(x)) => v.resize(v.len() + rows, *x as i16),
+            (BuilderValues::I32(v), Scalar::Int(x)) => v.resize(v.len() + rows, *x as i32),
+            (BuilderValues::I64(v), Scalar::Int(x)) => v.resize(v.len() + rows, *x as i64),
+            (BuilderValues::I128(v), Scalar::Int(x)) => v.resize(v.len() + rows, *x),
+            (BuilderValues::F32(v), Scalar::Float(x)) => v.resize(v.len() + rows, *x as f32),
+            (BuilderValues::F64(v), Scalar::Float(x)) => v.resize(v.len() + rows, *x),
+            (BuilderValues::Views(v), Scalar::Bytes(x)) => {
+                for _ in 0..rows {
+                    v.extend_checked(x, std::iter::once(x.len()))?;
+                }
+            }
+            (_, value) => return Err(Error::internal(format!("{value:?} in a column of type {}", self.sql_type))),
+        }
+        self.validity.append_n_non_nulls(rows);
+        Ok(())
+    }
+
+    /// Appends the rows of an array of `sql_type.arrow_type()`.
+    pub fn append_array(&mut self, array: &dyn Array) -> Result<()> {
+        if *array.data_type() != self.sql_type.arrow_type() {
+            return Err(Error::internal(format!("{} rows in a column of type {}", array.data_type(), self.sql_type)));
+        }
+        match (&mut self.values, array.data_type()) {
+            (BuilderValues::Bool(v), _) => v.append_buffer(array.as_boolean().values()),
+            (BuilderValues::I16(v), _) => v.extend_from_slice(array.as_primitive::<Int16Type>().values()),
+            (BuilderValues::I32(v), DataType::Date32) => {
+                v.extend_from_slice(array.as_primitive::<Date32Type>().values())
+            }
+            (BuilderValues::I32(v), _) => v.extend_from_slice(array.as_primitive::<Int32Type>().values()),
+            (BuilderValues::I64(v), DataType::Timestamp(_, _)) => {
+                v.extend_from_slice(array.as_primitive::<TimestampMicrosecondType>().values());
+            }
+            (BuilderValues::I64(v), _) => v.extend_from_slice(array.as_primitive::<Int64Type>().values()),
+            (BuilderValues::I128(v), _) => v.extend_from_slice(array.as_primitive::<Decimal128Type>().values()),
+            (BuilderValues::F32(v), _) => v.extend_from_slice(array.as_primitive::<Float32Type>().values()),
+            (BuilderValues::F64(v), _) => v.extend_from_slice(array.as_primitive::<Float64Type>().values()),
+            (BuilderValues::Views(v), _) => {
+                let array = array.as_string_view();
+                for i in 0..array.len() {
+                    let value = if array.is_valid(i) { array.value(i).as_bytes() } else { &[] };
+                    // SAFETY: a StringViewArray's values are UTF-8.
+                    unsafe { v.push_unchecked(value) };
+                }
+            }
+        }
+        match array.nulls() {
+            Some(nulls) => self.validity.append_buffer(nulls),
+            None => self.validity.append_n_non_nulls(array.len()),
+        }
+        Ok(())
     }
 
     /// The rows as an array of `sql_type.arrow_type()`.

@@ -7,8 +7,11 @@ pub mod bitpack;
 pub mod bytes;
 pub mod column;
 pub mod encoding;
+pub mod footer;
 pub mod mask;
+pub mod segment;
 pub mod stable;
+pub mod zone_map;
 
 pub use column::{Column, ColumnBuilder, Values};
 pub use mask::Mask;

@@ -321,12 +321,12 @@ macro_rules! unpack_dispatch {
                 $body::<W, B>(input.first_chunk().expect("a packed vector is whole"), output)
             }
             macro_rules! table {
-                        ($function:ident) => {
-                            seq_macro::seq!(W in $first..=$last {
-                                [#($function::<W, { W * $lane::LANES }> as Unpack<$lane>,)*]
-                            })
-                        };
-                    }
+                                        ($function:ident) => {
+                                            seq_macro::seq!(W in $first..=$last {
+                                                [#($function::<W, { W * $lane::LANES }> as Unpack<$lane>,)*]
+                                            })
+                                        };
+                                    }
             static PORTABLE: [Unpack<$lane>; COUNT] = table!(portable);
             #[cfg(target_arch = "x86_64")]
             static AVX2: [Unpack<$lane>; COUNT] = table!(avx2);

@@ -15,13 +15,15 @@ const SAMPLE_SHARE: usize = 100;
 const SAMPLE_MIN_ROWS: usize = 2048;
 const SAMPLE_RUNS: usize = 8;
 
-/// AUTO chooses again when bytes per row leave those of the chunk it chose by, by more than this share.
+/// AUTO chooses again at a segment's start, and when bytes per row leave those of the chunk it chose by, by more than this share.
 const DRIFT_PERCENT: usize = 20;
 
 /// What a slower encoding must come down to, in percent of the faster one's bytes, for AUTO to take it. Our choice:
 /// AZ64 and RAW filter and decode in under a nanosecond a value; a dictionary's gather is nearly as fast; expanding
 /// runs depends on their length, so only long runs pay.
 const BYTEDICT_OVER_AZ64_PERCENT: usize = 70;
+/// … and either has to save at least a byte for so many rows: a share of next to nothing is not worth it.
+const LEAST_SAVING_ROWS: usize = 64;
 const RUNLENGTH_PERCENT: usize = 50;
 /// AZ64 that saves less than this over RAW is not worth unpacking.
 const AZ64_OVER_RAW_PERCENT: usize = 95;
@@ -105,9 +107,11 @@ impl ChunkEncoder {
         ChunkEncoder { stored, name, geometry, auto: None, last: None }
     }
 
-    /// Begins another segment: its first dictionary is new.
+    /// Begins another segment: its first dictionary is new, and AUTO chooses again (a RAW column would never be seen to
+    /// drift).
     pub fn start_segment(&mut self) {
         self.last = None;
+        self.auto = None;
     }
 
     /// Encodes 1 to `chunk_rows` rows.
@@ -170,7 +174,7 @@ impl ChunkEncoder {
         let sampled = len_of(&sample);
         let scaled = |bytes: usize| bytes * rows / sampled;
         let raw = scaled(raw::encoded_len(&sample));
-        let runs = scaled(runlength::analyze(&sample));
+        let runs = runlength::analyze(&sample, SAMPLE_RUNS, rows, pages.len());
         let dictionary = (self.stored != Stored::Bool).then(|| bytedict::analyze(&sample, rows)).flatten();
         let at_most = |bytes: usize, percent: usize, of: usize| bytes * 100 <= of * percent;
 
@@ -198,13 +202,13 @@ impl ChunkEncoder {
                     otherwise = best;
                 }
                 if let Some(dictionary) = dictionary
-                    && at_most(dictionary, BYTEDICT_OVER_AZ64_PERCENT, bytes)
+                    && at_most(dictionary + rows / LEAST_SAVING_ROWS, BYTEDICT_OVER_AZ64_PERCENT, bytes)
                 {
                     (best, bytes) = (EncodingId::ByteDict, dictionary);
                 }
             }
         }
-        if at_most(runs, RUNLENGTH_PERCENT, bytes) {
+        if at_most(runs + rows / LEAST_SAVING_ROWS, RUNLENGTH_PERCENT, bytes) {
             (best, bytes) = (EncodingId::RunLength, runs);
         }
         // Zstandard costs the most to try; what already is a byte a row or less has little to gain.

@@ -89,6 +89,16 @@ impl Encoder {
         Ok(())
     }
 
+    #[cfg(test)]
+    pub fn compress(&self, value: &[u8]) -> Vec<u8> {
+        self.compressor.compress(value)
+    }
+
+    #[cfg(test)]
+    pub fn compress_by_rule(&self, value: &[u8]) -> Vec<u8> {
+        self.table.compress(value)
+    }
+
     /// Reads back what was compressed: the crate calls itself not ready for production, and this costs little beside
     /// compressing.
     fn verify(&self, values: &ByteValues, codes: &[u8], lengths: &[u64]) -> Result<()> {

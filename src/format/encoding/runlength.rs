@@ -33,10 +33,14 @@ fn run_ends(values: &Values) -> Vec<u16> {
     }
 }
 
-/// Bytes that [`encode`] would make of `values`.
-pub(super) fn analyze(values: &Values) -> usize {
-    let ends = run_ends(values);
-    4 + ends.len() * 2 + raw::encoded_len(&values_at(values, &ends))
+/// Bytes that a chunk of `rows` rows in `zones` zones would take, of which `sample` consists of `pieces` stretches of
+/// consecutive rows: a run that only begins because a stretch or a zone does is counted once per zone.
+pub(super) fn analyze(sample: &Values, pieces: usize, rows: usize, zones: usize) -> usize {
+    let ends = run_ends(sample);
+    let sampled = usize::from(ends[ends.len() - 1]) + 1;
+    let value_len = raw::encoded_len(&values_at(sample, &ends)).div_ceil(ends.len());
+    let runs = ends.len().saturating_sub(pieces) * rows / sampled + zones;
+    zones * 4 + runs * (2 + value_len)
 }
 
 fn values_at(values: &Values, rows: &[u16]) -> Values {

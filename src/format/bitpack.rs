@@ -321,12 +321,12 @@ macro_rules! unpack_dispatch {
                 $body::<W, B>(input.first_chunk().expect("a packed vector is whole"), output)
             }
             macro_rules! table {
-                                        ($function:ident) => {
-                                            seq_macro::seq!(W in $first..=$last {
-                                                [#($function::<W, { W * $lane::LANES }> as Unpack<$lane>,)*]
-                                            })
-                                        };
-                                    }
+                                                ($function:ident) => {
+                                                    seq_macro::seq!(W in $first..=$last {
+                                                        [#($function::<W, { W * $lane::LANES }> as Unpack<$lane>,)*]
+                                                    })
+                                                };
+                                            }
             static PORTABLE: [Unpack<$lane>; COUNT] = table!(portable);
             #[cfg(target_arch = "x86_64")]
             static AVX2: [Unpack<$lane>; COUNT] = table!(avx2);
@@ -533,6 +533,63 @@ pub fn bits_by(lanes: Lanes<'_>, rows: usize, f: impl Fn(u64) -> bool, bits: &mu
         }
     });
     gather_bits(Isa::detect(), &held, bits);
+}
+
+/// Sets the bits of values that `f` holds for, of at most 1,024; clears the others.
+pub fn values_bits<T: Copy>(values: &[T], f: &impl Fn(T) -> bool, bits: &mut VectorBits) {
+    #[inline(always)]
+    fn body<T: Copy, F: Fn(T) -> bool>(values: &[T], f: &F, held: &mut [u8; VECTOR_ROWS]) {
+        for (slot, value) in held.iter_mut().zip(values) {
+            *slot = u8::from(f(*value));
+        }
+    }
+    fn run<T: Copy, F: Fn(T) -> bool>(isa: Isa, values: &[T], f: &F, held: &mut [u8; VECTOR_ROWS]) {
+        per_isa!(isa, [T: Copy, F: Fn(T) -> bool] [T, F],
+            body(values: &[T], f: &F, held: &mut [u8; VECTOR_ROWS]));
+    }
+    let isa = Isa::detect();
+    let mut held = [0u8; VECTOR_ROWS];
+    run(isa, values, f, &mut held);
+    gather_bits(isa, &held, bits);
+}
+
+/// Appends `table[lane]` for the first `rows` lanes; `None` when a lane is beyond the table.
+pub fn gather<S: Copy + Into<D>, D>(lanes: Lanes<'_>, rows: usize, table: &[S], out: &mut Vec<D>) -> Option<()> {
+    fn run<L: Lane, S: Copy + Into<D>, D>(
+        isa: Isa,
+        lanes: &[L],
+        table: &[S],
+        out: &mut [MaybeUninit<D>],
+    ) -> Option<()> {
+        #[inline(always)]
+        fn max<L: Lane>(lanes: &[L], most: &mut L) {
+            *most = lanes.iter().fold(L::from_u64(0), |most, lane| if *lane > most { *lane } else { most });
+        }
+        #[inline(always)]
+        fn body<L: Lane, S: Copy + Into<D>, D>(lanes: &[L], table: &[S], out: &mut [MaybeUninit<D>]) {
+            for (slot, lane) in out.iter_mut().zip(lanes) {
+                // SAFETY: `run` has found every lane to be less than the table's length.
+                slot.write(unsafe { *table.get_unchecked(lane.widened() as usize) }.into());
+            }
+        }
+        let mut most = L::from_u64(0);
+        {
+            let most = &mut most;
+            per_isa!(isa, [L: Lane] [L], max(lanes: &[L], most: &mut L));
+        }
+        if most.widened() >= table.len() as u64 {
+            return None;
+        }
+        per_isa!(isa, [L: Lane, S: Copy + Into<D>, D] [L, S, D],
+            body(lanes: &[L], table: &[S], out: &mut [MaybeUninit<D>]));
+        Some(())
+    }
+    out.reserve(rows);
+    let room = &mut out.spare_capacity_mut()[..rows];
+    each_lane!(lanes, array => run(Isa::detect(), &array[..rows], table, room))?;
+    // SAFETY: `run` wrote all `rows` slots of the reserved room, as many as there are lanes.
+    unsafe { out.set_len(out.len() + rows) };
+    Some(())
 }
 
 /// Gathers bytes that are 0 or 1 into bits.

@@ -366,7 +366,15 @@ impl ViewBuilder {
         let mut start = 0;
         for end in ends {
             let end = *end as usize;
-            let view = if end - start <= Self::INLINE {
+            let view = if together && let Some(sixteen) = data[start..].first_chunk::<16>() {
+                // Both forms are made and one is taken: which it is cannot be predicted where lengths are mixed.
+                let (len, text) = (end - start, u128::from_le_bytes(*sixteen));
+                let inline = (text & !(u128::MAX << (len.min(Self::INLINE) * 8))) << 32;
+                let long =
+                    u128::from(text as u32) << 32 | u128::from(slot) << 64 | u128::from((base + start) as u32) << 96;
+                let mask = u128::from(len > Self::INLINE).wrapping_neg();
+                (inline & !mask | long & mask) | len as u128
+            } else if end - start <= Self::INLINE {
                 inline_view_within(data, start, end)
             } else if together {
                 long_view(&data[start..end], slot, base + start)

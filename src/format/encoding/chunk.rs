@@ -32,6 +32,8 @@ const FSST_OVER_BYTEDICT_PERCENT: usize = 70;
 const COMPRESSED_OVER_RAW_PERCENT: usize = 90;
 /// Zstandard decodes at about 1 GB/s, cannot skip within a page and cannot be filtered encoded.
 const ZSTD_PERCENT: usize = 50;
+/// … and for numbers it competes with encodings that are ten times as fast, and filtered encoded.
+const ZSTD_OF_NUMBERS_PERCENT: usize = 25;
 
 /// A symbol table serves further chunks of its segment while they take at most this, in percent of the bytes per byte
 /// of the chunk that it was trained on.
@@ -212,7 +214,8 @@ impl ChunkEncoder {
             (best, bytes) = (EncodingId::RunLength, runs);
         }
         // Zstandard costs the most to try; what already is a byte a row or less has little to gain.
-        if bytes > rows && at_most(scaled(zstd::analyze(&sample)?), ZSTD_PERCENT, bytes) {
+        let percent = if self.stored == Stored::Bytes { ZSTD_PERCENT } else { ZSTD_OF_NUMBERS_PERCENT };
+        if bytes > rows && at_most(scaled(zstd::analyze(&sample)?), percent, bytes) {
             best = EncodingId::Zstd;
         }
         Ok(vec![best, otherwise])

@@ -109,14 +109,22 @@ impl<'a> Page<'a> {
 
     /// Selected rows of each run, runs without any left out.
     fn counts<'s>(&'s self, selection: Selection<'s>) -> impl Iterator<Item = (usize, usize)> + 's {
-        (0..self.ends.len()).filter_map(move |i| {
+        // Few rows of many runs are found by bisection, each as a run of its own.
+        let few = match selection {
+            Selection::Rows(mask) if mask.count() * 16 < self.ends.len() => Some(mask),
+            _ => None,
+        };
+        let run_of = |row: usize| self.ends.partition_point(|end| usize::from(u16::from_le_bytes(*end)) < row);
+        let single = few.into_iter().flat_map(Mask::ones).map(move |row| (run_of(row), 1));
+        let runs = if few.is_some() { 0 } else { self.ends.len() };
+        single.chain((0..runs).filter_map(move |i| {
             let (start, end) = self.run(i);
             let count = match selection {
                 Selection::All => end - start,
                 Selection::Rows(mask) => count_range(mask, start, end),
             };
             (count > 0).then_some((i, count))
-        })
+        }))
     }
 
     pub fn decode(&mut self, selection: Selection<'_>, out: &mut BuilderValues) -> Result<()> {
@@ -125,9 +133,8 @@ impl<'a> Page<'a> {
             page: &Page<'_>,
             selection: Selection<'_>,
         ) -> Result<()> {
-            let values: Vec<S> = page.values.values::<S>().collect();
             for (i, count) in page.counts(selection) {
-                let value: D = values[i].into();
+                let value: D = page.values.value::<S>(i).into();
                 out.resize(out.len() + count, value);
             }
             Ok(())

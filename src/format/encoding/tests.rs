@@ -117,7 +117,7 @@ fn column(ty: SqlType, shape: Shape, rows: usize, nulls: u64, seed: u64) -> Colu
         _ => v as f64 / 8.0,
     };
     let values = match ty.stored() {
-        Stored::Bool => Values::Bool(ints(0, 1, random).iter().map(|v| *v == 1).collect()),
+        Stored::Bool => Values::Bool(ints(-32768, 32767, random).iter().map(|v| v & 1 == 1).collect()),
         Stored::I16 => Values::I16(ints(-32768, 32767, random).iter().map(|v| *v as i16).collect()),
         Stored::I32 => Values::I32(ints(i32::MIN.into(), i32::MAX.into(), random).iter().map(|v| *v as i32).collect()),
         Stored::I64 => {

@@ -408,6 +408,14 @@ macro_rules! per_isa {
 pub trait Target: Copy {
     fn of(lane: u64, base: i64, scale: i64) -> Self;
     fn of_i64(value: i64) -> Self;
+    /// Whether a vector is made as i64 first and then goes through [`Target::extend`].
+    const EXTENDED: bool = false;
+    /// Writes each of `values` to the same place of `out`, which is as long.
+    fn extend(_isa: Isa, values: &[i64], out: &mut [MaybeUninit<Self>]) {
+        for (slot, value) in out.iter_mut().zip(values) {
+            slot.write(Self::of_i64(*value));
+        }
+    }
 }
 
 macro_rules! narrow_target {
@@ -434,6 +442,47 @@ impl Target for i128 {
     #[inline(always)]
     fn of_i64(value: i64) -> Self {
         i128::from(value)
+    }
+    // Compilers take the vector apart to extend its signs.
+    const EXTENDED: bool = true;
+    fn extend(isa: Isa, values: &[i64], out: &mut [MaybeUninit<Self>]) {
+        extend_signs(isa, values, out);
+    }
+}
+
+/// Writes each of `values` to the same place of `out`, which is as long.
+fn extend_signs(isa: Isa, values: &[i64], out: &mut [MaybeUninit<i128>]) {
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f")]
+    fn avx512(values: &[[i64; 8]], out: &mut [[MaybeUninit<i128>; 8]]) {
+        use std::arch::x86_64::*;
+        let low = _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11);
+        let high = _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15);
+        for (eight, slots) in values.iter().zip(out) {
+            // SAFETY: the arrays are 64 bytes to read and 128 to write.
+            unsafe {
+                let values = _mm512_loadu_si512(eight.as_ptr().cast());
+                let signs = _mm512_srai_epi64::<63>(values);
+                let to = slots.as_mut_ptr().cast::<__m512i>();
+                _mm512_storeu_si512(to, _mm512_permutex2var_epi64(values, low, signs));
+                _mm512_storeu_si512(to.add(1), _mm512_permutex2var_epi64(values, high, signs));
+            }
+        }
+    }
+    assert_eq!(values.len(), out.len());
+    #[allow(unused_mut)]
+    let mut done = 0;
+    #[cfg(target_arch = "x86_64")]
+    if isa == Isa::Avx512 {
+        let eights = values.as_chunks::<8>().0;
+        // SAFETY: callers take the instruction set from `Isa::available`.
+        unsafe { avx512(eights, out.as_chunks_mut::<8>().0) };
+        done = eights.len() * 8;
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = isa;
+    for (slot, value) in out[done..].iter_mut().zip(&values[done..]) {
+        slot.write(i128::from(*value));
     }
 }
 
@@ -472,6 +521,18 @@ fn widen_lanes<L: Lane, D: Target>(
         }
     }
     let lanes = &lanes[..];
+    if D::EXTENDED {
+        fn narrow<L: Lane>(isa: Isa, lanes: &[L], base: i64, scale: i64, out: &mut [MaybeUninit<i64>]) {
+            per_isa!(isa, [L: Lane] [L],
+                body(lanes: &[L], base: i64, scale: i64, out: &mut [MaybeUninit<i64>]));
+        }
+        let mut values = [MaybeUninit::<i64>::uninit(); VECTOR_ROWS];
+        let values = &mut values[..out.len()];
+        narrow(isa, lanes, base, scale, values);
+        // SAFETY: `body` wrote every slot of `values`, of which there are no more than lanes.
+        D::extend(isa, unsafe { values.assume_init_ref() }, out);
+        return;
+    }
     per_isa!(isa, [L: Lane, D: Target] [L, D],
         body(lanes: &[L], base: i64, scale: i64, out: &mut [MaybeUninit<D>]));
 }

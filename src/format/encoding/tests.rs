@@ -589,6 +589,47 @@ fn auto_chooses_again_when_the_values_change() {
 }
 
 #[test]
+fn a_segment_reads_back_by_its_last_new_dictionary_whatever_auto_tried() {
+    let mut shared = 0;
+    for (ty, seed) in [(SqlType::BigInt, 3), (SqlType::Varchar(100), 4), (SqlType::Double, 5)] {
+        let mut random = Random(seed);
+        let mut encoder = ChunkEncoder::new(ty.stored(), EncodingName::Auto, Geometry::new(512, 2048).unwrap());
+        let mut dictionary = None;
+        for _ in 0..60 {
+            let column = column(ty, SHAPES[random.below(8) as usize], 2000, random.below(3), random.next());
+            let chunk = encoder.encode(&column).unwrap();
+            match &chunk.dictionary {
+                DictionaryUse::New(bytes) => {
+                    dictionary = Some(open_dictionary(chunk.encoding, ty.stored(), bytes).unwrap());
+                }
+                DictionaryUse::Shared => shared += 1,
+                DictionaryUse::None => {}
+            }
+            let mut out = ColumnBuilder::new(ty, 0);
+            for (zone, bytes) in chunk.pages.iter().enumerate() {
+                let rows = 512.min(2000 - zone * 512);
+                let page = Page::open(chunk.encoding, ty.stored(), rows, bytes, dictionary.as_ref());
+                page.unwrap().decode(Selection::All, &mut out).unwrap();
+            }
+            assert_same(&out.finish().unwrap(), &expected(ty, &column), &format!("{ty} {:?}", chunk.encoding));
+        }
+    }
+    assert!(shared > 5, "only {shared} chunks shared a dictionary");
+}
+
+#[test]
+fn the_largest_zones_come_back() {
+    let geometry = Geometry::new(Geometry::MAX_ZONE_ROWS, Geometry::MAX_ZONE_ROWS).unwrap();
+    let rows = Geometry::MAX_ZONE_ROWS as usize;
+    for (ty, shape) in [(SqlType::Integer, Shape::Runs), (SqlType::Varchar(100), Shape::Few)] {
+        let column = column(ty, shape, rows, 1, 3);
+        for name in encodings(ty) {
+            check(ty, name, geometry, &column, &[Predicate::Compare(Comparison::LtEq, scalar_at(&column, 99))], 3);
+        }
+    }
+}
+
+#[test]
 fn short_zones_take_little_room() {
     let geometry = Geometry::TINY;
     let column = Column::new(Values::I64(vec![1000, 1001, 1007, 1002].into()), None);

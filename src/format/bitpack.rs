@@ -321,12 +321,12 @@ macro_rules! unpack_dispatch {
                 $body::<W, B>(input.first_chunk().expect("a packed vector is whole"), output)
             }
             macro_rules! table {
-                                        ($function:ident) => {
-                                            seq_macro::seq!(W in $first..=$last {
-                                                [#($function::<W, { W * $lane::LANES }> as Unpack<$lane>,)*]
-                                            })
-                                        };
-                                    }
+                                                ($function:ident) => {
+                                                    seq_macro::seq!(W in $first..=$last {
+                                                        [#($function::<W, { W * $lane::LANES }> as Unpack<$lane>,)*]
+                                                    })
+                                                };
+                                            }
             static PORTABLE: [Unpack<$lane>; COUNT] = table!(portable);
             #[cfg(target_arch = "x86_64")]
             static AVX2: [Unpack<$lane>; COUNT] = table!(avx2);
@@ -408,6 +408,14 @@ macro_rules! per_isa {
 pub trait Target: Copy {
     fn of(lane: u64, base: i64, scale: i64) -> Self;
     fn of_i64(value: i64) -> Self;
+    /// Whether a vector is made as i64 first and then goes through [`Target::extend`].
+    const EXTENDED: bool = false;
+    /// Writes each of `values` to the same place of `out`, which is as long.
+    fn extend(_isa: Isa, values: &[i64], out: &mut [MaybeUninit<Self>]) {
+        for (slot, value) in out.iter_mut().zip(values) {
+            slot.write(Self::of_i64(*value));
+        }
+    }
 }
 
 macro_rules! narrow_target {
@@ -434,6 +442,47 @@ impl Target for i128 {
     #[inline(always)]
     fn of_i64(value: i64) -> Self {
         i128::from(value)
+    }
+    // Compilers take the vector apart to extend its signs.
+    const EXTENDED: bool = true;
+    fn extend(isa: Isa, values: &[i64], out: &mut [MaybeUninit<Self>]) {
+        extend_signs(isa, values, out);
+    }
+}
+
+/// Writes each of `values` to the same place of `out`, which is as long.
+fn extend_signs(isa: Isa, values: &[i64], out: &mut [MaybeUninit<i128>]) {
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f")]
+    fn avx512(values: &[[i64; 8]], out: &mut [[MaybeUninit<i128>; 8]]) {
+        use std::arch::x86_64::*;
+        let low = _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11);
+        let high = _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15);
+        for (eight, slots) in values.iter().zip(out) {
+            // SAFETY: the arrays are 64 bytes to read and 128 to write.
+            unsafe {
+                let values = _mm512_loadu_si512(eight.as_ptr().cast());
+                let signs = _mm512_srai_epi64::<63>(values);
+                let to = slots.as_mut_ptr().cast::<__m512i>();
+                _mm512_storeu_si512(to, _mm512_permutex2var_epi64(values, low, signs));
+                _mm512_storeu_si512(to.add(1), _mm512_permutex2var_epi64(values, high, signs));
+            }
+        }
+    }
+    assert_eq!(values.len(), out.len());
+    #[allow(unused_mut)]
+    let mut done = 0;
+    #[cfg(target_arch = "x86_64")]
+    if isa == Isa::Avx512 {
+        let eights = values.as_chunks::<8>().0;
+        // SAFETY: callers take the instruction set from `Isa::available`.
+        unsafe { avx512(eights, out.as_chunks_mut::<8>().0) };
+        done = eights.len() * 8;
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = isa;
+    for (slot, value) in out[done..].iter_mut().zip(&values[done..]) {
+        slot.write(i128::from(*value));
     }
 }
 
@@ -472,6 +521,18 @@ fn widen_lanes<L: Lane, D: Target>(
         }
     }
     let lanes = &lanes[..];
+    if D::EXTENDED {
+        fn narrow<L: Lane>(isa: Isa, lanes: &[L], base: i64, scale: i64, out: &mut [MaybeUninit<i64>]) {
+            per_isa!(isa, [L: Lane] [L],
+                body(lanes: &[L], base: i64, scale: i64, out: &mut [MaybeUninit<i64>]));
+        }
+        let mut values = [MaybeUninit::<i64>::uninit(); VECTOR_ROWS];
+        let values = &mut values[..out.len()];
+        narrow(isa, lanes, base, scale, values);
+        // SAFETY: `body` wrote every slot of `values`, of which there are no more than lanes.
+        D::extend(isa, unsafe { values.assume_init_ref() }, out);
+        return;
+    }
     per_isa!(isa, [L: Lane, D: Target] [L, D],
         body(lanes: &[L], base: i64, scale: i64, out: &mut [MaybeUninit<D>]));
 }
@@ -533,6 +594,63 @@ pub fn bits_by(lanes: Lanes<'_>, rows: usize, f: impl Fn(u64) -> bool, bits: &mu
         }
     });
     gather_bits(Isa::detect(), &held, bits);
+}
+
+/// Sets the bits of values that `f` holds for, of at most 1,024; clears the others.
+pub fn values_bits<T: Copy>(values: &[T], f: &impl Fn(T) -> bool, bits: &mut VectorBits) {
+    #[inline(always)]
+    fn body<T: Copy, F: Fn(T) -> bool>(values: &[T], f: &F, held: &mut [u8; VECTOR_ROWS]) {
+        for (slot, value) in held.iter_mut().zip(values) {
+            *slot = u8::from(f(*value));
+        }
+    }
+    fn run<T: Copy, F: Fn(T) -> bool>(isa: Isa, values: &[T], f: &F, held: &mut [u8; VECTOR_ROWS]) {
+        per_isa!(isa, [T: Copy, F: Fn(T) -> bool] [T, F],
+            body(values: &[T], f: &F, held: &mut [u8; VECTOR_ROWS]));
+    }
+    let isa = Isa::detect();
+    let mut held = [0u8; VECTOR_ROWS];
+    run(isa, values, f, &mut held);
+    gather_bits(isa, &held, bits);
+}
+
+/// Appends `table[lane]` for the first `rows` lanes; `None` when a lane is beyond the table.
+pub fn gather<S: Copy + Into<D>, D>(lanes: Lanes<'_>, rows: usize, table: &[S], out: &mut Vec<D>) -> Option<()> {
+    fn run<L: Lane, S: Copy + Into<D>, D>(
+        isa: Isa,
+        lanes: &[L],
+        table: &[S],
+        out: &mut [MaybeUninit<D>],
+    ) -> Option<()> {
+        #[inline(always)]
+        fn max<L: Lane>(lanes: &[L], most: &mut L) {
+            *most = lanes.iter().fold(L::from_u64(0), |most, lane| if *lane > most { *lane } else { most });
+        }
+        #[inline(always)]
+        fn body<L: Lane, S: Copy + Into<D>, D>(lanes: &[L], table: &[S], out: &mut [MaybeUninit<D>]) {
+            for (slot, lane) in out.iter_mut().zip(lanes) {
+                // SAFETY: `run` has found every lane to be less than the table's length.
+                slot.write(unsafe { *table.get_unchecked(lane.widened() as usize) }.into());
+            }
+        }
+        let mut most = L::from_u64(0);
+        {
+            let most = &mut most;
+            per_isa!(isa, [L: Lane] [L], max(lanes: &[L], most: &mut L));
+        }
+        if most.widened() >= table.len() as u64 {
+            return None;
+        }
+        per_isa!(isa, [L: Lane, S: Copy + Into<D>, D] [L, S, D],
+            body(lanes: &[L], table: &[S], out: &mut [MaybeUninit<D>]));
+        Some(())
+    }
+    out.reserve(rows);
+    let room = &mut out.spare_capacity_mut()[..rows];
+    each_lane!(lanes, array => run(Isa::detect(), &array[..rows], table, room))?;
+    // SAFETY: `run` wrote all `rows` slots of the reserved room, as many as there are lanes.
+    unsafe { out.set_len(out.len() + rows) };
+    Some(())
 }
 
 /// Gathers bytes that are 0 or 1 into bits.

@@ -416,8 +416,16 @@ impl ViewBuilder {
     pub unsafe fn extend_unchecked(&mut self, data: &[u8], ends: &[u32]) {
         self.make_room(data.len());
         self.views.reserve(ends.len());
-        // Mostly long strings are copied in one piece, also those that their view holds within itself.
-        let together = data.len() > ends.len() * Self::INLINE;
+        // Where long strings are most of the bytes all are copied in one piece, short ones with them.
+        let mut start = 0;
+        let long_bytes: u64 = ends
+            .iter()
+            .map(|end| {
+                let len = end.wrapping_sub(std::mem::replace(&mut start, *end));
+                if len as usize > Self::INLINE { u64::from(len) } else { 0 }
+            })
+            .sum();
+        let together = long_bytes as usize * 2 > data.len();
         let base = self.own.len();
         let slot = if together { self.own_slot() } else { 0 };
         if together {
@@ -426,7 +434,13 @@ impl ViewBuilder {
         let mut start = 0;
         for end in ends {
             let end = *end as usize;
-            let view = if end - start <= Self::INLINE {
+            let view = if together && let Some(sixteen) = data[start..].first_chunk::<16>() {
+                // By masks: which form it is cannot be predicted where lengths are mixed.
+                let len = end - start;
+                let (text_mask, place_mask) = VIEW_MASKS[len.min(Self::INLINE + 1)];
+                let place = u128::from(slot) << 64 | u128::from((base + start) as u32) << 96;
+                (u128::from_le_bytes(*sixteen) & text_mask) << 32 | place & place_mask | len as u128
+            } else if end - start <= Self::INLINE {
                 inline_view_within(data, start, end)
             } else if together {
                 long_view(&data[start..end], slot, base + start)
@@ -495,6 +509,19 @@ impl ViewBuilder {
         Ok(Arc::new(unsafe { StringViewArray::new_unchecked(self.views.into(), self.buffers, nulls) }))
     }
 }
+
+/// By length, [`ViewBuilder::INLINE`] + 1 standing for all longer: which of a string's bytes its view holds, and whether
+/// it holds a place.
+const VIEW_MASKS: [(u128, u128); ViewBuilder::INLINE + 2] = {
+    let mut masks = [(0, 0); ViewBuilder::INLINE + 2];
+    let mut len = 0;
+    while len <= ViewBuilder::INLINE {
+        masks[len].0 = !(u128::MAX << (len * 8));
+        len += 1;
+    }
+    masks[len] = (0xffff_ffff, u128::MAX);
+    masks
+};
 
 /// The view of a string of at most [`ViewBuilder::INLINE`] bytes.
 #[inline]

@@ -328,7 +328,7 @@ impl<'a> Frames<'a> {
             if decoded.is_empty() {
                 self.decode(Selection::All, &mut decoded);
             }
-            test.filter_i64(mask, |i| decoded[i]);
+            test.filter_i64(mask, &decoded, |v| v);
             self.decoded = Some(decoded);
             return;
         }

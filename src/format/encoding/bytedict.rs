@@ -110,19 +110,9 @@ pub(super) fn encode(stored: Stored, pages: &[&Values], shared: Option<&Codes>) 
         {
             return Ok(Some(Coded { pages, new: None }));
         }
-        let mut firsts: CodeMap<&[u8]> = CodeMap::default();
-        for text in &texts {
-            for i in 0..text.len() {
-                firsts.entry(text.value(i)).or_insert(0);
-                if firsts.len() > MAX_VALUES {
-                    return Ok(None);
-                }
-            }
-        }
-        let mut values: Vec<&[u8]> = firsts.keys().copied().collect();
-        values.sort_unstable();
-        number(&values, &mut firsts);
-        let pages = code_text(&texts, |v| firsts.get(v).copied()).expect("every value was numbered");
+        let Some((values, pages)) = number(texts.iter().map(|text| (0..text.len()).map(|i| text.value(i)))) else {
+            return Ok(None);
+        };
         let mut bytes = Vec::new();
         bytes.put_u32(values.len() as u32);
         raw::encode(&Values::Bytes(values.iter().copied().collect()), &mut bytes)?;
@@ -153,10 +143,35 @@ pub(super) fn encode(stored: Stored, pages: &[&Values], shared: Option<&Codes>) 
     })
 }
 
-fn number<K: Copy + Eq + Hash>(values: &[K], map: &mut CodeMap<K>) {
-    values.iter().enumerate().for_each(|(i, v)| {
-        map.insert(*v, i as u32);
-    });
+/// The distinct values, ascending, and each row's place among them; `None` when they are too many.
+fn number<K: Copy + Eq + Hash + Ord>(
+    pages: impl Iterator<Item = impl Iterator<Item = K>>,
+) -> Option<(Vec<K>, Vec<Vec<u32>>)> {
+    let mut map: CodeMap<K> = CodeMap::default();
+    let mut values = Vec::new();
+    let mut coded = Vec::new();
+    // First numbered as they come, so that every row is looked up once.
+    for page in pages {
+        let mut codes = Vec::with_capacity(page.size_hint().0);
+        for value in page {
+            let next = values.len() as u32;
+            let code = *map.entry(value).or_insert_with(|| {
+                values.push(value);
+                next
+            });
+            codes.push(code);
+        }
+        if values.len() > MAX_VALUES {
+            return None;
+        }
+        coded.push(codes);
+    }
+    let mut order: Vec<u32> = (0..values.len() as u32).collect();
+    order.sort_unstable_by_key(|i| values[*i as usize]);
+    let mut place = vec![0u32; values.len()];
+    order.iter().enumerate().for_each(|(at, i)| place[*i as usize] = at as u32);
+    coded.iter_mut().flatten().for_each(|code| *code = place[*code as usize]);
+    Some((order.iter().map(|i| values[*i as usize]).collect(), coded))
 }
 
 fn code_text(texts: &[&ByteValues], code: impl Fn(&[u8]) -> Option<u32>) -> Option<Vec<Vec<u32>>> {
@@ -176,20 +191,11 @@ fn code_keys<K: Copy + Eq + Hash + Ord>(
     if let Some(pages) = shared.and_then(code) {
         return Some(Coded { pages, new: None });
     }
-    let mut map: CodeMap<K> = CodeMap::default();
-    for key in pages.iter().flatten() {
-        map.entry(*key).or_insert(0);
-        if map.len() > MAX_VALUES {
-            return None;
-        }
-    }
-    let mut values: Vec<K> = map.keys().copied().collect();
-    values.sort_unstable();
-    number(&values, &mut map);
-    let pages = code(&map).expect("every value was numbered");
+    let (values, pages) = number(pages.iter().map(|page| page.iter().copied()))?;
     let mut bytes = Vec::new();
     bytes.put_u32(values.len() as u32);
     values.iter().for_each(|key| put_key(stored, wide(*key), &mut bytes));
+    let map = values.iter().enumerate().map(|(i, key)| (*key, i as u32)).collect();
     Some(Coded { pages, new: Some((bytes, codes(map))) })
 }
 
@@ -428,14 +434,14 @@ impl<'a> Page<'a> {
                 continue;
             }
             let lanes = vector.unpack(&mut scratch);
+            if hits == vector.rows() {
+                bitpack::gather(lanes, hits, values, out).ok_or_else(|| self.beyond())?;
+                continue;
+            }
             if bitpack::max_lane(lanes, vector.rows()) as usize >= values.len() {
                 return Err(self.beyond());
             }
-            if hits == vector.rows() {
-                bitpack::lanes_at(lanes, 0..hits, |code| values[code as usize].into(), out);
-            } else {
-                bitpack::lanes_at(lanes, ones(), |code| values[code as usize].into(), out);
-            }
+            bitpack::lanes_at(lanes, ones(), |code| values[code as usize].into(), out);
         }
         Ok(())
     }

@@ -15,13 +15,15 @@ const SAMPLE_SHARE: usize = 100;
 const SAMPLE_MIN_ROWS: usize = 2048;
 const SAMPLE_RUNS: usize = 8;
 
-/// AUTO chooses again when bytes per row leave those of the chunk it chose by, by more than this share.
+/// AUTO chooses again at a segment's start, and when bytes per row leave those of the chunk it chose by, by more than this share.
 const DRIFT_PERCENT: usize = 20;
 
 /// What a slower encoding must come down to, in percent of the faster one's bytes, for AUTO to take it. Our choice:
 /// AZ64 and RAW filter and decode in under a nanosecond a value; a dictionary's gather is nearly as fast; expanding
 /// runs depends on their length, so only long runs pay.
 const BYTEDICT_OVER_AZ64_PERCENT: usize = 70;
+/// … and either has to save at least a byte for so many rows: a share of next to nothing is not worth it.
+const LEAST_SAVING_ROWS: usize = 64;
 const RUNLENGTH_PERCENT: usize = 50;
 /// AZ64 that saves less than this over RAW is not worth unpacking.
 const AZ64_OVER_RAW_PERCENT: usize = 95;
@@ -30,6 +32,8 @@ const FSST_OVER_BYTEDICT_PERCENT: usize = 70;
 const COMPRESSED_OVER_RAW_PERCENT: usize = 90;
 /// Zstandard decodes at about 1 GB/s, cannot skip within a page and cannot be filtered encoded.
 const ZSTD_PERCENT: usize = 50;
+/// … and for numbers it competes with encodings that are ten times as fast, and filtered encoded.
+const ZSTD_OF_NUMBERS_PERCENT: usize = 25;
 
 /// A symbol table serves further chunks of its segment while they take at most this, in percent of the bytes per byte
 /// of the chunk that it was trained on.
@@ -93,6 +97,10 @@ enum LastDictionary {
     },
 }
 
+/// An encoded chunk and, where its dictionary is new, what later chunks share once it is taken: AUTO may try an encoding
+/// and not take it, and then no reader sees that dictionary.
+type Attempt = (EncodedChunk, Option<LastDictionary>);
+
 /// A page's values with NULL slots filled; `None` when all are NULL.
 struct Filled {
     values: Option<Values>,
@@ -105,9 +113,11 @@ impl ChunkEncoder {
         ChunkEncoder { stored, name, geometry, auto: None, last: None }
     }
 
-    /// Begins another segment: its first dictionary is new.
+    /// Begins another segment: its first dictionary is new, and AUTO chooses again (a RAW column would never be seen to
+    /// drift).
     pub fn start_segment(&mut self) {
         self.last = None;
+        self.auto = None;
     }
 
     /// Encodes 1 to `chunk_rows` rows.
@@ -129,9 +139,16 @@ impl ChunkEncoder {
             .filter(|id| supports(*id, self.stored))
             .ok_or_else(|| Error::unsupported(format!("encoding {} of {:?} values", self.name, self.stored)))?;
         match self.encode_as(id, &pages)? {
-            Some(encoded) => Ok(encoded),
+            Some(attempt) => Ok(self.accept(attempt)),
             None => self.encode_plain(EncodingId::Raw, &pages),
         }
+    }
+
+    fn accept(&mut self, (encoded, last): Attempt) -> EncodedChunk {
+        if last.is_some() {
+            self.last = last;
+        }
+        encoded
     }
 
     fn encode_auto(&mut self, pages: &[Filled], rows: usize) -> Result<EncodedChunk> {
@@ -143,22 +160,22 @@ impl ChunkEncoder {
         let per_row = |encoded: &EncodedChunk| encoded.encoded_len() * 1000 / rows;
         let mut tried = None;
         if let Some(choice) = self.auto
-            && let Some(encoded) = self.encode_as(choice.encoding, pages)?
+            && let Some(attempt) = self.encode_as(choice.encoding, pages)?
         {
-            let (now, then) = (per_row(&encoded), choice.milli_bytes_per_row);
+            let (now, then) = (per_row(&attempt.0), choice.milli_bytes_per_row);
             if now.abs_diff(then) * 100 <= then * DRIFT_PERCENT {
-                return Ok(encoded);
+                return Ok(self.accept(attempt));
             }
-            tried = Some(encoded);
+            tried = Some(attempt);
         }
         for id in self.candidates(pages, rows)? {
-            let encoded = match tried.take_if(|encoded| encoded.encoding == id) {
-                Some(encoded) => Some(encoded),
+            let attempt = match tried.take_if(|(encoded, _)| encoded.encoding == id) {
+                Some(attempt) => Some(attempt),
                 None => self.encode_as(id, pages)?,
             };
-            if let Some(encoded) = encoded {
-                self.auto = Some(Choice { encoding: id, milli_bytes_per_row: per_row(&encoded) });
-                return Ok(encoded);
+            if let Some(attempt) = attempt {
+                self.auto = Some(Choice { encoding: id, milli_bytes_per_row: per_row(&attempt.0) });
+                return Ok(self.accept(attempt));
             }
         }
         Err(Error::internal("no encoding holds a chunk"))
@@ -170,7 +187,7 @@ impl ChunkEncoder {
         let sampled = len_of(&sample);
         let scaled = |bytes: usize| bytes * rows / sampled;
         let raw = scaled(raw::encoded_len(&sample));
-        let runs = scaled(runlength::analyze(&sample));
+        let runs = runlength::analyze(&sample, SAMPLE_RUNS, rows, pages.len());
         let dictionary = (self.stored != Stored::Bool).then(|| bytedict::analyze(&sample, rows)).flatten();
         let at_most = |bytes: usize, percent: usize, of: usize| bytes * 100 <= of * percent;
 
@@ -198,29 +215,30 @@ impl ChunkEncoder {
                     otherwise = best;
                 }
                 if let Some(dictionary) = dictionary
-                    && at_most(dictionary, BYTEDICT_OVER_AZ64_PERCENT, bytes)
+                    && at_most(dictionary + rows / LEAST_SAVING_ROWS, BYTEDICT_OVER_AZ64_PERCENT, bytes)
                 {
                     (best, bytes) = (EncodingId::ByteDict, dictionary);
                 }
             }
         }
-        if at_most(runs, RUNLENGTH_PERCENT, bytes) {
+        if at_most(runs + rows / LEAST_SAVING_ROWS, RUNLENGTH_PERCENT, bytes) {
             (best, bytes) = (EncodingId::RunLength, runs);
         }
         // Zstandard costs the most to try; what already is a byte a row or less has little to gain.
-        if bytes > rows && at_most(scaled(zstd::analyze(&sample)?), ZSTD_PERCENT, bytes) {
+        let percent = if self.stored == Stored::Bytes { ZSTD_PERCENT } else { ZSTD_OF_NUMBERS_PERCENT };
+        if bytes > rows && at_most(scaled(zstd::analyze(&sample)?), percent, bytes) {
             best = EncodingId::Zstd;
         }
         Ok(vec![best, otherwise])
     }
 
     /// `None` when the encoding cannot hold the chunk.
-    fn encode_as(&mut self, id: EncodingId, pages: &[Filled]) -> Result<Option<EncodedChunk>> {
+    fn encode_as(&self, id: EncodingId, pages: &[Filled]) -> Result<Option<Attempt>> {
         let all_null = pages.iter().all(|page| page.values.is_none());
         match id {
             EncodingId::ByteDict if !all_null => self.encode_bytedict(pages),
             EncodingId::Fsst if !all_null => self.encode_fsst(pages).map(Some),
-            _ => self.encode_plain(id, pages).map(Some),
+            _ => Ok(Some((self.encode_plain(id, pages)?, None))),
         }
     }
 
@@ -247,7 +265,7 @@ impl ChunkEncoder {
         Ok(EncodedChunk { encoding: id, dictionary: DictionaryUse::None, pages: pages.collect::<Result<_>>()? })
     }
 
-    fn encode_bytedict(&mut self, pages: &[Filled]) -> Result<Option<EncodedChunk>> {
+    fn encode_bytedict(&self, pages: &[Filled]) -> Result<Option<Attempt>> {
         let shared = match &self.last {
             Some(LastDictionary::Values(codes)) => Some(codes),
             _ => None,
@@ -267,17 +285,14 @@ impl ChunkEncoder {
                 })
             })
             .collect::<Result<_>>()?;
-        let dictionary = match coded.new {
-            Some((bytes, codes)) => {
-                self.last = Some(LastDictionary::Values(codes));
-                DictionaryUse::New(bytes)
-            }
-            None => DictionaryUse::Shared,
+        let (dictionary, last) = match coded.new {
+            Some((bytes, codes)) => (DictionaryUse::New(bytes), Some(LastDictionary::Values(codes))),
+            None => (DictionaryUse::Shared, None),
         };
-        Ok(Some(EncodedChunk { encoding: EncodingId::ByteDict, dictionary, pages }))
+        Ok(Some((EncodedChunk { encoding: EncodingId::ByteDict, dictionary, pages }, last)))
     }
 
-    fn encode_fsst(&mut self, pages: &[Filled]) -> Result<EncodedChunk> {
+    fn encode_fsst(&self, pages: &[Filled]) -> Result<Attempt> {
         let texts: Vec<&ByteValues> = pages
             .iter()
             .filter_map(|page| match &page.values {
@@ -300,14 +315,15 @@ impl ChunkEncoder {
         if let Some(LastDictionary::Symbols { encoder, per_mille }) = &self.last {
             let (pages, now) = write(encoder)?;
             if now * 100 <= per_mille * SYMBOLS_WEAR_PERCENT {
-                return Ok(EncodedChunk { encoding: EncodingId::Fsst, dictionary: DictionaryUse::Shared, pages });
+                let dictionary = DictionaryUse::Shared;
+                return Ok((EncodedChunk { encoding: EncodingId::Fsst, dictionary, pages }, None));
             }
         }
         let encoder = Box::new(fsst::Encoder::train(&texts)?);
         let (pages, per_mille) = write(&encoder)?;
         let dictionary = DictionaryUse::New(encoder.table_bytes());
-        self.last = Some(LastDictionary::Symbols { encoder, per_mille });
-        Ok(EncodedChunk { encoding: EncodingId::Fsst, dictionary, pages })
+        let last = LastDictionary::Symbols { encoder, per_mille };
+        Ok((EncodedChunk { encoding: EncodingId::Fsst, dictionary, pages }, Some(last)))
     }
 }
 
@@ -401,7 +417,8 @@ fn len_of(values: &Values) -> usize {
 fn sample(pages: &[Filled]) -> Values {
     let pages: Vec<&Values> = pages.iter().filter_map(|page| page.values.as_ref()).collect();
     let rows: usize = pages.iter().map(|page| len_of(page)).sum();
-    let wanted = (rows / SAMPLE_SHARE).max(SAMPLE_MIN_ROWS).min(rows);
+    // Positions within a sample fit 16 bits, as those of a zone do.
+    let wanted = (rows / SAMPLE_SHARE).clamp(SAMPLE_MIN_ROWS, Geometry::MAX_ZONE_ROWS as usize).min(rows);
     let run = wanted.div_ceil(SAMPLE_RUNS);
     let mut picked: Vec<Vec<usize>> = vec![Vec::new(); pages.len()];
     for i in 0..SAMPLE_RUNS {

@@ -10,7 +10,9 @@ use arrow::compute::{ilike, like, nilike, nlike};
 
 use super::text::Text;
 use crate::common::{Comparison, Error, Predicate, Result, Scalar, Stored};
+use crate::format::bitpack;
 use crate::format::mask::Mask;
+use crate::format::stable::VECTOR_ROWS;
 
 /// A predicate other than IS NULL and IS NOT NULL, on values that are not NULL.
 #[derive(Debug)]
@@ -173,22 +175,22 @@ impl KeyTest {
         inside != self.negated
     }
 
-    /// Clears the bits of rows whose key does not satisfy it. `key(i)` is row `i`'s.
-    pub fn filter(&self, mask: &mut Mask, key: impl Fn(usize) -> i128) {
+    /// Clears the bits of rows whose key does not satisfy it, of one value per row.
+    pub fn filter<T: Copy>(&self, mask: &mut Mask, values: &[T], key: impl Fn(T) -> i128) {
         match &self.keys {
             KeySet::Range { low, high } => {
                 let (low, high, negated) = (*low, *high, self.negated);
-                keep(mask, |i| {
-                    let key = key(i);
+                keep(mask, values, |value| {
+                    let key = key(value);
                     (low <= key && key <= high) != negated
                 });
             }
-            KeySet::Set(_) => keep_each(mask, |i| self.holds(key(i))),
+            KeySet::Set(_) => keep_each(mask, |i| self.holds(key(values[i]))),
         }
     }
 
     /// As [`KeyTest::filter`], for keys of at most 64 bits, whose comparison the compiler can vectorise.
-    pub fn filter_i64(&self, mask: &mut Mask, key: impl Fn(usize) -> i64) {
+    pub fn filter_i64<T: Copy>(&self, mask: &mut Mask, values: &[T], key: impl Fn(T) -> i64) {
         match &self.keys {
             KeySet::Range { low, high } => {
                 let negated = self.negated;
@@ -199,33 +201,28 @@ impl KeyTest {
                     return;
                 }
                 let low = (*low).max(i128::from(i64::MIN)) as i64;
-                let span = (*high).min(i128::from(i64::MAX)) as i64;
-                let span = span.wrapping_sub(low) as u64;
-                keep(mask, |i| (key(i).wrapping_sub(low) as u64 <= span) != negated);
+                let high = (*high).min(i128::from(i64::MAX)) as i64;
+                let span = high.wrapping_sub(low) as u64;
+                keep(mask, values, |value| (key(value).wrapping_sub(low) as u64 <= span) != negated);
             }
             KeySet::Set(keys) => {
                 let keys: Vec<i64> = keys.iter().filter_map(|k| i64::try_from(*k).ok()).collect();
-                keep_each(mask, |i| keys.binary_search(&key(i)).is_ok() != self.negated);
+                keep_each(mask, |i| keys.binary_search(&key(values[i])).is_ok() != self.negated);
             }
         }
     }
 }
 
-/// Clears the bits of rows that `f` does not hold for; `f` is cheap and is asked of every row.
-#[inline(always)]
-pub(super) fn keep(mask: &mut Mask, f: impl Fn(usize) -> bool) {
-    let len = mask.len();
-    for (w, word) in mask.words_mut().iter_mut().enumerate() {
-        if *word == 0 {
+/// Clears the bits of rows whose value `f` does not hold for; `f` is cheap and is asked of whole vectors.
+fn keep<T: Copy>(mask: &mut Mask, values: &[T], f: impl Fn(T) -> bool) {
+    let words = mask.words_mut().chunks_mut(VECTOR_ROWS / 64);
+    for (words, values) in words.zip(values.chunks(VECTOR_ROWS)) {
+        if words.iter().all(|word| *word == 0) {
             continue;
         }
-        let base = w * 64;
-        let rows = (len - base).min(64);
-        let mut held = 0u64;
-        for bit in 0..rows {
-            held |= u64::from(f(base + bit)) << bit;
-        }
-        *word &= held;
+        let mut bits = [0; VECTOR_ROWS / 64];
+        bitpack::values_bits(values, &f, &mut bits);
+        words.iter_mut().zip(bits).for_each(|(word, held)| *word &= held);
     }
 }
 

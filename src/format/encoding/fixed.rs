@@ -6,11 +6,13 @@ use crate::format::column::Values;
 
 /// A fixed-width stored value.
 pub(super) trait Fixed: Copy + Default + Send + Sync + 'static {
-    const WIDTH: usize;
+    /// The value's bytes.
+    type Le: Copy + Send + Sync;
     /// Whether [`Fixed::key64`] holds the whole key.
     const NARROW: bool;
-    /// From exactly `WIDTH` bytes.
-    fn from_le(bytes: &[u8]) -> Self;
+    /// Whole values' bytes; a rest is left out.
+    fn chunks(bytes: &[u8]) -> &[Self::Le];
+    fn from_le(bytes: Self::Le) -> Self;
     fn put(self, out: &mut Vec<u8>);
     /// What conditions compare: see [`super::condition`]. A REAL's is that of the double it equals.
     fn key(self) -> i128;
@@ -20,13 +22,14 @@ pub(super) trait Fixed: Copy + Default + Send + Sync + 'static {
 macro_rules! fixed {
     ($($type:ty, $narrow:literal, $key:expr;)+) => {$(
         impl Fixed for $type {
-            const WIDTH: usize = size_of::<$type>();
+            type Le = [u8; size_of::<$type>()];
             const NARROW: bool = $narrow;
+            fn chunks(bytes: &[u8]) -> &[Self::Le] {
+                bytes.as_chunks().0
+            }
             #[inline(always)]
-            fn from_le(bytes: &[u8]) -> Self {
-                let mut le = [0u8; size_of::<$type>()];
-                le.copy_from_slice(bytes);
-                <$type>::from_le_bytes(le)
+            fn from_le(bytes: Self::Le) -> Self {
+                <$type>::from_le_bytes(bytes)
             }
             fn put(self, out: &mut Vec<u8>) {
                 out.extend_from_slice(&self.to_le_bytes());

@@ -89,6 +89,16 @@ impl Encoder {
         Ok(())
     }
 
+    #[cfg(test)]
+    pub fn compress(&self, value: &[u8]) -> Vec<u8> {
+        self.compressor.compress(value)
+    }
+
+    #[cfg(test)]
+    pub fn compress_by_rule(&self, value: &[u8]) -> Vec<u8> {
+        self.table.compress(value)
+    }
+
     /// Reads back what was compressed: the crate calls itself not ready for production, and this costs little beside
     /// compressing.
     fn verify(&self, values: &ByteValues, codes: &[u8], lengths: &[u64]) -> Result<()> {
@@ -160,6 +170,19 @@ impl SymbolTable {
     ///
     /// Errors: Corrupt when it has more, at a code that has no symbol, and at an escape without its byte.
     fn expand(&self, codes: &[u8], room: usize, out: &mut Vec<u8>) -> Result<()> {
+        self.expand_by(codes, room, out, |_| ())
+    }
+
+    /// As [`SymbolTable::expand`], and appends to `lengths` (empty) for every number of codes how many bytes they give:
+    /// one loop over all strings, which mispredicts no string's end.
+    fn expand_all(&self, codes: &[u8], room: usize, out: &mut Vec<u8>, lengths: &mut Vec<u32>) -> Result<()> {
+        lengths.push(0);
+        self.expand_by(codes, room, out, |len| lengths.push(len as u32))
+    }
+
+    /// Calls `passed` after every code byte with the bytes so far.
+    #[inline(always)]
+    fn expand_by(&self, codes: &[u8], room: usize, out: &mut Vec<u8>, mut passed: impl FnMut(usize)) -> Result<()> {
         let corrupt = |what: &str| Error::corrupt(0, what);
         let room = room.min(codes.len() * MAX_SYMBOL);
         let limit = out.len() + room;
@@ -173,6 +196,7 @@ impl SymbolTable {
             }
             let (bytes, step) = if *code == ESCAPE {
                 let byte = *rest.next().ok_or_else(|| corrupt("an escape without its byte"))?;
+                passed(len);
                 ([byte, 0, 0, 0, 0, 0, 0, 0], 1)
             } else {
                 (self.symbols[usize::from(*code)], self.lengths[usize::from(*code)])
@@ -184,6 +208,7 @@ impl SymbolTable {
             // has changed since; so 8 bytes from `start + len` are ours to write.
             unsafe { start.add(len).cast::<[u8; MAX_SYMBOL]>().write_unaligned(bytes) };
             len += usize::from(step);
+            passed(len);
         }
         if len > limit {
             return Err(corrupt("strings are longer than stated"));
@@ -271,14 +296,11 @@ impl<'a> Page<'a> {
     fn text(&mut self) -> Result<&Text<'static>> {
         if self.text.is_none() {
             let mut data = Vec::with_capacity(self.total + MAX_SYMBOL);
-            let mut ends = Vec::with_capacity(self.ends.len());
-            for i in 0..self.ends.len() {
-                let room = self.total - data.len();
-                self.table
-                    .expand(self.codes_of(i), room, &mut data)
-                    .map_err(|e| Error::corrupt(self.at as u64, e.message()))?;
-                ends.push(data.len() as u32);
-            }
+            let mut lengths = Vec::with_capacity(self.codes.len() + 1);
+            self.table
+                .expand_all(self.codes, self.total, &mut data, &mut lengths)
+                .map_err(|e| Error::corrupt(self.at as u64, e.message()))?;
+            let ends = self.ends.iter().map(|end| lengths[*end as usize]).collect();
             if data.len() != self.total {
                 return Err(Error::corrupt(self.at as u64, "strings are shorter than stated"));
             }

@@ -126,12 +126,12 @@ impl<'a> Page<'a> {
 
     /// The values, which must be fixed-width of form `T`.
     pub fn values<T: Fixed>(&self) -> impl ExactSizeIterator<Item = T> + '_ {
-        self.bytes().chunks_exact(T::WIDTH).map(T::from_le)
+        T::chunks(self.bytes()).iter().map(|le| T::from_le(*le))
     }
 
-    #[inline(always)]
-    fn value<T: Fixed>(&self, i: usize) -> T {
-        T::from_le(&self.bytes()[i * T::WIDTH..(i + 1) * T::WIDTH])
+    /// Value `i`, which must be fixed-width of form `T`.
+    pub fn value<T: Fixed>(&self, i: usize) -> T {
+        T::from_le(T::chunks(self.bytes())[i])
     }
 
     fn text_end(&self, i: usize) -> usize {
@@ -171,13 +171,11 @@ impl<'a> Page<'a> {
     pub fn filter(&mut self, condition: &Condition<'_>, mask: &mut Mask) -> Result<()> {
         fn keys<T: Fixed>(page: &Page<'_>, condition: &Condition<'_>, mask: &mut Mask) -> Result<()> {
             let test = condition.keys()?;
-            // Of exactly `rows` values, so that the loop's bounds checks fold away.
-            let bytes = &page.bytes()[..page.rows * T::WIDTH];
-            let value = |i: usize| T::from_le(&bytes[i * T::WIDTH..i * T::WIDTH + T::WIDTH]);
+            let values = T::chunks(page.bytes());
             if T::NARROW {
-                test.filter_i64(mask, |i| value(i).key64());
+                test.filter_i64(mask, values, |le| T::from_le(le).key64());
             } else {
-                test.filter(mask, |i| value(i).key());
+                test.filter(mask, values, |le| T::from_le(le).key());
             }
             Ok(())
         }
@@ -210,7 +208,10 @@ impl<'a> Page<'a> {
         fn fixed<S: Fixed + Into<D>, D>(out: &mut Vec<D>, page: &Page<'_>, selection: Selection<'_>) -> Result<()> {
             match selection {
                 Selection::All => out.extend(page.values::<S>().map(Into::into)),
-                Selection::Rows(mask) => out.extend(mask.ones().map(|i| page.value::<S>(i).into())),
+                Selection::Rows(mask) => {
+                    let values = S::chunks(page.bytes());
+                    out.extend(mask.ones().map(|i| S::from_le(values[i]).into()));
+                }
             }
             Ok(())
         }

@@ -33,10 +33,14 @@ fn run_ends(values: &Values) -> Vec<u16> {
     }
 }
 
-/// Bytes that [`encode`] would make of `values`.
-pub(super) fn analyze(values: &Values) -> usize {
-    let ends = run_ends(values);
-    4 + ends.len() * 2 + raw::encoded_len(&values_at(values, &ends))
+/// Bytes that a chunk of `rows` rows in `zones` zones would take, of which `sample` consists of `pieces` stretches of
+/// consecutive rows: a run that only begins because a stretch or a zone does is counted once per zone.
+pub(super) fn analyze(sample: &Values, pieces: usize, rows: usize, zones: usize) -> usize {
+    let ends = run_ends(sample);
+    let sampled = usize::from(ends[ends.len() - 1]) + 1;
+    let value_len = raw::encoded_len(&values_at(sample, &ends)).div_ceil(ends.len());
+    let runs = ends.len().saturating_sub(pieces) * rows / sampled + zones;
+    zones * 4 + runs * (2 + value_len)
 }
 
 fn values_at(values: &Values, rows: &[u16]) -> Values {
@@ -105,14 +109,22 @@ impl<'a> Page<'a> {
 
     /// Selected rows of each run, runs without any left out.
     fn counts<'s>(&'s self, selection: Selection<'s>) -> impl Iterator<Item = (usize, usize)> + 's {
-        (0..self.ends.len()).filter_map(move |i| {
+        // Few rows of many runs are found by bisection, each as a run of its own.
+        let few = match selection {
+            Selection::Rows(mask) if mask.count() * 16 < self.ends.len() => Some(mask),
+            _ => None,
+        };
+        let run_of = |row: usize| self.ends.partition_point(|end| usize::from(u16::from_le_bytes(*end)) < row);
+        let single = few.into_iter().flat_map(Mask::ones).map(move |row| (run_of(row), 1));
+        let runs = if few.is_some() { 0 } else { self.ends.len() };
+        single.chain((0..runs).filter_map(move |i| {
             let (start, end) = self.run(i);
             let count = match selection {
                 Selection::All => end - start,
                 Selection::Rows(mask) => count_range(mask, start, end),
             };
             (count > 0).then_some((i, count))
-        })
+        }))
     }
 
     pub fn decode(&mut self, selection: Selection<'_>, out: &mut BuilderValues) -> Result<()> {
@@ -121,9 +133,8 @@ impl<'a> Page<'a> {
             page: &Page<'_>,
             selection: Selection<'_>,
         ) -> Result<()> {
-            let values: Vec<S> = page.values.values::<S>().collect();
             for (i, count) in page.counts(selection) {
-                let value: D = values[i].into();
+                let value: D = page.values.value::<S>(i).into();
                 out.resize(out.len() + count, value);
             }
             Ok(())

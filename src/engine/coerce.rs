@@ -27,6 +27,10 @@ impl Coercion {
         Coercion { def, schema, source }
     }
 
+    pub fn def(&self) -> &Arc<TableDef> {
+        &self.def
+    }
+
     /// Fails unless a source with columns of `types` can be assigned at all.
     pub fn check_types(&self, types: &[DataType]) -> Result<()> {
         for (column, from) in self.def.columns.iter().zip(&self.source) {
@@ -69,7 +73,8 @@ fn assignable(from: &DataType, to: &DataType) -> bool {
         (from, to) if from == to => true,
         (DataType::Dictionary(_, value), to) => assignable(value, to),
         (from, _) if text(from) => true,
-        (DataType::Boolean, DataType::Boolean) => true,
+        // What has one text form may be assigned to text.
+        (from, to) if text(to) => from.is_primitive() || *from == DataType::Boolean,
         (DataType::Boolean, _) | (_, DataType::Boolean) => false,
         (from, to) if from.is_numeric() && to.is_numeric() => true,
         (DataType::Date32 | DataType::Date64 | DataType::Timestamp(..), DataType::Date32 | DataType::Timestamp(..)) => {
@@ -237,6 +242,7 @@ mod tests {
         assert!(assignable(&DataType::Int64, &DataType::Float32));
         assert!(!assignable(&DataType::Boolean, &DataType::Int64));
         assert!(!assignable(&DataType::Date32, &DataType::Int32));
-        assert!(!assignable(&DataType::Int32, &DataType::Utf8View));
+        assert!(assignable(&DataType::Int32, &DataType::Utf8View));
+        assert!(!assignable(&DataType::Binary, &DataType::Utf8View));
     }
 }

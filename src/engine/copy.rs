@@ -27,7 +27,7 @@ use super::names::{self, at};
 use super::output::Output;
 use super::session::Running;
 use super::text::{self, ChannelReader};
-use crate::catalog::{ColumnDef, TableDef, TableState};
+use crate::catalog::{ColumnDef, TableDef};
 use crate::common::{Error, Result, SqlState};
 use crate::sql::ast::{Copy, CopyFormat};
 
@@ -42,34 +42,34 @@ pub(super) async fn copy(running: &Running<'_>, copy: Copy) -> Result<Output> {
         None => e.with_position(copy.from_position.line, copy.from_position.column),
         Some(_) => e,
     })?;
-    let (rows, notices) = load_into(running, &copy.table, |table| {
+    let (rows, notices) = load_into(running, &copy.table, |load| {
         let (copy, files) = (&copy, &files);
-        async move { load_files(running, copy, files, &table).await }
+        async move { load_files(running, copy, files, load).await }
     })
     .await?;
     Ok(Output::done("COPY", Some(rows)).with_notices(notices))
 }
 
-async fn load_files(running: &Running<'_>, copy: &Copy, files: &CopyFiles, table: &TableState) -> Result<Load> {
-    let targets = target_columns(&table.def, copy)?;
-    let load = Load::new(running.warehouse, table, (0..table.def.columns.len()).collect())?;
+async fn load_files(running: &Running<'_>, copy: &Copy, files: &CopyFiles, load: Load) -> Result<Load> {
+    let def = Arc::clone(load.def());
+    let targets = target_columns(&def, copy)?;
     match copy.options.format {
         CopyFormat::Parquet => {
             running.state.runtime_env().register_object_store(&files.base, Arc::clone(&files.store));
             for file in &files.files {
-                let plan = parquet_plan(running, files, file, &table.def, &targets).await?;
+                let plan = parquet_plan(running, files, file, &def, &targets).await?;
                 load.take(running.run_partitions(&plan).await?).await.map_err(|e| e.context(&file.location))?;
             }
         }
         CopyFormat::Csv { .. } | CopyFormat::Delimited { .. } => {
             let threads = running.warehouse.inner.threads.max(1);
-            let columns: Vec<ColumnDef> = targets.iter().map(|t| table.def.columns[*t].clone()).collect();
+            let columns: Vec<ColumnDef> = targets.iter().map(|t| def.columns[*t].clone()).collect();
             let columns = Arc::new(columns);
             for group in files.files.chunks(threads) {
                 let mut streams = Vec::with_capacity(group.len());
                 for file in group {
                     let stream = text_stream(copy, files, file, Arc::clone(&columns));
-                    streams.push(fill(running, stream, &table.def, &targets).await?);
+                    streams.push(fill(running, stream, &def, &targets).await?);
                 }
                 load.take(streams).await?;
             }

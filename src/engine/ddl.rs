@@ -14,9 +14,7 @@ use super::names::{self, at, schema_of};
 use super::output::Output;
 use super::session::Running;
 use crate::catalog::{ColumnDef, EffectiveDist, TableDef, TableState};
-use crate::common::{
-    ColumnId, DistStyle, EncodingName, Error, Result, SchemaId, SortKey, SqlState, SqlType, TableId, Version,
-};
+use crate::common::{ColumnId, DistStyle, EncodingName, Error, Result, SchemaId, SortKey, SqlState, SqlType, TableId};
 use crate::distribution::HASH_ID;
 use crate::format::encoding;
 use crate::sql::ast::{
@@ -78,18 +76,11 @@ async fn create_table_as(
     let plan = running.plan(&statement).await?;
     let columns = columns_of_query(&plan, create)?;
     let def = define(running, create, &columns, schema)?;
-    let table = TableState {
-        def: Arc::new(def.clone()),
-        segments: Arc::default(),
-        next_segment: 0,
-        changed: Version(0),
-        data_changed: Version(0),
-    };
     let mut transaction = running.warehouse.inner.catalog.begin(running.statement.user);
-    let load = Load::new(running.warehouse, &table, (0..def.columns.len()).collect())?;
+    let load = Load::create(running.warehouse, def, &transaction)?;
     load.take(running.run_partitions(&plan).await?).await?;
-    let rows = load.rows();
-    notices.extend(load.store(&mut transaction, Some(def)).await?);
+    let (rows, said) = load.finish(&mut transaction).await?;
+    notices.extend(said);
     let committed = running.warehouse.inner.catalog.commit(transaction).await;
     committed.map_err(|e| at(e, create.name.base()))?;
     Ok(Output::done(format!("SELECT {rows}"), Some(rows)).with_notices(notices))
@@ -382,21 +373,20 @@ fn single(name: &ObjectName) -> Result<&Ident> {
 }
 
 /// Runs a load into an existing table as a transaction of its own, again when another one changed the table's
-/// definition meanwhile.
+/// definition meanwhile. `load` takes the rows, which have the table's columns. Returns their number, and notices.
 pub(super) async fn load_into<F, G>(running: &Running<'_>, name: &ObjectName, load: F) -> Result<(u64, Vec<String>)>
 where
-    F: Fn(Arc<TableState>) -> G,
+    F: Fn(Load) -> G,
     G: Future<Output = Result<Load>>,
 {
     retry_conflicts(|| async {
         let mut transaction = running.warehouse.inner.catalog.begin(running.statement.user);
         let snapshot = transaction.snapshot().cloned().unwrap_or_else(|| Arc::clone(running.pin.snapshot()));
-        let table = Arc::clone(names::table_of(&snapshot, name)?);
-        let load = load(table).await?;
-        let rows = load.rows();
-        let notices = load.store(&mut transaction, None).await?;
+        let table = names::table_of(&snapshot, name)?;
+        let empty = Load::new(running.warehouse, table, (0..table.def.columns.len()).collect(), &transaction)?;
+        let outcome = load(empty).await?.finish(&mut transaction).await?;
         running.warehouse.inner.catalog.commit(transaction).await?;
-        Ok((rows, notices))
+        Ok(outcome)
     })
     .await
 }

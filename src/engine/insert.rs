@@ -8,7 +8,6 @@ use datafusion::sql::sqlparser::tokenizer::Span;
 
 use super::ddl::load_into;
 use super::error::from_datafusion;
-use super::load::Load;
 use super::names::{self, at};
 use super::output::Output;
 use super::session::Running;
@@ -20,10 +19,9 @@ pub(super) async fn insert(running: &Running<'_>, insert: Insert) -> Result<Outp
     let table = names::table_of(&running.pin, &insert.table)?;
     let targets = target_columns(&table.def, &insert)?;
     let plan = source_plan(running, &table.def, &insert, &targets).await?;
-    let (rows, notices) = load_into(running, &insert.table, |table| {
+    let (rows, notices) = load_into(running, &insert.table, |load| {
         let plan = &plan;
         async move {
-            let load = Load::new(running.warehouse, &table, (0..table.def.columns.len()).collect())?;
             load.take(running.run_partitions(plan).await?).await?;
             Ok(load)
         }

@@ -7,40 +7,95 @@ use datafusion::common::runtime::JoinSet;
 use datafusion::common::{DataFusionError, Result as DfResult};
 use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt;
-use parking_lot::Mutex;
+use object_store::ObjectStore;
+use tokio::sync::Mutex;
 
 use super::coerce::Coercion;
 use super::error::from_datafusion;
 use super::names::no_such_table;
 use super::warehouse::Warehouse;
-use crate::catalog::{EffectiveDist, TableDef, TableState, Transaction};
+use crate::catalog::{Blob, EffectiveDist, NewSegment, TableDef, TableState, Transaction};
 use crate::common::{DistStyle, Error, ErrorKind, Result, TableId, UserId};
 use crate::physical_plan::load::RowSink;
 use crate::storage::loader::{ObjectNames, choose_run, emptiest_slice, store_rows};
+use crate::storage::merge::merge_runs;
 use crate::storage::writer::{LoadLayout, SliceSorter, auto_distribution};
 
 /// How often a load is committed anew when another transaction changed the table's definition under it.
 const ATTEMPTS: usize = 5;
 
 /// One load in progress: rows are gathered, then stored and added to a transaction.
+///
+/// Guarantee: the rows added form one run, sorted within each slice, however many there are.
 #[derive(Debug)]
 pub struct Load {
+    coercion: Arc<Coercion>,
+    gathered: Arc<Mutex<Gathered>>,
+    /// Whether the transaction is to create the table.
+    creates: bool,
+}
+
+#[derive(Debug)]
+struct Gathered {
     warehouse: Warehouse,
     table: TableState,
-    coercion: Arc<Coercion>,
-    sorter: Arc<Mutex<SliceSorter>>,
+    /// As the table will be.
+    def: TableDef,
+    sorter: SliceSorter,
+    /// Stored when memory ran short.
+    runs: Vec<Vec<NewSegment>>,
+    names: ObjectNames,
+    notices: Vec<String>,
 }
 
 impl Load {
-    /// Into `table`; `source[i]` is the streams' column for the table's `i`-th.
-    pub fn new(warehouse: &Warehouse, table: &TableState, source: Vec<usize>) -> Result<Self> {
-        let layout = layout(warehouse, table, &table.def)?;
-        Ok(Load {
+    /// Into the existing `table`; `source[i]` is the streams' column for the table's `i`-th.
+    pub fn new(
+        warehouse: &Warehouse,
+        table: &TableState,
+        source: Vec<usize>,
+        transaction: &Transaction,
+    ) -> Result<Self> {
+        Self::of(warehouse, table.clone(), source, transaction, false)
+    }
+
+    /// Into a table that `transaction` is to create; the streams' columns are the table's.
+    pub fn create(warehouse: &Warehouse, def: TableDef, transaction: &Transaction) -> Result<Self> {
+        let source = (0..def.columns.len()).collect();
+        let table = TableState {
+            def: Arc::new(def),
+            segments: Arc::default(),
+            next_segment: 0,
+            changed: transaction.base(),
+            data_changed: transaction.base(),
+        };
+        Self::of(warehouse, table, source, transaction, true)
+    }
+
+    fn of(
+        warehouse: &Warehouse,
+        table: TableState,
+        source: Vec<usize>,
+        transaction: &Transaction,
+        creates: bool,
+    ) -> Result<Self> {
+        let sorter = SliceSorter::new(layout(warehouse, &table, &table.def)?)?;
+        let coercion = Arc::new(Coercion::new(Arc::clone(&table.def), source));
+        let gathered = Gathered {
             warehouse: warehouse.clone(),
-            table: table.clone(),
-            coercion: Arc::new(Coercion::new(Arc::clone(&table.def), source)),
-            sorter: Arc::new(Mutex::new(SliceSorter::new(layout)?)),
-        })
+            def: TableDef::clone(&table.def),
+            table,
+            sorter,
+            runs: Vec::new(),
+            names: ObjectNames::new(transaction),
+            notices: Vec::new(),
+        };
+        Ok(Load { coercion, gathered: Arc::new(Mutex::new(gathered)), creates })
+    }
+
+    /// The table's definition, for which the streams' rows are checked.
+    pub fn def(&self) -> &Arc<TableDef> {
+        self.coercion.def()
     }
 
     /// Takes all rows of all streams, each on a task of its own.
@@ -49,11 +104,11 @@ impl Load {
         for mut stream in streams {
             let types: Vec<_> = stream.schema().fields().iter().map(|f| f.data_type().clone()).collect();
             self.coercion.check_types(&types)?;
-            let (coercion, sorter) = (Arc::clone(&self.coercion), Arc::clone(&self.sorter));
+            let (coercion, gathered) = (Arc::clone(&self.coercion), Arc::clone(&self.gathered));
             tasks.spawn(async move {
                 while let Some(batch) = stream.next().await {
                     let rows = coercion.coerce(&batch.map_err(from_datafusion)?)?;
-                    sorter.lock().push(rows)?;
+                    gathered.lock().await.push(rows).await?;
                 }
                 Ok(())
             });
@@ -64,51 +119,88 @@ impl Load {
         Ok(())
     }
 
-    /// Rows taken.
-    pub fn rows(&self) -> u64 {
-        self.sorter.lock().total_rows()
-    }
-
-    /// Stores the rows and adds them to `transaction`. An AUTO table that has outgrown its distribution gets another.
-    pub async fn store(self, transaction: &mut Transaction, created: Option<TableDef>) -> Result<Vec<String>> {
-        let Load { warehouse, table, sorter, .. } = self;
-        let mut sorter =
-            Arc::into_inner(sorter).ok_or_else(|| Error::internal("a load's task still holds its rows"))?.into_inner();
-        let mut notices = Vec::new();
-        let mut def = TableDef::clone(created.as_ref().unwrap_or(&table.def));
-        let rows = table.stored_rows() + sorter.total_rows();
-        let stored: u64 = table.segments.iter().flat_map(|s| &s.columns).map(|c| c.bytes).sum();
-        let now = auto_distribution(&def, rows, stored + sorter.memory_bytes() as u64);
-        if now != def.effective_dist && def.dist == DistStyle::Auto && def.effective_dist == EffectiveDist::All {
-            notices.push(format!(
-                "table \"{}\" has outgrown DISTSTYLE ALL ({rows} rows) and is now distributed {}; name a DISTSTYLE to decide it yourself",
-                def.name,
-                dist_word(&def, now)
-            ));
-            def.effective_dist = now;
-            if created.is_none() {
-                def.definition_version += 1;
-                transaction.alter_table(def.clone());
-            }
-            sorter.replace_layout(layout(&warehouse, &table, &def)?)?;
+    /// Stores the rows and adds them, with the table where it is new, to `transaction`. Returns how many rows there
+    /// were, and notices.
+    pub async fn finish(self, transaction: &mut Transaction) -> Result<(u64, Vec<String>)> {
+        let mut gathered = Arc::into_inner(self.gathered)
+            .ok_or_else(|| Error::internal("a load's task still holds its rows"))?
+            .into_inner();
+        let rows = gathered.sorter.total_rows();
+        let mut segments = gathered.store().await?;
+        let mut def = gathered.def;
+        if self.creates {
+            def.id = transaction.create_table(def.clone());
+        } else if def != *gathered.table.def {
+            transaction.alter_table(def.clone());
         }
-        let id = match created {
-            Some(_) => transaction.create_table(def.clone()),
-            None => def.id,
-        };
-        def.id = id;
-        let store = Arc::clone(warehouse.inner.catalog.store().objects());
-        let mut names = {
-            let (base, txn) = (transaction.base(), transaction.id());
-            ObjectNames::new(move |sequence| crate::catalog::ObjectId::Data { start: base, txn, sequence })
-        };
-        let mut segments = store_rows(sorter, &store, &mut names, warehouse.inner.threads).await?;
-        let run = choose_run(&table, &segments);
+        let run = choose_run(&gathered.table, &segments);
         segments.iter_mut().for_each(|s| s.run = run);
         if !segments.is_empty() {
             transaction.append(&def, segments);
         }
-        Ok(notices)
+        Ok((rows, gathered.notices))
+    }
+}
+
+impl Gathered {
+    async fn push(&mut self, rows: arrow::array::RecordBatch) -> Result<()> {
+        self.sorter.push(rows)?;
+        if self.sorter.memory_bytes() > self.warehouse.inner.load_memory {
+            self.settle_auto()?;
+            let run = self.store_gathered().await?;
+            self.runs.push(run);
+        }
+        Ok(())
+    }
+
+    /// Everything taken, as segments of one run.
+    async fn store(&mut self) -> Result<Vec<NewSegment>> {
+        self.settle_auto()?;
+        if self.runs.is_empty() {
+            return self.store_gathered().await;
+        }
+        let last = self.store_gathered().await?;
+        if last.iter().any(|s| matches!(s.blob, Blob::Inline(_))) {
+            return Err(Error::internal("the last run of a large load is inline"));
+        }
+        self.runs.push(last);
+        let runs = std::mem::take(&mut self.runs);
+        let store = self.objects();
+        let segments = self.warehouse.inner.segments.clone();
+        let threads = self.warehouse.inner.threads;
+        merge_runs(runs, self.sorter.layout(), &segments, &store, &mut self.names, threads).await
+    }
+
+    async fn store_gathered(&mut self) -> Result<Vec<NewSegment>> {
+        let sorter = self.sorter.split_off()?;
+        let (store, threads) = (self.objects(), self.warehouse.inner.threads);
+        let inline = self.runs.is_empty();
+        store_rows(sorter, &store, &mut self.names, threads, inline).await
+    }
+
+    fn objects(&self) -> Arc<dyn ObjectStore> {
+        Arc::clone(self.warehouse.inner.catalog.store().objects())
+    }
+
+    /// An AUTO table that outgrows its distribution gets another, before its rows are placed.
+    fn settle_auto(&mut self) -> Result<()> {
+        if self.def.dist != DistStyle::Auto || self.def.effective_dist != EffectiveDist::All {
+            return Ok(());
+        }
+        let rows = self.table.stored_rows() + self.sorter.total_rows();
+        let stored: u64 = self.table.segments.iter().flat_map(|s| &s.columns).map(|c| c.bytes).sum();
+        let now = auto_distribution(&self.def, rows, stored + self.sorter.memory_bytes() as u64);
+        if now == self.def.effective_dist {
+            return Ok(());
+        }
+        self.notices.push(format!(
+            "table \"{}\" has outgrown DISTSTYLE ALL ({rows} rows) and is now {}; name a DISTSTYLE to decide it yourself",
+            self.def.name,
+            dist_word(&self.def, now)
+        ));
+        self.def.effective_dist = now;
+        self.def.definition_version += 1;
+        self.sorter.replace_layout(layout(&self.warehouse, &self.table, &self.def)?)
     }
 }
 
@@ -118,7 +210,7 @@ fn layout(warehouse: &Warehouse, table: &TableState, def: &TableDef) -> Result<L
 }
 
 /// `EVEN`, `ALL` or `KEY(column)`.
-pub fn dist_word(def: &TableDef, dist: EffectiveDist) -> String {
+fn dist_word(def: &TableDef, dist: EffectiveDist) -> String {
     match dist {
         EffectiveDist::Even => "EVEN".into(),
         EffectiveDist::All => "ALL".into(),
@@ -146,10 +238,9 @@ impl TableSink {
             .snapshot()
             .and_then(|s| s.table(self.table).cloned())
             .ok_or_else(|| no_such_table(&self.name))?;
-        let load = Load::new(&self.warehouse, &table, (0..table.def.columns.len()).collect())?;
+        let load = Load::new(&self.warehouse, &table, (0..table.def.columns.len()).collect(), &transaction)?;
         load.take(streams).await?;
-        let rows = load.rows();
-        load.store(&mut transaction, None).await?;
+        let (rows, _) = load.finish(&mut transaction).await?;
         self.warehouse.inner.catalog.commit(transaction).await?;
         Ok(rows)
     }

@@ -103,10 +103,9 @@ impl Session {
             .cloned()
             .ok_or_else(|| Error::internal("a transaction begun by the catalog has a snapshot"))?;
         let table = names::table_of(&snapshot, &name)?;
-        let load = Load::new(&self.warehouse, table, (0..table.def.columns.len()).collect())?;
+        let load = Load::new(&self.warehouse, table, (0..table.def.columns.len()).collect(), &transaction)?;
         load.take(streams).await?;
-        let rows = load.rows();
-        load.store(&mut transaction, None).await?;
+        let (rows, _) = load.finish(&mut transaction).await?;
         self.warehouse.inner.catalog.commit(transaction).await?;
         Ok(rows)
     }

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -34,7 +33,6 @@ pub(super) struct Inner {
     pub threads: usize,
     pub load_memory: usize,
     pub runtime: Arc<RuntimeEnv>,
-    pub spill_directory: Option<PathBuf>,
     next_query: AtomicU64,
     next_process: AtomicU32,
 }
@@ -134,6 +132,7 @@ pub struct WarehouseBuilder {
     geometry: Geometry,
     threads: usize,
     memory_limit: Option<usize>,
+    load_memory: Option<usize>,
     create: bool,
     catalog: CatalogOptions,
     store: Option<WarehouseStore>,
@@ -146,6 +145,7 @@ impl Default for WarehouseBuilder {
             geometry: Geometry::DEFAULT,
             threads: std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
             memory_limit: None,
+            load_memory: None,
             create: true,
             catalog: CatalogOptions::default(),
             store: None,
@@ -176,6 +176,13 @@ impl WarehouseBuilder {
     /// Bytes that queries may use together; by default three quarters of the machine's.
     pub fn memory_limit(mut self, bytes: usize) -> Self {
         self.memory_limit = Some(bytes);
+        self
+    }
+
+    /// Bytes of rows that a load gathers before it stores a run; by default a third of the memory limit. Runs of one
+    /// load are merged at its end.
+    pub fn load_memory(mut self, bytes: usize) -> Self {
+        self.load_memory = Some(bytes);
         self
     }
 
@@ -240,9 +247,8 @@ impl WarehouseBuilder {
                 segments: SegmentStore::new(blocks, (memory / 20).max(64 << 20) as u64),
                 location,
                 threads: self.threads,
-                load_memory: memory / 3,
+                load_memory: self.load_memory.unwrap_or(memory / 3),
                 runtime,
-                spill_directory: None,
                 next_query: AtomicU64::new(1),
                 next_process: AtomicU32::new(1),
             }),

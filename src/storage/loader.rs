@@ -9,39 +9,40 @@ use tokio::task::JoinSet;
 use super::writer::{ObjectPacker, SliceSorter};
 use crate::catalog::model::{Extent, ObjectId, SegmentColumn, TableState};
 use crate::catalog::paths;
-use crate::catalog::transaction::{Blob, NewSegment, RunChoice};
-use crate::common::{Bounds, ColumnId, Error, Result};
+use crate::catalog::transaction::{Blob, NewSegment, RunChoice, Transaction};
+use crate::common::{Bounds, ColumnId, CommitId, Error, Result, Version};
 use crate::format::segment::FinishedSegment;
 
-/// Names the objects that one transaction writes.
+/// Names the objects that one transaction writes, in turn.
 #[derive(Debug)]
-pub struct ObjectNames<F> {
-    name: F,
+pub struct ObjectNames {
+    start: Version,
+    txn: CommitId,
     next: u32,
 }
 
-impl<F: FnMut(u32) -> ObjectId> ObjectNames<F> {
-    /// `name` gives the name of the n-th object.
-    pub fn new(name: F) -> Self {
-        ObjectNames { name, next: 0 }
+impl ObjectNames {
+    pub fn new(transaction: &Transaction) -> Self {
+        ObjectNames { start: transaction.base(), txn: transaction.id(), next: 0 }
     }
 
-    fn next(&mut self) -> ObjectId {
-        let object = (self.name)(self.next);
+    pub(super) fn next(&mut self) -> ObjectId {
+        let sequence = self.next;
         self.next += 1;
-        object
+        ObjectId::Data { start: self.start, txn: self.txn, sequence }
     }
 }
 
 /// Sorts, encodes and stores everything the sorter took, as segments of a run of their own (`choose_run` may say
-/// otherwise once they are known). A few rows come back inline, to stand in the log entry.
+/// otherwise once they are known). A few rows may come back `inline`, to stand in the log entry.
 ///
 /// `threads` encode at the same time, each holding about one segment.
-pub async fn store_rows<F: FnMut(u32) -> ObjectId>(
+pub async fn store_rows(
     sorter: SliceSorter,
     store: &Arc<dyn ObjectStore>,
-    names: &mut ObjectNames<F>,
+    names: &mut ObjectNames,
     threads: usize,
+    inline: bool,
 ) -> Result<Vec<NewSegment>> {
     let (sender, mut finished) = mpsc::channel::<(u32, FinishedSegment)>(threads.max(1));
     let permits = Arc::new(Semaphore::new(threads.max(1)));
@@ -74,7 +75,7 @@ pub async fn store_rows<F: FnMut(u32) -> ObjectId>(
     while let Some(job) = jobs.join_next().await {
         job.map_err(|e| Error::internal(format!("encoding a slice: {e}")))??;
     }
-    if segments.is_empty() && packer.len() <= Blob::MAX_INLINE_BYTES as u64 {
+    if inline && segments.is_empty() && packer.len() <= Blob::MAX_INLINE_BYTES as u64 {
         segments.extend(
             packer
                 .take_inline()
@@ -103,7 +104,7 @@ pub fn choose_run(table: &TableState, segments: &[NewSegment]) -> RunChoice {
 
 /// Whether every new key is above every old one, by the leading column's bounds. NULL is the highest of keys, so none
 /// may be among the old ones.
-fn key_follows(leading: ColumnId, old: &[SegmentColumn], new: &[SegmentColumn]) -> bool {
+pub(super) fn key_follows(leading: ColumnId, old: &[SegmentColumn], new: &[SegmentColumn]) -> bool {
     let of = |columns: &[SegmentColumn]| columns.iter().find(|c| c.id == leading).map(|c| c.bounds.clone());
     let (Some(old), Some(new)) = (of(old), of(new)) else { return false };
     let above = |old: &Bounds, new: &Bounds| match (&old.max, &new.min) {
@@ -113,7 +114,7 @@ fn key_follows(leading: ColumnId, old: &[SegmentColumn], new: &[SegmentColumn]) 
     old.null_count == 0 && above(&old, &new)
 }
 
-async fn put_object(
+pub(super) async fn put_object(
     packer: &mut ObjectPacker,
     store: &Arc<dyn ObjectStore>,
     object: ObjectId,

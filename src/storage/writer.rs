@@ -1,8 +1,7 @@
 //! Loading: rows in any order become sorted, encoded segments on their slices.
 //!
-//! A writer keeps the batches it is given until they exceed its memory, then sorts each slice's rows and spills them;
-//! at the end the spilled runs and what is left are merged (`super::merge`), so that one load is one sorted run however
-//! large it is.
+//! A sorter keeps the batches it is given; when they exceed the load's memory, its owner stores them as a run and goes
+//! on with another. At the end [`super::merge`] makes one run of several, so that a load is sorted however large it is.
 
 use std::fmt;
 use std::sync::Arc;
@@ -68,6 +67,17 @@ impl LoadLayout {
         Ok(LoadLayout { geometry, slices, columns, sort, dist })
     }
 
+    /// Makes the sort keys of the table's rows.
+    pub fn key_encoder(&self) -> Result<KeyEncoder> {
+        let types: Vec<SqlType> = self.sort.iter().map(|i| self.columns[*i].sql_type).collect();
+        KeyEncoder::new(&types)
+    }
+
+    /// Ordinals of the sort key's columns; none for a table without one.
+    pub fn sort_columns(&self) -> &[usize] {
+        &self.sort
+    }
+
     /// The slice of each row of `batch`, the first of which is row number `start` of the load.
     fn place(&self, batch: &RecordBatch, start: u64) -> Result<Placement> {
         Ok(match self.dist {
@@ -105,8 +115,7 @@ pub struct SliceSorter {
 
 impl SliceSorter {
     pub fn new(layout: LoadLayout) -> Result<Self> {
-        let types: Vec<SqlType> = layout.sort.iter().map(|i| layout.columns[*i].sql_type).collect();
-        let keys = KeyEncoder::new(&types)?;
+        let keys = layout.key_encoder()?;
         let rows = vec![Vec::new(); layout.slices as usize];
         Ok(SliceSorter {
             layout,
@@ -159,6 +168,13 @@ impl SliceSorter {
         self.memory_bytes += batch.get_array_memory_size() + batch.num_rows() * 24;
         self.batches.push(batch);
         Ok(())
+    }
+
+    /// Everything taken so far, leaving a sorter that goes on from there.
+    pub fn split_off(&mut self) -> Result<SliceSorter> {
+        let mut rest = SliceSorter::new(self.layout.clone())?;
+        rest.total_rows = self.total_rows;
+        Ok(std::mem::replace(self, rest))
     }
 
     /// Forgets the placement made so far and places all rows by `layout` instead (AUTO decides once it has seen them).
@@ -234,11 +250,11 @@ impl fmt::Debug for SliceRows {
 }
 
 /// The chosen rows of a column in stored form.
-fn gather(arrays: &[&dyn Array], rows: &[(u32, u32)], sql_type: SqlType) -> Result<Column> {
+pub(super) fn gather(arrays: &[&dyn Array], rows: &[(u32, u32)], sql_type: SqlType) -> Result<Column> {
     // Rows of one batch that follow each other, as in a load without sort key on one slice: nothing to move.
     if let (Some(first), Some(last)) = (rows.first(), rows.last())
         && first.0 == last.0
-        && (last.1 - first.1) as usize + 1 == rows.len()
+        && last.1.checked_sub(first.1).is_some_and(|steps| steps as usize + 1 == rows.len())
         && rows.windows(2).all(|w| w[0].1 + 1 == w[1].1)
     {
         return Column::from_array(&arrays[first.0 as usize].slice(first.1 as usize, rows.len()), sql_type);

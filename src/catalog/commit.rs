@@ -24,10 +24,27 @@ use crate::common::{
     Clock, CommitId, Error, ErrorKind, Result, SchemaId, SqlState, SystemClock, TableId, UserId, Version,
 };
 
+/// Makes ids that nobody else makes.
+pub trait IdSource: fmt::Debug + Send + Sync {
+    fn next(&self) -> CommitId;
+}
+
+/// Random ids: two are never the same.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RandomIds;
+
+impl IdSource for RandomIds {
+    fn next(&self) -> CommitId {
+        CommitId::random()
+    }
+}
+
 /// How a catalog behaves. All processes of a warehouse should have the same `lease_ttl`.
 #[derive(Debug, Clone)]
 pub struct CatalogOptions {
     pub clock: Arc<dyn Clock>,
+    /// Names processes, log entries and transactions.
+    pub ids: Arc<dyn IdSource>,
     /// Whoever commits a version that this divides writes a checkpoint of it; 0 is never. More often makes opening
     /// faster and writes more.
     pub checkpoint_every: u64,
@@ -46,6 +63,7 @@ impl Default for CatalogOptions {
     fn default() -> Self {
         CatalogOptions {
             clock: Arc::new(SystemClock),
+            ids: Arc::new(RandomIds),
             checkpoint_every: 64,
             lease_ttl: Duration::from_secs(600),
             background: true,
@@ -186,7 +204,7 @@ impl Catalog {
         }
         store.make_durable(&paths::log_entry(Version(0))).await?;
         // The lease comes first: from here on no collector passes what is about to be read.
-        let process = CommitId::random();
+        let process = options.ids.next();
         let lease = lease::opening(process, options.clock.now_us(), options.lease_ttl);
         store.replace(&paths::lease(process), lease.encode()?).await?;
         let loaded = load_newest(&store).await?;
@@ -231,7 +249,7 @@ impl Catalog {
     /// A transaction on the newest snapshot known, which it pins.
     pub fn begin(&self, author: UserId) -> Transaction {
         let pin = self.inner.pin(true);
-        let mut transaction = Transaction::new(pin.version, author);
+        let mut transaction = Transaction::new(self.inner.options.ids.next(), pin.version, author);
         transaction.pin = Some(pin);
         transaction
     }
@@ -298,7 +316,7 @@ async fn create(store: &WarehouseStore, options: &CatalogOptions, genesis: Genes
     for (id, name) in (1..).zip(genesis.schemas) {
         actions.push(Action::CreateSchema(Schema { id: SchemaId(id), name, owner: genesis.owner }));
     }
-    let id = CommitId::random();
+    let id = options.ids.next();
     let entry = Entry {
         version: Version(0),
         id,
@@ -354,7 +372,10 @@ async fn put_entry(
     let mut error = None;
     for attempt in 0..=options.retries {
         if attempt > 0 {
-            tokio::time::sleep(delay).await;
+            match delay.is_zero() {
+                true => tokio::task::yield_now().await,
+                false => tokio::time::sleep(delay).await,
+            }
             delay *= 2;
         }
         let taken = match store.create(&path, bytes.clone()).await {
@@ -411,23 +432,25 @@ impl Inner {
     }
 
     pub(super) async fn refresh(&self) -> Result<Arc<Snapshot>> {
-        let mut current = self.current();
-        if let Some(newer) = load::catch_up(&self.store, &current, Version(u64::MAX), 1).await? {
-            current = self.publish(Arc::new(newer));
-        }
-        if !self.lapsed() {
-            return Ok(current);
-        }
-        // Nobody waited for this process: that the next entry is not there may mean that it was collected, which
-        // happens only below a checkpoint.
-        match self.store.checkpoints().await?.last() {
-            Some(newest) if *newest > current.version => {
+        let current = self.current();
+        let newer = load::catch_up(&self.store, &current, Version(u64::MAX), 1).await;
+        if self.lapsed() {
+            // Nobody waited for this process: that the next entry is not there may mean that it was collected, and
+            // what is there may have been put by another such process. Both happen only below a checkpoint.
+            let reached = match &newer {
+                Ok(Some(newer)) => newer.version,
+                _ => current.version,
+            };
+            if self.store.checkpoints().await?.last().is_some_and(|newest| *newest > reached) {
                 let loaded = load_newest(&self.store).await?;
                 self.state.lock().checkpointed = Arc::new(loaded.checkpointed);
-                Ok(self.publish(Arc::new(loaded.snapshot)))
+                return Ok(self.publish(Arc::new(loaded.snapshot)));
             }
-            _ => Ok(current),
         }
+        Ok(match newer? {
+            Some(newer) => self.publish(Arc::new(newer)),
+            None => current,
+        })
     }
 
     /// Commits what is waiting, group by group, until nothing is.
@@ -523,7 +546,7 @@ impl Inner {
     /// Makes an entry of those transactions that hold on `snapshot`; the others are told and leave the group.
     fn attempt(&self, snapshot: &Snapshot, group: &mut Vec<Pending>, fresh: bool) -> Attempt {
         let version = snapshot.version.next();
-        let id = CommitId::random();
+        let id = self.options.ids.next();
         let time_us = self.options.clock.now_us().max(snapshot.time_us);
         let mut next = snapshot.clone();
         begin(&mut next, version, id, time_us);

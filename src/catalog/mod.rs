@@ -24,7 +24,7 @@ mod tests;
 pub mod transaction;
 
 pub use collect::Collected;
-pub use commit::{Catalog, CatalogOptions, Genesis, OpenMode};
+pub use commit::{Catalog, CatalogOptions, Genesis, IdSource, OpenMode, RandomIds};
 pub use entry::{Action, Entry, TransactionRecord};
 pub use lease::PinnedSnapshot;
 pub use local_store::LocalStore;

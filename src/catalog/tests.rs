@@ -1,5 +1,6 @@
 //! The catalog as a whole. What a test needs twice is in `util`.
 
+mod background;
 mod basics;
 mod crash;
 mod faults;

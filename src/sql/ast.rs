@@ -1,0 +1,357 @@
+//! The statements that Blueshift executes itself.
+//!
+//! Positions are those of the whole text that was parsed, line and column counted from 1.
+
+use std::fmt;
+
+use sqlparser::ast::{Expr, Query, SetExpr, Values};
+
+use crate::common::error::Position;
+use crate::common::{EncodingName, SortStyle, SqlType};
+
+/// One parsed statement.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Statement {
+    CreateTable(Box<CreateTable>),
+    DropTable(DropTable),
+    CreateSchema(CreateSchema),
+    DropSchema(DropSchema),
+    Insert(Insert),
+    Copy(Box<Copy>),
+    /// `SHOW TABLE name`: the table's DDL.
+    ShowTable {
+        name: ObjectName,
+    },
+    /// Reads only: SELECT, WITH, VALUES, EXPLAIN of these, SHOW, DESCRIBE, SET, PREPARE, EXECUTE, DEALLOCATE. It is
+    /// given to DataFusion as it is.
+    Query(Box<sqlparser::ast::Statement>),
+    /// What only DataFusion's own statement parser reads: CREATE/DROP VIEW, CREATE EXTERNAL TABLE, COPY … TO, RESET,
+    /// EXPLAIN with options. `position` is where `sql` begins.
+    DataFusion {
+        sql: String,
+        position: Position,
+    },
+}
+
+/// A name. Unquoted ones are in lower case, all are at most [`Ident::MAX_BYTES`] long.
+#[derive(Debug, Clone)]
+pub struct Ident {
+    pub value: String,
+    pub quoted: bool,
+    pub position: Position,
+}
+
+impl Ident {
+    /// Longer names are cut, as Redshift does.
+    pub const MAX_BYTES: usize = 127;
+}
+
+/// Names are equal when they name the same thing, wherever they stand.
+impl PartialEq for Ident {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+
+/// `[[database.]schema.]name`: one to three parts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ObjectName {
+    pub parts: Vec<Ident>,
+}
+
+impl ObjectName {
+    /// The last part.
+    pub fn base(&self) -> &Ident {
+        &self.parts[self.parts.len() - 1]
+    }
+
+    /// The part before the last.
+    pub fn schema(&self) -> Option<&Ident> {
+        self.parts.len().checked_sub(2).map(|i| &self.parts[i])
+    }
+
+    /// The first of three parts.
+    pub fn database(&self) -> Option<&Ident> {
+        self.parts.len().checked_sub(3).map(|i| &self.parts[i])
+    }
+
+    pub fn position(&self) -> Position {
+        self.parts[0].position
+    }
+}
+
+/// Quoted where SQL needs it.
+impl fmt::Display for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, part) in self.parts.iter().enumerate() {
+            let dot = if i == 0 { "" } else { "." };
+            write!(f, "{dot}{}", super::unparse::quote_ident(&part.value))?;
+        }
+        Ok(())
+    }
+}
+
+/// `CREATE TABLE`, in one of three forms: with `columns`, with `like`, or with `as_query`.
+///
+/// Guarantees:
+/// 1. exactly one of `columns` (not empty), `like`, `as_query` is given; `column_names` only with `as_query`;
+/// 2. `dist` and `sort` hold what was said at the table or at a column; at most one column has `distkey`, one `sortkey`;
+/// 3. where column names are known, those in `dist`, `sort` and `constraints` exist, none twice, and no
+///    [`KeyColumn::Position`] is left.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CreateTable {
+    /// Said so, or by a name that begins with `#`.
+    pub temporary: bool,
+    pub if_not_exists: bool,
+    pub name: ObjectName,
+    pub columns: Vec<ColumnSpec>,
+    /// Constraints of the table and, after them, of its columns. None is verified here.
+    pub constraints: Vec<Constraint>,
+    pub like: Option<Like>,
+    /// `None` where nothing was said.
+    pub dist: Option<DistClause>,
+    pub sort: Option<SortClause>,
+    /// `ENCODE AUTO` was said.
+    pub encode_auto: bool,
+    /// `BACKUP YES` or `NO`.
+    pub backup: Option<bool>,
+    /// Names for the columns of `as_query`, else empty.
+    pub column_names: Vec<Ident>,
+    pub as_query: Option<Box<Query>>,
+}
+
+/// One column of a [`CreateTable`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct ColumnSpec {
+    pub name: Ident,
+    pub sql_type: SqlType,
+    /// `Some(true)`: NOT NULL, also where the column is of the primary key; `Some(false)`: NULL.
+    pub not_null: Option<bool>,
+    pub default: Option<Expr>,
+    pub encode: Option<EncodingName>,
+    /// DISTKEY stood at the column.
+    pub distkey: bool,
+    /// SORTKEY stood at the column.
+    pub sortkey: bool,
+}
+
+/// An informational constraint.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Constraint {
+    pub name: Option<Ident>,
+    pub kind: ConstraintKind,
+    pub position: Position,
+}
+
+/// What a [`Constraint`] says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ConstraintKind {
+    PrimaryKey(Vec<Ident>),
+    Unique(Vec<Ident>),
+    /// `referenced` is empty where the parent's primary key is meant.
+    ForeignKey {
+        columns: Vec<Ident>,
+        table: ObjectName,
+        referenced: Vec<Ident>,
+    },
+}
+
+/// `LIKE parent [{INCLUDING | EXCLUDING} DEFAULTS]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Like {
+    pub parent: ObjectName,
+    pub including_defaults: bool,
+}
+
+/// A table's distribution, by name of the column.
+#[derive(Debug, Clone, PartialEq)]
+pub enum DistClause {
+    Auto,
+    Even,
+    All,
+    Key(KeyColumn),
+}
+
+/// A table's sort key, by names of the columns.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SortClause {
+    Auto,
+    Columns { style: SortStyle, columns: Vec<KeyColumn> },
+}
+
+/// A column of a key: in CREATE TABLE AS without column names it may be counted from 1.
+#[derive(Debug, Clone, PartialEq)]
+pub enum KeyColumn {
+    Name(Ident),
+    Position { ordinal: u32, position: Position },
+}
+
+impl KeyColumn {
+    pub fn position(&self) -> Position {
+        match self {
+            KeyColumn::Name(name) => name.position,
+            KeyColumn::Position { position, .. } => *position,
+        }
+    }
+}
+
+/// `DROP TABLE [IF EXISTS] name, … [CASCADE | RESTRICT]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct DropTable {
+    pub if_exists: bool,
+    pub names: Vec<ObjectName>,
+    /// RESTRICT is the default.
+    pub cascade: bool,
+}
+
+/// `CREATE SCHEMA [IF NOT EXISTS] name [AUTHORIZATION user]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct CreateSchema {
+    pub if_not_exists: bool,
+    pub name: ObjectName,
+    pub authorization: Option<Ident>,
+}
+
+/// `DROP SCHEMA [IF EXISTS] name, … [CASCADE | RESTRICT]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct DropSchema {
+    pub if_exists: bool,
+    pub names: Vec<ObjectName>,
+    /// RESTRICT is the default.
+    pub cascade: bool,
+}
+
+/// `INSERT INTO table [(columns)] source`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Insert {
+    pub table: ObjectName,
+    /// Empty where none are named; none twice.
+    pub columns: Vec<Ident>,
+    pub source: InsertSource,
+}
+
+/// The rows that an [`Insert`] adds.
+#[derive(Debug, Clone, PartialEq)]
+pub enum InsertSource {
+    DefaultValues,
+    /// At least one row, all equally long.
+    Values(Vec<Vec<InsertValue>>),
+    Query(Box<Query>),
+}
+
+/// One field of a VALUES row of an [`Insert`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum InsertValue {
+    Default(Position),
+    Expr(Expr),
+}
+
+impl InsertSource {
+    /// The source as a query; `default` gives what the DEFAULT keyword stands for in the field counted from 0.
+    /// `None` for [`InsertSource::DefaultValues`].
+    pub fn into_query(self, mut default: impl FnMut(usize) -> Expr) -> Option<Box<Query>> {
+        let rows = match self {
+            InsertSource::DefaultValues => return None,
+            InsertSource::Query(query) => return Some(query),
+            InsertSource::Values(rows) => rows,
+        };
+        let mut expr = |(i, value)| match value {
+            InsertValue::Default(_) => default(i),
+            InsertValue::Expr(expr) => expr,
+        };
+        let rows = rows.into_iter().map(|row| row.into_iter().enumerate().map(&mut expr).collect()).collect();
+        Some(values_query(rows))
+    }
+}
+
+/// The query `VALUES row, …`.
+pub fn values_query(rows: Vec<Vec<Expr>>) -> Box<Query> {
+    use sqlparser::ast::Parens;
+    use sqlparser::ast::helpers::attached_token::AttachedToken;
+
+    let parens =
+        |content| Parens { opening_token: AttachedToken::empty(), content, closing_token: AttachedToken::empty() };
+    let rows = rows.into_iter().map(parens).collect();
+    let body = SetExpr::Values(Values { explicit_row: false, value_keyword: false, rows });
+    Box::new(Query {
+        with: None,
+        body: Box::new(body),
+        order_by: None,
+        limit_clause: None,
+        fetch: None,
+        locks: Vec::new(),
+        for_clause: None,
+        settings: None,
+        format_clause: None,
+        pipe_operators: Vec::new(),
+    })
+}
+
+/// `COPY table [(columns)] FROM 'where' options`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Copy {
+    pub table: ObjectName,
+    /// Empty where none are named; none twice.
+    pub columns: Vec<Ident>,
+    pub from: String,
+    pub from_position: Position,
+    pub options: CopyOptions,
+}
+
+/// The options of a [`Copy`], with Redshift's defaults where nothing was said.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CopyOptions {
+    pub format: CopyFormat,
+    /// Lines to leave out at the start of every file.
+    pub ignore_header: u64,
+    /// The field that means NULL in text formats.
+    pub null_as: String,
+    /// EMPTYASNULL: an empty text field is NULL.
+    pub empty_as_null: bool,
+    /// BLANKSASNULL: a text field of nothing but blanks is NULL.
+    pub blanks_as_null: bool,
+    pub credentials: Credentials,
+    pub region: Option<String>,
+}
+
+/// The form of the files of a [`Copy`]. Delimiter and quote are ASCII.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CopyFormat {
+    Parquet,
+    Csv {
+        delimiter: u8,
+        quote: u8,
+    },
+    /// Lines of fields without quoting.
+    Delimited {
+        delimiter: u8,
+    },
+}
+
+/// Who reads the files of a [`Copy`]. Secrets do not show in `Debug`.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Credentials {
+    pub iam_role: Option<IamRole>,
+    pub access_key_id: Option<String>,
+    pub secret_access_key: Option<String>,
+    pub session_token: Option<String>,
+}
+
+/// `IAM_ROLE {default | 'arn'}`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IamRole {
+    Default,
+    Arn(String),
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hidden = |secret: &Option<String>| secret.as_ref().map(|_| "…");
+        f.debug_struct("Credentials")
+            .field("iam_role", &self.iam_role)
+            .field("access_key_id", &self.access_key_id)
+            .field("secret_access_key", &hidden(&self.secret_access_key))
+            .field("session_token", &hidden(&self.session_token))
+            .finish()
+    }
+}

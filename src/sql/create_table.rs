@@ -1,0 +1,343 @@
+//! CREATE TABLE in its three forms.
+
+use std::str::FromStr;
+
+use sqlparser::ast::Expr;
+use sqlparser::tokenizer::Token;
+
+use crate::common::error::Position;
+use crate::common::{EncodingName, Result, SortStyle, SqlState};
+
+use super::ast::{
+    ColumnSpec, Constraint, ConstraintKind, CreateTable, Ident, KeyColumn, Like, ObjectName, SortClause, Statement,
+};
+use super::cursor::{Cursor, invalid, syntax_error, unsupported};
+use super::{data_type, parser, validate};
+
+/// What the table's own attributes say, each with its place.
+#[derive(Default)]
+pub(super) struct Attributes {
+    pub dist_style: Option<(DistWord, Position)>,
+    pub dist_key: Option<(KeyColumn, Position)>,
+    pub sort: Option<(SortClause, Position)>,
+    pub encode_auto: Option<Position>,
+    pub backup: Option<(bool, Position)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DistWord {
+    Auto,
+    Even,
+    Key,
+    All,
+}
+
+/// The words of a column that the table's layout comes from, each with its place.
+#[derive(Default, Clone, Copy)]
+pub(super) struct ColumnKeys {
+    pub distkey: Option<Position>,
+    pub sortkey: Option<Position>,
+}
+
+/// What stands between the parentheses.
+#[derive(Default)]
+pub(super) struct Body {
+    pub columns: Vec<ColumnSpec>,
+    /// One for each column.
+    pub keys: Vec<ColumnKeys>,
+    pub constraints: Vec<Constraint>,
+    pub column_constraints: Vec<Constraint>,
+    pub like: Option<(Like, Position)>,
+    pub names: Vec<Ident>,
+}
+
+/// From behind `CREATE [TEMP] TABLE`.
+pub(super) fn create_table(c: &mut Cursor, temporary: bool) -> Result<Statement> {
+    let if_not_exists = c.take("IF NOT EXISTS");
+    let name = c.object_name("a table name")?;
+    let mut body = Body::default();
+    let with_body = *c.token(0) == Token::LParen;
+    if with_body {
+        c.skip();
+        loop {
+            element(c, &mut body)?;
+            if !c.take_token(&Token::Comma) {
+                break;
+            }
+        }
+        if !c.take_token(&Token::RParen) {
+            return Err(c.expected("\",\" or \")\""));
+        }
+    }
+    let attributes = attributes(c)?;
+    let as_position = c.position();
+    let as_query = if c.take("AS") { Some(parser::query(c)?) } else { None };
+    if as_query.is_none() && !c.at_end() {
+        let what = if with_body { "a table attribute or the statement's end" } else { "\"(\" or AS" };
+        return Err(c.expected(what).with_hint(
+            "table attributes are BACKUP, DISTSTYLE, DISTKEY (column), [COMPOUND] SORTKEY (column, …), SORTKEY AUTO, \
+             ENCODE AUTO",
+        ));
+    }
+    if as_query.is_none() && (!with_body || !body.names.is_empty()) {
+        let position = body.names.first().map_or(as_position, |n| n.position);
+        let message = if with_body { "columns need a type" } else { "expected \"(\" or AS, found the statement's end" };
+        return Err(
+            syntax_error(message, position).with_hint("write the type behind each column name, or AS and a query")
+        );
+    }
+    if as_query.is_some() && with_body && body.names.is_empty() {
+        return Err(syntax_error("CREATE TABLE AS takes column names only, without types or constraints", as_position)
+            .with_hint("leave the types out; cast in the query"));
+    }
+    if as_query.is_some() && !(body.columns.is_empty() && body.constraints.is_empty()) {
+        return Err(syntax_error("either all columns have a type or none", body.names[0].position)
+            .with_hint("in CREATE TABLE AS leave the types out"));
+    }
+    let temporary = temporary || name.base().value.starts_with('#');
+    let mut table = CreateTable {
+        temporary,
+        if_not_exists,
+        name,
+        columns: Vec::new(),
+        constraints: Vec::new(),
+        like: None,
+        dist: None,
+        sort: None,
+        encode_auto: attributes.encode_auto.is_some(),
+        backup: attributes.backup.map(|(backup, _)| backup),
+        column_names: Vec::new(),
+        as_query,
+    };
+    validate::complete(&mut table, body, attributes)?;
+    Ok(Statement::CreateTable(Box::new(table)))
+}
+
+/// One of the comma-separated parts between the parentheses.
+fn element(c: &mut Cursor, body: &mut Body) -> Result<()> {
+    let position = c.position();
+    if c.take("LIKE") {
+        let parent = c.object_name("a table name")?;
+        let including_defaults = c.take("INCLUDING DEFAULTS");
+        if !including_defaults {
+            c.take("EXCLUDING DEFAULTS");
+        }
+        if body.like.is_some() || !body.columns.is_empty() || !body.names.is_empty() || *c.token(0) == Token::Comma {
+            return Err(unsupported("LIKE together with columns", position)
+                .with_hint("write LIKE alone between the parentheses"));
+        }
+        body.like = Some((Like { parent, including_defaults }, position));
+        return Ok(());
+    }
+    let constraint_name = if c.take("CONSTRAINT") { Some(c.ident("a constraint name")?) } else { None };
+    let kind = if c.take("PRIMARY KEY") {
+        Some(ConstraintKind::PrimaryKey(c.column_names()?))
+    } else if c.is("UNIQUE") && *c.token(1) == Token::LParen {
+        c.skip();
+        Some(ConstraintKind::Unique(c.column_names()?))
+    } else if c.take("FOREIGN KEY") {
+        let columns = c.column_names()?;
+        c.expect("REFERENCES")?;
+        let (table, referenced) = references(c)?;
+        Some(ConstraintKind::ForeignKey { columns, table, referenced })
+    } else if c.is("CHECK") {
+        return Err(unsupported("CHECK", position));
+    } else {
+        None
+    };
+    match kind {
+        Some(kind) => body.constraints.push(Constraint { name: constraint_name, kind, position }),
+        None if constraint_name.is_some() => return Err(c.expected("PRIMARY KEY, UNIQUE or FOREIGN KEY")),
+        None => {
+            let name = c.ident("a column name")?;
+            if matches!(c.token(0), Token::Comma | Token::RParen) {
+                body.names.push(name);
+            } else {
+                column(c, name, body)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Behind REFERENCES.
+fn references(c: &mut Cursor) -> Result<(ObjectName, Vec<Ident>)> {
+    let table = c.object_name("a table name")?;
+    let referenced = if *c.token(0) == Token::LParen { c.column_names()? } else { Vec::new() };
+    Ok((table, referenced))
+}
+
+fn column(c: &mut Cursor, name: Ident, body: &mut Body) -> Result<()> {
+    let mut spec = ColumnSpec {
+        sql_type: data_type::data_type(c)?,
+        name,
+        not_null: None,
+        default: None,
+        encode: None,
+        distkey: false,
+        sortkey: false,
+    };
+    let mut keys = ColumnKeys::default();
+    while !matches!(c.token(0), Token::Comma | Token::RParen) {
+        let position = c.position();
+        let twice = |word: &str| {
+            Err(syntax_error(format!("{word} is given twice for column \"{}\"", spec.name.value), position)
+                .with_hint("give it once"))
+        };
+        if c.take("DEFAULT") {
+            if spec.default.is_some() {
+                return twice("DEFAULT");
+            }
+            let default = c.with(|p| p.parse_expr())?;
+            if matches!(default, Expr::Collate { .. }) {
+                return Err(unsupported("COLLATE", position));
+            }
+            spec.default = Some(default);
+        } else if c.take("ENCODE") {
+            if spec.encode.is_some() {
+                return twice("ENCODE");
+            }
+            spec.encode = Some(encoding(c)?);
+        } else if c.take("DISTKEY") {
+            if keys.distkey.replace(position).is_some() {
+                return twice("DISTKEY");
+            }
+            spec.distkey = true;
+        } else if c.take("SORTKEY") {
+            if keys.sortkey.replace(position).is_some() {
+                return twice("SORTKEY");
+            }
+            spec.sortkey = true;
+        } else if c.is("NOT NULL") || c.is("NULL") {
+            let not_null = c.take("NOT");
+            c.skip();
+            if spec.not_null.is_some_and(|before| before != not_null) {
+                return Err(syntax_error(
+                    format!("column \"{}\" is both NULL and NOT NULL", spec.name.value),
+                    position,
+                )
+                .with_hint("give one of the two"));
+            }
+            spec.not_null = Some(not_null);
+        } else if let Some(constraint) = column_constraint(c, &spec.name)? {
+            body.column_constraints.push(constraint);
+        } else if c.is("IDENTITY") || c.is("GENERATED") {
+            return Err(unsupported("IDENTITY", position).with_hint("compute the number in the query that inserts"));
+        } else if c.is("COLLATE") || c.is("CHECK") {
+            let word = c.upper_word(0).unwrap_or_default();
+            return Err(unsupported(word, position));
+        } else {
+            return Err(c.expected("a column attribute, \",\" or \")\"").with_hint(
+                "column attributes are DEFAULT, ENCODE, DISTKEY, SORTKEY, NOT NULL, NULL, UNIQUE, PRIMARY KEY, \
+                 REFERENCES",
+            ));
+        }
+    }
+    body.columns.push(spec);
+    body.keys.push(keys);
+    Ok(())
+}
+
+fn column_constraint(c: &mut Cursor, column: &Ident) -> Result<Option<Constraint>> {
+    let position = c.position();
+    let name = if c.take("CONSTRAINT") { Some(c.ident("a constraint name")?) } else { None };
+    let columns = vec![Ident { position, ..column.clone() }];
+    let kind = if c.take("PRIMARY KEY") {
+        ConstraintKind::PrimaryKey(columns)
+    } else if c.take("UNIQUE") {
+        ConstraintKind::Unique(columns)
+    } else if c.take("REFERENCES") {
+        let (table, referenced) = references(c)?;
+        ConstraintKind::ForeignKey { columns, table, referenced }
+    } else if name.is_some() {
+        return Err(c.expected("PRIMARY KEY, UNIQUE or REFERENCES"));
+    } else {
+        return Ok(None);
+    };
+    Ok(Some(Constraint { name, kind, position }))
+}
+
+/// Behind ENCODE.
+fn encoding(c: &mut Cursor) -> Result<EncodingName> {
+    let position = c.position();
+    let Some(word) = c.word(0) else { return Err(c.expected("an encoding")) };
+    let name = EncodingName::from_str(&word.value).map_err(|e| e.with_position(position.line, position.column))?;
+    c.skip();
+    Ok(name)
+}
+
+fn attributes(c: &mut Cursor) -> Result<Attributes> {
+    let mut said = Attributes::default();
+    loop {
+        let position = c.position();
+        let twice = |word: &str| {
+            Err(invalid(SqlState::INVALID_TABLE_DEFINITION, format!("{word} is given twice"), position)
+                .with_hint("give it once"))
+        };
+        if c.take("BACKUP") {
+            let backup = c.take("YES");
+            if !backup && !c.take("NO") {
+                return Err(c.expected("YES or NO"));
+            }
+            if said.backup.replace((backup, position)).is_some() {
+                return twice("BACKUP");
+            }
+        } else if c.take("DISTSTYLE") {
+            let style = match c.upper_word(0).as_deref() {
+                Some("AUTO") => DistWord::Auto,
+                Some("EVEN") => DistWord::Even,
+                Some("KEY") => DistWord::Key,
+                Some("ALL") => DistWord::All,
+                _ => return Err(c.expected("AUTO, EVEN, KEY or ALL")),
+            };
+            c.skip();
+            if said.dist_style.replace((style, position)).is_some() {
+                return twice("DISTSTYLE");
+            }
+        } else if c.take("DISTKEY") {
+            let mut columns = c.parens(key_column)?;
+            if columns.len() > 1 {
+                return Err(invalid(
+                    SqlState::INVALID_TABLE_DEFINITION,
+                    "DISTKEY takes one column",
+                    columns[1].position(),
+                )
+                .with_hint("choose the column that the largest joins use"));
+            }
+            if said.dist_key.replace((columns.remove(0), position)).is_some() {
+                return twice("DISTKEY");
+            }
+        } else if c.take("INTERLEAVED SORTKEY") {
+            return Err(unsupported("INTERLEAVED SORTKEY", position).with_hint("use COMPOUND SORTKEY"));
+        } else if c.take("COMPOUND SORTKEY") || c.take("SORTKEY") {
+            let sort = if c.take("AUTO") {
+                SortClause::Auto
+            } else {
+                SortClause::Columns { style: SortStyle::Compound, columns: c.parens(key_column)? }
+            };
+            if said.sort.replace((sort, position)).is_some() {
+                return twice("SORTKEY");
+            }
+        } else if c.take("ENCODE") {
+            c.expect("AUTO")?;
+            if said.encode_auto.replace(position).is_some() {
+                return twice("ENCODE AUTO");
+            }
+        } else {
+            return Ok(said);
+        }
+    }
+}
+
+fn key_column(c: &mut Cursor) -> Result<KeyColumn> {
+    let position = c.position();
+    if !matches!(c.token(0), Token::Number(..)) {
+        return Ok(KeyColumn::Name(c.ident("a column name")?));
+    }
+    let ordinal = c.number("a column's number")?;
+    match u32::try_from(ordinal) {
+        Ok(ordinal @ 1..) => Ok(KeyColumn::Position { ordinal, position }),
+        _ => Err(invalid(SqlState::UNDEFINED_COLUMN, format!("there is no column {ordinal}"), position)
+            .with_hint("columns are counted from 1")),
+    }
+}

@@ -1,0 +1,86 @@
+//! INSERT.
+
+use sqlparser::ast::{Expr, SetExpr};
+use sqlparser::tokenizer::Token;
+
+use crate::common::error::Position;
+use crate::common::{Error, Result};
+
+use super::ast::{Insert, InsertSource, InsertValue, Statement};
+use super::cursor::{Cursor, at, syntax_error, unsupported};
+use super::parser;
+
+pub(super) fn insert(c: &mut Cursor) -> Result<Statement> {
+    let position = c.position();
+    c.expect("INSERT")?;
+    if c.is("OVERWRITE") {
+        return Err(unsupported("INSERT OVERWRITE", position));
+    }
+    c.expect("INTO")?;
+    let table = c.object_name("a table name")?;
+    // A parenthesis may also open the query.
+    let query_follows = ["SELECT", "WITH", "VALUES", "FROM"].iter().any(|w| c.is_at(1, w));
+    let columns = if *c.token(0) == Token::LParen && *c.token(1) != Token::LParen && !query_follows {
+        c.column_names()?
+    } else {
+        Vec::new()
+    };
+    if c.is("DEFAULT VALUES") {
+        if let Some(first) = columns.first() {
+            return Err(syntax_error("DEFAULT VALUES does not go with a column list", first.position)
+                .with_hint("leave the column list out"));
+        }
+        c.take("DEFAULT VALUES");
+        return Ok(Statement::Insert(Insert { table, columns, source: InsertSource::DefaultValues }));
+    }
+    if !["SELECT", "WITH", "VALUES", "FROM"].iter().any(|w| c.is(w)) && *c.token(0) != Token::LParen {
+        return Err(c.expected("VALUES, DEFAULT VALUES or a query"));
+    }
+    let start = c.position();
+    let mut query = parser::query(c)?;
+    let plain = query.with.is_none()
+        && query.order_by.is_none()
+        && query.limit_clause.is_none()
+        && query.fetch.is_none()
+        && query.pipe_operators.is_empty();
+    let source = match query.body.as_mut() {
+        SetExpr::Values(values) if plain => {
+            let rows = std::mem::take(&mut values.rows);
+            let rows = rows.into_iter().map(|row| row.content.into_iter().map(value).collect()).collect();
+            InsertSource::Values(rows)
+        }
+        _ => InsertSource::Query(query),
+    };
+    if let InsertSource::Values(rows) = &source {
+        check_lengths(rows, columns.len(), start)?;
+    }
+    Ok(Statement::Insert(Insert { table, columns, source }))
+}
+
+/// `sqlparser` reads DEFAULT as a name.
+fn value(expr: Expr) -> InsertValue {
+    match &expr {
+        Expr::Identifier(name) if name.quote_style.is_none() && name.value.eq_ignore_ascii_case("DEFAULT") => {
+            InsertValue::Default(at(name.span.start))
+        }
+        _ => InsertValue::Expr(expr),
+    }
+}
+
+fn check_lengths(rows: &[Vec<InsertValue>], columns: usize, position: Position) -> Result<()> {
+    let error = |message: String| -> Error {
+        syntax_error(message, position).with_hint("give every row one value for each column")
+    };
+    let length = rows.first().map_or(0, Vec::len);
+    if let Some(i) = rows.iter().position(|row| row.len() != length) {
+        return Err(error(format!(
+            "VALUES rows must have the same length: row 1 has {length}, row {} has {}",
+            i + 1,
+            rows[i].len()
+        )));
+    }
+    if columns > 0 && length != columns {
+        return Err(error(format!("INSERT names {columns} columns but gives {length} values")));
+    }
+    Ok(())
+}

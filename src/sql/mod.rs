@@ -1,0 +1,26 @@
+//! SQL text: what Blueshift executes itself becomes a [`Statement`] of its own, queries stay `sqlparser`'s.
+//!
+//! [`parse`] reads any number of statements, [`parse_one`] exactly one; [`split`] cuts a script into statements
+//! without parsing them, [`is_complete`] tells a shell whether to go on reading, and [`unparse`] writes DDL.
+//! Only text is judged here: whether a table exists is for the engine.
+
+pub mod ast;
+mod copy;
+mod create_table;
+mod cursor;
+mod data_type;
+mod depth;
+mod dialect;
+mod insert;
+mod parser;
+mod split;
+pub mod unparse;
+mod validate;
+
+#[cfg(test)]
+mod tests;
+
+pub use ast::Statement;
+pub use dialect::BlueshiftDialect;
+pub use parser::{parse, parse_name, parse_one};
+pub use split::{StatementText, is_complete, split};

@@ -1,0 +1,340 @@
+//! Which statement it is, and the short ones.
+
+use sqlparser::ast::{DescribeAlias, Query, SetExpr, Statement as SqlStatement};
+use sqlparser::tokenizer::Token;
+
+use crate::common::Result;
+use crate::common::error::Position;
+
+use super::ast::{CreateSchema, DropSchema, DropTable, ObjectName, Statement};
+use super::cursor::{Cursor, START, syntax_error, unsupported};
+use super::{copy, create_table, insert};
+
+/// All statements of a text, in order. Empty ones (`;;`) are left out.
+pub fn parse(sql: &str) -> Result<Vec<Statement>> {
+    parse_from(sql, START)
+}
+
+/// The one statement of a text; a semicolon may follow.
+pub fn parse_one(sql: &str) -> Result<Statement> {
+    one(parse(sql)?, START)
+}
+
+/// A table's name, as SQL writes it.
+pub fn parse_name(name: &str) -> Result<ObjectName> {
+    let mut cursor = Cursor::new(name, START)?;
+    let parsed = cursor.object_name("a table name")?;
+    if *cursor.token(0) != Token::EOF {
+        return Err(cursor.expected("the end of the name"));
+    }
+    Ok(parsed)
+}
+
+pub(super) fn one(mut statements: Vec<Statement>, position: Position) -> Result<Statement> {
+    match (statements.pop(), statements.is_empty()) {
+        (Some(statement), true) => Ok(statement),
+        (None, _) => Err(syntax_error("there is no statement", position)),
+        (Some(_), false) => Err(syntax_error("there is more than one statement", position)
+            .with_hint("run the statements of a script one after the other")),
+    }
+}
+
+/// As [`parse`], for a text that begins at `origin` of a larger one.
+pub(super) fn parse_from(sql: &str, origin: Position) -> Result<Vec<Statement>> {
+    let mut cursor = Cursor::new(sql, origin)?;
+    let mut statements = Vec::new();
+    loop {
+        while cursor.take_token(&Token::SemiColon) {}
+        if cursor.at_end() {
+            return Ok(statements);
+        }
+        statements.push(statement(&mut cursor)?);
+        if !cursor.at_end() {
+            return Err(cursor.expected("the statement's end"));
+        }
+    }
+}
+
+/// Statements that are known and not offered, by their first word. ALTER, GRANT and the like name their object in
+/// the next one.
+const REFUSED: [&str; 29] = [
+    "ABORT",
+    "ANALYZE",
+    "ANALYSE",
+    "BEGIN",
+    "CALL",
+    "CANCEL",
+    "CLOSE",
+    "COMMENT",
+    "COMMIT",
+    "DECLARE",
+    "DELETE",
+    "END",
+    "FETCH",
+    "GRANT",
+    "LOCK",
+    "MERGE",
+    "REFRESH",
+    "REINDEX",
+    "REVOKE",
+    "ROLLBACK",
+    "SAVEPOINT",
+    "START",
+    "TRUNCATE",
+    "UNLOAD",
+    "UPDATE",
+    "USE",
+    "VACUUM",
+    "REPLACE",
+    "UPSERT",
+];
+
+fn statement(c: &mut Cursor) -> Result<Statement> {
+    let position = c.position();
+    if *c.token(0) == Token::LParen {
+        return read_only(c);
+    }
+    let Some(first) = c.upper_word(0) else { return Err(c.expected("a statement")) };
+    match first.as_str() {
+        "SELECT" | "WITH" | "VALUES" | "FROM" | "TABLE" => read_only(c),
+        "EXPLAIN" | "DESCRIBE" | "DESC" => explain(c),
+        "CREATE" => create(c),
+        "DROP" => drop(c),
+        "INSERT" => insert::insert(c),
+        "COPY" => copy::copy(c),
+        "SHOW" if c.is("SHOW TABLE") => {
+            c.take("SHOW TABLE");
+            Ok(Statement::ShowTable { name: c.object_name("a table name")? })
+        }
+        "SHOW" | "SET" | "EXECUTE" | "DEALLOCATE" => Ok(Statement::Query(Box::new(c.with(|p| p.parse_statement())?))),
+        "PREPARE" => prepare(c),
+        "RESET" => Ok(datafusion(c)),
+        "ALTER" => {
+            let object = c.upper_word(1).unwrap_or_default();
+            Err(unsupported(format!("ALTER {object}").trim_end(), position))
+        }
+        refused if REFUSED.contains(&refused) => Err(unsupported(refused, position)),
+        _ => Err(c.expected("a statement")),
+    }
+}
+
+/// The rest of the statement as text for DataFusion's parser.
+fn datafusion(c: &mut Cursor) -> Statement {
+    let position = c.position();
+    Statement::DataFusion { sql: c.rest_of_statement(position), position }
+}
+
+fn read_only(c: &mut Cursor) -> Result<Statement> {
+    Ok(Statement::Query(Box::new(SqlStatement::Query(query(c)?))))
+}
+
+/// A query that writes nothing.
+pub(super) fn query(c: &mut Cursor) -> Result<Box<Query>> {
+    let position = c.position();
+    let query = c.with(|p| p.parse_query())?;
+    let mut body = query.body.as_ref();
+    loop {
+        body = match body {
+            SetExpr::Insert(_) => {
+                return Err(unsupported("INSERT after WITH", position).with_hint("write INSERT INTO … WITH … SELECT …"));
+            }
+            SetExpr::Update(_) => return Err(unsupported("UPDATE", position)),
+            SetExpr::Delete(_) => return Err(unsupported("DELETE", position)),
+            SetExpr::Merge(_) => return Err(unsupported("MERGE", position)),
+            SetExpr::Select(select) if select.into.is_some() => {
+                return Err(unsupported("SELECT … INTO", position).with_hint("write CREATE TABLE … AS SELECT …"));
+            }
+            SetExpr::SetOperation { left, .. } => left,
+            SetExpr::Query(inner) => &inner.body,
+            _ => return Ok(query),
+        }
+    }
+}
+
+/// Whether a query begins at the `n`th token ahead.
+fn query_at(c: &Cursor, n: usize) -> bool {
+    *c.token(n) == Token::LParen || ["SELECT", "WITH", "VALUES", "FROM"].iter().any(|w| c.is_at(n, w))
+}
+
+fn explain(c: &mut Cursor) -> Result<Statement> {
+    let position = c.position();
+    let explains = c.is("EXPLAIN");
+    let options = explains && *c.token(1) == Token::LParen && !query_at(c, 2);
+    if options {
+        return explain_with_options(c, position);
+    }
+    let describe_alias = match () {
+        _ if explains => DescribeAlias::Explain,
+        _ if c.is("DESC") => DescribeAlias::Desc,
+        _ => DescribeAlias::Describe,
+    };
+    if !explains && !query_at(c, 1) {
+        return Ok(Statement::Query(Box::new(c.with(|p| p.parse_statement())?)));
+    }
+    let before = c.mark();
+    c.skip();
+    let analyze = explains && c.take("ANALYZE");
+    let verbose = explains && c.take("VERBOSE");
+    let format = explains && c.take("FORMAT");
+    if format && c.word(0).is_some() {
+        c.skip();
+    }
+    if !query_at(c, 0) {
+        return Err(not_explained(c));
+    }
+    let query = query(c)?;
+    if format {
+        c.back_to(before);
+        return Ok(datafusion(c));
+    }
+    Ok(Statement::Query(Box::new(SqlStatement::Explain {
+        describe_alias,
+        analyze,
+        verbose,
+        query_plan: false,
+        estimate: false,
+        statement: Box::new(SqlStatement::Query(query)),
+        format: None,
+        options: None,
+    })))
+}
+
+/// `EXPLAIN (option, …) query`
+fn explain_with_options(c: &mut Cursor, position: Position) -> Result<Statement> {
+    let before = c.mark();
+    c.skip();
+    while !c.at_end() && *c.token(0) != Token::RParen {
+        c.skip();
+    }
+    c.expect_token(&Token::RParen)?;
+    if !query_at(c, 0) {
+        return Err(not_explained(c));
+    }
+    query(c)?;
+    c.back_to(before);
+    Ok(Statement::DataFusion { sql: c.rest_of_statement(position), position })
+}
+
+fn not_explained(c: &Cursor) -> crate::common::Error {
+    const STATEMENTS: [&str; 12] = [
+        "INSERT", "CREATE", "COPY", "DROP", "ALTER", "EXECUTE", "EXPLAIN", "SET", "SHOW", "PREPARE", "TABLE",
+        "DESCRIBE",
+    ];
+    match c.upper_word(0) {
+        Some(word) if STATEMENTS.contains(&word.as_str()) || REFUSED.contains(&word.as_str()) => {
+            let what = if c.is("CREATE TABLE") { "CREATE TABLE" } else { word.as_str() };
+            unsupported(format!("EXPLAIN of {what}"), c.position()).with_hint("explain its query alone")
+        }
+        _ => c.expected("a query"),
+    }
+}
+
+fn prepare(c: &mut Cursor) -> Result<Statement> {
+    let position = c.position();
+    let statement = c.with(|p| p.parse_statement())?;
+    match &statement {
+        SqlStatement::Prepare { statement: prepared, .. } if !matches!(**prepared, SqlStatement::Query(_)) => {
+            Err(unsupported("PREPARE of anything but a query", position))
+        }
+        _ => Ok(Statement::Query(Box::new(statement))),
+    }
+}
+
+fn create(c: &mut Cursor) -> Result<Statement> {
+    let position = c.position();
+    let mut n = 1;
+    let or_replace = c.is_at(n, "OR REPLACE");
+    if or_replace {
+        n += 2;
+    }
+    if c.is_at(n, "UNBOUNDED") || c.is_at(n, "EXTERNAL TABLE") {
+        return Ok(datafusion(c));
+    }
+    if c.is_at(n, "LOCAL") {
+        n += 1;
+    }
+    let temporary = c.is_at(n, "TEMP") || c.is_at(n, "TEMPORARY");
+    if temporary {
+        n += 1;
+    }
+    match c.upper_word(n).as_deref() {
+        Some("TABLE") if or_replace => Err(unsupported("CREATE OR REPLACE TABLE", position)
+            .with_hint("write DROP TABLE IF EXISTS before CREATE TABLE")),
+        Some("TABLE") => {
+            (0..=n).for_each(|_| c.skip());
+            create_table::create_table(c, temporary)
+        }
+        Some("VIEW") => Ok(datafusion(c)),
+        Some("SCHEMA") if n == 1 => {
+            c.take("CREATE SCHEMA");
+            create_schema(c)
+        }
+        Some("MATERIALIZED") => Err(unsupported("CREATE MATERIALIZED VIEW", position)),
+        Some("EXTERNAL") => Err(unsupported("CREATE EXTERNAL SCHEMA", position)),
+        Some(
+            object @ ("DATABASE" | "FUNCTION" | "PROCEDURE" | "USER" | "GROUP" | "ROLE" | "LIBRARY" | "MODEL"
+            | "DATASHARE" | "INDEX" | "SEQUENCE" | "TYPE" | "TRIGGER" | "EXTENSION" | "MASKING" | "RLS"),
+        ) => Err(unsupported(format!("CREATE {object}"), position)),
+        _ => {
+            (0..n).for_each(|_| c.skip());
+            Err(c.expected("TABLE, VIEW, SCHEMA or EXTERNAL TABLE"))
+        }
+    }
+}
+
+fn create_schema(c: &mut Cursor) -> Result<Statement> {
+    let if_not_exists = c.take("IF NOT EXISTS");
+    let (name, authorization) = if c.take("AUTHORIZATION") {
+        let user = c.ident("a user name")?;
+        (ObjectName { parts: vec![user.clone()] }, Some(user))
+    } else {
+        let name = c.object_name("a schema name")?;
+        let user = if c.take("AUTHORIZATION") { Some(c.ident("a user name")?) } else { None };
+        (name, user)
+    };
+    if name.parts.len() > 2 {
+        return Err(
+            syntax_error("a schema's name has at most two parts", name.position()).with_hint("write database.schema")
+        );
+    }
+    if c.is("QUOTA") {
+        return Err(unsupported("QUOTA", c.position()));
+    }
+    Ok(Statement::CreateSchema(CreateSchema { if_not_exists, name, authorization }))
+}
+
+fn drop(c: &mut Cursor) -> Result<Statement> {
+    let position = c.position();
+    match c.upper_word(1).as_deref() {
+        Some("VIEW") => Ok(datafusion(c)),
+        Some("TABLE") => {
+            c.take("DROP TABLE");
+            let (if_exists, names, cascade) = drop_list(c, "a table name")?;
+            Ok(Statement::DropTable(DropTable { if_exists, names, cascade }))
+        }
+        Some("SCHEMA") => {
+            c.take("DROP SCHEMA");
+            let (if_exists, names, cascade) = drop_list(c, "a schema name")?;
+            Ok(Statement::DropSchema(DropSchema { if_exists, names, cascade }))
+        }
+        Some(
+            object @ ("DATABASE" | "FUNCTION" | "PROCEDURE" | "USER" | "GROUP" | "ROLE" | "LIBRARY" | "MODEL"
+            | "DATASHARE" | "INDEX" | "MATERIALIZED" | "EXTERNAL" | "SEQUENCE" | "TYPE"),
+        ) => Err(unsupported(format!("DROP {object}"), position)),
+        _ => {
+            c.skip();
+            Err(c.expected("TABLE, VIEW or SCHEMA"))
+        }
+    }
+}
+
+/// `[IF EXISTS] name, … [CASCADE | RESTRICT]`
+fn drop_list(c: &mut Cursor, what: &str) -> Result<(bool, Vec<ObjectName>, bool)> {
+    let if_exists = c.take("IF EXISTS");
+    let names = c.list(|c| c.object_name(what))?;
+    let cascade = c.take("CASCADE");
+    if !cascade {
+        c.take("RESTRICT");
+    }
+    Ok((if_exists, names, cascade))
+}

@@ -1,0 +1,224 @@
+use sqlparser::ast::{Expr, Statement as SqlStatement};
+
+use crate::sql::ast::{InsertSource, InsertValue, Statement};
+use crate::sql::{parse, parse_one};
+
+use super::{invalid, refused, unsupported};
+
+fn query(sql: &str) -> SqlStatement {
+    match parse_one(sql) {
+        Ok(Statement::Query(statement)) => *statement,
+        other => panic!("{sql}: {other:?}"),
+    }
+}
+
+#[test]
+fn tpch() {
+    const QUERIES: [&str; 22] = [
+        include_str!("../../engine/tpch/queries/q01.sql"),
+        include_str!("../../engine/tpch/queries/q02.sql"),
+        include_str!("../../engine/tpch/queries/q03.sql"),
+        include_str!("../../engine/tpch/queries/q04.sql"),
+        include_str!("../../engine/tpch/queries/q05.sql"),
+        include_str!("../../engine/tpch/queries/q06.sql"),
+        include_str!("../../engine/tpch/queries/q07.sql"),
+        include_str!("../../engine/tpch/queries/q08.sql"),
+        include_str!("../../engine/tpch/queries/q09.sql"),
+        include_str!("../../engine/tpch/queries/q10.sql"),
+        include_str!("../../engine/tpch/queries/q11.sql"),
+        include_str!("../../engine/tpch/queries/q12.sql"),
+        include_str!("../../engine/tpch/queries/q13.sql"),
+        include_str!("../../engine/tpch/queries/q14.sql"),
+        include_str!("../../engine/tpch/queries/q15.sql"),
+        include_str!("../../engine/tpch/queries/q16.sql"),
+        include_str!("../../engine/tpch/queries/q17.sql"),
+        include_str!("../../engine/tpch/queries/q18.sql"),
+        include_str!("../../engine/tpch/queries/q19.sql"),
+        include_str!("../../engine/tpch/queries/q20.sql"),
+        include_str!("../../engine/tpch/queries/q21.sql"),
+        include_str!("../../engine/tpch/queries/q22.sql"),
+    ];
+    for sql in QUERIES {
+        assert!(matches!(query(sql), SqlStatement::Query(_)), "{sql}");
+        query(&format!("explain analyze verbose {sql}"));
+    }
+    assert_eq!(parse(&QUERIES.concat()).unwrap().len(), 22);
+}
+
+/// What DataFusion's own dialect reads to a tree, ours reads to the same.
+#[test]
+fn queries_read_as_datafusion_reads_them() {
+    for sql in [
+        "select interval '1' day, interval '1 day', date '1994-01-01', timestamp '1994-01-01 00:00:00'",
+        "select extract(year from x), substring(x from 1 for 2), position('a' in x), trim(both 'x' from y) from t",
+        "select x::int::text, cast(x as decimal(10, 2)), try_cast(x as int) from t",
+        "select * from t where a ilike 'x%' and b not like 'y\\_%' escape '\\' or c similar to 'z' and d ~ 'e'",
+        "select sum(x) over (partition by y order by z rows between 1 preceding and current row) from t",
+        "select rank() over w, sum(x) filter (where y > 1) from t window w as (order by z)",
+        "select * from 'file.parquet'",
+        "select * from 'dir/*.csv' as f",
+        "select [1, 2, 3], a[1], array[1, 2], a[1:2], {'a': 1}, map {'a': 1}",
+        "select * exclude (a) from t",
+        "select a, count(*) from t group by grouping sets ((a), ()), rollup (b), cube (c)",
+        "with recursive r as (select 1 union all select 1 from r) select * from r",
+        "select * from a left join b using (x) cross join c natural join d",
+        "select * from t, lateral (select 1) as l, unnest([1, 2]) as u",
+        "select * from generate_series(1, 10)",
+        "values (1, 'a'), (2, 'b')",
+        "select 1 union all select 2 except select 3 order by 1 limit 1 offset 2",
+        "select a not in (1, 2), b not between 1 and 2, c is not null, d is distinct from e, not f",
+        "select case a when 1 then 2 else 3 end, coalesce(a, b), nullif(a, b) from \"T\" as \"U\"",
+        "select $1, $name, E'it\\'s', X'ff', 'a''b', 'a\\'",
+        "(select 1) union (select 2)",
+        "from t",
+        "select a -> 'b', a ->> 'b', a || b, a % b, a & b, a | b, a << 1, a ^ 2 from t",
+        "select distinct on (a) a, b from t order by a nulls first",
+        "select count(distinct a), string_agg(a, ',' order by b) from t qualify row_number() over () = 1",
+        "select * from t where (a, b) in (select 1, 2) and exists (select 1) and a > all (select 1)",
+        "select a as b, 1 c, t.* from s.t t tablesample bernoulli (10)",
+        "select current_date, current_timestamp, now(), x at time zone 'utc'",
+        "describe t",
+        "show tables",
+        "show all",
+        "set datafusion.execution.batch_size = 100",
+        "set x to 'y'",
+        "execute p (1)",
+        "deallocate p",
+        "prepare p (int) as select $1",
+    ] {
+        let generic = sqlparser::parser::Parser::parse_sql(&sqlparser::dialect::GenericDialect, sql);
+        assert_eq!(query(sql), generic.unwrap()[0], "{sql}");
+    }
+    assert_eq!(query("select 'a'\n'b'").to_string(), "SELECT 'ab'");
+}
+
+#[test]
+fn explain() {
+    for sql in
+        ["explain select 1", "EXPLAIN ANALYZE VERBOSE WITH a AS (SELECT 1) SELECT * FROM a", "explain values (1)"]
+    {
+        assert!(matches!(query(sql), SqlStatement::Explain { .. }));
+    }
+    assert!(matches!(query("describe select 1"), SqlStatement::Explain { .. }));
+    for sql in
+        ["explain format tree select 1", "EXPLAIN (ANALYZE, FORMAT tree) SELECT 1", "explain format pgjson select 1"]
+    {
+        let Statement::DataFusion { sql: text, .. } = parse_one(&format!(" {sql};")).unwrap() else { panic!("{sql}") };
+        assert_eq!(text, sql);
+    }
+    assert!(matches!(query("explain (select 1)"), SqlStatement::Explain { .. }));
+    unsupported("explain insert into t values (1)", "EXPLAIN of INSERT", 1, 9);
+    unsupported("explain analyze create table t as select 1", "EXPLAIN of CREATE TABLE", 1, 17);
+    unsupported("explain copy t from 'f'", "EXPLAIN of COPY", 1, 9);
+    unsupported("explain (analyze) delete from t", "EXPLAIN of DELETE", 1, 19);
+    invalid("explain t", "expected a query", 1, 9);
+    invalid("explain select from where", "expected", 1, 26);
+}
+
+#[test]
+fn statements_not_offered_are_named() {
+    for (sql, what) in [
+        ("begin", "BEGIN"),
+        ("start transaction", "START"),
+        ("commit", "COMMIT"),
+        ("end", "END"),
+        ("rollback", "ROLLBACK"),
+        ("abort", "ABORT"),
+        ("vacuum full t to 99 percent", "VACUUM"),
+        ("analyze t", "ANALYZE"),
+        ("unload ('select 1') to 's3://x'", "UNLOAD"),
+        ("delete from t", "DELETE"),
+        ("update t set a = 1", "UPDATE"),
+        ("merge into t using s on a = b", "MERGE"),
+        ("truncate t", "TRUNCATE"),
+        ("alter table t add column a int", "ALTER TABLE"),
+        ("alter schema s", "ALTER SCHEMA"),
+        ("grant select on t to u", "GRANT"),
+        ("revoke select on t from u", "REVOKE"),
+        ("lock t", "LOCK"),
+        ("create materialized view v as select 1", "CREATE MATERIALIZED VIEW"),
+        ("create function f()", "CREATE FUNCTION"),
+        ("create external schema s", "CREATE EXTERNAL SCHEMA"),
+        ("drop function f", "DROP FUNCTION"),
+        ("with a as (select 1) insert into t select 1", "INSERT after WITH"),
+        ("with a as (select 1) delete from t", "DELETE"),
+        ("select 1 into t", "SELECT … INTO"),
+        ("select 1 into t union select 2", "SELECT … INTO"),
+        ("insert overwrite t select 1", "INSERT OVERWRITE"),
+        ("prepare p as insert into t values (1)", "PREPARE of anything but a query"),
+    ] {
+        unsupported(sql, what, 1, 1);
+    }
+    unsupported("select 1;\n  delete from t", "DELETE", 2, 3);
+}
+
+#[test]
+fn passed_on_as_text() {
+    for sql in [
+        "create view v as select ';' -- no; end",
+        "CREATE OR REPLACE VIEW v AS SELECT 1",
+        "create external table t stored as parquet location 'x'",
+        "create unbounded external table t stored as csv location 'x'",
+        "drop view if exists v",
+        "reset datafusion.execution.batch_size",
+    ] {
+        let text = sql.split(" -- ").next().unwrap();
+        let statements = parse(&format!("select 1;\n\n é; {sql}\n; select 2").replace(" é;", "")).unwrap();
+        let Statement::DataFusion { sql: found, position } = &statements[1] else { panic!("{statements:?}") };
+        assert_eq!((found.as_str(), position.line, position.column), (text, 3, 2));
+    }
+}
+
+#[test]
+fn insert() {
+    let insert = |sql: &str| match parse_one(sql) {
+        Ok(Statement::Insert(insert)) => insert,
+        other => panic!("{sql}: {other:?}"),
+    };
+    let i = insert("insert into s.T (a, \"B\") values (1, default), (DEFAULT, 'x' || 'y')");
+    assert_eq!(i.table.to_string(), "s.t");
+    assert_eq!(i.columns.iter().map(|c| c.value.as_str()).collect::<Vec<_>>(), ["a", "B"]);
+    let InsertSource::Values(rows) = &i.source else { panic!() };
+    assert!(matches!(&rows[0][1], InsertValue::Default(p) if p.column == 42), "{rows:?}");
+    assert!(matches!(&rows[1][0], InsertValue::Default(_)));
+    let with_defaults = i.source.into_query(|field| Expr::value(sqlparser::ast::Value::Placeholder(field.to_string())));
+    assert_eq!(with_defaults.unwrap().to_string(), "VALUES (1, 1), (0, 'x' || 'y')");
+    assert!(matches!(insert("insert into t default values").source, InsertSource::DefaultValues));
+    for sql in [
+        "insert into t select * from u",
+        "insert into t (a) with x as (select 1) select * from x",
+        "insert into t (select 1)",
+        "insert into t (with x as (select 1) select * from x)",
+        "insert into t ((select 1) union (select 2))",
+        "insert into t values (1) limit 1",
+        "insert into t values (1) union all values (2)",
+    ] {
+        let i = insert(sql);
+        assert!(i.columns.is_empty() || i.columns.len() == 1);
+        assert!(matches!(i.source, InsertSource::Query(_)), "{sql}");
+    }
+    let InsertSource::Values(rows) = insert("insert into t values (\"default\")").source else { panic!() };
+    assert!(matches!(&rows[0][0], InsertValue::Expr(_)));
+    invalid("insert into t values (1), (1, 2)", "row 2 has 2", 1, 15);
+    invalid("insert into t (a, b) values (1)", "names 2 columns but gives 1", 1, 22);
+    invalid("insert into t (a, A) values (1, 2)", "more than once", 1, 19);
+    invalid("insert into t (a) default values", "column list", 1, 16);
+    invalid("insert t values (1)", "expected INTO", 1, 8);
+    invalid("insert into t set a = 1", "VALUES, DEFAULT VALUES or a query", 1, 15);
+}
+
+#[test]
+fn syntax_errors_have_their_place() {
+    invalid("select 1 +", "expected", 1, 11);
+    invalid("select 1;\nselect * from t where and", "expected", 2, 23);
+    invalid("selekt 1", "expected a statement, found \"selekt\"", 1, 1);
+    invalid("select 1 2", "the statement's end, found \"2\"", 1, 10);
+    invalid("select 'abc", "Unterminated string literal", 1, 8);
+    invalid("select é, from t where )", "expected", 1, 24);
+    invalid("insert into t values (1, ", "expected", 1, 26);
+    assert!(refused("select 1 +").message().ends_with("found the statement's end"));
+    assert!(parse("").unwrap().is_empty());
+    assert!(parse(" ; ; -- nothing\n").unwrap().is_empty());
+    assert!(parse_one("select 1; select 2").is_err());
+    assert!(parse_one("").is_err());
+}

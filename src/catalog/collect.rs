@@ -52,13 +52,13 @@ impl Catalog {
         let ttl_us = i64::try_from(self.options().lease_ttl.as_micros()).unwrap_or(i64::MAX);
         let holder = self.inner.process;
         let maintenance = MaintenanceLease { holder, until_us: now_us.saturating_add(ttl_us) };
-        let mut transaction = Transaction::new(newest.version, UserId(0));
+        let mut transaction = Transaction::new(self.options().ids.next(), newest.version, UserId(0));
         transaction.push(Intent::SetMaintenance { holder, lease: Some(maintenance) });
         transaction.push(Intent::SetHorizon(floor));
         let committed = self.commit(transaction).await?;
 
         let collected = self.sweep(committed.snapshot.horizon, committed.version, &leases, now_us).await;
-        let mut release = Transaction::new(committed.version, UserId(0));
+        let mut release = Transaction::new(self.options().ids.next(), committed.version, UserId(0));
         release.push(Intent::SetMaintenance { holder, lease: None });
         match self.commit(release).await {
             Ok(_) => {}

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -16,85 +15,12 @@ use super::entry::{Action, Blobs, Entry, TransactionRecord};
 use super::lease::{self, Pins, Renewed};
 use super::load;
 use super::model::{Schema, Snapshot, WarehouseInfo};
+use super::options::{CatalogOptions, Genesis, OpenMode};
 use super::paths;
 use super::resolve::{Resolved, resolve};
 use super::store::WarehouseStore;
 use super::transaction::{Committed, Transaction};
-use crate::common::{
-    Clock, CommitId, Error, ErrorKind, Result, SchemaId, SqlState, SystemClock, TableId, UserId, Version,
-};
-
-/// How a catalog behaves. All processes of a warehouse should have the same `lease_ttl`.
-#[derive(Debug, Clone)]
-pub struct CatalogOptions {
-    pub clock: Arc<dyn Clock>,
-    /// Whoever commits a version that this divides writes a checkpoint of it; 0 is never. More often makes opening
-    /// faster and writes more.
-    pub checkpoint_every: u64,
-    /// How long a process that vanished keeps old objects from being collected. It renews at a quarter, and checks
-    /// its view of the log against the checkpoints once half has passed without a renewal.
-    pub lease_ttl: Duration,
-    /// Whether leases are renewed and checkpoints written by tasks of their own. Off, the application does both.
-    pub background: bool,
-    /// How often a commit is tried again when the store fails.
-    pub retries: u32,
-    /// The pause before the first of them; it doubles each time.
-    pub retry_delay: Duration,
-}
-
-impl Default for CatalogOptions {
-    fn default() -> Self {
-        CatalogOptions {
-            clock: Arc::new(SystemClock),
-            checkpoint_every: 64,
-            lease_ttl: Duration::from_secs(600),
-            background: true,
-            retries: 5,
-            retry_delay: Duration::from_millis(50),
-        }
-    }
-}
-
-/// What a new warehouse begins with.
-#[derive(Debug, Clone)]
-pub struct Genesis {
-    pub info: WarehouseInfo,
-    pub owner: UserId,
-    pub owner_name: String,
-    pub schemas: Vec<String>,
-}
-
-impl Genesis {
-    /// The first user; Redshift numbers users from 100.
-    pub const OWNER: UserId = UserId(100);
-
-    /// A warehouse of the usual geometry, with the schema `public`.
-    pub fn new(name: impl Into<String>, slices: u32) -> Self {
-        Genesis {
-            info: WarehouseInfo {
-                uuid: CommitId::random().0,
-                slices,
-                name: name.into(),
-                zone_rows: 8192,
-                chunk_rows: 131_072,
-            },
-            owner: Self::OWNER,
-            owner_name: "admin".into(),
-            schemas: vec!["public".into()],
-        }
-    }
-}
-
-/// Whether a warehouse may be made where there is none.
-#[derive(Debug, Clone)]
-pub enum OpenMode {
-    /// There must be a warehouse.
-    Existing,
-    /// An empty place becomes a warehouse.
-    OpenOrCreate(Genesis),
-    /// The place must be empty.
-    Create(Genesis),
-}
+use crate::common::{CommitId, Error, ErrorKind, Result, SchemaId, SqlState, TableId, UserId, Version};
 
 /// The catalog of one warehouse, as this process knows it. Clones share everything.
 ///
@@ -186,7 +112,7 @@ impl Catalog {
         }
         store.make_durable(&paths::log_entry(Version(0))).await?;
         // The lease comes first: from here on no collector passes what is about to be read.
-        let process = CommitId::random();
+        let process = options.ids.next();
         let lease = lease::opening(process, options.clock.now_us(), options.lease_ttl);
         store.replace(&paths::lease(process), lease.encode()?).await?;
         let loaded = load_newest(&store).await?;
@@ -231,7 +157,7 @@ impl Catalog {
     /// A transaction on the newest snapshot known, which it pins.
     pub fn begin(&self, author: UserId) -> Transaction {
         let pin = self.inner.pin(true);
-        let mut transaction = Transaction::new(pin.version, author);
+        let mut transaction = Transaction::new(self.inner.options.ids.next(), pin.version, author);
         transaction.pin = Some(pin);
         transaction
     }
@@ -298,7 +224,7 @@ async fn create(store: &WarehouseStore, options: &CatalogOptions, genesis: Genes
     for (id, name) in (1..).zip(genesis.schemas) {
         actions.push(Action::CreateSchema(Schema { id: SchemaId(id), name, owner: genesis.owner }));
     }
-    let id = CommitId::random();
+    let id = options.ids.next();
     let entry = Entry {
         version: Version(0),
         id,
@@ -354,7 +280,10 @@ async fn put_entry(
     let mut error = None;
     for attempt in 0..=options.retries {
         if attempt > 0 {
-            tokio::time::sleep(delay).await;
+            match delay.is_zero() {
+                true => tokio::task::yield_now().await,
+                false => tokio::time::sleep(delay).await,
+            }
             delay *= 2;
         }
         let taken = match store.create(&path, bytes.clone()).await {
@@ -411,23 +340,25 @@ impl Inner {
     }
 
     pub(super) async fn refresh(&self) -> Result<Arc<Snapshot>> {
-        let mut current = self.current();
-        if let Some(newer) = load::catch_up(&self.store, &current, Version(u64::MAX), 1).await? {
-            current = self.publish(Arc::new(newer));
-        }
-        if !self.lapsed() {
-            return Ok(current);
-        }
-        // Nobody waited for this process: that the next entry is not there may mean that it was collected, which
-        // happens only below a checkpoint.
-        match self.store.checkpoints().await?.last() {
-            Some(newest) if *newest > current.version => {
+        let current = self.current();
+        let newer = load::catch_up(&self.store, &current, Version(u64::MAX), 1).await;
+        if self.lapsed() {
+            // Nobody waited for this process: that the next entry is not there may mean that it was collected, and
+            // what is there may have been put by another such process. Both happen only below a checkpoint.
+            let reached = match &newer {
+                Ok(Some(newer)) => newer.version,
+                _ => current.version,
+            };
+            if self.store.checkpoints().await?.last().is_some_and(|newest| *newest > reached) {
                 let loaded = load_newest(&self.store).await?;
                 self.state.lock().checkpointed = Arc::new(loaded.checkpointed);
-                Ok(self.publish(Arc::new(loaded.snapshot)))
+                return Ok(self.publish(Arc::new(loaded.snapshot)));
             }
-            _ => Ok(current),
         }
+        Ok(match newer? {
+            Some(newer) => self.publish(Arc::new(newer)),
+            None => current,
+        })
     }
 
     /// Commits what is waiting, group by group, until nothing is.
@@ -523,7 +454,7 @@ impl Inner {
     /// Makes an entry of those transactions that hold on `snapshot`; the others are told and leave the group.
     fn attempt(&self, snapshot: &Snapshot, group: &mut Vec<Pending>, fresh: bool) -> Attempt {
         let version = snapshot.version.next();
-        let id = CommitId::random();
+        let id = self.options.ids.next();
         let time_us = self.options.clock.now_us().max(snapshot.time_us);
         let mut next = snapshot.clone();
         begin(&mut next, version, id, time_us);

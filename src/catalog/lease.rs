@@ -172,6 +172,10 @@ impl Inner {
         let renewed = Renewed { at: Instant::now(), at_us: self.options.clock.now_us() };
         let (oldest_pinned, oldest_transaction) = self.own_floor();
         self.write_lease(renewed.at_us, oldest_pinned, oldest_transaction).await?;
+        if self.lapsed() {
+            // A collector may have passed this process before the new lease was there: see where the log is now.
+            self.refresh().await?;
+        }
         self.state.lock().renewed = Some(renewed);
         Ok(())
     }

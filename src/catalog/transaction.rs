@@ -115,10 +115,10 @@ pub struct Transaction {
 }
 
 impl Transaction {
-    /// A transaction that read version `base`. Unless the caller keeps that version pinned, it may become too old to
-    /// commit; [`super::Catalog::begin`] pins it.
-    pub fn new(base: Version, author: UserId) -> Self {
-        Transaction { commit: CommitId::random(), base, author, intents: Vec::new(), provisional: 0, pin: None }
+    /// A transaction that read version `base`, of an id that no other has. Unless the caller keeps that version
+    /// pinned, it may become too old to commit; [`super::Catalog::begin`] pins it.
+    pub fn new(id: CommitId, base: Version, author: UserId) -> Self {
+        Transaction { commit: id, base, author, intents: Vec::new(), provisional: 0, pin: None }
     }
 
     /// The identity that its objects' names carry.

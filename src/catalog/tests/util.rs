@@ -83,11 +83,15 @@ pub fn inline(text: &str) -> Blob {
 }
 
 /// Creates a table in `public`.
-pub async fn create_table(catalog: &Catalog, name: &str) -> Arc<TableState> {
+pub async fn try_create_table(catalog: &Catalog, name: &str) -> Result<Arc<TableState>> {
     let mut txn = catalog.begin(USER);
     let id = txn.create_table(table_def(public(&catalog.snapshot()), name));
-    let committed = catalog.commit(txn).await.unwrap();
-    committed.snapshot.table(committed.tables[&id]).unwrap().clone()
+    let committed = catalog.commit(txn).await?;
+    Ok(committed.snapshot.table(committed.tables[&id]).unwrap().clone())
+}
+
+pub async fn create_table(catalog: &Catalog, name: &str) -> Arc<TableState> {
+    try_create_table(catalog, name).await.unwrap()
 }
 
 /// Appends one inline segment.
@@ -95,4 +99,33 @@ pub async fn append(catalog: &Catalog, table: &TableDef, text: &str) -> Result<C
     let mut txn = catalog.begin(USER);
     txn.append(table, vec![new_segment(inline(text), 0, 10)]);
     catalog.commit(txn).await
+}
+
+/// An object's content by which it is recognised: its own path.
+pub async fn put_object(store: &WarehouseStore, id: ObjectId) -> Result<Blob> {
+    let content = Bytes::from(id.to_string().into_bytes());
+    let len = content.len() as u64;
+    store.replace(&paths::object(&id), content).await?;
+    Ok(Blob::Stored(Extent { object: id, offset: 0, len }))
+}
+
+/// Reads everything that a snapshot refers to. Inline bytes begin with `inline`, others are as [`put_object`] wrote.
+pub async fn read_everything(store: &WarehouseStore, snapshot: &Snapshot) -> std::result::Result<(), String> {
+    snapshot.check_invariants().map_err(|e| e.to_string())?;
+    for table in snapshot.tables.values() {
+        for segment in table.segments.iter() {
+            for extent in [Some(segment.extent), segment.deleted.map(|d| d.extent)].into_iter().flatten() {
+                let bytes = store.read(&extent).await.map_err(|e| e.to_string())?;
+                let bytes = bytes.ok_or_else(|| format!("{} is gone", extent.object))?;
+                let whole = match extent.object {
+                    ObjectId::Log(_) => bytes.starts_with(b"inline"),
+                    id => *bytes == *id.to_string().as_bytes(),
+                };
+                if !whole {
+                    return Err(format!("{} holds {bytes:?}", extent.object));
+                }
+            }
+        }
+    }
+    Ok(())
 }

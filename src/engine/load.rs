@@ -14,7 +14,7 @@ use super::coerce::Coercion;
 use super::error::from_datafusion;
 use super::names::no_such_table;
 use super::warehouse::Warehouse;
-use crate::catalog::{Blob, EffectiveDist, NewSegment, TableDef, TableState, Transaction};
+use crate::catalog::{EffectiveDist, NewSegment, TableDef, TableState, Transaction};
 use crate::common::{DistStyle, Error, ErrorKind, Result, TableId, UserId};
 use crate::physical_plan::load::RowSink;
 use crate::storage::loader::{ObjectNames, choose_run, emptiest_slice, store_rows};
@@ -147,7 +147,7 @@ impl Gathered {
         self.sorter.push(rows)?;
         if self.sorter.memory_bytes() > self.warehouse.inner.load_memory {
             self.settle_auto()?;
-            let run = self.store_gathered().await?;
+            let run = self.store_gathered(false).await?;
             self.runs.push(run);
         }
         Ok(())
@@ -157,12 +157,9 @@ impl Gathered {
     async fn store(&mut self) -> Result<Vec<NewSegment>> {
         self.settle_auto()?;
         if self.runs.is_empty() {
-            return self.store_gathered().await;
+            return self.store_gathered(true).await;
         }
-        let last = self.store_gathered().await?;
-        if last.iter().any(|s| matches!(s.blob, Blob::Inline(_))) {
-            return Err(Error::internal("the last run of a large load is inline"));
-        }
+        let last = self.store_gathered(false).await?;
         self.runs.push(last);
         let runs = std::mem::take(&mut self.runs);
         let store = self.objects();
@@ -171,10 +168,10 @@ impl Gathered {
         merge_runs(runs, self.sorter.layout(), &segments, &store, &mut self.names, threads).await
     }
 
-    async fn store_gathered(&mut self) -> Result<Vec<NewSegment>> {
+    /// What was gathered since the last run, as a run; a few rows `inline`, where that is wanted.
+    async fn store_gathered(&mut self, inline: bool) -> Result<Vec<NewSegment>> {
         let sorter = self.sorter.split_off()?;
         let (store, threads) = (self.objects(), self.warehouse.inner.threads);
-        let inline = self.runs.is_empty();
         store_rows(sorter, &store, &mut self.names, threads, inline).await
     }
 

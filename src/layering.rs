@@ -295,7 +295,8 @@ mod tests {
     #[test]
     fn architecture_shows_the_table() {
         let text = read(&root().join("ARCHITECTURE.md"));
-        let rows: Vec<&str> = text.lines().filter(|l| l.starts_with("| ") && l.as_bytes()[2].is_ascii_digit()).collect();
+        let rows: Vec<&str> =
+            text.lines().filter(|l| l.starts_with("| ") && l.as_bytes()[2].is_ascii_digit()).collect();
         let expected: Vec<String> = LAYERS.iter().map(Layer::row).collect();
         assert_eq!(rows, expected, "ARCHITECTURE.md should show:\n{}", expected.join("\n"));
     }

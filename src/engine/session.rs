@@ -220,10 +220,10 @@ impl Running<'_> {
         }
         if let LogicalPlan::Statement(_) = plan {
             // SET, PREPARE and the like change the session itself.
-            let tag = plan.display().to_string();
             let frame = self.session.context.execute_logical_plan(plan).await.map_err(from_datafusion)?;
             if frame.schema().fields().is_empty() {
-                return Ok(Output::done(tag.split([':', ' ']).next().unwrap_or("SET").to_string(), None));
+                let tag = query.to_string().split_whitespace().next().unwrap_or_default().to_ascii_uppercase();
+                return Ok(Output::done(tag, None));
             }
             let stream = frame.execute_stream().await.map_err(from_datafusion)?;
             return Ok(Output::rows("SELECT", self.statement.govern(stream)));

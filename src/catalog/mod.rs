@@ -1,3 +1,35 @@
 //! The warehouse's state: one chain of versions in `_log/`, each a delta made by one conditional put.
+//!
+//! [`Catalog`] is the handle. [`model`] holds the plain values, [`entry`] and [`checkpoint`] their stored forms,
+//! [`apply`] what an entry does to a snapshot, [`transaction`] how a statement's wishes become an entry, [`lease`] and
+//! [`collect`] how objects that nobody can see are found and deleted, [`local_store`] the durable store for `file://`.
 
+pub mod apply;
+pub mod checkpoint;
+pub mod collect;
+pub mod commit;
+mod convert;
+pub mod entry;
+pub mod frame;
+pub mod lease;
+mod load;
+pub mod local_store;
 pub mod model;
+pub mod options;
+pub mod paths;
+mod proto;
+mod resolve;
+pub mod store;
+#[cfg(test)]
+mod tests;
+pub mod transaction;
+
+pub use collect::Collected;
+pub use commit::Catalog;
+pub use entry::{Action, Entry, TransactionRecord};
+pub use lease::PinnedSnapshot;
+pub use local_store::LocalStore;
+pub use model::*;
+pub use options::{CatalogOptions, Genesis, IdSource, OpenMode, RandomIds};
+pub use store::WarehouseStore;
+pub use transaction::{Blob, Committed, NewDeleteVector, NewSegment, RunChoice, Transaction};

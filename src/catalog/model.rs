@@ -1,11 +1,13 @@
 //! What the catalog knows, as plain values: definitions, segments, and the state of the warehouse at one version.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+use super::entry::MaintenanceLease;
 use crate::common::{
-    Bounds, ColumnId, CommitId, DistStyle, EncodingName, SchemaId, SortKey, SqlType, TableId, UserId, Version,
+    Bounds, ColumnId, CommitId, DistStyle, EncodingName, Error, Result, SchemaId, SortKey, SqlState, SqlType, TableId,
+    UserId, Version,
 };
 
 /// A namespace of tables.
@@ -72,6 +74,50 @@ impl TableDef {
     pub fn column_named(&self, name: &str) -> Option<&ColumnDef> {
         self.columns.iter().find(|c| c.name == name)
     }
+
+    /// Invalid, with the invariant's number, when one does not hold.
+    pub fn check_invariants(&self) -> Result<()> {
+        let broken = |number: u32, what: &str| {
+            Err(Error::invalid(
+                SqlState::INVALID_TABLE_DEFINITION,
+                format!("table \"{}\" (invariant {number}): {what}", self.name),
+            ))
+        };
+        let ids: BTreeSet<ColumnId> = self.columns.iter().map(|c| c.id).collect();
+        let names: BTreeSet<&str> = self.columns.iter().map(|c| c.name.as_str()).collect();
+        if ids.len() != self.columns.len() || ids.last().is_some_and(|id| *id >= self.next_column) {
+            return broken(1, "column ids are not distinct, or not below the next one");
+        }
+        if names.len() != self.columns.len() {
+            return Err(Error::invalid(
+                SqlState::DUPLICATE_COLUMN,
+                format!("table \"{}\" (invariant 1): two columns have one name", self.name),
+            ));
+        }
+        let dist = match self.dist {
+            DistStyle::Key(column) => Some(column),
+            _ => None,
+        };
+        let effective = match self.effective_dist {
+            EffectiveDist::Key(column) => Some(column),
+            _ => None,
+        };
+        let sort = self.sort.iter().flat_map(|s| s.columns.iter().copied());
+        if dist.into_iter().chain(effective).chain(sort).any(|c| !ids.contains(&c)) {
+            return broken(2, "a distribution or sort key names a column that does not exist");
+        }
+        let agrees = match (self.dist, self.effective_dist) {
+            (DistStyle::Auto, _) | (DistStyle::Even, EffectiveDist::Even) | (DistStyle::All, EffectiveDist::All) => {
+                true
+            }
+            (DistStyle::Key(a), EffectiveDist::Key(b)) => a == b,
+            _ => false,
+        };
+        if !agrees {
+            return broken(3, "the effective distribution is not the declared one");
+        }
+        Ok(())
+    }
 }
 
 /// Where bytes stand. Objects are never rewritten.
@@ -132,14 +178,16 @@ pub struct DeleteVectorRef {
 }
 
 /// A table with its rows, at one version.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct TableState {
     pub def: Arc<TableDef>,
-    /// In the order of slice, run, position within the run.
+    /// In the order of slice, run, position within the run (which is the order of ids).
     pub segments: Arc<Vec<Arc<SegmentRef>>>,
     pub next_segment: u64,
-    /// The last version that changed the table's definition or data.
+    /// The last version that changed the table's definition or segments.
     pub changed: Version,
+    /// The last version that changed the table's rows (a vacuum does not).
+    pub data_changed: Version,
 }
 
 impl TableState {
@@ -151,6 +199,11 @@ impl TableState {
     /// Rows that are not deleted.
     pub fn live_rows(&self) -> u64 {
         self.segments.iter().map(|s| u64::from(s.rows - s.deleted.map_or(0, |d| d.rows))).sum()
+    }
+
+    /// The segment of that number. Linear in the table's segments.
+    pub fn segment(&self, id: SegmentId) -> Option<&Arc<SegmentRef>> {
+        self.segments.iter().find(|s| s.id == id)
     }
 }
 
@@ -167,20 +220,45 @@ pub struct WarehouseInfo {
     pub chunk_rows: u32,
 }
 
+impl WarehouseInfo {
+    pub const MAX_SLICES: u32 = 1024;
+}
+
+/// A schema's tables by name.
+pub type TableNames = BTreeMap<String, TableId>;
+
 /// The warehouse at one version.
-#[derive(Debug, Clone)]
+///
+/// Guarantees:
+/// 1. every table's schema exists, and table names are distinct within it;
+/// 2. table and schema ids are below the next ones;
+/// 3. a table's segments ascend strictly by (slice, run, id), have distinct ids below the next one, and slices below
+///    the warehouse's;
+/// 4. no segment has more rows deleted than it has;
+/// 5. `data_changed` ≤ `changed` ≤ `version` for every table, and `added` ≤ `changed` for every segment;
+/// 6. the horizon is at most the version;
+/// 7. inline bytes stand in log entries of this version or earlier ones;
+/// 8. every definition keeps the invariants of [`TableDef`].
+///
+/// A clone shares everything but the maps that a later change touches.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Snapshot {
     pub version: Version,
+    /// The id of the entry that made it.
+    pub entry: CommitId,
     /// When it was committed; never before its predecessor's.
     pub time_us: i64,
     pub info: Arc<WarehouseInfo>,
-    pub schemas: BTreeMap<SchemaId, Schema>,
-    pub tables: BTreeMap<TableId, TableState>,
-    pub users: BTreeMap<UserId, String>,
+    pub schemas: Arc<BTreeMap<SchemaId, Schema>>,
+    pub tables: Arc<BTreeMap<TableId, Arc<TableState>>>,
+    pub users: Arc<BTreeMap<UserId, String>>,
     /// Snapshots below it may have lost objects.
     pub horizon: Version,
     pub next_table: TableId,
     pub next_schema: SchemaId,
+    pub maintenance: Option<MaintenanceLease>,
+    /// Derived from `tables`: kept by `apply` alone.
+    pub(super) names: Arc<BTreeMap<SchemaId, Arc<TableNames>>>,
 }
 
 impl Snapshot {
@@ -188,8 +266,18 @@ impl Snapshot {
         self.schemas.values().find(|s| s.name == name)
     }
 
-    pub fn table_named(&self, schema: SchemaId, name: &str) -> Option<&TableState> {
-        self.tables.values().find(|t| t.def.schema == schema && t.def.name == name)
+    pub fn table(&self, id: TableId) -> Option<&Arc<TableState>> {
+        self.tables.get(&id)
+    }
+
+    /// Logarithmic in the number of tables.
+    pub fn table_named(&self, schema: SchemaId, name: &str) -> Option<&Arc<TableState>> {
+        self.tables.get(self.names.get(&schema)?.get(name)?)
+    }
+
+    /// A schema's tables, by name.
+    pub fn table_names(&self, schema: SchemaId) -> impl Iterator<Item = (&str, TableId)> {
+        self.names.get(&schema).into_iter().flat_map(|names| names.iter().map(|(name, id)| (name.as_str(), *id)))
     }
 }
 

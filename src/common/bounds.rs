@@ -125,6 +125,28 @@ impl Bounds {
     }
 }
 
+impl Bounds {
+    /// `true` only when it is proven that every row satisfies `predicate`.
+    pub fn all_satisfy(&self, predicate: &Predicate) -> bool {
+        if let Predicate::IsNull = predicate {
+            return self.all_null();
+        }
+        if self.null_count > 0 {
+            return false;
+        }
+        let negation = match predicate {
+            Predicate::IsNotNull => return true,
+            Predicate::Compare(op, v) => Predicate::Compare(op.negated(), v.clone()),
+            Predicate::Between { low, high, negated } => {
+                Predicate::Between { low: low.clone(), high: high.clone(), negated: !negated }
+            }
+            // Rarely provable from two bounds.
+            Predicate::In { .. } | Predicate::Like { .. } | Predicate::IsNull => return false,
+        };
+        !self.may_satisfy(&negation)
+    }
+}
+
 /// The literal text that every match of a LIKE pattern begins with; `None` when that is empty.
 fn like_prefix(pattern: &str) -> Option<Vec<u8>> {
     let end = pattern.find(['%', '_', '\\']).unwrap_or(pattern.len());

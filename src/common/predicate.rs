@@ -38,6 +38,18 @@ pub enum Comparison {
 }
 
 impl Comparison {
+    /// The comparison that holds of exactly the values (not NULL) of which this one does not.
+    pub fn negated(self) -> Self {
+        match self {
+            Comparison::Eq => Comparison::NotEq,
+            Comparison::NotEq => Comparison::Eq,
+            Comparison::Lt => Comparison::GtEq,
+            Comparison::LtEq => Comparison::Gt,
+            Comparison::Gt => Comparison::LtEq,
+            Comparison::GtEq => Comparison::Lt,
+        }
+    }
+
     /// Whether `value <op> literal` holds when `value` stands to `literal` as `order` says.
     pub fn holds(self, order: Ordering) -> bool {
         match self {

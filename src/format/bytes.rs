@@ -59,6 +59,30 @@ impl<'a> Reader<'a> {
 
     read_number!(u8 -> u8, u16 -> u16, u32 -> u32, u64 -> u64, i64 -> i64, i128 -> i128, u128 -> u128);
 
+    /// An unsigned LEB128 number of at most 64 bits.
+    pub fn varint(&mut self) -> Result<u64> {
+        let at = self.at;
+        let mut value = 0u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.u8()?;
+            let bits = u64::from(byte & 0x7f);
+            if shift == 63 && bits > 1 {
+                break;
+            }
+            value |= bits << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(Error::corrupt(at as u64, "a number has more than 64 bits"))
+    }
+
+    /// A signed number, zigzag in LEB128.
+    pub fn signed_varint(&mut self) -> Result<i64> {
+        let zigzag = self.varint()?;
+        Ok((zigzag >> 1) as i64 ^ -((zigzag & 1) as i64))
+    }
+
     /// A u32 that is to be used as a length of at most `max`.
     pub fn len_u32(&mut self, max: usize, what: &str) -> Result<usize> {
         let at = self.at;
@@ -87,6 +111,12 @@ pub trait WriteLe {
     fn put_u32(&mut self, v: u32);
     fn put_u64(&mut self, v: u64);
     fn put_i128(&mut self, v: i128);
+    /// Unsigned LEB128.
+    fn put_varint(&mut self, v: u64);
+    /// Zigzag, then unsigned LEB128.
+    fn put_signed_varint(&mut self, v: i64) {
+        self.put_varint((v << 1 ^ v >> 63) as u64);
+    }
 }
 
 impl WriteLe for Vec<u8> {
@@ -104,5 +134,30 @@ impl WriteLe for Vec<u8> {
     }
     fn put_i128(&mut self, v: i128) {
         self.extend_from_slice(&v.to_le_bytes());
+    }
+    fn put_varint(&mut self, mut v: u64) {
+        while v >= 0x80 {
+            self.push(v as u8 | 0x80);
+            v >>= 7;
+        }
+        self.push(v as u8);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn varints_come_back_and_long_ones_are_refused() {
+        for v in [0, 1, -1, 63, 64, -64, -65, i64::MAX, i64::MIN] {
+            let mut bytes = Vec::new();
+            bytes.put_signed_varint(v);
+            let mut reader = Reader::new(&bytes);
+            assert_eq!(reader.signed_varint().unwrap(), v);
+            assert!(reader.is_empty());
+        }
+        assert!(Reader::new(&[0xff; 20]).varint().is_err());
+        assert!(Reader::new(&[0x80; 5]).varint().is_err());
     }
 }

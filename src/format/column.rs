@@ -12,7 +12,7 @@ use arrow::datatypes::{
     Int16Type, Int32Type, Int64Type, TimestampMicrosecondType,
 };
 
-use crate::common::{Error, Result, SqlState, SqlType, Stored};
+use crate::common::{Error, Result, Scalar, SqlState, SqlType, Stored};
 
 /// Values in stored form. Slots of NULL rows hold any value.
 #[derive(Debug, Clone)]
@@ -253,6 +253,66 @@ impl ColumnBuilder {
         self.validity.append_n_nulls(rows);
     }
 
+    /// Appends `rows` times the same value; `None` is NULL.
+    pub fn append_constant(&mut self, value: Option<&Scalar>, rows: usize) -> Result<()> {
+        let Some(value) = value else {
+            self.append_nulls(rows);
+            return Ok(());
+        };
+        match (&mut self.values, value) {
+            (BuilderValues::Bool(v), Scalar::Bool(x)) => v.append_n(rows, *x),
+            (BuilderValues::I16(v), Scalar::Int(x)) => v.resize(v.len() + rows, *x as i16),
+            (BuilderValues::I32(v), Scalar::Int(x)) => v.resize(v.len() + rows, *x as i32),
+            (BuilderValues::I64(v), Scalar::Int(x)) => v.resize(v.len() + rows, *x as i64),
+            (BuilderValues::I128(v), Scalar::Int(x)) => v.resize(v.len() + rows, *x),
+            (BuilderValues::F32(v), Scalar::Float(x)) => v.resize(v.len() + rows, *x as f32),
+            (BuilderValues::F64(v), Scalar::Float(x)) => v.resize(v.len() + rows, *x),
+            (BuilderValues::Views(v), Scalar::Bytes(x)) => {
+                for _ in 0..rows {
+                    v.extend_checked(x, std::iter::once(x.len()))?;
+                }
+            }
+            (_, value) => return Err(Error::internal(format!("{value:?} in a column of type {}", self.sql_type))),
+        }
+        self.validity.append_n_non_nulls(rows);
+        Ok(())
+    }
+
+    /// Appends the rows of an array of `sql_type.arrow_type()`.
+    pub fn append_array(&mut self, array: &dyn Array) -> Result<()> {
+        if *array.data_type() != self.sql_type.arrow_type() {
+            return Err(Error::internal(format!("{} rows in a column of type {}", array.data_type(), self.sql_type)));
+        }
+        match (&mut self.values, array.data_type()) {
+            (BuilderValues::Bool(v), _) => v.append_buffer(array.as_boolean().values()),
+            (BuilderValues::I16(v), _) => v.extend_from_slice(array.as_primitive::<Int16Type>().values()),
+            (BuilderValues::I32(v), DataType::Date32) => {
+                v.extend_from_slice(array.as_primitive::<Date32Type>().values())
+            }
+            (BuilderValues::I32(v), _) => v.extend_from_slice(array.as_primitive::<Int32Type>().values()),
+            (BuilderValues::I64(v), DataType::Timestamp(_, _)) => {
+                v.extend_from_slice(array.as_primitive::<TimestampMicrosecondType>().values());
+            }
+            (BuilderValues::I64(v), _) => v.extend_from_slice(array.as_primitive::<Int64Type>().values()),
+            (BuilderValues::I128(v), _) => v.extend_from_slice(array.as_primitive::<Decimal128Type>().values()),
+            (BuilderValues::F32(v), _) => v.extend_from_slice(array.as_primitive::<Float32Type>().values()),
+            (BuilderValues::F64(v), _) => v.extend_from_slice(array.as_primitive::<Float64Type>().values()),
+            (BuilderValues::Views(v), _) => {
+                let array = array.as_string_view();
+                for i in 0..array.len() {
+                    let value = if array.is_valid(i) { array.value(i).as_bytes() } else { &[] };
+                    // SAFETY: a StringViewArray's values are UTF-8.
+                    unsafe { v.push_unchecked(value) };
+                }
+            }
+        }
+        match array.nulls() {
+            Some(nulls) => self.validity.append_buffer(nulls),
+            None => self.validity.append_n_non_nulls(array.len()),
+        }
+        Ok(())
+    }
+
     /// The rows as an array of `sql_type.arrow_type()`.
     pub fn finish(mut self) -> Result<ArrayRef> {
         let nulls = self.validity.finish();
@@ -311,6 +371,7 @@ impl ViewBuilder {
         let view = if value.len() <= Self::INLINE {
             inline_view(value)
         } else {
+            self.make_room(value.len());
             let offset = self.own.len();
             self.own.extend_from_slice(value);
             long_view(value, self.own_slot(), offset)
@@ -334,6 +395,85 @@ impl ViewBuilder {
             start = end;
         }
         Ok(())
+    }
+
+    /// Appends a copy of `value`.
+    ///
+    /// Errors: Corrupt when it is not UTF-8.
+    pub fn push_checked(&mut self, value: &[u8]) -> Result<()> {
+        if let Err(e) = std::str::from_utf8(value) {
+            return Err(Error::corrupt(e.valid_up_to() as u64, "text is not valid UTF-8"));
+        }
+        // SAFETY: checked just now.
+        unsafe { self.push_unchecked(value) };
+        Ok(())
+    }
+
+    /// Appends the strings of `data` that end at `ends`, the first starting at 0: long ones are copied together.
+    ///
+    /// # Safety
+    /// `ends` ascend up to at most `data`'s length, and every string is valid UTF-8.
+    pub unsafe fn extend_unchecked(&mut self, data: &[u8], ends: &[u32]) {
+        self.make_room(data.len());
+        self.views.reserve(ends.len());
+        // Where long strings are most of the bytes all are copied in one piece, short ones with them.
+        let mut start = 0;
+        let long_bytes: u64 = ends
+            .iter()
+            .map(|end| {
+                let len = end.wrapping_sub(std::mem::replace(&mut start, *end));
+                if len as usize > Self::INLINE { u64::from(len) } else { 0 }
+            })
+            .sum();
+        let together = long_bytes as usize * 2 > data.len();
+        let base = self.own.len();
+        let slot = if together { self.own_slot() } else { 0 };
+        if together {
+            self.own.extend_from_slice(data);
+        }
+        let mut start = 0;
+        for end in ends {
+            let end = *end as usize;
+            let view = if together && let Some(sixteen) = data[start..].first_chunk::<16>() {
+                // By masks: which form it is cannot be predicted where lengths are mixed.
+                let len = end - start;
+                let (text_mask, place_mask) = VIEW_MASKS[len.min(Self::INLINE + 1)];
+                let place = u128::from(slot) << 64 | u128::from((base + start) as u32) << 96;
+                (u128::from_le_bytes(*sixteen) & text_mask) << 32 | place & place_mask | len as u128
+            } else if end - start <= Self::INLINE {
+                inline_view_within(data, start, end)
+            } else if together {
+                long_view(&data[start..end], slot, base + start)
+            } else {
+                let offset = self.own.len();
+                self.own.extend_from_slice(&data[start..end]);
+                long_view(&data[start..end], self.own_slot(), offset)
+            };
+            self.views.push(view);
+            start = end;
+        }
+    }
+
+    /// Appends `count` views of one string.
+    ///
+    /// # Safety
+    /// `value` is valid UTF-8.
+    pub unsafe fn push_repeated(&mut self, value: &[u8], count: usize) {
+        if count > 0 {
+            // SAFETY: the caller's promise.
+            unsafe { self.push_unchecked(value) };
+            let view = self.views[self.views.len() - 1];
+            self.views.resize(self.views.len() + count - 1, view);
+        }
+    }
+
+    /// Begins another buffer when `more` bytes would take this one beyond what Arrow's views can address.
+    fn make_room(&mut self, more: usize) {
+        if self.own.len() + more > i32::MAX as usize
+            && let Some(slot) = self.own_slot.take()
+        {
+            self.buffers[slot as usize] = Buffer::from_vec(std::mem::take(&mut self.own));
+        }
     }
 
     /// Makes `buffer` referable and returns its index; the same buffer again gives the same index.
@@ -370,6 +510,19 @@ impl ViewBuilder {
     }
 }
 
+/// By length, [`ViewBuilder::INLINE`] + 1 standing for all longer: which of a string's bytes its view holds, and whether
+/// it holds a place.
+const VIEW_MASKS: [(u128, u128); ViewBuilder::INLINE + 2] = {
+    let mut masks = [(0, 0); ViewBuilder::INLINE + 2];
+    let mut len = 0;
+    while len <= ViewBuilder::INLINE {
+        masks[len].0 = !(u128::MAX << (len * 8));
+        len += 1;
+    }
+    masks[len] = (0xffff_ffff, u128::MAX);
+    masks
+};
+
 /// The view of a string of at most [`ViewBuilder::INLINE`] bytes.
 #[inline]
 pub fn inline_view(value: &[u8]) -> u128 {
@@ -378,6 +531,20 @@ pub fn inline_view(value: &[u8]) -> u128 {
     view[..4].copy_from_slice(&(value.len() as u32).to_le_bytes());
     view[4..4 + value.len()].copy_from_slice(value);
     u128::from_le_bytes(view)
+}
+
+/// The view of `data[start..end]`, of at most [`ViewBuilder::INLINE`] bytes, without a copy of unknown length where
+/// `data` goes on.
+#[inline]
+fn inline_view_within(data: &[u8], start: usize, end: usize) -> u128 {
+    match data[start..].first_chunk::<16>() {
+        Some(sixteen) => {
+            let len = end - start;
+            let kept = u128::from_le_bytes(*sixteen) & !(u128::MAX << (len * 8));
+            kept << 32 | len as u128
+        }
+        None => inline_view(&data[start..end]),
+    }
 }
 
 /// The view of a longer string that stands at `offset` of buffer `buffer`.

@@ -92,3 +92,55 @@ impl EncodingId {
         Self::ALL.into_iter().find(|id| *id as u8 == byte)
     }
 }
+
+/// The last bytes of every segment.
+pub const SEGMENT_MAGIC: [u8; 8] = *b"BLUESEG1";
+
+/// The version of the segment's layout that this build writes, and the newest that it reads.
+pub const SEGMENT_VERSION: u16 = 1;
+
+/// Required features that this build knows: none yet. A segment with another bit set is refused.
+pub const KNOWN_FEATURES: u64 = 0;
+
+/// Bytes of the trailer, which ends a segment's footer.
+pub const TRAILER_BYTES: usize = 56;
+
+/// Bytes of one entry of the section table.
+pub const SECTION_ENTRY_BYTES: usize = 20;
+
+/// The target size of a block.
+pub const BLOCK_BYTES: usize = 1 << 20;
+
+/// Kinds of footer sections. A kind that a build does not know is skipped unless its entry says `required`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u16)]
+pub enum SectionKind {
+    /// One column's blocks, chunks and pages.
+    Directory = 1,
+    /// One column's zone map.
+    ZoneMap = 2,
+}
+
+/// Set in a section entry's flags when a reader must understand it.
+pub const SECTION_REQUIRED: u16 = 1;
+
+/// Stored forms as the directory names them.
+pub fn stored_byte(stored: crate::common::Stored) -> u8 {
+    use crate::common::Stored;
+    match stored {
+        Stored::Bool => 0,
+        Stored::I16 => 1,
+        Stored::I32 => 2,
+        Stored::I64 => 3,
+        Stored::I128 => 4,
+        Stored::F32 => 5,
+        Stored::F64 => 6,
+        Stored::Bytes => 7,
+    }
+}
+
+/// The inverse of [`stored_byte`].
+pub fn stored_from_byte(byte: u8) -> Option<crate::common::Stored> {
+    use crate::common::Stored::*;
+    [Bool, I16, I32, I64, I128, F32, F64, Bytes].into_iter().find(|s| stored_byte(*s) == byte)
+}

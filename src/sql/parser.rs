@@ -20,6 +20,16 @@ pub fn parse_one(sql: &str) -> Result<Statement> {
     one(parse(sql)?, START)
 }
 
+/// A table's name, as SQL writes it.
+pub fn parse_name(name: &str) -> Result<ObjectName> {
+    let mut cursor = Cursor::new(name, START)?;
+    let parsed = cursor.object_name("a table name")?;
+    if *cursor.token(0) != Token::EOF {
+        return Err(cursor.expected("the end of the name"));
+    }
+    Ok(parsed)
+}
+
 pub(super) fn one(mut statements: Vec<Statement>, position: Position) -> Result<Statement> {
     match (statements.pop(), statements.is_empty()) {
         (Some(statement), true) => Ok(statement),

@@ -1,0 +1,313 @@
+//! What an entry does to a snapshot, and what holds of every snapshot.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::entry::{Action, Entry};
+use super::model::*;
+use crate::common::{CommitId, Error, Result, SchemaId, TableId, Version};
+
+/// The ids that belong to provisional objects of open transactions; committed ids stay below.
+pub const PROVISIONAL: u32 = 1 << 31;
+
+/// The snapshot of `entry.version`. Corrupt when the entry does not follow `snapshot` or breaks a guarantee.
+pub fn apply(snapshot: &Snapshot, entry: &Entry) -> Result<Snapshot> {
+    let wrong = |what: String| Err(broken(what));
+    if entry.version != snapshot.version.next() {
+        return wrong(format!("entry {} does not follow version {}", entry.version, snapshot.version));
+    }
+    if entry.previous != snapshot.entry {
+        return wrong(format!("entry {} was built on another version {}", entry.version, snapshot.version));
+    }
+    if entry.time_us < snapshot.time_us {
+        return wrong(format!("entry {} is older than its predecessor", entry.version));
+    }
+    let mut next = snapshot.clone();
+    begin(&mut next, entry.version, entry.id, entry.time_us);
+    for action in entry.transactions.iter().flat_map(|t| &t.actions) {
+        apply_action(&mut next, action)?;
+    }
+    Ok(next)
+}
+
+/// The snapshot of version 0.
+pub fn apply_genesis(entry: &Entry) -> Result<Snapshot> {
+    let mut actions = entry.transactions.iter().flat_map(|t| &t.actions);
+    let Some(Action::Genesis(info)) = actions.next() else {
+        return Err(broken("entry 0 does not begin with the warehouse's genesis".into()));
+    };
+    if entry.version != Version(0) {
+        return Err(broken(format!("entry {} cannot be the first", entry.version)));
+    }
+    let mut snapshot = Snapshot {
+        version: entry.version,
+        entry: entry.id,
+        time_us: entry.time_us,
+        info: Arc::new(info.clone()),
+        schemas: Arc::default(),
+        tables: Arc::default(),
+        users: Arc::default(),
+        horizon: Version(0),
+        next_table: TableId(1),
+        next_schema: SchemaId(1),
+        maintenance: None,
+        names: Arc::default(),
+    };
+    for action in actions {
+        apply_action(&mut snapshot, action)?;
+    }
+    Ok(snapshot)
+}
+
+/// Makes a copy of the last snapshot the start of the next version.
+pub(super) fn begin(snapshot: &mut Snapshot, version: Version, entry: CommitId, time_us: i64) {
+    snapshot.version = version;
+    snapshot.entry = entry;
+    snapshot.time_us = time_us;
+}
+
+/// One action, on a snapshot that carries the version being made. On an error the snapshot is to be thrown away.
+pub(super) fn apply_action(snapshot: &mut Snapshot, action: &Action) -> Result<()> {
+    let version = snapshot.version;
+    match action {
+        Action::Genesis(_) => return Err(broken("a second genesis".into())),
+        Action::CreateSchema(schema) => {
+            let in_order = schema.id >= snapshot.next_schema && schema.id.0 < PROVISIONAL;
+            if !in_order || snapshot.schema_named(&schema.name).is_some() {
+                return Err(broken(format!("schema {} cannot be created", schema.id)));
+            }
+            snapshot.next_schema = SchemaId(schema.id.0 + 1);
+            Arc::make_mut(&mut snapshot.schemas).insert(schema.id, schema.clone());
+        }
+        Action::AlterSchema(schema) => {
+            let taken = snapshot.schema_named(&schema.name).is_some_and(|s| s.id != schema.id);
+            if taken || !snapshot.schemas.contains_key(&schema.id) {
+                return Err(broken(format!("schema {} cannot be altered", schema.id)));
+            }
+            Arc::make_mut(&mut snapshot.schemas).insert(schema.id, schema.clone());
+        }
+        Action::DropSchema(id) => {
+            if snapshot.table_names(*id).next().is_some() || !snapshot.schemas.contains_key(id) {
+                return Err(broken(format!("schema {id} cannot be dropped")));
+            }
+            Arc::make_mut(&mut snapshot.schemas).remove(id);
+            Arc::make_mut(&mut snapshot.names).remove(id);
+        }
+        Action::CreateTable(def) => {
+            if def.id < snapshot.next_table || def.id.0 >= PROVISIONAL {
+                return Err(broken(format!("table {} cannot be created: its number is taken", def.id)));
+            }
+            def.check_invariants().map_err(|e| broken(e.message().to_string()))?;
+            name_table(snapshot, def)?;
+            snapshot.next_table = TableId(def.id.0 + 1);
+            let state = TableState {
+                def: Arc::new(def.clone()),
+                segments: Arc::default(),
+                next_segment: 1,
+                changed: version,
+                data_changed: version,
+            };
+            Arc::make_mut(&mut snapshot.tables).insert(def.id, Arc::new(state));
+        }
+        Action::AlterTable(def) => {
+            def.check_invariants().map_err(|e| broken(e.message().to_string()))?;
+            let old = snapshot.tables.get(&def.id).ok_or_else(|| unknown(def.id))?.def.clone();
+            if (old.schema, &old.name) != (def.schema, &def.name) {
+                unname_table(snapshot, &old);
+                name_table(snapshot, def)?;
+            }
+            let state = table_mut(snapshot, def.id)?;
+            state.def = Arc::new(def.clone());
+            state.changed = version;
+        }
+        Action::DropTable(id) => {
+            let old = snapshot.tables.get(id).ok_or_else(|| unknown(*id))?.def.clone();
+            unname_table(snapshot, &old);
+            Arc::make_mut(&mut snapshot.tables).remove(id);
+        }
+        Action::AddSegments { table, data_change, segments } => {
+            let slices = snapshot.info.slices;
+            let state = table_mut(snapshot, *table)?;
+            add_segments(state, segments, slices, version)?;
+            touch(state, version, *data_change);
+        }
+        Action::RemoveSegments { table, data_change, segments } => {
+            let state = table_mut(snapshot, *table)?;
+            let gone: BTreeSet<SegmentId> = segments.iter().copied().collect();
+            let before = state.segments.len();
+            let kept: Vec<_> = state.segments.iter().filter(|s| !gone.contains(&s.id)).cloned().collect();
+            if before - kept.len() != segments.len() {
+                return Err(broken(format!("table {table} does not have all segments that are removed")));
+            }
+            state.segments = Arc::new(kept);
+            touch(state, version, *data_change);
+        }
+        Action::SetDeleteVectors { table, data_change, vectors } => {
+            let state = table_mut(snapshot, *table)?;
+            let mut new: BTreeMap<SegmentId, Option<DeleteVectorRef>> = vectors.iter().copied().collect();
+            if new.len() != vectors.len() {
+                return Err(broken(format!("a segment of table {table} gets two delete vectors")));
+            }
+            for segment in Arc::make_mut(&mut state.segments) {
+                if let Some(vector) = new.remove(&segment.id) {
+                    check_deleted(segment.rows, vector.as_ref(), version)?;
+                    Arc::make_mut(segment).deleted = vector;
+                }
+            }
+            if !new.is_empty() {
+                return Err(broken(format!("table {table} does not have all segments that rows are deleted from")));
+            }
+            touch(state, version, *data_change);
+        }
+        Action::SetHorizon(horizon) => {
+            if *horizon > version || *horizon < snapshot.horizon {
+                return Err(broken(format!("the horizon cannot move from {} to {horizon}", snapshot.horizon)));
+            }
+            snapshot.horizon = *horizon;
+        }
+        Action::SetMaintenance(lease) => snapshot.maintenance = *lease,
+        Action::DefineUser(id, name) => {
+            Arc::make_mut(&mut snapshot.users).insert(*id, name.clone());
+        }
+    }
+    Ok(())
+}
+
+fn add_segments(state: &mut TableState, segments: &[Arc<SegmentRef>], slices: u32, version: Version) -> Result<()> {
+    for segment in segments {
+        if segment.id.0 < state.next_segment || segment.id.0 == u64::MAX {
+            return Err(broken(format!("segment {} of table {} is not new", segment.id.0, state.def.id)));
+        }
+        if segment.slice >= slices || segment.added > version || u64::from(segment.footer_len) > segment.extent.len {
+            return Err(broken(format!("segment {} of table {} is impossible", segment.id.0, state.def.id)));
+        }
+        if matches!(segment.extent.object, ObjectId::Log(log) if log > version) {
+            return Err(broken(format!("segment {} stands in a later log entry", segment.id.0)));
+        }
+        check_deleted(segment.rows, segment.deleted.as_ref(), version)?;
+        state.next_segment = segment.id.0 + 1;
+    }
+    let all = Arc::make_mut(&mut state.segments);
+    all.extend(segments.iter().cloned());
+    // Merges two sorted sequences: cheap when, as usual, the new ones are few or last.
+    all.sort_by_key(|s| order(s));
+    Ok(())
+}
+
+fn order(segment: &SegmentRef) -> (u32, RunId, SegmentId) {
+    (segment.slice, segment.run, segment.id)
+}
+
+fn check_deleted(rows: u32, vector: Option<&DeleteVectorRef>, version: Version) -> Result<()> {
+    match vector {
+        Some(v) if v.rows > rows => Err(broken(format!("{} rows of {rows} are deleted", v.rows))),
+        Some(v) if matches!(v.extent.object, ObjectId::Log(log) if log > version) => {
+            Err(broken("a delete vector stands in a later log entry".into()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn touch(state: &mut TableState, version: Version, data_change: bool) {
+    state.changed = version;
+    if data_change {
+        state.data_changed = version;
+    }
+}
+
+fn table_mut(snapshot: &mut Snapshot, id: TableId) -> Result<&mut TableState> {
+    let state = Arc::make_mut(&mut snapshot.tables).get_mut(&id).ok_or_else(|| unknown(id))?;
+    Ok(Arc::make_mut(state))
+}
+
+fn name_table(snapshot: &mut Snapshot, def: &TableDef) -> Result<()> {
+    if !snapshot.schemas.contains_key(&def.schema) {
+        return Err(broken(format!("table {} is in schema {}, which does not exist", def.id, def.schema)));
+    }
+    let names = Arc::make_mut(Arc::make_mut(&mut snapshot.names).entry(def.schema).or_default());
+    match names.insert(def.name.clone(), def.id) {
+        None => Ok(()),
+        Some(other) => Err(broken(format!("tables {other} and {} have one name", def.id))),
+    }
+}
+
+fn unname_table(snapshot: &mut Snapshot, def: &TableDef) {
+    if let Some(names) = Arc::make_mut(&mut snapshot.names).get_mut(&def.schema) {
+        Arc::make_mut(names).remove(&def.name);
+    }
+}
+
+fn unknown(id: TableId) -> Error {
+    broken(format!("table {id} does not exist"))
+}
+
+fn broken(what: String) -> Error {
+    Error::corrupt(0, format!("the log contradicts itself: {what}"))
+}
+
+impl Snapshot {
+    /// A snapshot from its tables, with the index of names that belongs to it.
+    pub(super) fn with_tables(mut self, tables: BTreeMap<TableId, Arc<TableState>>) -> Result<Snapshot> {
+        self.names = Arc::default();
+        for table in tables.values() {
+            name_table(&mut self, &table.def)?;
+        }
+        self.tables = Arc::new(tables);
+        Ok(self)
+    }
+
+    /// Internal, with the guarantee's number, when one does not hold. Linear in the number of segments.
+    pub fn check_invariants(&self) -> Result<()> {
+        let broken = |number: u32, what: String| {
+            Err(Error::internal(format!("snapshot {} breaks its guarantee {number}: {what}", self.version)))
+        };
+        let mut named = 0;
+        for (schema, names) in self.names.iter() {
+            named += names.len();
+            for (name, id) in names.iter() {
+                let fits = self.tables.get(id).is_some_and(|t| t.def.schema == *schema && t.def.name == *name);
+                if !fits || !self.schemas.contains_key(schema) {
+                    return broken(1, format!("name \"{name}\" of schema {schema}"));
+                }
+            }
+        }
+        if named != self.tables.len() {
+            return broken(1, format!("{named} names for {} tables", self.tables.len()));
+        }
+        let last_table = self.tables.last_key_value().map(|(id, _)| *id);
+        let last_schema = self.schemas.last_key_value().map(|(id, _)| *id);
+        if last_table.is_some_and(|id| id >= self.next_table) || last_schema.is_some_and(|id| id >= self.next_schema) {
+            return broken(2, "an id is not below the next one".into());
+        }
+        if self.horizon > self.version {
+            return broken(6, format!("horizon {}", self.horizon));
+        }
+        for (id, table) in self.tables.iter() {
+            let mut ids = BTreeSet::new();
+            if !table.segments.is_sorted_by(|a, b| order(a) < order(b))
+                || !table.segments.iter().all(|s| ids.insert(s.id) && s.id.0 < table.next_segment)
+                || table.segments.iter().any(|s| s.slice >= self.info.slices)
+            {
+                return broken(3, format!("segments of table {id}"));
+            }
+            if table.segments.iter().any(|s| s.deleted.is_some_and(|d| d.rows > s.rows)) {
+                return broken(4, format!("delete vectors of table {id}"));
+            }
+            if table.data_changed > table.changed
+                || table.changed > self.version
+                || table.segments.iter().any(|s| s.added > table.changed)
+            {
+                return broken(5, format!("versions of table {id}"));
+            }
+            let places = table.segments.iter().flat_map(|s| [Some(s.extent), s.deleted.map(|d| d.extent)]).flatten();
+            if places.into_iter().any(|e| matches!(e.object, ObjectId::Log(log) if log > self.version)) {
+                return broken(7, format!("inline bytes of table {id}"));
+            }
+            if *id != table.def.id {
+                return broken(8, format!("table {id} says that it is {}", table.def.id));
+            }
+            table.def.check_invariants().or_else(|e| broken(8, e.message().to_string()))?;
+        }
+        Ok(())
+    }
+}

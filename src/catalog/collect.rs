@@ -1,0 +1,177 @@
+//! Collection: deleting what nobody can see.
+
+use std::collections::BTreeSet;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::path::Path;
+
+use super::checkpoint::{self, PARALLEL};
+use super::commit::Catalog;
+use super::entry::{Action, MaintenanceLease};
+use super::lease::Lease;
+use super::load;
+use super::model::{ObjectId, SegmentRef, Snapshot};
+use super::paths;
+use super::store::WarehouseStore;
+use super::transaction::{Intent, Transaction};
+use crate::common::{Error, ErrorKind, Result, UserId, Version};
+
+/// What a collection did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Collected {
+    /// Snapshots below it may have lost objects.
+    pub horizon: Version,
+    pub data_objects: usize,
+    pub log_entries: usize,
+    pub checkpoint_objects: usize,
+    pub leases: usize,
+}
+
+impl Catalog {
+    /// Deletes what no snapshot from the horizon on needs.
+    ///
+    /// Guarantees:
+    /// 1. the horizon is committed before anything is deleted, and is not above what any live lease needs;
+    /// 2. a data object is deleted only if its transaction began before the horizon, and no snapshot from the horizon
+    ///    to the horizon's own commit refers to it; later commits refer only to what those do, or to objects of
+    ///    transactions that began at the horizon or after it;
+    /// 3. log entries go only below the newest checkpoint that is not above the horizon, never entry 0, never one
+    ///    with inline rows that guarantee 2 would keep; that checkpoint and its tables stay;
+    /// 4. names that Blueshift does not give are not touched.
+    ///
+    /// Conflict when another process is at it. Any error leaves the warehouse whole and the rest for the next time.
+    pub async fn collect(&self) -> Result<Collected> {
+        let newest = self.refresh().await?;
+        let now_us = self.options().clock.now_us().max(newest.time_us);
+        let leases = read_leases(self.store()).await?;
+        let live = leases.iter().filter(|lease| lease.until_us >= now_us && lease.process != self.inner.process);
+        let (own, own_transaction) = self.inner.own_floor();
+        let own = own.min(own_transaction.unwrap_or(own));
+        let floor = live.map(Lease::floor).min().unwrap_or(own).min(own).min(newest.version);
+
+        let ttl_us = i64::try_from(self.options().lease_ttl.as_micros()).unwrap_or(i64::MAX);
+        let holder = self.inner.process;
+        let maintenance = MaintenanceLease { holder, until_us: now_us.saturating_add(ttl_us) };
+        let mut transaction = Transaction::new(self.options().ids.next(), newest.version, UserId(0));
+        transaction.push(Intent::SetMaintenance { holder, lease: Some(maintenance) });
+        transaction.push(Intent::SetHorizon(floor));
+        let committed = self.commit(transaction).await?;
+
+        let collected = self.sweep(committed.snapshot.horizon, committed.version, &leases, now_us).await;
+        let mut release = Transaction::new(self.options().ids.next(), committed.version, UserId(0));
+        release.push(Intent::SetMaintenance { holder, lease: None });
+        match self.commit(release).await {
+            Ok(_) => {}
+            Err(e) if e.kind() == ErrorKind::Unavailable => tracing::warn!("the maintenance lease is kept: {e}"),
+            Err(e) => return Err(e),
+        }
+        collected
+    }
+
+    async fn sweep(&self, horizon: Version, last: Version, leases: &[Lease], now_us: i64) -> Result<Collected> {
+        let store = self.store();
+        let roots = store.checkpoints().await?;
+        let kept_root = roots.iter().rev().find(|v| **v <= horizon).copied();
+        let referenced = referenced(store, horizon, last).await?;
+
+        let data = store.list(&paths::data_folder()).await?.into_iter().map(|o| o.location);
+        let dead = |path: &Path| match paths::parse_data(path) {
+            Some(id @ ObjectId::Data { start, .. }) => start < horizon && !referenced.contains(&id),
+            _ => false,
+        };
+        let data: Vec<Path> = data.filter(dead).collect();
+
+        let (mut log, mut checkpoints) = (Vec::new(), Vec::new());
+        if let Some(kept) = kept_root {
+            // Another process may have written it just now: what it replaces goes only once it is safe.
+            store.make_durable(&paths::checkpoint_root(kept)).await?;
+            let mut named = BTreeSet::new();
+            for version in roots.iter().filter(|v| **v >= kept) {
+                let root = checkpoint::read_root(store, *version).await?;
+                named.extend(root.into_iter().flat_map(|r| r.tables));
+            }
+            for object in store.list_direct(&paths::log_folder()).await? {
+                if let Some(version) = paths::parse_log_entry(&object.location)
+                    && version > Version(0)
+                    && version < kept
+                    && !referenced.contains(&ObjectId::Log(version))
+                {
+                    log.push(object.location);
+                }
+            }
+            checkpoints.extend(roots.iter().filter(|v| **v < kept).map(|v| paths::checkpoint_root(*v)));
+            // Tables changed after the kept checkpoint may belong to one that is being written.
+            for object in store.list_direct(&paths::checkpoint_table_folder()).await? {
+                if let Some((table, changed)) = paths::parse_checkpoint_table(&object.location)
+                    && changed <= kept
+                    && !named.contains(&(table, changed))
+                {
+                    checkpoints.push(object.location);
+                }
+            }
+        }
+        let stale: Vec<Path> =
+            leases.iter().filter(|lease| lease.until_us < now_us).map(|lease| paths::lease(lease.process)).collect();
+
+        let collected = Collected {
+            horizon,
+            data_objects: data.len(),
+            log_entries: log.len(),
+            checkpoint_objects: checkpoints.len(),
+            leases: stale.len(),
+        };
+        for paths in [data, checkpoints, log, stale] {
+            let deletes = stream::iter(paths).map(|path| async move { store.delete(&path).await });
+            deletes.buffer_unordered(PARALLEL).try_collect::<()>().await?;
+        }
+        Ok(collected)
+    }
+}
+
+/// Every lease there is.
+async fn read_leases(store: &WarehouseStore) -> Result<Vec<Lease>> {
+    let mut leases = Vec::new();
+    for object in store.list(&paths::lease_folder()).await? {
+        let Some(process) = paths::parse_lease(&object.location) else { continue };
+        // Gone since it was listed: the process has closed.
+        if let Some(bytes) = store.get(&object.location).await? {
+            leases.push(Lease::decode(process, &bytes)?);
+        }
+    }
+    Ok(leases)
+}
+
+/// The objects that any snapshot from `horizon` to `last` refers to.
+async fn referenced(store: &WarehouseStore, horizon: Version, last: Version) -> Result<BTreeSet<ObjectId>> {
+    let incomplete = || Error::unavailable("the log changed while it was read for collection");
+    let loaded = load::load(store, horizon).await?.ok_or_else(incomplete)?;
+    if loaded.snapshot.version != horizon {
+        return Err(incomplete());
+    }
+    let mut objects = BTreeSet::new();
+    add_snapshot(&loaded.snapshot, &mut objects);
+    for version in (horizon.0 + 1..=last.0).map(Version) {
+        let entry = load::read_entry(store, version).await?.ok_or_else(incomplete)?;
+        for action in entry.transactions.iter().flat_map(|t| &t.actions) {
+            match action {
+                Action::AddSegments { segments, .. } => segments.iter().for_each(|s| add_segment(s, &mut objects)),
+                Action::SetDeleteVectors { vectors, .. } => {
+                    objects.extend(vectors.iter().flat_map(|(_, v)| v.map(|v| v.extent.object)));
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(objects)
+}
+
+fn add_snapshot(snapshot: &Snapshot, objects: &mut BTreeSet<ObjectId>) {
+    for table in snapshot.tables.values() {
+        table.segments.iter().for_each(|s| add_segment(s, objects));
+    }
+}
+
+fn add_segment(segment: &SegmentRef, objects: &mut BTreeSet<ObjectId>) {
+    objects.insert(segment.extent.object);
+    objects.extend(segment.deleted.map(|d| d.extent.object));
+}

@@ -1,0 +1,249 @@
+//! Leases: what each process still reads, so that a collector knows what nobody can see.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use prost::Message;
+
+use super::commit::{Catalog, Inner};
+use super::convert::{self, damaged};
+use super::frame::{self, HEADER_BYTES, Magic};
+use super::model::{ObjectId, Snapshot};
+use super::{paths, proto};
+use crate::common::{CommitId, Error, Result, SqlState, Version};
+
+/// A process's promise of what it needs.
+///
+/// Until `until_us`, a collector keeps whatever snapshots from `oldest_pinned` and objects of transactions from
+/// `oldest_transaction` need. The process itself stops relying on it at half of that time, so that the clocks of two
+/// processes may differ by the other half.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    pub process: CommitId,
+    /// When it was written.
+    pub time_us: i64,
+    pub until_us: i64,
+    pub oldest_pinned: Version,
+    pub oldest_transaction: Option<Version>,
+}
+
+impl Lease {
+    /// The oldest version that must stay whole.
+    pub fn floor(&self) -> Version {
+        self.oldest_transaction.map_or(self.oldest_pinned, |t| t.min(self.oldest_pinned))
+    }
+
+    pub fn encode(&self) -> Result<Bytes> {
+        let message = proto::Lease {
+            process: convert::id_bytes(self.process.0),
+            time_us: self.time_us,
+            oldest_pinned: self.oldest_pinned.0,
+            oldest_transaction: self.oldest_transaction.map(|v| v.0),
+            until_us: self.until_us,
+        };
+        frame::encode(Magic::Lease, &[], &message.encode_to_vec())
+    }
+
+    /// Reads the lease of `process`. Corrupt or Unsupported, as [`frame::decode`] says.
+    pub fn decode(process: CommitId, bytes: &Bytes) -> Result<Lease> {
+        let read = |body: Bytes| {
+            let message = proto::Lease::decode(body).map_err(|e| damaged(&e.to_string()))?;
+            if convert::read_id(&message.process)? != process.0 {
+                return Err(damaged("the lease is another process's"));
+            }
+            Ok(Lease {
+                process,
+                time_us: message.time_us,
+                until_us: message.until_us,
+                oldest_pinned: Version(message.oldest_pinned),
+                oldest_transaction: message.oldest_transaction.map(Version),
+            })
+        };
+        let named = |e: Error, base: usize| e.in_object(paths::lease(process), base as u64);
+        let frame = frame::decode(Magic::Lease, bytes).map_err(|e| named(e, 0))?;
+        read(frame.body).map_err(|e| named(e, HEADER_BYTES))
+    }
+}
+
+/// How many readers and transactions hold each version.
+#[derive(Debug, Default)]
+pub(super) struct Pins(BTreeMap<Version, (usize, usize)>);
+
+impl Pins {
+    fn add(&mut self, version: Version, transaction: bool) {
+        let (pins, transactions) = self.0.entry(version).or_default();
+        *pins += 1;
+        *transactions += usize::from(transaction);
+    }
+
+    fn remove(&mut self, version: Version, transaction: bool) {
+        if let Some((pins, transactions)) = self.0.get_mut(&version) {
+            *pins = pins.saturating_sub(1);
+            *transactions = transactions.saturating_sub(usize::from(transaction));
+            if *pins == 0 {
+                self.0.remove(&version);
+            }
+        }
+    }
+
+    fn oldest(&self) -> Option<Version> {
+        self.0.keys().next().copied()
+    }
+
+    fn oldest_transaction(&self) -> Option<Version> {
+        self.0.iter().find(|(_, (_, transactions))| *transactions > 0).map(|(version, _)| *version)
+    }
+}
+
+/// A snapshot whose objects stay while this exists (and the process renews its lease).
+#[derive(Debug)]
+pub struct PinnedSnapshot {
+    inner: Arc<Inner>,
+    snapshot: Arc<Snapshot>,
+    transaction: bool,
+}
+
+impl PinnedSnapshot {
+    pub fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+}
+
+impl std::ops::Deref for PinnedSnapshot {
+    type Target = Snapshot;
+
+    fn deref(&self) -> &Snapshot {
+        &self.snapshot
+    }
+}
+
+impl Clone for PinnedSnapshot {
+    fn clone(&self) -> Self {
+        self.inner.state.lock().pins.add(self.snapshot.version, self.transaction);
+        PinnedSnapshot { inner: self.inner.clone(), snapshot: self.snapshot.clone(), transaction: self.transaction }
+    }
+}
+
+impl Drop for PinnedSnapshot {
+    fn drop(&mut self) {
+        self.inner.state.lock().pins.remove(self.snapshot.version, self.transaction);
+    }
+}
+
+/// When the lease was last renewed, by both clocks: neither going back nor sleeping may prolong it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Renewed {
+    at: Instant,
+    at_us: i64,
+}
+
+impl Inner {
+    /// Whether a collector may have stopped counting on this process.
+    pub(super) fn lapsed(&self) -> bool {
+        let half = self.options.lease_ttl / 2;
+        let half_us = i64::try_from(half.as_micros()).unwrap_or(i64::MAX);
+        match self.state.lock().renewed {
+            Some(renewed) => {
+                renewed.at.elapsed() > half
+                    || self.options.clock.now_us().abs_diff(renewed.at_us) > half_us.unsigned_abs()
+            }
+            None => true,
+        }
+    }
+
+    pub(super) fn pin(self: &Arc<Self>, transaction: bool) -> PinnedSnapshot {
+        let mut state = self.state.lock();
+        let snapshot = state.current.clone();
+        state.pins.add(snapshot.version, transaction);
+        drop(state);
+        PinnedSnapshot { inner: self.clone(), snapshot, transaction }
+    }
+
+    /// What this process needs at present.
+    pub(super) fn own_floor(&self) -> (Version, Option<Version>) {
+        let state = self.state.lock();
+        let oldest = state.pins.oldest().map_or(state.current.version, |pin| pin.min(state.current.version));
+        (oldest, state.pins.oldest_transaction())
+    }
+
+    pub(super) async fn renew(&self) -> Result<()> {
+        let renewed = Renewed { at: Instant::now(), at_us: self.options.clock.now_us() };
+        let (oldest_pinned, oldest_transaction) = self.own_floor();
+        self.write_lease(renewed.at_us, oldest_pinned, oldest_transaction).await?;
+        if self.lapsed() {
+            // A collector may have passed this process before the new lease was there: see where the log is now.
+            self.refresh().await?;
+        }
+        self.state.lock().renewed = Some(renewed);
+        Ok(())
+    }
+
+    async fn write_lease(&self, time_us: i64, oldest_pinned: Version, oldest: Option<Version>) -> Result<()> {
+        let ttl_us = i64::try_from(self.options.lease_ttl.as_micros()).unwrap_or(i64::MAX);
+        let lease = Lease {
+            process: self.process,
+            time_us,
+            until_us: time_us.saturating_add(ttl_us),
+            oldest_pinned,
+            oldest_transaction: oldest,
+        };
+        self.store.replace(&paths::lease(self.process), lease.encode()?).await
+    }
+}
+
+/// The lease of a process that is about to read the log: it keeps the horizon where it is.
+pub(super) fn opening(process: CommitId, time_us: i64, ttl: Duration) -> Lease {
+    let ttl_us = i64::try_from(ttl.as_micros()).unwrap_or(i64::MAX);
+    Lease {
+        process,
+        time_us,
+        until_us: time_us.saturating_add(ttl_us),
+        oldest_pinned: Version(0),
+        oldest_transaction: None,
+    }
+}
+
+/// Renews at a quarter of the lease's time until the catalog is gone. Each time it looks for newer versions first, so
+/// that an idle process does not hold the horizon back.
+pub(super) async fn keep(inner: Weak<Inner>, ttl: Duration) {
+    loop {
+        tokio::time::sleep(ttl / 4).await;
+        let Some(inner) = inner.upgrade() else { return };
+        let outcome = match inner.refresh().await {
+            Ok(_) => inner.renew().await,
+            Err(e) => Err(e),
+        };
+        if let Err(e) = outcome {
+            tracing::warn!("the lease could not be renewed: {e}");
+        }
+    }
+}
+
+impl Catalog {
+    /// The newest snapshot known, kept whole until the guard is dropped.
+    pub fn pin(&self) -> PinnedSnapshot {
+        self.inner.pin(false)
+    }
+
+    /// Says what this process needs, as the background task does. Unavailable when the store refuses.
+    pub async fn renew_lease(&self) -> Result<()> {
+        self.inner.renew().await
+    }
+
+    /// The error for an object that a snapshot names and the store does not have: Conflict when the snapshot was too
+    /// old for that, Corrupt when the object ought to be there.
+    pub async fn missing_object(&self, version: Version, object: &ObjectId) -> Error {
+        match self.refresh().await {
+            Ok(newest) if version < newest.horizon => Error::conflict(format!(
+                "snapshot too old: version {version} is older than the horizon {}",
+                newest.horizon
+            ))
+            .with_state(SqlState::SNAPSHOT_TOO_OLD)
+            .with_hint("run the transaction again"),
+            Ok(_) => Error::corrupt(0, "an object of the warehouse is missing").in_object(object, 0),
+            Err(e) => e,
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! From a transaction's wishes to actions, on the newest snapshot: here conflicts are found and ids assigned.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::apply::{PROVISIONAL, apply_action};
+use super::entry::{Action, Blobs, TransactionRecord};
+use super::model::*;
+use super::transaction::{Blob, Intent, NewSegment, RunChoice, Target, Transaction};
+use crate::common::{Error, Result, SchemaId, SqlState, TableId, Version};
+
+/// A transaction that holds on the snapshot it was resolved against.
+#[derive(Debug)]
+pub(super) struct Resolved {
+    pub record: TransactionRecord,
+    pub tables: BTreeMap<TableId, TableId>,
+    pub schemas: BTreeMap<SchemaId, SchemaId>,
+    pub segments: Vec<(TableId, Vec<SegmentId>)>,
+}
+
+/// Applies a transaction to `snapshot`, which carries the version being made. After an error the snapshot is to be
+/// thrown away, and `blobs` cut back.
+pub(super) fn resolve(transaction: &Transaction, snapshot: &mut Snapshot, blobs: &mut Blobs) -> Result<Resolved> {
+    if transaction.base < snapshot.horizon {
+        return Err(Error::conflict(format!(
+            "the transaction began at version {}, which is older than the horizon {}",
+            transaction.base, snapshot.horizon
+        ))
+        .with_hint("run the transaction again"));
+    }
+    if transaction.base >= snapshot.version {
+        return Err(Error::internal(format!(
+            "a transaction that began at version {} cannot become version {}",
+            transaction.base, snapshot.version
+        )));
+    }
+    let mut resolver = Resolver {
+        base: transaction.base,
+        snapshot,
+        blobs,
+        actions: Vec::new(),
+        tables: BTreeMap::new(),
+        schemas: BTreeMap::new(),
+        segments: Vec::new(),
+        own_runs: BTreeSet::new(),
+    };
+    for intent in &transaction.intents {
+        resolver.intent(intent)?;
+    }
+    Ok(Resolved {
+        record: TransactionRecord {
+            commit: transaction.commit,
+            start: transaction.base,
+            author: transaction.author,
+            actions: resolver.actions,
+        },
+        tables: resolver.tables,
+        schemas: resolver.schemas,
+        segments: resolver.segments,
+    })
+}
+
+struct Resolver<'a> {
+    base: Version,
+    snapshot: &'a mut Snapshot,
+    blobs: &'a mut Blobs,
+    actions: Vec<Action>,
+    tables: BTreeMap<TableId, TableId>,
+    schemas: BTreeMap<SchemaId, SchemaId>,
+    segments: Vec<(TableId, Vec<SegmentId>)>,
+    /// Slices of runs that this transaction itself has extended, which is no conflict.
+    own_runs: BTreeSet<(TableId, u32, RunId)>,
+}
+
+impl Resolver<'_> {
+    fn act(&mut self, action: Action) -> Result<()> {
+        apply_action(self.snapshot, &action).map_err(|e| Error::internal(e.message()))?;
+        self.actions.push(action);
+        Ok(())
+    }
+
+    fn intent(&mut self, intent: &Intent) -> Result<()> {
+        match intent {
+            Intent::CreateSchema(schema) => {
+                self.schema_name_is_free(&schema.name, None)?;
+                let id = self.snapshot.next_schema;
+                self.schemas.insert(schema.id, id);
+                self.act(Action::CreateSchema(Schema { id, ..schema.clone() }))
+            }
+            Intent::AlterSchema(schema) => {
+                let id = self.schema(schema.id, &schema.name)?;
+                self.schema_name_is_free(&schema.name, Some(id))?;
+                self.act(Action::AlterSchema(Schema { id, ..schema.clone() }))
+            }
+            Intent::DropSchema { id, name, cascade } => {
+                let id = self.schema(*id, name)?;
+                let tables: Vec<(String, TableId)> =
+                    self.snapshot.table_names(id).map(|(name, id)| (name.to_string(), id)).collect();
+                if let (false, Some((table, _))) = (cascade, tables.first()) {
+                    return Err(Error::invalid(
+                        SqlState::DEPENDENT_OBJECTS,
+                        format!("cannot drop schema {name} because other objects depend on it"),
+                    )
+                    .with_detail(format!("table {name}.{table} depends on schema {name}"))
+                    .with_hint("Use DROP ... CASCADE to drop the dependent objects too."));
+                }
+                for (_, table) in tables {
+                    self.act(Action::DropTable(table))?;
+                }
+                self.act(Action::DropSchema(id))
+            }
+            Intent::CreateTable(def) => {
+                let schema = self.schema(def.schema, "of the table")?;
+                self.table_name_is_free(schema, &def.name, None)?;
+                let id = self.snapshot.next_table;
+                self.tables.insert(def.id, id);
+                let def = TableDef { id, schema, created_us: self.snapshot.time_us, ..def.clone() };
+                def.check_invariants()?;
+                self.act(Action::CreateTable(def))
+            }
+            Intent::AlterTable(def) => {
+                let mut target = Target::from(def);
+                target.definition_version = def.definition_version.wrapping_sub(1);
+                let id = self.table(&target)?.def.id;
+                let schema = self.schema(def.schema, "of the table")?;
+                self.table_name_is_free(schema, &def.name, Some(id))?;
+                let def = TableDef { id, schema, ..def.clone() };
+                def.check_invariants()?;
+                self.act(Action::AlterTable(def))
+            }
+            Intent::DropTable { id, name } => {
+                let id = self.lasting(*id);
+                if self.snapshot.table(id).is_none() {
+                    return Err(Error::invalid(SqlState::UNDEFINED_TABLE, format!("table \"{name}\" does not exist")));
+                }
+                self.act(Action::DropTable(id))
+            }
+            Intent::Append { table, data_change, segments } => self.append(table, *data_change, segments),
+            Intent::Remove { table, data_change, segments } => {
+                let state = self.table(table)?;
+                let present: BTreeMap<SegmentId, _> = state.segments.iter().map(|s| (s.id, s.deleted)).collect();
+                let id = state.def.id;
+                if segments.iter().any(|(segment, expected)| present.get(segment) != Some(expected)) {
+                    return Err(violation(table));
+                }
+                let segments = segments.iter().map(|(segment, _)| *segment).collect();
+                self.act(Action::RemoveSegments { table: id, data_change: *data_change, segments })
+            }
+            Intent::SetDeletes { table, data_change, vectors } => {
+                let state = self.table(table)?;
+                let present: BTreeMap<SegmentId, _> =
+                    state.segments.iter().map(|s| (s.id, (s.deleted, s.rows))).collect();
+                let id = state.def.id;
+                let mut new = Vec::with_capacity(vectors.len());
+                for vector in vectors {
+                    match present.get(&vector.segment) {
+                        Some((deleted, rows)) if *deleted == vector.expected => {
+                            if vector.rows > *rows {
+                                return Err(Error::internal(format!("{} of {rows} rows are deleted", vector.rows)));
+                            }
+                        }
+                        _ => return Err(violation(table)),
+                    }
+                    let extent = self.place(&vector.blob);
+                    new.push((vector.segment, Some(DeleteVectorRef { extent, rows: vector.rows })));
+                }
+                self.act(Action::SetDeleteVectors { table: id, data_change: *data_change, vectors: new })
+            }
+            Intent::Unchanged { table } => {
+                if self.table(table)?.data_changed > self.base {
+                    return Err(violation(table));
+                }
+                Ok(())
+            }
+            Intent::SetHorizon(version) => match *version > self.snapshot.horizon {
+                true => self.act(Action::SetHorizon(*version)),
+                false => Ok(()),
+            },
+            Intent::SetMaintenance { holder, lease } => {
+                let time = self.snapshot.time_us;
+                match &self.snapshot.maintenance {
+                    Some(other) if other.holder != *holder && other.until_us > time => {
+                        Err(Error::conflict("another process is collecting or vacuuming"))
+                    }
+                    Some(other) if other.holder != *holder && lease.is_none() => Ok(()),
+                    _ => self.act(Action::SetMaintenance(*lease)),
+                }
+            }
+            Intent::DefineUser(id, name) => self.act(Action::DefineUser(*id, name.clone())),
+        }
+    }
+
+    fn append(&mut self, table: &Target, data_change: bool, segments: &[NewSegment]) -> Result<()> {
+        let state = self.table(table)?.clone();
+        let id = state.def.id;
+        let version = self.snapshot.version;
+        let mut added = Vec::with_capacity(segments.len());
+        for (next, segment) in (state.next_segment..).zip(segments) {
+            if segment.slice >= self.snapshot.info.slices {
+                return Err(Error::internal(format!("slice {} does not exist", segment.slice)));
+            }
+            let run = match segment.run {
+                RunChoice::Extend(run) if self.can_extend(&state, segment.slice, run) => {
+                    self.own_runs.insert((id, segment.slice, run));
+                    run
+                }
+                _ => RunId(version.0),
+            };
+            added.push(Arc::new(SegmentRef {
+                id: SegmentId(next),
+                extent: self.place(&segment.blob),
+                footer_len: segment.footer_len,
+                slice: segment.slice,
+                run,
+                rows: segment.rows,
+                added: segment.added.unwrap_or(version),
+                columns: segment.columns.clone(),
+                deleted: segment
+                    .deleted
+                    .as_ref()
+                    .map(|(blob, rows)| DeleteVectorRef { extent: self.place(blob), rows: *rows }),
+            }));
+        }
+        self.segments.push((id, added.iter().map(|s| s.id).collect()));
+        self.act(Action::AddSegments { table: id, data_change, segments: added })
+    }
+
+    /// Whether a run still ends where the transaction saw it end.
+    fn can_extend(&self, state: &TableState, slice: u32, run: RunId) -> bool {
+        if self.own_runs.contains(&(state.def.id, slice, run)) {
+            return true;
+        }
+        let of_run = || state.segments.iter().filter(|s| s.run == run);
+        of_run().next().is_some() && of_run().all(|s| s.slice != slice || s.added <= self.base)
+    }
+
+    fn place(&mut self, blob: &Blob) -> Extent {
+        match blob {
+            Blob::Stored(extent) => *extent,
+            Blob::Inline(bytes) => Extent {
+                object: ObjectId::Log(self.snapshot.version),
+                offset: self.blobs.push(bytes.clone()),
+                len: bytes.len() as u64,
+            },
+        }
+    }
+
+    fn lasting(&self, id: TableId) -> TableId {
+        self.tables.get(&id).copied().unwrap_or(id)
+    }
+
+    fn table(&self, target: &Target) -> Result<&Arc<TableState>> {
+        let gone = |how: &str| {
+            Err(Error::conflict(format!("table \"{}\" was {how} by another transaction", target.name))
+                .with_hint("run the statement again"))
+        };
+        match self.snapshot.table(self.lasting(target.id)) {
+            None => gone("dropped"),
+            Some(state) if state.def.definition_version != target.definition_version => gone("altered"),
+            Some(state) => Ok(state),
+        }
+    }
+
+    fn schema(&self, id: SchemaId, name: &str) -> Result<SchemaId> {
+        let lasting = self.schemas.get(&id).copied().unwrap_or(id);
+        match self.snapshot.schemas.contains_key(&lasting) && lasting.0 < PROVISIONAL {
+            true => Ok(lasting),
+            false => Err(Error::invalid(SqlState::UNDEFINED_SCHEMA, format!("schema {name} does not exist"))),
+        }
+    }
+
+    fn schema_name_is_free(&self, name: &str, except: Option<SchemaId>) -> Result<()> {
+        match self.snapshot.schema_named(name) {
+            Some(other) if Some(other.id) != except => {
+                Err(Error::invalid(SqlState::DUPLICATE_SCHEMA, format!("schema \"{name}\" already exists")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn table_name_is_free(&self, schema: SchemaId, name: &str, except: Option<TableId>) -> Result<()> {
+        match self.snapshot.table_named(schema, name) {
+            Some(other) if Some(other.def.id) != except => {
+                Err(Error::invalid(SqlState::DUPLICATE_TABLE, format!("relation \"{name}\" already exists")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Redshift's error 1023, which says that running the transaction again is safe.
+fn violation(table: &Target) -> Error {
+    Error::conflict(format!("1023: Serializable isolation violation on table \"{}\" ({})", table.name, table.id))
+        .with_detail("another transaction changed what this one has read or deleted")
+        .with_hint("run the transaction again")
+}

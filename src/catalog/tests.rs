@@ -1,0 +1,11 @@
+//! The catalog as a whole. What a test needs twice is in `util`.
+
+mod background;
+mod basics;
+mod crash;
+mod faults;
+mod group;
+mod interleave;
+mod local;
+mod stored_bytes;
+mod util;

@@ -1,0 +1,267 @@
+//! What a transaction wants to change. It becomes actions when it commits, against the snapshot of that moment.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::apply::PROVISIONAL;
+use super::entry::MaintenanceLease;
+use super::lease::PinnedSnapshot;
+use super::model::*;
+use crate::common::{CommitId, SchemaId, TableId, UserId, Version};
+
+/// Bytes that a transaction brings: in an object that it wrote, or to stand in the log entry itself.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Blob {
+    Stored(Extent),
+    /// For a few rows: up to [`Blob::MAX_INLINE_BYTES`] by convention.
+    Inline(Bytes),
+}
+
+impl Blob {
+    pub const MAX_INLINE_BYTES: usize = 64 << 10;
+}
+
+/// Which run a new segment belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunChoice {
+    /// A run of the committing version's own.
+    New,
+    /// The keys follow those that the run had at the transaction's start. When the run has grown or gone since, the
+    /// segment gets a run of its own after all.
+    Extend(RunId),
+}
+
+/// A segment to be added.
+#[derive(Debug, Clone)]
+pub struct NewSegment {
+    pub blob: Blob,
+    /// Bytes of the footer, which ends the blob.
+    pub footer_len: u32,
+    pub slice: u32,
+    pub run: RunChoice,
+    pub rows: u32,
+    pub columns: Vec<SegmentColumn>,
+    /// Rows that are dead from the start.
+    pub deleted: Option<(Blob, u32)>,
+    /// The version that inserted the rows, when that is not the committing one (a vacuum's).
+    pub added: Option<Version>,
+}
+
+/// A segment's new delete vector.
+#[derive(Debug, Clone)]
+pub struct NewDeleteVector {
+    pub segment: SegmentId,
+    /// The vector that it replaces, as the transaction saw it.
+    pub expected: Option<DeleteVectorRef>,
+    /// All dead rows, the formerly dead ones included.
+    pub blob: Blob,
+    pub rows: u32,
+}
+
+/// One wish of a transaction. Tables are named, so that an error can name them after they are gone.
+#[derive(Debug, Clone)]
+pub(super) enum Intent {
+    CreateSchema(Schema),
+    AlterSchema(Schema),
+    DropSchema { id: SchemaId, name: String, cascade: bool },
+    CreateTable(TableDef),
+    AlterTable(TableDef),
+    DropTable { id: TableId, name: String },
+    Append { table: Target, data_change: bool, segments: Vec<NewSegment> },
+    Remove { table: Target, data_change: bool, segments: Vec<(SegmentId, Option<DeleteVectorRef>)> },
+    SetDeletes { table: Target, data_change: bool, vectors: Vec<NewDeleteVector> },
+    Unchanged { table: Target },
+    SetHorizon(Version),
+    SetMaintenance { holder: CommitId, lease: Option<MaintenanceLease> },
+    DefineUser(UserId, String),
+}
+
+/// A table as a transaction saw it.
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    pub id: TableId,
+    pub name: String,
+    pub definition_version: u32,
+}
+
+impl From<&TableDef> for Target {
+    fn from(def: &TableDef) -> Self {
+        Target { id: def.id, name: def.name.clone(), definition_version: def.definition_version }
+    }
+}
+
+/// A transaction being gathered.
+///
+/// Guarantees, when it is committed:
+/// 1. all of its wishes take effect in one version, or none does;
+/// 2. each is checked against the newest snapshot with the wishes before it applied;
+/// 3. appends never conflict with appends; what replaces or removes a segment conflicts when the segment is not as
+///    the transaction saw it; what uses a table conflicts when its definition is another;
+/// 4. reads are protected only where [`Transaction::require_unchanged`] asks for it.
+///
+/// Objects that it writes are named with [`Transaction::object`]: by that name alone a collector knows that a
+/// transaction may yet refer to them.
+#[derive(Debug)]
+pub struct Transaction {
+    pub(super) commit: CommitId,
+    pub(super) base: Version,
+    pub(super) author: UserId,
+    pub(super) intents: Vec<Intent>,
+    provisional: u32,
+    /// Keeps the horizon from passing the base.
+    pub(super) pin: Option<PinnedSnapshot>,
+}
+
+impl Transaction {
+    /// A transaction that read version `base`, of an id that no other has. Unless the caller keeps that version
+    /// pinned, it may become too old to commit; [`super::Catalog::begin`] pins it.
+    pub fn new(id: CommitId, base: Version, author: UserId) -> Self {
+        Transaction { commit: id, base, author, intents: Vec::new(), provisional: 0, pin: None }
+    }
+
+    /// The identity that its objects' names carry.
+    pub fn id(&self) -> CommitId {
+        self.commit
+    }
+
+    /// The version it reads.
+    pub fn base(&self) -> Version {
+        self.base
+    }
+
+    /// The snapshot it reads, if it was begun by [`super::Catalog::begin`].
+    pub fn snapshot(&self) -> Option<&Arc<Snapshot>> {
+        self.pin.as_ref().map(|p| p.snapshot())
+    }
+
+    /// Whether there is nothing to commit.
+    pub fn is_empty(&self) -> bool {
+        self.intents.is_empty()
+    }
+
+    /// The name of its `sequence`-th object.
+    pub fn object(&self, sequence: u32) -> ObjectId {
+        ObjectId::Data { start: self.base, txn: self.commit, sequence }
+    }
+
+    /// Returns a provisional id, good within this transaction; [`Committed::schemas`] tells the lasting one.
+    pub fn create_schema(&mut self, name: impl Into<String>, owner: UserId) -> SchemaId {
+        let id = SchemaId(self.provisional());
+        self.intents.push(Intent::CreateSchema(Schema { id, name: name.into(), owner }));
+        id
+    }
+
+    /// Another name or owner.
+    pub fn alter_schema(&mut self, schema: Schema) {
+        self.intents.push(Intent::AlterSchema(schema));
+    }
+
+    pub fn drop_schema(&mut self, schema: &Schema, cascade: bool) {
+        self.intents.push(Intent::DropSchema { id: schema.id, name: schema.name.clone(), cascade });
+    }
+
+    /// Creates a table; `def.id` is ignored, and `def.created_us` set when it commits. Returns a provisional id, good
+    /// within this transaction; [`Committed::tables`] tells the lasting one.
+    pub fn create_table(&mut self, mut def: TableDef) -> TableId {
+        let id = TableId(self.provisional());
+        def.id = id;
+        self.intents.push(Intent::CreateTable(def));
+        id
+    }
+
+    /// Replaces a definition. `def.definition_version` must be one more than the one it replaces.
+    pub fn alter_table(&mut self, def: TableDef) {
+        self.intents.push(Intent::AlterTable(def));
+    }
+
+    pub fn drop_table(&mut self, table: &TableDef) {
+        self.intents.push(Intent::DropTable { id: table.id, name: table.name.clone() });
+    }
+
+    /// Adds segments that were written for the definition `table`. Those of a slice are given in the order of keys.
+    pub fn append(&mut self, table: &TableDef, segments: Vec<NewSegment>) {
+        self.append_segments(table, segments, true);
+    }
+
+    /// Removes segments; each with the delete vector that the transaction saw, so that rows deleted since are not
+    /// forgotten by what replaces the segment.
+    pub fn remove(&mut self, table: &TableDef, segments: Vec<(SegmentId, Option<DeleteVectorRef>)>) {
+        self.intents.push(Intent::Remove { table: table.into(), data_change: true, segments });
+    }
+
+    /// Removes segments and adds others with the same rows: a vacuum.
+    pub fn rewrite(
+        &mut self,
+        table: &TableDef,
+        removed: Vec<(SegmentId, Option<DeleteVectorRef>)>,
+        added: Vec<NewSegment>,
+    ) {
+        self.intents.push(Intent::Remove { table: table.into(), data_change: false, segments: removed });
+        self.append_segments(table, added, false);
+    }
+
+    /// Deletes rows.
+    pub fn set_delete_vectors(&mut self, table: &TableDef, vectors: Vec<NewDeleteVector>) {
+        self.intents.push(Intent::SetDeletes { table: table.into(), data_change: true, vectors });
+    }
+
+    /// Conflicts when the table's rows or definition are not those of the base: for what was computed from them.
+    pub fn require_unchanged(&mut self, table: &TableDef) {
+        self.intents.push(Intent::Unchanged { table: table.into() });
+    }
+
+    /// Gives a user id its name.
+    pub fn define_user(&mut self, id: UserId, name: impl Into<String>) {
+        self.intents.push(Intent::DefineUser(id, name.into()));
+    }
+
+    pub(super) fn push(&mut self, intent: Intent) {
+        self.intents.push(intent);
+    }
+
+    fn append_segments(&mut self, table: &TableDef, segments: Vec<NewSegment>, data_change: bool) {
+        self.intents.push(Intent::Append { table: table.into(), data_change, segments });
+    }
+
+    fn provisional(&mut self) -> u32 {
+        self.provisional += 1;
+        PROVISIONAL | self.provisional
+    }
+
+    /// About how many bytes of log entry it will need.
+    pub(super) fn weight(&self) -> usize {
+        let blob = |b: &Blob| match b {
+            Blob::Stored(_) => 64,
+            Blob::Inline(bytes) => bytes.len() + 64,
+        };
+        let segment =
+            |s: &NewSegment| blob(&s.blob) + s.deleted.as_ref().map_or(0, |d| blob(&d.0)) + 64 * s.columns.len();
+        self.intents
+            .iter()
+            .map(|intent| match intent {
+                Intent::Append { segments, .. } => segments.iter().map(segment).sum(),
+                Intent::SetDeletes { vectors, .. } => vectors.iter().map(|v| blob(&v.blob)).sum(),
+                Intent::Remove { segments, .. } => 8 * segments.len(),
+                Intent::CreateTable(def) | Intent::AlterTable(def) => 64 * def.columns.len(),
+                _ => 64,
+            })
+            .sum()
+    }
+}
+
+/// What a commit did.
+#[derive(Debug, Clone)]
+pub struct Committed {
+    pub version: Version,
+    /// Microseconds since 1970, UTC.
+    pub time_us: i64,
+    /// The warehouse with the commit (and with those that shared its log entry).
+    pub snapshot: Arc<Snapshot>,
+    /// The lasting id of each provisional one.
+    pub tables: BTreeMap<TableId, TableId>,
+    pub schemas: BTreeMap<SchemaId, SchemaId>,
+    /// For each append, in order: the table and the numbers of its new segments.
+    pub segments: Vec<(TableId, Vec<SegmentId>)>,
+}

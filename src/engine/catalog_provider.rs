@@ -1,0 +1,255 @@
+//! The warehouse as DataFusion's catalog: at one version for a statement of ours, at the newest for other contexts.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
+use datafusion::common::{DataFusionError, Result};
+use datafusion::execution::SessionState;
+use parking_lot::RwLock;
+
+use super::files::file_table;
+use super::load::TableSink;
+use super::names::{CATALOG, DEFAULT_SCHEMA};
+use super::warehouse::Warehouse;
+use crate::catalog::{PinnedSnapshot, TableState};
+use crate::common::TableId;
+use crate::physical_plan::load::RowSink;
+use crate::physical_plan::provider::{BlueshiftTable, TableSource};
+use crate::physical_plan::scan::ScanTable;
+use crate::system;
+
+/// Tables of a session that are not the warehouse's: registered by the application, views, external tables.
+#[derive(Debug, Default)]
+pub struct ForeignTables {
+    tables: RwLock<BTreeMap<(String, String), Arc<dyn TableProvider>>>,
+}
+
+impl ForeignTables {
+    /// Whether there was one.
+    pub fn remove(&self, schema: &str, table: &str) -> bool {
+        self.tables.write().remove(&(schema.to_string(), table.to_string())).is_some()
+    }
+}
+
+/// The catalogs that one statement sees: the warehouse at the statement's version, and all others as they are.
+#[derive(Debug)]
+pub struct StatementCatalogs {
+    base: Arc<dyn CatalogProviderList>,
+    warehouse: Arc<WarehouseCatalog>,
+}
+
+impl StatementCatalogs {
+    pub fn new(base: Arc<dyn CatalogProviderList>, warehouse: WarehouseCatalog) -> Self {
+        StatementCatalogs { base, warehouse: Arc::new(warehouse) }
+    }
+}
+
+impl CatalogProviderList for StatementCatalogs {
+    fn register_catalog(&self, name: String, catalog: Arc<dyn CatalogProvider>) -> Option<Arc<dyn CatalogProvider>> {
+        self.base.register_catalog(name, catalog)
+    }
+
+    fn catalog_names(&self) -> Vec<String> {
+        self.base.catalog_names()
+    }
+
+    fn catalog(&self, name: &str) -> Option<Arc<dyn CatalogProvider>> {
+        if name == CATALOG { Some(Arc::clone(&self.warehouse) as _) } else { self.base.catalog(name) }
+    }
+}
+
+/// One warehouse as a catalog.
+#[derive(Clone)]
+pub struct WarehouseCatalog {
+    warehouse: Warehouse,
+    /// The version seen; the newest known where there is none.
+    pin: Option<PinnedSnapshot>,
+    foreign: Arc<ForeignTables>,
+    /// Reads files that are named like tables; none in a context that is not ours.
+    files: Option<Arc<SessionState>>,
+}
+
+impl WarehouseCatalog {
+    /// Shows the newest version known.
+    pub fn latest(warehouse: Warehouse) -> Self {
+        WarehouseCatalog { warehouse, pin: None, foreign: Arc::default(), files: None }
+    }
+
+    /// The same, with a session's other tables.
+    pub fn with_foreign(mut self, foreign: Arc<ForeignTables>) -> Self {
+        self.foreign = foreign;
+        self
+    }
+
+    /// Shows one version, and files by their names.
+    pub fn at(mut self, pin: PinnedSnapshot, files: Arc<SessionState>) -> Self {
+        self.pin = Some(pin);
+        self.files = Some(files);
+        self
+    }
+
+    fn pin(&self) -> PinnedSnapshot {
+        self.pin.clone().unwrap_or_else(|| self.warehouse.inner.catalog.pin())
+    }
+}
+
+impl fmt::Debug for WarehouseCatalog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WarehouseCatalog").field("warehouse", &self.warehouse).finish_non_exhaustive()
+    }
+}
+
+impl CatalogProvider for WarehouseCatalog {
+    fn schema_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.pin().schemas.values().map(|s| s.name.clone()).collect();
+        names.push(system::SCHEMA.into());
+        names
+    }
+
+    fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
+        let known = name == system::SCHEMA || self.pin().schema_named(name).is_some();
+        known.then(|| Arc::new(WarehouseSchema { catalog: self.clone(), name: name.into() }) as _)
+    }
+}
+
+#[derive(Debug)]
+struct WarehouseSchema {
+    catalog: WarehouseCatalog,
+    name: String,
+}
+
+impl WarehouseSchema {
+    fn foreign_key(&self, table: &str) -> (String, String) {
+        (self.name.clone(), table.to_string())
+    }
+}
+
+#[async_trait]
+impl SchemaProvider for WarehouseSchema {
+    fn table_names(&self) -> Vec<String> {
+        if self.name == system::SCHEMA {
+            return system::TABLES.iter().map(|t| t.to_string()).collect();
+        }
+        let pin = self.catalog.pin();
+        let mut names: Vec<String> = match pin.schema_named(&self.name) {
+            Some(schema) => pin.table_names(schema.id).map(|(name, _)| name.to_string()).collect(),
+            None => Vec::new(),
+        };
+        let foreign = self.catalog.foreign.tables.read();
+        names.extend(foreign.keys().filter(|(schema, _)| *schema == self.name).map(|(_, table)| table.clone()));
+        names
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        let foreign = self.catalog.foreign.tables.read().get(&self.foreign_key(name)).cloned();
+        if let Some(table) = foreign {
+            return Ok(Some(table));
+        }
+        let warehouse = &self.catalog.warehouse;
+        let pin = self.catalog.pin();
+        if let Some(state) = lookup_table(warehouse, &pin, &self.name, name) {
+            return Ok(Some(match &self.catalog.pin {
+                Some(pin) => pinned_provider(warehouse, pin, &state),
+                None => latest_provider(warehouse, &state),
+            }));
+        }
+        if self.name == system::SCHEMA || self.name == DEFAULT_SCHEMA {
+            let context = system::SystemContext { snapshot: pin.clone(), segments: warehouse.inner.segments.clone() };
+            if let Some(table) = system::table(name, context) {
+                return Ok(Some(table));
+            }
+        }
+        match &self.catalog.files {
+            Some(state) if self.name == DEFAULT_SCHEMA => file_table(name, state).await,
+            _ => Ok(None),
+        }
+    }
+
+    fn register_table(&self, name: String, table: Arc<dyn TableProvider>) -> Result<Option<Arc<dyn TableProvider>>> {
+        let pin = self.catalog.pin();
+        if lookup_table(&self.catalog.warehouse, &pin, &self.name, &name).is_some() {
+            return Err(DataFusionError::Plan(format!("table \"{}.{name}\" already exists", self.name)));
+        }
+        Ok(self.catalog.foreign.tables.write().insert(self.foreign_key(&name), table))
+    }
+
+    fn deregister_table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        Ok(self.catalog.foreign.tables.write().remove(&self.foreign_key(name)))
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        let foreign = self.catalog.foreign.tables.read().contains_key(&self.foreign_key(name));
+        foreign || lookup_table(&self.catalog.warehouse, &self.catalog.pin(), &self.name, name).is_some()
+    }
+}
+
+/// The state of `schema.table` at the pinned version.
+pub(super) fn lookup_table(_: &Warehouse, pin: &PinnedSnapshot, schema: &str, table: &str) -> Option<Arc<TableState>> {
+    let schema = pin.schema_named(schema)?;
+    pin.table_named(schema.id, table).cloned()
+}
+
+/// What a scan needs to read `state`, which stays readable while `pin` is held.
+pub(super) fn scan_table(
+    warehouse: &Warehouse,
+    pin: PinnedSnapshot,
+    state: &TableState,
+) -> crate::common::Result<ScanTable> {
+    Ok(ScanTable {
+        def: Arc::clone(&state.def),
+        segments: Arc::clone(&state.segments),
+        store: warehouse.inner.segments.clone(),
+        geometry: warehouse.geometry()?,
+        pin: Some(Arc::new(pin)),
+    })
+}
+
+/// A provider that reads the version pinned.
+pub(super) fn pinned_provider(
+    warehouse: &Warehouse,
+    pin: &PinnedSnapshot,
+    state: &TableState,
+) -> Arc<dyn TableProvider> {
+    let source = Source {
+        warehouse: warehouse.clone(),
+        table: state.def.id,
+        name: state.def.name.clone(),
+        pin: Some(pin.clone()),
+    };
+    Arc::new(BlueshiftTable::new(&state.def, Arc::new(source)))
+}
+
+/// A provider that reads the newest version when it is planned.
+pub(super) fn latest_provider(warehouse: &Warehouse, state: &TableState) -> Arc<dyn TableProvider> {
+    let source = Source { warehouse: warehouse.clone(), table: state.def.id, name: state.def.name.clone(), pin: None };
+    Arc::new(BlueshiftTable::new(&state.def, Arc::new(source)))
+}
+
+#[derive(Debug)]
+struct Source {
+    warehouse: Warehouse,
+    table: TableId,
+    name: String,
+    pin: Option<PinnedSnapshot>,
+}
+
+#[async_trait]
+impl TableSource for Source {
+    async fn read(&self) -> Result<(Arc<ScanTable>, u32)> {
+        let external = |e| DataFusionError::External(Box::new(e));
+        let pin = match &self.pin {
+            Some(pin) => pin.clone(),
+            None => self.warehouse.pin_newest().await.map_err(external)?,
+        };
+        let state = pin.table(self.table).cloned().ok_or_else(|| external(super::names::no_such_table(&self.name)))?;
+        let slices = pin.info.slices;
+        Ok((Arc::new(scan_table(&self.warehouse, pin, &state).map_err(external)?), slices))
+    }
+
+    fn sink(&self) -> Option<Arc<dyn RowSink>> {
+        Some(Arc::new(TableSink::new(self.warehouse.clone(), self.table, self.name.clone())))
+    }
+}

@@ -1,0 +1,248 @@
+//! Rows on their way into a table: cast to its types as an assignment does, and checked against what it promises.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringViewArray};
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::{DataType, Float32Type, Float64Type, SchemaRef};
+use arrow::util::display::FormatOptions;
+
+use crate::catalog::model::{ColumnDef, TableDef};
+use crate::common::{Error, Result, SqlState, SqlType};
+use crate::physical_plan::scan::table_schema;
+
+/// Turns batches of a source into batches of a table.
+#[derive(Debug)]
+pub struct Coercion {
+    def: Arc<TableDef>,
+    schema: SchemaRef,
+    /// Per column of the table: which column of the source it takes.
+    source: Vec<usize>,
+}
+
+impl Coercion {
+    /// `source[i]` is the source's column for the table's `i`-th.
+    pub fn new(def: Arc<TableDef>, source: Vec<usize>) -> Self {
+        let schema = Arc::new(table_schema(&def));
+        Coercion { def, schema, source }
+    }
+
+    pub fn def(&self) -> &Arc<TableDef> {
+        &self.def
+    }
+
+    /// Fails unless a source with columns of `types` can be assigned at all.
+    pub fn check_types(&self, types: &[DataType]) -> Result<()> {
+        for (column, from) in self.def.columns.iter().zip(&self.source) {
+            let from = types.get(*from).ok_or_else(|| Error::internal("a source column is missing"))?;
+            let to = column.sql_type.arrow_type();
+            if !assignable(from, &to) {
+                return Err(Error::invalid(
+                    SqlState::DATATYPE_MISMATCH,
+                    format!(
+                        "column \"{}\" is of type {} but the value is of type {from}",
+                        column.name, column.sql_type
+                    ),
+                )
+                .with_hint("cast the value, or choose another column"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The table's rows of `batch`.
+    ///
+    /// Errors: Invalid, naming the column, when a value is out of range, too long or NULL where it may not be.
+    pub fn coerce(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let columns = self
+            .def
+            .columns
+            .iter()
+            .zip(&self.source)
+            .map(|(column, from)| coerce_column(batch.column(*from), column, &self.def.name))
+            .collect::<Result<Vec<ArrayRef>>>()?;
+        Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
+    }
+}
+
+/// Whether a value of Arrow type `from` may be assigned to a column of `to`.
+fn assignable(from: &DataType, to: &DataType) -> bool {
+    let text = |t: &DataType| matches!(t, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+    match (from, to) {
+        (DataType::Null, _) => true,
+        (from, to) if from == to => true,
+        (DataType::Dictionary(_, value), to) => assignable(value, to),
+        (from, _) if text(from) => true,
+        // What has one text form may be assigned to text.
+        (from, to) if text(to) => from.is_primitive() || *from == DataType::Boolean,
+        (DataType::Boolean, _) | (_, DataType::Boolean) => false,
+        (from, to) if from.is_numeric() && to.is_numeric() => true,
+        (DataType::Date32 | DataType::Date64 | DataType::Timestamp(..), DataType::Date32 | DataType::Timestamp(..)) => {
+            true
+        }
+        _ => false,
+    }
+}
+
+fn coerce_column(array: &ArrayRef, column: &ColumnDef, table: &str) -> Result<ArrayRef> {
+    let to = column.sql_type.arrow_type();
+    let array = if *array.data_type() == to {
+        Arc::clone(array)
+    } else {
+        let rounded = round_for(array, column.sql_type)?;
+        let options = CastOptions { safe: false, format_options: FormatOptions::default() };
+        cast_with_options(&rounded, &to, &options).map_err(|e| {
+            Error::invalid(
+                SqlState::NUMERIC_OUT_OF_RANGE,
+                format!("a value does not fit column \"{}\" of type {}: {e}", column.name, column.sql_type),
+            )
+        })?
+    };
+    if !column.nullable && array.null_count() > 0 {
+        return Err(Error::invalid(
+            SqlState::NOT_NULL_VIOLATION,
+            format!("NULL in column \"{}\" of table \"{table}\", which is NOT NULL", column.name),
+        )
+        .with_hint("give a value, or leave such rows out"));
+    }
+    if let SqlType::Decimal { precision, .. } = column.sql_type {
+        check_precision(&array, precision, column)?;
+    }
+    match column.sql_type {
+        SqlType::Varchar(bytes) => {
+            check_length(array.as_string_view(), bytes, column)?;
+            Ok(array)
+        }
+        SqlType::Char(bytes) => {
+            let trimmed: StringViewArray = match array.as_string_view().iter().flatten().any(|v| v.ends_with(' ')) {
+                true => array.as_string_view().iter().map(|v| v.map(|v| v.trim_end_matches(' '))).collect(),
+                false => array.as_string_view().clone(),
+            };
+            check_length(&trimmed, bytes, column)?;
+            Ok(Arc::new(trimmed))
+        }
+        _ => Ok(array),
+    }
+}
+
+/// Integers take fractions rounded half away from zero, as Redshift's INSERT does; Arrow's casts would cut.
+fn round_for(array: &ArrayRef, to: SqlType) -> Result<ArrayRef> {
+    let integer = matches!(to, SqlType::SmallInt | SqlType::Integer | SqlType::BigInt);
+    Ok(match array.data_type() {
+        DataType::Float32 if integer => {
+            Arc::new(array.as_primitive::<Float32Type>().unary::<_, Float32Type>(f32::round))
+        }
+        DataType::Float64 if integer => {
+            Arc::new(array.as_primitive::<Float64Type>().unary::<_, Float64Type>(f64::round))
+        }
+        DataType::Decimal128(_, scale) if integer && *scale > 0 => {
+            let options = CastOptions { safe: false, format_options: FormatOptions::default() };
+            cast_with_options(array, &DataType::Decimal128(38, 0), &options)?
+        }
+        _ => Arc::clone(array),
+    })
+}
+
+fn check_precision(array: &ArrayRef, precision: u8, column: &ColumnDef) -> Result<()> {
+    let limit = 10i128.pow(u32::from(precision));
+    let decimals = array.as_primitive::<arrow::datatypes::Decimal128Type>();
+    match decimals.iter().flatten().find(|v| v.unsigned_abs() >= limit.unsigned_abs()) {
+        None => Ok(()),
+        Some(_) => Err(Error::invalid(
+            SqlState::NUMERIC_OUT_OF_RANGE,
+            format!("a value has more digits than column \"{}\" of type {} holds", column.name, column.sql_type),
+        )),
+    }
+}
+
+fn check_length(array: &StringViewArray, bytes: u32, column: &ColumnDef) -> Result<()> {
+    // A view begins with its length.
+    let too_long = |i: &usize| array.is_valid(*i) && array.views()[*i] as u32 > bytes;
+    match (0..array.len()).find(too_long) {
+        None => Ok(()),
+        Some(i) => Err(Error::invalid(
+            SqlState::STRING_TOO_LONG,
+            format!("value too long for column \"{}\" of type {}", column.name, column.sql_type),
+        )
+        .with_detail(format!("the value has {} bytes: {}", array.value(i).len(), shortened(array.value(i))))),
+    }
+}
+
+fn shortened(text: &str) -> String {
+    const SHOWN: usize = 60;
+    if text.chars().count() <= SHOWN {
+        text.to_string()
+    } else {
+        text.chars().take(SHOWN).chain("…".chars()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Decimal128Array, Float64Array, Int64Array, StringArray};
+
+    use super::*;
+    use crate::common::{ColumnId, EncodingName};
+
+    fn column(sql_type: SqlType, nullable: bool) -> ColumnDef {
+        ColumnDef {
+            id: ColumnId(1),
+            name: "c".into(),
+            sql_type,
+            nullable,
+            default_sql: None,
+            absent: None,
+            encoding: EncodingName::Auto,
+        }
+    }
+
+    fn coerced(array: ArrayRef, sql_type: SqlType) -> Result<Vec<String>> {
+        let array = coerce_column(&array, &column(sql_type, true), "t")?;
+        assert_eq!(*array.data_type(), sql_type.arrow_type());
+        let options = FormatOptions::default().with_null("NULL");
+        let shown = arrow::util::display::ArrayFormatter::try_new(&array, &options).unwrap();
+        Ok((0..array.len()).map(|i| shown.value(i).to_string()).collect())
+    }
+
+    #[test]
+    fn numbers_round_and_do_not_overflow() {
+        let decimals: ArrayRef =
+            Arc::new(Decimal128Array::from(vec![11, 15, -15, 14]).with_precision_and_scale(4, 1).unwrap());
+        assert_eq!(coerced(decimals, SqlType::Integer).unwrap(), ["1", "2", "-2", "1"]);
+        let floats: ArrayRef = Arc::new(Float64Array::from(vec![1.1, 2.5, -2.5]));
+        assert_eq!(coerced(floats, SqlType::SmallInt).unwrap(), ["1", "3", "-3"]);
+        let fine: ArrayRef = Arc::new(Decimal128Array::from(vec![20_259]).with_precision_and_scale(8, 3).unwrap());
+        assert_eq!(coerced(fine, SqlType::Decimal { precision: 8, scale: 2 }).unwrap(), ["20.26"]);
+        let big: ArrayRef = Arc::new(Int64Array::from(vec![40_000]));
+        let error = coerced(Arc::clone(&big), SqlType::SmallInt).unwrap_err();
+        assert_eq!(error.state(), SqlState::NUMERIC_OUT_OF_RANGE);
+        assert!(coerced(big, SqlType::Decimal { precision: 4, scale: 0 }).is_err());
+    }
+
+    #[test]
+    fn text_is_measured_in_bytes() {
+        let text: ArrayRef = Arc::new(StringArray::from(vec![Some("ab "), None, Some("é")]));
+        assert_eq!(coerced(Arc::clone(&text), SqlType::Char(2)).unwrap(), ["ab", "NULL", "é"]);
+        assert_eq!(coerced(Arc::clone(&text), SqlType::Varchar(3)).unwrap(), ["ab ", "NULL", "é"]);
+        let error = coerced(text, SqlType::Varchar(2)).unwrap_err();
+        assert_eq!(error.state(), SqlState::STRING_TOO_LONG);
+        assert!(error.message().contains("\"c\""));
+    }
+
+    #[test]
+    fn null_is_refused_where_declared() {
+        let nulls: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None]));
+        let error = coerce_column(&nulls, &column(SqlType::BigInt, false), "t").unwrap_err();
+        assert_eq!(error.state(), SqlState::NOT_NULL_VIOLATION);
+    }
+
+    #[test]
+    fn only_kindred_types_are_assigned() {
+        assert!(assignable(&DataType::Utf8, &DataType::Date32));
+        assert!(assignable(&DataType::Int64, &DataType::Float32));
+        assert!(!assignable(&DataType::Boolean, &DataType::Int64));
+        assert!(!assignable(&DataType::Date32, &DataType::Int32));
+        assert!(assignable(&DataType::Int32, &DataType::Utf8View));
+        assert!(!assignable(&DataType::Binary, &DataType::Utf8View));
+    }
+}

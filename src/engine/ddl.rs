@@ -1,0 +1,392 @@
+//! CREATE and DROP of tables and schemas.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Schema as ArrowSchema};
+use datafusion::common::DFSchema;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::sql::sqlparser::ast::{Expr, Query};
+
+use super::error::from_datafusion;
+use super::load::{Load, retry_conflicts};
+use super::names::{self, at, schema_of};
+use super::output::Output;
+use super::session::Running;
+use crate::catalog::{ColumnDef, EffectiveDist, TableDef, TableState};
+use crate::common::{ColumnId, DistStyle, EncodingName, Error, Result, SchemaId, SortKey, SqlState, SqlType, TableId};
+use crate::distribution::HASH_ID;
+use crate::format::encoding;
+use crate::sql::ast::{
+    ColumnSpec, CreateSchema, CreateTable, DistClause, DropSchema, DropTable, Ident, KeyColumn, ObjectName, SortClause,
+};
+
+pub(super) async fn create_table(running: &Running<'_>, create: CreateTable) -> Result<Output> {
+    let schema = schema_of(&running.pin, &create.name)?.id;
+    let name = create.name.base();
+    if running.pin.table_named(schema, &name.value).is_some() {
+        if create.if_not_exists {
+            let notice = format!("table \"{}\" already exists, skipping", create.name);
+            return Ok(Output::done("CREATE TABLE", None).with_notices(vec![notice]));
+        }
+        return Err(at(
+            Error::invalid(SqlState::DUPLICATE_TABLE, format!("table \"{}\" already exists", create.name))
+                .with_hint("drop it first, or use IF NOT EXISTS"),
+            name,
+        ));
+    }
+    if create.temporary {
+        return Err(at(Error::unsupported("temporary tables are not supported yet"), name));
+    }
+    let mut notices = Vec::new();
+    if !create.constraints.is_empty() {
+        notices.push("constraints are accepted but neither enforced nor used by the planner".to_string());
+    }
+    if create.backup.is_some() {
+        notices.push("BACKUP has no effect: a warehouse is backed up as a whole".to_string());
+    }
+    if let Some(query) = &create.as_query {
+        return create_table_as(running, &create, query, schema, notices).await;
+    }
+    let def = match &create.like {
+        Some(like) => {
+            let parent = names::table_of(&running.pin, &like.parent)?;
+            like_table(&parent.def, name, schema, like.including_defaults, running)
+        }
+        None => {
+            check_defaults(running, &create.columns)?;
+            define(running, &create, &create.columns, schema)?
+        }
+    };
+    let mut transaction = running.warehouse.inner.catalog.begin(running.statement.user);
+    transaction.create_table(def);
+    let committed = running.warehouse.inner.catalog.commit(transaction).await;
+    committed.map_err(|e| at(e, name))?;
+    Ok(Output::done("CREATE TABLE", None).with_notices(notices))
+}
+
+async fn create_table_as(
+    running: &Running<'_>,
+    create: &CreateTable,
+    query: &Query,
+    schema: SchemaId,
+    mut notices: Vec<String>,
+) -> Result<Output> {
+    let statement = datafusion::sql::sqlparser::ast::Statement::Query(Box::new(query.clone()));
+    let plan = running.plan(&statement).await?;
+    let columns = columns_of_query(&plan, create)?;
+    let def = define(running, create, &columns, schema)?;
+    let mut transaction = running.warehouse.inner.catalog.begin(running.statement.user);
+    let load = Load::create(running.warehouse, def, &transaction)?;
+    load.take(running.run_partitions(&plan).await?).await?;
+    let (rows, said) = load.finish(&mut transaction).await?;
+    notices.extend(said);
+    let committed = running.warehouse.inner.catalog.commit(transaction).await;
+    committed.map_err(|e| at(e, create.name.base()))?;
+    Ok(Output::done(format!("SELECT {rows}"), Some(rows)).with_notices(notices))
+}
+
+/// The columns that a CTAS's table gets.
+fn columns_of_query(plan: &LogicalPlan, create: &CreateTable) -> Result<Vec<ColumnSpec>> {
+    let schema: &ArrowSchema = plan.schema().as_arrow();
+    let position = create.name.position();
+    if !create.column_names.is_empty() && create.column_names.len() != schema.fields().len() {
+        return Err(Error::invalid(
+            SqlState::INVALID_TABLE_DEFINITION,
+            format!("{} column names for a query of {} columns", create.column_names.len(), schema.fields().len()),
+        )
+        .with_position(position.line, position.column));
+    }
+    let mut seen = BTreeSet::new();
+    let mut columns = Vec::with_capacity(schema.fields().len());
+    for (i, field) in schema.fields().iter().enumerate() {
+        let name = match create.column_names.get(i) {
+            Some(name) => name.clone(),
+            None => Ident { value: field.name().clone(), quoted: true, position },
+        };
+        if !seen.insert(name.value.clone()) {
+            return Err(Error::invalid(
+                SqlState::DUPLICATE_COLUMN,
+                format!("the query has two columns named \"{}\"", name.value),
+            )
+            .with_hint("give one an alias, or name the columns after the table's name")
+            .with_position(position.line, position.column));
+        }
+        let sql_type = declared_type(field).ok_or_else(|| {
+            Error::unsupported(format!(
+                "column \"{}\" has type {}, which tables cannot hold",
+                name.value,
+                field.data_type()
+            ))
+            .with_hint("cast it to a type that CREATE TABLE knows")
+            .with_position(position.line, position.column)
+        })?;
+        columns.push(ColumnSpec {
+            name,
+            sql_type,
+            not_null: Some(!field.is_nullable()),
+            default: None,
+            encode: None,
+            distkey: false,
+            sortkey: false,
+        });
+    }
+    Ok(columns)
+}
+
+fn declared_type(field: &arrow::datatypes::Field) -> Option<SqlType> {
+    match field.data_type() {
+        // A literal NULL column is text of the default length, as in Redshift.
+        DataType::Null => Some(SqlType::Varchar(256)),
+        other => SqlType::from_arrow(other),
+    }
+}
+
+fn define(running: &Running<'_>, create: &CreateTable, specs: &[ColumnSpec], schema: SchemaId) -> Result<TableDef> {
+    let columns: Vec<ColumnDef> = specs.iter().zip(1..).map(|(spec, id)| column(spec, ColumnId(id))).collect();
+    let find = |key: &KeyColumn| -> Result<ColumnId> {
+        let found = match key {
+            KeyColumn::Name(ident) => columns.iter().find(|c| c.name == ident.value),
+            KeyColumn::Position { ordinal, .. } => (*ordinal as usize).checked_sub(1).and_then(|i| columns.get(i)),
+        };
+        found.map(|c| c.id).ok_or_else(|| {
+            let what = match key {
+                KeyColumn::Name(ident) => format!("column \"{}\" does not exist", ident.value),
+                KeyColumn::Position { ordinal, .. } => format!("there is no column {ordinal}"),
+            };
+            Error::invalid(SqlState::UNDEFINED_COLUMN, format!("{what} in table \"{}\"", create.name))
+                .with_position(key.position().line, key.position().column)
+        })
+    };
+    let dist = match &create.dist {
+        None | Some(DistClause::Auto) => DistStyle::Auto,
+        Some(DistClause::Even) => DistStyle::Even,
+        Some(DistClause::All) => DistStyle::All,
+        Some(DistClause::Key(key)) => DistStyle::Key(find(key)?),
+    };
+    let effective_dist = match dist {
+        DistStyle::Auto | DistStyle::All => EffectiveDist::All,
+        DistStyle::Even => EffectiveDist::Even,
+        DistStyle::Key(id) => EffectiveDist::Key(id),
+    };
+    let sort = match &create.sort {
+        None | Some(SortClause::Auto) => None,
+        Some(SortClause::Columns { style, columns }) => {
+            Some(SortKey { style: *style, columns: columns.iter().map(find).collect::<Result<_>>()? })
+        }
+    };
+    let encode_auto = create.encode_auto || specs.iter().all(|s| s.encode.is_none());
+    let mut def = TableDef {
+        id: TableId(0),
+        schema,
+        name: create.name.base().value.clone(),
+        owner: running.statement.user,
+        next_column: ColumnId(columns.len() as u32 + 1),
+        columns,
+        dist,
+        effective_dist,
+        sort,
+        encode_auto,
+        definition_version: 1,
+        created_us: 0,
+        hash_id: HASH_ID,
+    };
+    for (spec, i) in specs.iter().zip(0..) {
+        let encoding = match spec.encode {
+            Some(name) => {
+                encoding::allowed(name, spec.sql_type).map_err(|e| at(e, &spec.name))?;
+                name
+            }
+            None if encode_auto => EncodingName::Auto,
+            None => {
+                let in_sort_key = def.sort.as_ref().is_some_and(|s| s.columns.contains(&def.columns[i].id));
+                default_encoding(spec.sql_type, in_sort_key)
+            }
+        };
+        def.columns[i].encoding = encoding;
+    }
+    def.check_invariants()?;
+    Ok(def)
+}
+
+fn column(spec: &ColumnSpec, id: ColumnId) -> ColumnDef {
+    ColumnDef {
+        id,
+        name: spec.name.value.clone(),
+        sql_type: spec.sql_type,
+        nullable: spec.not_null != Some(true),
+        default_sql: spec.default.as_ref().map(Expr::to_string),
+        absent: None,
+        encoding: EncodingName::Auto,
+    }
+}
+
+/// What a column without ENCODE gets in a table where another column has one (Redshift manual, "Compression
+/// encodings"; ZSTD stands for LZO, which is not stored yet).
+fn default_encoding(sql_type: SqlType, in_sort_key: bool) -> EncodingName {
+    match sql_type {
+        _ if in_sort_key => EncodingName::Raw,
+        SqlType::Boolean | SqlType::Real | SqlType::Double => EncodingName::Raw,
+        SqlType::SmallInt | SqlType::Integer | SqlType::BigInt | SqlType::Decimal { .. } => EncodingName::Az64,
+        SqlType::Date | SqlType::Timestamp => EncodingName::Az64,
+        SqlType::Char(_) | SqlType::Varchar(_) => EncodingName::Zstd,
+    }
+}
+
+/// Each DEFAULT must be a constant of the column's type.
+fn check_defaults(running: &Running<'_>, columns: &[ColumnSpec]) -> Result<()> {
+    for spec in columns {
+        let Some(default) = &spec.default else { continue };
+        let planned = running.state.create_logical_expr(&default.to_string(), &DFSchema::empty());
+        let expr = planned.map_err(|e| {
+            let reason = from_datafusion(e);
+            let message = format!("the DEFAULT of column \"{}\": {}", spec.name.value, reason.message());
+            at(Error::invalid(SqlState::INVALID_TABLE_DEFINITION, message), &spec.name)
+                .with_hint("a DEFAULT is an expression without columns and subqueries")
+        })?;
+        use datafusion::logical_expr::ExprSchemable;
+        let found = expr.get_type(&DFSchema::empty()).map_err(from_datafusion)?;
+        let to = spec.sql_type.arrow_type();
+        if found != DataType::Null && !arrow::compute::can_cast_types(&found, &to) {
+            return Err(at(
+                Error::invalid(
+                    SqlState::DATATYPE_MISMATCH,
+                    format!("the DEFAULT of column \"{}\" is of type {found}, not {}", spec.name.value, spec.sql_type),
+                ),
+                &spec.name,
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn like_table(
+    parent: &TableDef,
+    name: &Ident,
+    schema: SchemaId,
+    including_defaults: bool,
+    running: &Running<'_>,
+) -> TableDef {
+    let mut def = parent.clone();
+    def.id = TableId(0);
+    def.schema = schema;
+    def.name = name.value.clone();
+    def.owner = running.statement.user;
+    def.definition_version = 1;
+    if def.dist == DistStyle::Auto {
+        def.effective_dist = EffectiveDist::All;
+    }
+    for column in &mut def.columns {
+        column.absent = None;
+        if !including_defaults {
+            column.default_sql = None;
+        }
+    }
+    def
+}
+
+pub(super) async fn drop_table(running: &Running<'_>, drop: DropTable) -> Result<Output> {
+    let mut notices = Vec::new();
+    let mut transaction = running.warehouse.inner.catalog.begin(running.statement.user);
+    let mut dropped = BTreeSet::new();
+    for name in &drop.names {
+        if running.session.drop_foreign(name) {
+            continue;
+        }
+        match find_table(running, name) {
+            Ok(table) if dropped.insert(table.def.id) => transaction.drop_table(&table.def),
+            Ok(_) => {}
+            Err(e) if drop.if_exists && missing(&e) => {
+                notices.push(format!("table \"{name}\" does not exist, skipping"));
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    running.warehouse.inner.catalog.commit(transaction).await?;
+    Ok(Output::done("DROP TABLE", None).with_notices(notices))
+}
+
+fn find_table<'a>(running: &'a Running<'_>, name: &ObjectName) -> Result<&'a Arc<TableState>> {
+    names::table_of(&running.pin, name)
+}
+
+fn missing(e: &Error) -> bool {
+    e.state() == SqlState::UNDEFINED_TABLE || e.state() == SqlState::UNDEFINED_SCHEMA
+}
+
+pub(super) async fn create_schema(running: &Running<'_>, create: CreateSchema) -> Result<Output> {
+    let name = single(&create.name)?;
+    if let Some(user) = &create.authorization {
+        return Err(at(
+            Error::unsupported("AUTHORIZATION is not supported yet: schemas belong to their creator"),
+            user,
+        ));
+    }
+    let reserved = name.value.starts_with("pg_") || name.value == "information_schema";
+    if reserved {
+        return Err(at(
+            Error::invalid(SqlState::INVALID_PARAMETER, format!("schema name \"{}\" is reserved", name.value)),
+            name,
+        ));
+    }
+    if running.pin.schema_named(&name.value).is_some() {
+        if create.if_not_exists {
+            let notice = format!("schema \"{}\" already exists, skipping", name.value);
+            return Ok(Output::done("CREATE SCHEMA", None).with_notices(vec![notice]));
+        }
+        return Err(at(
+            Error::invalid(SqlState::DUPLICATE_SCHEMA, format!("schema \"{}\" already exists", name.value)),
+            name,
+        ));
+    }
+    let mut transaction = running.warehouse.inner.catalog.begin(running.statement.user);
+    transaction.create_schema(&name.value, running.statement.user);
+    running.warehouse.inner.catalog.commit(transaction).await.map_err(|e| at(e, name))?;
+    Ok(Output::done("CREATE SCHEMA", None))
+}
+
+pub(super) async fn drop_schema(running: &Running<'_>, drop: DropSchema) -> Result<Output> {
+    let mut notices = Vec::new();
+    let mut transaction = running.warehouse.inner.catalog.begin(running.statement.user);
+    for name in &drop.names {
+        let ident = single(name)?;
+        match running.pin.schema_named(&ident.value) {
+            Some(schema) => transaction.drop_schema(schema, drop.cascade),
+            None if drop.if_exists => notices.push(format!("schema \"{}\" does not exist, skipping", ident.value)),
+            None => return Err(names::no_such_schema(ident)),
+        }
+    }
+    running.warehouse.inner.catalog.commit(transaction).await?;
+    Ok(Output::done("DROP SCHEMA", None).with_notices(notices))
+}
+
+/// A schema's name, which has no schema before it.
+fn single(name: &ObjectName) -> Result<&Ident> {
+    match name.parts.as_slice() {
+        [ident] => Ok(ident),
+        _ => {
+            let position = name.position();
+            Err(Error::invalid(SqlState::SYNTAX_ERROR, format!("\"{name}\" is not the name of a schema"))
+                .with_position(position.line, position.column))
+        }
+    }
+}
+
+/// Runs a load into an existing table as a transaction of its own, again when another one changed the table's
+/// definition meanwhile. `load` takes the rows, which have the table's columns. Returns their number, and notices.
+pub(super) async fn load_into<F, G>(running: &Running<'_>, name: &ObjectName, load: F) -> Result<(u64, Vec<String>)>
+where
+    F: Fn(Load) -> G,
+    G: Future<Output = Result<Load>>,
+{
+    retry_conflicts(|| async {
+        let mut transaction = running.warehouse.inner.catalog.begin(running.statement.user);
+        let snapshot = transaction.snapshot().cloned().unwrap_or_else(|| Arc::clone(running.pin.snapshot()));
+        let table = names::table_of(&snapshot, name)?;
+        let empty = Load::new(running.warehouse, table, (0..table.def.columns.len()).collect(), &transaction)?;
+        let outcome = load(empty).await?.finish(&mut transaction).await?;
+        running.warehouse.inner.catalog.commit(transaction).await?;
+        Ok(outcome)
+    })
+    .await
+}

@@ -1,0 +1,46 @@
+//! What makes a DataFusion session a Blueshift session.
+
+use datafusion::execution::SessionStateBuilder;
+use datafusion::prelude::SessionConfig;
+
+use super::names::{CATALOG, DEFAULT_SCHEMA};
+use super::warehouse::Warehouse;
+use crate::distribution::SliceMap;
+use crate::physical_plan::config::BlueshiftOptions;
+
+/// Adds a warehouse to an application's own session.
+pub trait SessionStateBuilderExt {
+    /// Adds Blueshift's settings and rules. Register [`Warehouse::catalog`] or single tables on the context built.
+    fn with_blueshift(self) -> Self;
+}
+
+impl SessionStateBuilderExt for SessionStateBuilder {
+    fn with_blueshift(self) -> Self {
+        with_blueshift(self)
+    }
+}
+
+pub(super) fn with_blueshift(mut builder: SessionStateBuilder) -> SessionStateBuilder {
+    let config = builder.config().get_or_insert_default();
+    if config.options().extensions.get::<BlueshiftOptions>().is_none() {
+        config.options_mut().extensions.insert(BlueshiftOptions::default());
+    }
+    builder
+}
+
+/// The settings of Blueshift's own sessions.
+pub(super) fn session_config(warehouse: &Warehouse) -> SessionConfig {
+    let threads = warehouse.inner.threads;
+    // Slices beyond 1,024 cannot be: the catalog checked them.
+    let partitions = SliceMap::for_target(warehouse.info().slices, threads).map_or(threads, SliceMap::partitions);
+    let mut config = SessionConfig::new()
+        .with_target_partitions(partitions)
+        .with_default_catalog_and_schema(CATALOG, DEFAULT_SCHEMA)
+        .with_create_default_catalog_and_schema(false)
+        .with_information_schema(true);
+    let options = config.options_mut();
+    // `1.1` is DECIMAL in Redshift's SQL.
+    options.sql_parser.parse_float_as_decimal = true;
+    options.extensions.insert(BlueshiftOptions::default());
+    config
+}

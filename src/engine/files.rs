@@ -1,0 +1,150 @@
+//! Files outside the warehouse: named in FROM like a table, or by COPY as a path, glob, prefix or URL.
+
+use std::path::{Path as FsPath, PathBuf};
+use std::sync::Arc;
+
+use datafusion::catalog::TableProvider;
+use datafusion::common::{DataFusionError, Result as DfResult};
+use datafusion::datasource::listing::{ListingTable, ListingTableConfig, ListingTableConfigExt, ListingTableUrl};
+use datafusion::execution::SessionState;
+use futures::TryStreamExt;
+use glob::Pattern;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
+
+use crate::common::{Error, Result, SqlState};
+use crate::sql::ast::Credentials;
+
+/// The endings by which a name in FROM is taken for a file.
+const FILE_ENDINGS: [&str; 6] = [".parquet", ".csv", ".json", ".arrow", ".txt", ".tbl"];
+
+/// The file that a table is named after, if the name is one.
+pub async fn file_table(name: &str, state: &SessionState) -> DfResult<Option<Arc<dyn TableProvider>>> {
+    let looks_like_file = FILE_ENDINGS.iter().any(|e| name.to_ascii_lowercase().ends_with(e)) || name.contains('/');
+    if !looks_like_file {
+        return Ok(None);
+    }
+    let url = ListingTableUrl::parse(name)?;
+    if url.scheme() == "file" && !name.contains(['*', '?', '[']) && !FsPath::new(&file_path(name)).exists() {
+        return Err(DataFusionError::External(Box::new(no_such_file(name))));
+    }
+    let config = ListingTableConfig::new(url).infer_options(state).await?;
+    let config = config.infer_partitions_from_path(state).await?.infer_schema(state).await?;
+    Ok(Some(Arc::new(ListingTable::try_new(config)?)))
+}
+
+/// The files that a COPY names, and the store that holds them.
+pub struct CopyFiles {
+    pub store: Arc<dyn ObjectStore>,
+    /// The base URL to register the store under, for DataFusion's readers.
+    pub base: url::Url,
+    /// At least one, in the order of their names.
+    pub files: Vec<ObjectMeta>,
+}
+
+/// Resolves a path, glob, prefix or URL.
+///
+/// A name with `*`, `?` or `[` is a glob; the name of a file is that file; else it is a prefix of names, as in S3:
+/// `data/part-` names `data/part-1` and `data/part-2`, `data/` all files below.
+pub async fn resolve(from: &str, credentials: &Credentials, region: Option<&str>) -> Result<CopyFiles> {
+    let (store, base, key) = open_store(from, credentials, region)?;
+    let glob = key.find(['*', '?', '[']);
+    let failed = |e: object_store::Error| match e {
+        object_store::Error::NotFound { .. } => no_such_file(from),
+        other => Error::unavailable(format!("cannot list {from}: {other}")).with_source(other),
+    };
+    if glob.is_none() && !key.ends_with('/') {
+        match store.head(&object_path(&key)?).await {
+            Ok(file) => return Ok(CopyFiles { store, base, files: vec![file] }),
+            Err(object_store::Error::NotFound { .. }) => {}
+            Err(e) => return Err(failed(e)),
+        }
+    }
+    let fixed = &key[..glob.unwrap_or(key.len())];
+    let folder = fixed.rfind('/').map_or("", |at| &fixed[..at]);
+    let pattern = match glob {
+        Some(_) => Some(
+            Pattern::new(&key)
+                .map_err(|e| Error::invalid(SqlState::INVALID_PARAMETER, format!("\"{from}\" is no glob: {e}")))?,
+        ),
+        None => None,
+    };
+    let folder = if folder.is_empty() { None } else { Some(object_path(folder)?) };
+    let mut files: Vec<ObjectMeta> = store
+        .list(folder.as_ref())
+        .try_filter(|file| {
+            let name = file.location.as_ref();
+            let options = glob::MatchOptions { require_literal_separator: true, ..Default::default() };
+            let hidden = file.location.filename().is_some_and(|f| f.starts_with(['.', '_']));
+            std::future::ready(match &pattern {
+                Some(pattern) => pattern.matches_with(name, options),
+                None => name.starts_with(key.as_str()) && !hidden,
+            })
+        })
+        .try_collect()
+        .await
+        .map_err(failed)?;
+    files.retain(|file| file.size > 0 || pattern.is_some());
+    if files.is_empty() {
+        return Err(no_such_file(from));
+    }
+    files.sort_by(|a, b| a.location.cmp(&b.location));
+    Ok(CopyFiles { store, base, files })
+}
+
+/// The store of `from`, its base URL, and the name within it.
+fn open_store(
+    from: &str,
+    credentials: &Credentials,
+    region: Option<&str>,
+) -> Result<(Arc<dyn ObjectStore>, url::Url, String)> {
+    let bad_url = |e: url::ParseError| Error::invalid(SqlState::INVALID_PARAMETER, format!("\"{from}\": {e}"));
+    match from.split_once("://") {
+        Some(("s3", rest)) => {
+            let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
+            let store = s3(bucket, credentials, region)?;
+            let base = url::Url::parse(&format!("s3://{bucket}/")).map_err(bad_url)?;
+            Ok((store, base, key.to_string()))
+        }
+        Some(("file", _)) | None => {
+            let absolute = std::path::absolute(file_path(from))
+                .map_err(|e| Error::invalid(SqlState::INVALID_PARAMETER, format!("\"{from}\": {e}")))?;
+            let mut key = absolute.to_string_lossy().trim_start_matches('/').to_string();
+            // A directory stands for the files in it.
+            if from.ends_with('/') || absolute.is_dir() {
+                key = format!("{}/", key.trim_end_matches('/'));
+            }
+            let base = url::Url::parse("file:///").map_err(bad_url)?;
+            Ok((Arc::new(LocalFileSystem::new()), base, key))
+        }
+        Some((scheme, _)) => Err(Error::unsupported(format!("COPY from \"{scheme}://\" is not supported"))
+            .with_hint("use a path, file:// or s3://")),
+    }
+}
+
+fn file_path(name: &str) -> PathBuf {
+    match name.strip_prefix("file://") {
+        Some(path) => PathBuf::from(path),
+        None => PathBuf::from(name),
+    }
+}
+
+fn object_path(key: &str) -> Result<Path> {
+    Path::parse(key).map_err(|e| Error::invalid(SqlState::INVALID_PARAMETER, format!("\"{key}\": {e}")))
+}
+
+#[cfg(feature = "s3")]
+fn s3(bucket: &str, credentials: &Credentials, region: Option<&str>) -> Result<Arc<dyn ObjectStore>> {
+    super::location::s3_store(bucket, credentials, region)
+}
+
+#[cfg(not(feature = "s3"))]
+fn s3(_: &str, _: &Credentials, _: Option<&str>) -> Result<Arc<dyn ObjectStore>> {
+    Err(Error::unsupported("this build of Blueshift has no S3 support").with_hint("build it with the feature \"s3\""))
+}
+
+fn no_such_file(from: &str) -> Error {
+    Error::invalid(SqlState::UNDEFINED_FILE, format!("no file matches \"{from}\""))
+        .with_hint("check the path; a name with *, ? or [ is a glob, any other name is a file or a prefix of names")
+}

@@ -1,0 +1,117 @@
+//! INSERT.
+
+use datafusion::common::DFSchema;
+use datafusion::logical_expr::{Expr as DfExpr, LogicalPlan, LogicalPlanBuilder, lit};
+use datafusion::scalar::ScalarValue;
+use datafusion::sql::sqlparser::ast::{Expr, Query, Statement as SqlStatement, Value, ValueWithSpan};
+use datafusion::sql::sqlparser::tokenizer::Span;
+
+use super::ddl::load_into;
+use super::error::from_datafusion;
+use super::names::{self, at};
+use super::output::Output;
+use super::session::Running;
+use crate::catalog::{ColumnDef, TableDef};
+use crate::common::{Error, Result, SqlState};
+use crate::sql::ast::{Insert, InsertSource};
+
+pub(super) async fn insert(running: &Running<'_>, insert: Insert) -> Result<Output> {
+    let table = names::table_of(&running.pin, &insert.table)?;
+    let targets = target_columns(&table.def, &insert)?;
+    let plan = source_plan(running, &table.def, &insert, &targets).await?;
+    let (rows, notices) = load_into(running, &insert.table, |load| {
+        let plan = &plan;
+        async move {
+            load.take(running.run_partitions(plan).await?).await?;
+            Ok(load)
+        }
+    })
+    .await?;
+    Ok(Output::done(format!("INSERT 0 {rows}"), Some(rows)).with_notices(notices))
+}
+
+/// The ordinals of the columns that the source's fill, in the source's order.
+fn target_columns(def: &TableDef, insert: &Insert) -> Result<Vec<usize>> {
+    if insert.columns.is_empty() {
+        return Ok((0..def.columns.len()).collect());
+    }
+    insert
+        .columns
+        .iter()
+        .map(|ident| {
+            def.columns.iter().position(|c| c.name == ident.value).ok_or_else(|| {
+                at(
+                    Error::invalid(
+                        SqlState::UNDEFINED_COLUMN,
+                        format!("column \"{}\" of table \"{}\" does not exist", ident.value, def.name),
+                    ),
+                    ident,
+                )
+            })
+        })
+        .collect()
+}
+
+/// A plan whose columns are the table's: the source's where it fills them, else the DEFAULT or NULL.
+async fn source_plan(running: &Running<'_>, def: &TableDef, insert: &Insert, targets: &[usize]) -> Result<LogicalPlan> {
+    let null = || Expr::Value(ValueWithSpan { value: Value::Null, span: Span::empty() });
+    let mut bad_default = None;
+    let query: Option<Box<Query>> = insert.source.clone().into_query(|field| {
+        let default = targets.get(field).and_then(|ordinal| def.columns[*ordinal].default_sql.clone());
+        match default.map(|sql| parse_expr(&sql)) {
+            Some(Ok(expr)) => expr,
+            Some(Err(e)) => {
+                bad_default = Some(e);
+                null()
+            }
+            None => null(),
+        }
+    });
+    if let Some(e) = bad_default {
+        return Err(e);
+    }
+    let source = match query {
+        Some(query) => running.plan(&SqlStatement::Query(query)).await?,
+        None => LogicalPlanBuilder::empty(true).build().map_err(from_datafusion)?,
+    };
+    let given = if matches!(insert.source, InsertSource::DefaultValues) { 0 } else { source.schema().fields().len() };
+    // A list shorter than the table fills its first columns.
+    let fits = if insert.columns.is_empty() { given <= targets.len() } else { given == targets.len() };
+    if !fits && !matches!(insert.source, InsertSource::DefaultValues) {
+        let position = insert.table.position();
+        return Err(Error::invalid(
+            SqlState::SYNTAX_ERROR,
+            format!("INSERT gives {given} values a row for {} columns of table \"{}\"", targets.len(), insert.table),
+        )
+        .with_hint("name the columns that the values are for")
+        .with_position(position.line, position.column));
+    }
+    let source_columns = source.schema().columns();
+    let mut projection = Vec::with_capacity(def.columns.len());
+    for (ordinal, column) in def.columns.iter().enumerate() {
+        let filled = targets.iter().take(given).position(|t| *t == ordinal);
+        let expr = match filled {
+            Some(field) => DfExpr::Column(source_columns[field].clone()),
+            None => default_of(running, column)?,
+        };
+        projection.push(expr.alias(format!("{}_{ordinal}", column.name)));
+    }
+    LogicalPlanBuilder::from(source).project(projection).and_then(LogicalPlanBuilder::build).map_err(from_datafusion)
+}
+
+/// What a column holds that an INSERT leaves out.
+pub(super) fn default_of(running: &Running<'_>, column: &ColumnDef) -> Result<DfExpr> {
+    match &column.default_sql {
+        Some(sql) => running.state.create_logical_expr(sql, &DFSchema::empty()).map_err(from_datafusion),
+        None => Ok(lit(ScalarValue::Null)),
+    }
+}
+
+fn parse_expr(sql: &str) -> Result<Expr> {
+    use datafusion::sql::sqlparser::parser::Parser;
+    let dialect = crate::sql::BlueshiftDialect::default();
+    Parser::new(&dialect)
+        .try_with_sql(sql)
+        .and_then(|mut parser| parser.parse_expr())
+        .map_err(|e| Error::internal(format!("a stored DEFAULT does not parse: {e}")))
+}

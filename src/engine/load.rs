@@ -1,0 +1,270 @@
+//! Rows into a table: taken from any number of streams, placed, sorted, encoded, committed.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::common::runtime::JoinSet;
+use datafusion::common::{DataFusionError, Result as DfResult};
+use datafusion::execution::SendableRecordBatchStream;
+use futures::StreamExt;
+use object_store::ObjectStore;
+use tokio::sync::Mutex;
+
+use super::coerce::Coercion;
+use super::error::from_datafusion;
+use super::names::no_such_table;
+use super::warehouse::Warehouse;
+use crate::catalog::{EffectiveDist, NewSegment, TableDef, TableState, Transaction};
+use crate::common::{DistStyle, Error, ErrorKind, Result, TableId, UserId};
+use crate::physical_plan::load::RowSink;
+use crate::storage::loader::{ObjectNames, choose_run, emptiest_slice, store_rows};
+use crate::storage::merge::merge_runs;
+use crate::storage::writer::{LoadLayout, SliceSorter, auto_distribution};
+
+/// How often a load is committed anew when another transaction changed the table's definition under it.
+const ATTEMPTS: usize = 5;
+
+/// One load in progress: rows are gathered, then stored and added to a transaction.
+///
+/// Guarantee: the rows added form one run, sorted within each slice, however many there are.
+#[derive(Debug)]
+pub struct Load {
+    coercion: Arc<Coercion>,
+    gathered: Arc<Mutex<Gathered>>,
+    /// Whether the transaction is to create the table.
+    creates: bool,
+}
+
+#[derive(Debug)]
+struct Gathered {
+    warehouse: Warehouse,
+    table: TableState,
+    /// As the table will be.
+    def: TableDef,
+    sorter: SliceSorter,
+    /// Stored when memory ran short.
+    runs: Vec<Vec<NewSegment>>,
+    names: ObjectNames,
+    notices: Vec<String>,
+}
+
+impl Load {
+    /// Into the existing `table`; `source[i]` is the streams' column for the table's `i`-th.
+    pub fn new(
+        warehouse: &Warehouse,
+        table: &TableState,
+        source: Vec<usize>,
+        transaction: &Transaction,
+    ) -> Result<Self> {
+        Self::of(warehouse, table.clone(), source, transaction, false)
+    }
+
+    /// Into a table that `transaction` is to create; the streams' columns are the table's.
+    pub fn create(warehouse: &Warehouse, def: TableDef, transaction: &Transaction) -> Result<Self> {
+        let source = (0..def.columns.len()).collect();
+        let table = TableState {
+            def: Arc::new(def),
+            segments: Arc::default(),
+            next_segment: 0,
+            changed: transaction.base(),
+            data_changed: transaction.base(),
+        };
+        Self::of(warehouse, table, source, transaction, true)
+    }
+
+    fn of(
+        warehouse: &Warehouse,
+        table: TableState,
+        source: Vec<usize>,
+        transaction: &Transaction,
+        creates: bool,
+    ) -> Result<Self> {
+        let sorter = SliceSorter::new(layout(warehouse, &table, &table.def)?)?;
+        let coercion = Arc::new(Coercion::new(Arc::clone(&table.def), source));
+        let gathered = Gathered {
+            warehouse: warehouse.clone(),
+            def: TableDef::clone(&table.def),
+            table,
+            sorter,
+            runs: Vec::new(),
+            names: ObjectNames::new(transaction),
+            notices: Vec::new(),
+        };
+        Ok(Load { coercion, gathered: Arc::new(Mutex::new(gathered)), creates })
+    }
+
+    /// The table's definition, for which the streams' rows are checked.
+    pub fn def(&self) -> &Arc<TableDef> {
+        self.coercion.def()
+    }
+
+    /// Takes all rows of all streams, each on a task of its own.
+    pub async fn take(&self, streams: Vec<SendableRecordBatchStream>) -> Result<()> {
+        let mut tasks: JoinSet<Result<()>> = JoinSet::new();
+        for mut stream in streams {
+            let types: Vec<_> = stream.schema().fields().iter().map(|f| f.data_type().clone()).collect();
+            self.coercion.check_types(&types)?;
+            let (coercion, gathered) = (Arc::clone(&self.coercion), Arc::clone(&self.gathered));
+            tasks.spawn(async move {
+                while let Some(batch) = stream.next().await {
+                    let rows = coercion.coerce(&batch.map_err(from_datafusion)?)?;
+                    gathered.lock().await.push(rows).await?;
+                }
+                Ok(())
+            });
+        }
+        while let Some(task) = tasks.join_next().await {
+            task.map_err(|e| Error::internal(format!("a load's task: {e}")))??;
+        }
+        Ok(())
+    }
+
+    /// Stores the rows and adds them, with the table where it is new, to `transaction`. Returns how many rows there
+    /// were, and notices.
+    pub async fn finish(self, transaction: &mut Transaction) -> Result<(u64, Vec<String>)> {
+        let mut gathered = Arc::into_inner(self.gathered)
+            .ok_or_else(|| Error::internal("a load's task still holds its rows"))?
+            .into_inner();
+        let rows = gathered.sorter.total_rows();
+        let mut segments = gathered.store().await?;
+        let mut def = gathered.def;
+        if self.creates {
+            def.id = transaction.create_table(def.clone());
+        } else if def != *gathered.table.def {
+            transaction.alter_table(def.clone());
+        }
+        let run = choose_run(&gathered.table, &segments);
+        segments.iter_mut().for_each(|s| s.run = run);
+        if !segments.is_empty() {
+            transaction.append(&def, segments);
+        }
+        Ok((rows, gathered.notices))
+    }
+}
+
+impl Gathered {
+    async fn push(&mut self, rows: arrow::array::RecordBatch) -> Result<()> {
+        self.sorter.push(rows)?;
+        if self.sorter.memory_bytes() > self.warehouse.inner.load_memory {
+            self.settle_auto()?;
+            let run = self.store_gathered(false).await?;
+            self.runs.push(run);
+        }
+        Ok(())
+    }
+
+    /// Everything taken, as segments of one run.
+    async fn store(&mut self) -> Result<Vec<NewSegment>> {
+        self.settle_auto()?;
+        if self.runs.is_empty() {
+            return self.store_gathered(true).await;
+        }
+        let last = self.store_gathered(false).await?;
+        self.runs.push(last);
+        let runs = std::mem::take(&mut self.runs);
+        let store = self.objects();
+        let segments = self.warehouse.inner.segments.clone();
+        let threads = self.warehouse.inner.threads;
+        merge_runs(runs, self.sorter.layout(), &segments, &store, &mut self.names, threads).await
+    }
+
+    /// What was gathered since the last run, as a run; a few rows `inline`, where that is wanted.
+    async fn store_gathered(&mut self, inline: bool) -> Result<Vec<NewSegment>> {
+        let sorter = self.sorter.split_off()?;
+        let (store, threads) = (self.objects(), self.warehouse.inner.threads);
+        store_rows(sorter, &store, &mut self.names, threads, inline).await
+    }
+
+    fn objects(&self) -> Arc<dyn ObjectStore> {
+        Arc::clone(self.warehouse.inner.catalog.store().objects())
+    }
+
+    /// An AUTO table that outgrows its distribution gets another, before its rows are placed.
+    fn settle_auto(&mut self) -> Result<()> {
+        if self.def.dist != DistStyle::Auto || self.def.effective_dist != EffectiveDist::All {
+            return Ok(());
+        }
+        let rows = self.table.stored_rows() + self.sorter.total_rows();
+        let stored: u64 = self.table.segments.iter().flat_map(|s| &s.columns).map(|c| c.bytes).sum();
+        let now = auto_distribution(&self.def, rows, stored + self.sorter.memory_bytes() as u64);
+        if now == self.def.effective_dist {
+            return Ok(());
+        }
+        self.notices.push(format!(
+            "table \"{}\" has outgrown DISTSTYLE ALL ({rows} rows) and is now {}; name a DISTSTYLE to decide it yourself",
+            self.def.name,
+            dist_word(&self.def, now)
+        ));
+        self.def.effective_dist = now;
+        self.def.definition_version += 1;
+        self.sorter.replace_layout(layout(&self.warehouse, &self.table, &self.def)?)
+    }
+}
+
+fn layout(warehouse: &Warehouse, table: &TableState, def: &TableDef) -> Result<LoadLayout> {
+    let slices = warehouse.info().slices;
+    LoadLayout::new(def, warehouse.geometry()?, slices, emptiest_slice(table, slices))
+}
+
+/// `EVEN`, `ALL` or `KEY(column)`.
+fn dist_word(def: &TableDef, dist: EffectiveDist) -> String {
+    match dist {
+        EffectiveDist::Even => "EVEN".into(),
+        EffectiveDist::All => "ALL".into(),
+        EffectiveDist::Key(id) => format!("KEY({})", def.column(id).map_or("?", |c| c.name.as_str())),
+    }
+}
+
+/// Takes rows that a DataFusion plan inserts, in a transaction of their own.
+#[derive(Debug)]
+pub struct TableSink {
+    warehouse: Warehouse,
+    table: TableId,
+    name: String,
+}
+
+impl TableSink {
+    pub fn new(warehouse: Warehouse, table: TableId, name: String) -> Self {
+        TableSink { warehouse, table, name }
+    }
+
+    async fn load_once(&self, streams: Vec<SendableRecordBatchStream>) -> Result<u64> {
+        self.warehouse.inner.catalog.refresh().await?;
+        let mut transaction = self.warehouse.inner.catalog.begin(self.author());
+        let table = transaction
+            .snapshot()
+            .and_then(|s| s.table(self.table).cloned())
+            .ok_or_else(|| no_such_table(&self.name))?;
+        let load = Load::new(&self.warehouse, &table, (0..table.def.columns.len()).collect(), &transaction)?;
+        load.take(streams).await?;
+        let (rows, _) = load.finish(&mut transaction).await?;
+        self.warehouse.inner.catalog.commit(transaction).await?;
+        Ok(rows)
+    }
+
+    fn author(&self) -> UserId {
+        self.warehouse.owner()
+    }
+}
+
+#[async_trait]
+impl RowSink for TableSink {
+    fn table(&self) -> String {
+        self.name.clone()
+    }
+
+    async fn load(&self, streams: Vec<SendableRecordBatchStream>) -> DfResult<u64> {
+        self.load_once(streams).await.map_err(|e| DataFusionError::External(Box::new(e)))
+    }
+}
+
+/// Runs a statement of its own transaction again while it meets conflicts: nobody has seen anything of it.
+pub async fn retry_conflicts<T, F: Future<Output = Result<T>>>(mut statement: impl FnMut() -> F) -> Result<T> {
+    let mut attempt = 1;
+    loop {
+        match statement().await {
+            Err(e) if e.kind() == ErrorKind::Conflict && attempt < ATTEMPTS => attempt += 1,
+            outcome => return outcome,
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What a statement gives back.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Schema, SchemaRef};
+use datafusion::common::DataFusionError;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::ExecutionPlan;
+use futures::{Stream, StreamExt};
+
+use super::error::from_datafusion;
+use crate::common::Result;
+
+/// A statement's result: what it did, what it has to say, and its rows, which a query computes while they are read.
+pub struct Output {
+    /// As PostgreSQL's command tag: `SELECT`, `INSERT 0 5`, `CREATE TABLE`.
+    pub tag: String,
+    /// Rows that the statement changed; `None` for a query.
+    pub changed: Option<u64>,
+    pub notices: Vec<String>,
+    schema: SchemaRef,
+    stream: Option<SendableRecordBatchStream>,
+    plan: Option<Arc<dyn ExecutionPlan>>,
+}
+
+impl Output {
+    /// Of a statement that returns no rows.
+    pub fn done(tag: impl Into<String>, changed: Option<u64>) -> Self {
+        Output {
+            tag: tag.into(),
+            changed,
+            notices: Vec::new(),
+            schema: Arc::new(Schema::empty()),
+            stream: None,
+            plan: None,
+        }
+    }
+
+    /// Of a statement that returns rows.
+    pub fn rows(tag: impl Into<String>, stream: SendableRecordBatchStream) -> Self {
+        Output {
+            tag: tag.into(),
+            changed: None,
+            notices: Vec::new(),
+            schema: stream.schema(),
+            stream: Some(stream),
+            plan: None,
+        }
+    }
+
+    pub fn with_notices(mut self, notices: Vec<String>) -> Self {
+        self.notices = notices;
+        self
+    }
+
+    /// Names the plan that computes the rows.
+    pub(super) fn with_plan(mut self, plan: Arc<dyn ExecutionPlan>) -> Self {
+        self.plan = Some(plan);
+        self
+    }
+
+    /// The plan that computes a query's rows; its metrics are complete when the rows have been read.
+    pub fn plan(&self) -> Option<&Arc<dyn ExecutionPlan>> {
+        self.plan.as_ref()
+    }
+
+    /// Whether there are columns, be it without rows.
+    pub fn has_rows(&self) -> bool {
+        self.stream.is_some()
+    }
+
+    pub fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    /// Reads all rows.
+    pub async fn collect(self) -> Result<Vec<RecordBatch>> {
+        let mut batches = Vec::new();
+        let mut rows = self;
+        while let Some(batch) = rows.next().await {
+            batches.push(batch?);
+        }
+        Ok(batches)
+    }
+}
+
+/// The rows, a batch at a time. Dropping it cancels what is left.
+impl Stream for Output {
+    type Item = Result<RecordBatch>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match &mut self.stream {
+            None => Poll::Ready(None),
+            Some(stream) => stream
+                .poll_next_unpin(cx)
+                .map(|batch| batch.map(|b| b.map_err(|e: DataFusionError| from_datafusion(e)))),
+        }
+    }
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Output").field("tag", &self.tag).field("changed", &self.changed).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,312 @@
+//! A session: statements one after another, each at a version of its own.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, SchemaRef};
+use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::execution::context::{SQLOptions, SessionContext};
+use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, execute_stream};
+use datafusion::sql::parser::Statement as DfStatement;
+use parking_lot::Mutex;
+
+use super::catalog_provider::{ForeignTables, StatementCatalogs, WarehouseCatalog};
+use super::error::from_datafusion;
+use super::extension::{session_config, with_blueshift};
+use super::load::Load;
+use super::names::{self, CATALOG, DEFAULT_SCHEMA};
+use super::output::Output;
+use super::statement::{CancelToken, StatementState};
+use super::warehouse::Warehouse;
+use super::{copy, ddl, insert};
+use crate::catalog::PinnedSnapshot;
+use crate::common::{Error, Result, SqlState};
+use crate::sql::ast::ObjectName;
+use crate::sql::{self, Statement, StatementText};
+
+/// A session of one user on one warehouse.
+///
+/// Each statement reads one version of the warehouse, the newest when it began. Statements that change something have
+/// done so, durably, when [`Session::sql`] returns; a query's rows are computed while they are read.
+pub struct Session {
+    warehouse: Warehouse,
+    context: SessionContext,
+    foreign: Arc<ForeignTables>,
+    process: u32,
+    running: Mutex<Vec<CancelToken>>,
+}
+
+/// What a statement runs with.
+pub(super) struct Running<'a> {
+    pub session: &'a Session,
+    pub warehouse: &'a Warehouse,
+    pub statement: StatementState,
+    pub pin: PinnedSnapshot,
+    /// Plans against the statement's version.
+    pub state: SessionState,
+}
+
+impl Session {
+    pub(super) fn new(warehouse: Warehouse) -> Self {
+        let foreign = Arc::new(ForeignTables::default());
+        let config = session_config(&warehouse);
+        let state = with_blueshift(SessionStateBuilder::new().with_default_features().with_config(config))
+            .with_runtime_env(Arc::clone(&warehouse.inner.runtime))
+            .build();
+        let context = SessionContext::new_with_state(state);
+        let catalog = WarehouseCatalog::latest(warehouse.clone()).with_foreign(Arc::clone(&foreign));
+        context.register_catalog(CATALOG, Arc::new(catalog));
+        let process = warehouse.next_process();
+        Session { warehouse, context, foreign, process, running: Mutex::default() }
+    }
+
+    pub fn warehouse(&self) -> &Warehouse {
+        &self.warehouse
+    }
+
+    /// The DataFusion context of the session: for registering other tables, functions and settings, and for plans of
+    /// the application's own, which read the newest version.
+    pub fn context(&self) -> &SessionContext {
+        &self.context
+    }
+
+    /// Executes one statement.
+    ///
+    /// Errors: Invalid with the place in the text for a wrong statement; see [`crate::common::ErrorKind`] for the rest.
+    pub async fn sql(&self, text: &str) -> Result<Output> {
+        self.execute(sql::parse_one(text)?, None).await
+    }
+
+    /// Executes statements separated by semicolons; the results of all, or the first error.
+    pub async fn script(&self, text: &str) -> Result<Vec<Output>> {
+        let mut outputs = Vec::new();
+        for statement in sql::split(text) {
+            outputs.push(self.statement(statement).await?);
+        }
+        Ok(outputs)
+    }
+
+    /// Executes one statement of a script that [`super::split`] cut; an error's place is one of the script.
+    pub async fn statement(&self, statement: StatementText<'_>) -> Result<Output> {
+        self.execute(statement.parse()?, None).await
+    }
+
+    /// Adds the rows of `streams` to a table, all in one commit, and returns how many there were. Columns are taken by
+    /// position and cast as INSERT does. Streams are read at the same time.
+    ///
+    /// `table` is a name as SQL writes it. Errors: as INSERT's; Conflict when the table was altered meanwhile.
+    pub async fn load(&self, table: &str, streams: Vec<SendableRecordBatchStream>) -> Result<u64> {
+        let name = sql::parse_name(table)?;
+        let mut transaction = {
+            self.warehouse.inner.catalog.refresh().await?;
+            self.warehouse.inner.catalog.begin(self.warehouse.owner())
+        };
+        let snapshot = transaction
+            .snapshot()
+            .cloned()
+            .ok_or_else(|| Error::internal("a transaction begun by the catalog has a snapshot"))?;
+        let table = names::table_of(&snapshot, &name)?;
+        let load = Load::new(&self.warehouse, table, (0..table.def.columns.len()).collect(), &transaction)?;
+        load.take(streams).await?;
+        let (rows, _) = load.finish(&mut transaction).await?;
+        self.warehouse.inner.catalog.commit(transaction).await?;
+        Ok(rows)
+    }
+
+    /// Plans a statement without executing it.
+    pub async fn prepare(&self, text: &str) -> Result<Prepared<'_>> {
+        let statement = sql::parse_one(text)?;
+        let (parameters, schema) = match &statement {
+            Statement::Query(query) => {
+                let running = self.begin().await?;
+                let plan = running.plan(query).await?;
+                let types = plan.get_parameter_types().map_err(from_datafusion)?;
+                let mut named: Vec<(String, Option<DataType>)> = types.into_iter().collect();
+                named.sort_by_key(|(name, _)| (name.len(), name.clone()));
+                let schema = Arc::new(plan.schema().as_arrow().clone());
+                (named, schema)
+            }
+            _ => (Vec::new(), Arc::new(arrow::datatypes::Schema::empty())),
+        };
+        Ok(Prepared { session: self, statement, parameters, schema })
+    }
+
+    /// Stops the session's running statements: their streams end with an error.
+    pub fn cancel(&self) {
+        self.running.lock().drain(..).for_each(|token| token.cancel());
+    }
+
+    /// Forgets a table of the session's own; `false` when there is none of that name.
+    pub(super) fn drop_foreign(&self, name: &ObjectName) -> bool {
+        let schema = name.schema().map_or(DEFAULT_SCHEMA, |s| s.value.as_str());
+        self.foreign.remove(schema, &name.base().value)
+    }
+
+    async fn execute(&self, statement: Statement, parameters: Option<ParamValues>) -> Result<Output> {
+        let running = self.begin().await?;
+        match statement {
+            Statement::Query(query) => running.query(&query, parameters).await,
+            Statement::CreateTable(create) => ddl::create_table(&running, *create).await,
+            Statement::DropTable(drop) => ddl::drop_table(&running, drop).await,
+            Statement::CreateSchema(create) => ddl::create_schema(&running, create).await,
+            Statement::DropSchema(drop) => ddl::drop_schema(&running, drop).await,
+            Statement::Insert(insert) => insert::insert(&running, insert).await,
+            Statement::Copy(copy) => copy::copy(&running, *copy).await,
+            Statement::ShowTable { name } => Err(Error::unsupported("SHOW TABLE is not supported yet")
+                .with_position(name.position().line, name.position().column)
+                .with_hint("pg_table_def describes a table's columns")),
+            Statement::DataFusion { sql, position } => running.datafusion(&sql).await.map_err(|e| match e.position() {
+                Some(at) if position.line > 1 || position.column > 1 => {
+                    let column = if at.line == 1 { at.column + position.column - 1 } else { at.column };
+                    e.with_position(at.line + position.line - 1, column)
+                }
+                _ => e,
+            }),
+        }
+    }
+
+    /// A statement's beginning: the newest version is found and pinned.
+    async fn begin(&self) -> Result<Running<'_>> {
+        let pin = self.warehouse.pin_newest().await?;
+        self.begin_at(pin)
+    }
+
+    pub(super) fn begin_at(&self, pin: PinnedSnapshot) -> Result<Running<'_>> {
+        let statement = StatementState::new(
+            self.warehouse.next_query(),
+            self.process,
+            self.warehouse.owner(),
+            &self.warehouse.inner.runtime,
+        )?;
+        let mut running = self.running.lock();
+        running.retain(|token| !token.is_last());
+        running.push(statement.cancel.clone());
+        drop(running);
+        let base = self.context.state();
+        let mut state = SessionStateBuilder::new_from_existing(base.clone())
+            .with_runtime_env(Arc::clone(&statement.runtime))
+            .build();
+        let catalog = WarehouseCatalog::latest(self.warehouse.clone())
+            .with_foreign(Arc::clone(&self.foreign))
+            .at(pin.clone(), Arc::new(base.clone()));
+        state.register_catalog_list(Arc::new(StatementCatalogs::new(Arc::clone(base.catalog_list()), catalog)));
+        Ok(Running { session: self, warehouse: &self.warehouse, statement, pin, state })
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("warehouse", &self.warehouse).field("process", &self.process).finish()
+    }
+}
+
+impl Running<'_> {
+    /// The logical plan of a query.
+    pub async fn plan(&self, query: &datafusion::sql::sqlparser::ast::Statement) -> Result<LogicalPlan> {
+        let statement = DfStatement::Statement(Box::new(query.clone()));
+        self.state.statement_to_plan(statement).await.map_err(from_datafusion)
+    }
+
+    async fn query(
+        &self,
+        query: &datafusion::sql::sqlparser::ast::Statement,
+        parameters: Option<ParamValues>,
+    ) -> Result<Output> {
+        let mut plan = self.plan(query).await?;
+        if let Some(parameters) = parameters {
+            plan = plan.with_param_values(parameters).map_err(from_datafusion)?;
+        }
+        if let LogicalPlan::Statement(_) = plan {
+            // SET, PREPARE and the like change the session itself.
+            let tag = plan.display().to_string();
+            let frame = self.session.context.execute_logical_plan(plan).await.map_err(from_datafusion)?;
+            if frame.schema().fields().is_empty() {
+                return Ok(Output::done(tag.split([':', ' ']).next().unwrap_or("SET").to_string(), None));
+            }
+            let stream = frame.execute_stream().await.map_err(from_datafusion)?;
+            return Ok(Output::rows("SELECT", self.statement.govern(stream)));
+        }
+        let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+        options.verify_plan(&plan).map_err(from_datafusion)?;
+        let tag = if matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_)) { "EXPLAIN" } else { "SELECT" };
+        let physical = self.physical(&plan).await?;
+        let stream = execute_stream(Arc::clone(&physical), self.state.task_ctx()).map_err(from_datafusion)?;
+        Ok(Output::rows(tag, self.statement.govern(stream)).with_plan(physical))
+    }
+
+    /// What only DataFusion's own parser reads.
+    async fn datafusion(&self, text: &str) -> Result<Output> {
+        let plan = self.state.create_logical_plan(text).await.map_err(from_datafusion)?;
+        if matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_)) {
+            return Ok(Output::rows("EXPLAIN", self.run(&plan).await?));
+        }
+        let tag = text.split_whitespace().take(2).collect::<Vec<_>>().join(" ").to_ascii_uppercase();
+        let frame = self.session.context.execute_logical_plan(plan).await.map_err(from_datafusion)?;
+        if frame.schema().fields().is_empty() {
+            frame.collect().await.map_err(from_datafusion)?;
+            return Ok(Output::done(tag, None));
+        }
+        let stream = frame.execute_stream().await.map_err(from_datafusion)?;
+        Ok(Output::rows(tag, self.statement.govern(stream)))
+    }
+
+    /// Starts a plan; its rows in one stream.
+    pub async fn run(&self, plan: &LogicalPlan) -> Result<SendableRecordBatchStream> {
+        let physical = self.physical(plan).await?;
+        let stream = execute_stream(physical, self.state.task_ctx()).map_err(from_datafusion)?;
+        Ok(self.statement.govern(stream))
+    }
+
+    /// Starts a plan; its rows in one stream a partition.
+    pub async fn run_partitions(&self, plan: &LogicalPlan) -> Result<Vec<SendableRecordBatchStream>> {
+        let physical = self.physical(plan).await?;
+        (0..physical.output_partitioning().partition_count())
+            .map(|partition| physical.execute(partition, self.state.task_ctx()))
+            .map(|stream| stream.map(|s| self.statement.govern(s)).map_err(from_datafusion))
+            .collect()
+    }
+
+    async fn physical(&self, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
+        self.state.create_physical_plan(plan).await.map_err(from_datafusion)
+    }
+}
+
+/// A statement that was parsed and planned, to be executed any number of times.
+pub struct Prepared<'a> {
+    session: &'a Session,
+    statement: Statement,
+    parameters: Vec<(String, Option<DataType>)>,
+    schema: SchemaRef,
+}
+
+impl Prepared<'_> {
+    /// The parameters (`$1`, …) and the types that the query gives them; `None` where it does not tell.
+    pub fn parameters(&self) -> &[(String, Option<DataType>)] {
+        &self.parameters
+    }
+
+    /// The columns of the result; none for a statement that returns no rows.
+    pub fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    /// Executes it with values for its parameters, in their order.
+    pub async fn execute(&self, values: Vec<ScalarValue>) -> Result<Output> {
+        if values.len() != self.parameters.len() {
+            return Err(Error::invalid(
+                SqlState::INVALID_PARAMETER,
+                format!("the statement has {} parameters, {} values were given", self.parameters.len(), values.len()),
+            ));
+        }
+        let values = (!values.is_empty()).then(|| ParamValues::from(values));
+        self.session.execute(self.statement.clone(), values).await
+    }
+}
+
+impl fmt::Debug for Prepared<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prepared").field("statement", &self.statement).finish_non_exhaustive()
+    }
+}

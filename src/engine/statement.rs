@@ -1,0 +1,233 @@
+//! The state of one statement: who runs it, what it may use, and how it is stopped.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::common::{DataFusionError, Result as DfResult};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream};
+use futures::task::AtomicWaker;
+use futures::{Stream, StreamExt};
+
+use super::error::from_datafusion;
+use crate::common::{Error, ErrorKind, Result, SqlState, UserId};
+
+/// One statement being executed.
+#[derive(Debug, Clone)]
+pub struct StatementState {
+    /// Never given twice by a process.
+    pub query: u64,
+    /// The session's number within the process.
+    pub process: u32,
+    pub user: UserId,
+    pub cancel: CancelToken,
+    pub memory: Arc<ChildPool>,
+    /// The warehouse's, with the statement's share of its memory.
+    pub runtime: Arc<RuntimeEnv>,
+}
+
+impl StatementState {
+    pub fn new(query: u64, process: u32, user: UserId, runtime: &RuntimeEnv) -> Result<Self> {
+        let memory = Arc::new(ChildPool::new(Arc::clone(&runtime.memory_pool)));
+        let runtime = RuntimeEnvBuilder::from_runtime_env(runtime)
+            .with_memory_pool(Arc::clone(&memory) as _)
+            .build_arc()
+            .map_err(from_datafusion)?;
+        Ok(StatementState { query, process, user, cancel: CancelToken::default(), memory, runtime })
+    }
+
+    /// The statement's rows, which end with an error once it is cancelled.
+    pub fn govern(&self, stream: SendableRecordBatchStream) -> SendableRecordBatchStream {
+        Box::pin(Governed { schema: stream.schema(), stream: Some(stream), statement: self.clone(), rows: 0 })
+    }
+}
+
+/// Asks a statement to stop.
+#[derive(Clone, Default)]
+pub struct CancelToken {
+    inner: Arc<CancelInner>,
+}
+
+#[derive(Default)]
+struct CancelInner {
+    cancelled: AtomicBool,
+    waker: AtomicWaker,
+}
+
+impl CancelToken {
+    pub fn cancel(&self) {
+        self.inner.cancelled.store(true, Ordering::Release);
+        self.inner.waker.wake();
+    }
+
+    pub fn is_cancelled(&self) -> bool {
+        self.inner.cancelled.load(Ordering::Acquire)
+    }
+
+    /// Whether the statement is over and nobody is left to stop.
+    pub(super) fn is_last(&self) -> bool {
+        Arc::strong_count(&self.inner) == 1
+    }
+}
+
+impl fmt::Debug for CancelToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("CancelToken").field(&self.is_cancelled()).finish()
+    }
+}
+
+/// One statement's part of a memory pool: all of it is the parent's, counted here.
+#[derive(Debug)]
+pub struct ChildPool {
+    parent: Arc<dyn MemoryPool>,
+    used: AtomicUsize,
+    peak: AtomicUsize,
+}
+
+impl ChildPool {
+    fn new(parent: Arc<dyn MemoryPool>) -> Self {
+        ChildPool { parent, used: AtomicUsize::new(0), peak: AtomicUsize::new(0) }
+    }
+
+    /// The most bytes that the statement has held at a time.
+    pub fn peak(&self) -> usize {
+        self.peak.load(Ordering::Relaxed)
+    }
+
+    fn grown(&self, additional: usize) {
+        let used = self.used.fetch_add(additional, Ordering::Relaxed) + additional;
+        self.peak.fetch_max(used, Ordering::Relaxed);
+    }
+}
+
+impl MemoryPool for ChildPool {
+    fn name(&self) -> &str {
+        "statement"
+    }
+
+    fn register(&self, consumer: &MemoryConsumer) {
+        self.parent.register(consumer);
+    }
+
+    fn unregister(&self, consumer: &MemoryConsumer) {
+        self.parent.unregister(consumer);
+    }
+
+    fn grow(&self, reservation: &MemoryReservation, additional: usize) {
+        self.parent.grow(reservation, additional);
+        self.grown(additional);
+    }
+
+    fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
+        self.parent.shrink(reservation, shrink);
+        self.used.fetch_sub(shrink, Ordering::Relaxed);
+    }
+
+    fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> DfResult<()> {
+        self.parent.try_grow(reservation, additional)?;
+        self.grown(additional);
+        Ok(())
+    }
+
+    fn reserved(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    fn memory_limit(&self) -> MemoryLimit {
+        self.parent.memory_limit()
+    }
+}
+
+impl fmt::Display for ChildPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "statement({} bytes of {})", self.reserved(), self.parent)
+    }
+}
+
+/// The root of a statement's plan: it ends when the statement is cancelled, lets go of what it held, and logs.
+struct Governed {
+    schema: SchemaRef,
+    stream: Option<SendableRecordBatchStream>,
+    statement: StatementState,
+    rows: usize,
+}
+
+impl Stream for Governed {
+    type Item = DfResult<RecordBatch>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.statement.cancel.inner.waker.register(cx.waker());
+        if self.statement.cancel.is_cancelled() && self.stream.take().is_some() {
+            let error =
+                Error::new(ErrorKind::Unavailable, "the statement was cancelled").with_state(SqlState::QUERY_CANCELED);
+            return Poll::Ready(Some(Err(DataFusionError::External(Box::new(error)))));
+        }
+        let polled = match &mut self.stream {
+            Some(stream) => stream.poll_next_unpin(cx),
+            None => Poll::Ready(None),
+        };
+        if let Poll::Ready(Some(Ok(batch))) = &polled {
+            self.rows += batch.num_rows();
+        }
+        polled
+    }
+}
+
+impl Drop for Governed {
+    fn drop(&mut self) {
+        let StatementState { query, process, user, memory, cancel, .. } = &self.statement;
+        tracing::debug!(
+            query,
+            process,
+            user = user.0,
+            rows = self.rows,
+            peak_bytes = memory.peak(),
+            cancelled = cancel.is_cancelled(),
+            "rows of a statement were read"
+        );
+    }
+}
+
+impl RecordBatchStream for Governed {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Warehouse;
+
+    #[tokio::test]
+    async fn a_cancelled_statement_ends_with_an_error() {
+        let session = Warehouse::open("memory://").await.unwrap().session();
+        let mut endless = session.sql("select v from generate_series(1, 1000000000000) s(v)").await.unwrap();
+        assert!(endless.next().await.unwrap().is_ok());
+        session.cancel();
+        let error = endless.next().await.unwrap().unwrap_err();
+        assert_eq!(error.state(), SqlState::QUERY_CANCELED);
+        assert!(endless.next().await.is_none());
+        assert_eq!(session.sql("select 1").await.unwrap().collect().await.unwrap()[0].num_rows(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_statements_memory_is_counted_and_given_back() {
+        let runtime = RuntimeEnv::default();
+        let statement = StatementState::new(1, 1, UserId(100), &runtime).unwrap();
+        let pool = Arc::clone(&statement.runtime.memory_pool);
+        let reservation = MemoryConsumer::new("test").register(&pool);
+        reservation.try_grow(1000).unwrap();
+        assert_eq!(statement.memory.reserved(), 1000);
+        assert_eq!(runtime.memory_pool.reserved(), 1000);
+        drop(reservation);
+        assert_eq!((statement.memory.reserved(), statement.memory.peak()), (0, 1000));
+        assert_eq!(runtime.memory_pool.reserved(), 0);
+    }
+}

@@ -1,0 +1,298 @@
+//! A warehouse, open: the handle that an application keeps.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use datafusion::catalog::TableProvider;
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+
+use super::catalog_provider::{WarehouseCatalog, lookup_table};
+use super::error::from_datafusion;
+use super::location::Location;
+use super::session::Session;
+use crate::catalog::{
+    Catalog, CatalogOptions, Genesis, OpenMode, PinnedSnapshot, SegmentRef, WarehouseInfo, WarehouseStore,
+};
+use crate::common::{Clock, Error, Result, SqlState, UserId};
+use crate::format::Geometry;
+use crate::storage::block_store::BlockStore;
+use crate::storage::segment::SegmentStore;
+
+/// An open warehouse. Clones share everything; the last one to go gives its lease back to time.
+#[derive(Clone)]
+pub struct Warehouse {
+    pub(super) inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    pub catalog: Catalog,
+    pub segments: SegmentStore,
+    pub location: Location,
+    pub created: bool,
+    pub threads: usize,
+    pub load_memory: usize,
+    pub runtime: Arc<RuntimeEnv>,
+    next_query: AtomicU64,
+    next_process: AtomicU32,
+}
+
+impl Warehouse {
+    /// Opens the warehouse at `location` (a path, `file://`, `memory://`, `s3://bucket/prefix`), or makes one there.
+    ///
+    /// Errors: Invalid when the place holds something else, Unsupported when a newer version wrote it.
+    pub async fn open(location: &str) -> Result<Warehouse> {
+        Warehouse::builder().open(location).await
+    }
+
+    pub fn builder() -> WarehouseBuilder {
+        WarehouseBuilder::default()
+    }
+
+    /// A session of the warehouse's owner.
+    pub fn session(&self) -> Session {
+        Session::new(self.clone())
+    }
+
+    /// A table as a provider for any `SessionContext`. Each scan reads the version that is newest when it is planned.
+    ///
+    /// `name` is `table` (of schema `public`) or `schema.table`.
+    pub async fn table(&self, name: &str) -> Result<Arc<dyn TableProvider>> {
+        let (schema, table) = name.split_once('.').unwrap_or(("public", name));
+        self.inner.catalog.refresh().await?;
+        let pin = self.inner.catalog.pin();
+        lookup_table(self, &pin, schema, table)
+            .map(|state| super::catalog_provider::latest_provider(self, &state))
+            .ok_or_else(|| super::names::no_such_table(name))
+    }
+
+    /// How large a table is, in its newest version; `None` when there is no such table. `name` is as for
+    /// [`Warehouse::table`].
+    pub async fn table_size(&self, name: &str) -> Result<Option<TableSize>> {
+        let (schema, table) = name.split_once('.').unwrap_or(("public", name));
+        let pin = self.pin_newest().await?;
+        let state = pin.schema_named(schema).and_then(|s| pin.table_named(s.id, table));
+        Ok(state.map(|state| TableSize {
+            rows: state.live_rows(),
+            bytes: state.segments.iter().map(|s| stored_bytes(s)).sum(),
+        }))
+    }
+
+    /// The warehouse as a DataFusion catalog that always shows the newest version known.
+    pub fn catalog(&self) -> Arc<dyn datafusion::catalog::CatalogProvider> {
+        Arc::new(WarehouseCatalog::latest(self.clone()))
+    }
+
+    /// Slices, geometry, identity.
+    pub fn info(&self) -> Arc<WarehouseInfo> {
+        Arc::clone(&self.inner.catalog.snapshot().info)
+    }
+
+    /// Where it is kept.
+    pub fn location(&self) -> &Location {
+        &self.inner.location
+    }
+
+    /// Whether opening made it.
+    pub fn was_created(&self) -> bool {
+        self.inner.created
+    }
+
+    /// Bytes handed out by the store so far, cached footers and dictionaries not counted.
+    pub fn bytes_read(&self) -> u64 {
+        self.inner.segments.blocks().bytes_read()
+    }
+
+    /// Gives the lease back, so that what this process pinned may be collected at once.
+    pub async fn close(self) -> Result<()> {
+        self.inner.catalog.clone().close().await
+    }
+
+    pub(super) fn geometry(&self) -> Result<Geometry> {
+        let info = self.info();
+        Geometry::new(info.zone_rows, info.chunk_rows)
+    }
+
+    pub(super) async fn pin_newest(&self) -> Result<PinnedSnapshot> {
+        self.inner.catalog.refresh().await?;
+        Ok(self.inner.catalog.pin())
+    }
+
+    pub(super) fn next_query(&self) -> u64 {
+        self.inner.next_query.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(super) fn next_process(&self) -> u32 {
+        self.inner.next_process.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(super) fn owner(&self) -> UserId {
+        Genesis::OWNER
+    }
+}
+
+impl fmt::Debug for Warehouse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Warehouse").field("location", &self.inner.location).finish_non_exhaustive()
+    }
+}
+
+/// What a table holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TableSize {
+    /// Rows that are not deleted.
+    pub rows: u64,
+    /// Bytes of its segments: encoded columns, dictionaries and footers.
+    pub bytes: u64,
+}
+
+fn stored_bytes(segment: &SegmentRef) -> u64 {
+    segment.columns.iter().map(|c| c.bytes).sum::<u64>() + u64::from(segment.footer_len)
+}
+
+/// How to open a warehouse, or to make one.
+#[derive(Debug, Clone)]
+pub struct WarehouseBuilder {
+    slices: Option<u32>,
+    geometry: Geometry,
+    threads: usize,
+    memory_limit: Option<usize>,
+    load_memory: Option<usize>,
+    create: bool,
+    catalog: CatalogOptions,
+    store: Option<WarehouseStore>,
+}
+
+impl Default for WarehouseBuilder {
+    fn default() -> Self {
+        WarehouseBuilder {
+            slices: None,
+            geometry: Geometry::DEFAULT,
+            threads: std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+            memory_limit: None,
+            load_memory: None,
+            create: true,
+            catalog: CatalogOptions::default(),
+            store: None,
+        }
+    }
+}
+
+impl WarehouseBuilder {
+    /// Slices of a new warehouse, 1 to 1,024; by default as many as there are cores, at least 4. Opening a warehouse
+    /// that has another number is an error.
+    pub fn slices(mut self, slices: u32) -> Self {
+        self.slices = Some(slices);
+        self
+    }
+
+    /// Block geometry of a new warehouse; an existing one keeps its own.
+    pub fn geometry(mut self, geometry: Geometry) -> Self {
+        self.geometry = geometry;
+        self
+    }
+
+    /// Threads that a statement may keep busy; by default the number of cores.
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = threads.max(1);
+        self
+    }
+
+    /// Bytes that queries may use together; by default three quarters of the machine's.
+    pub fn memory_limit(mut self, bytes: usize) -> Self {
+        self.memory_limit = Some(bytes);
+        self
+    }
+
+    /// Bytes of rows that a load gathers before it stores a run; by default a third of the memory limit. Runs of one
+    /// load are merged at its end.
+    pub fn load_memory(mut self, bytes: usize) -> Self {
+        self.load_memory = Some(bytes);
+        self
+    }
+
+    /// Whether an empty place becomes a warehouse (the default).
+    pub fn create(mut self, create: bool) -> Self {
+        self.create = create;
+        self
+    }
+
+    /// Tells the time; for tests.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.catalog.clock = clock;
+        self
+    }
+
+    /// How the catalog renews leases and writes checkpoints.
+    pub fn catalog_options(mut self, options: CatalogOptions) -> Self {
+        self.catalog = options;
+        self
+    }
+
+    /// Uses this store instead of opening the location.
+    pub fn store(mut self, store: WarehouseStore) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// Opens the warehouse at `location`, or makes it; see [`Warehouse::open`].
+    pub async fn open(self, location: &str) -> Result<Warehouse> {
+        let location = Location::parse(location)?;
+        let (store, local) = match &self.store {
+            Some(store) => (store.clone(), None),
+            None => location.open().await?,
+        };
+        let slices = self.slices.unwrap_or_else(|| (self.threads as u32).clamp(4, WarehouseInfo::MAX_SLICES));
+        let mut genesis = Genesis::new("dev", slices);
+        genesis.info.zone_rows = self.geometry.zone_rows() as u32;
+        genesis.info.chunk_rows = self.geometry.chunk_rows() as u32;
+        let uuid = genesis.info.uuid;
+        let mode = if self.create { OpenMode::OpenOrCreate(genesis) } else { OpenMode::Existing };
+        let objects = Arc::clone(store.objects());
+        let catalog = Catalog::open(store, mode, self.catalog).await.map_err(|e| e.context(&location))?;
+        let info = Arc::clone(&catalog.snapshot().info);
+        if self.slices.is_some_and(|wanted| wanted != info.slices) {
+            return Err(Error::invalid(
+                SqlState::INVALID_PARAMETER,
+                format!("the warehouse at {location} has {} slices, not {slices}", info.slices),
+            )
+            .with_hint("leave the number of slices out, or choose another location"));
+        }
+        let memory = self.memory_limit.unwrap_or_else(|| machine_memory() / 4 * 3);
+        let most = NonZeroUsize::new(5).unwrap_or(NonZeroUsize::MIN);
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(TrackConsumersPool::new(FairSpillPool::new(memory), most)))
+            .build_arc()
+            .map_err(from_datafusion)?;
+        let blocks = Arc::new(BlockStore::new(objects, local));
+        Ok(Warehouse {
+            inner: Arc::new(Inner {
+                created: info.uuid == uuid,
+                catalog,
+                segments: SegmentStore::new(blocks, (memory / 20).max(64 << 20) as u64),
+                location,
+                threads: self.threads,
+                load_memory: self.load_memory.unwrap_or(memory / 3),
+                runtime,
+                next_query: AtomicU64::new(1),
+                next_process: AtomicU32::new(1),
+            }),
+        })
+    }
+}
+
+/// The machine's memory in bytes, or a control group's where that is less; 8 GiB where neither can be read.
+fn machine_memory() -> usize {
+    let total = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let line = text.lines().find(|l| l.starts_with("MemTotal:"))?;
+        line.split_whitespace().nth(1)?.parse::<usize>().ok().map(|kib| kib << 10)
+    });
+    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|t| t.trim().parse::<usize>().ok());
+    match (total, group) {
+        (Some(total), Some(group)) => total.min(group),
+        (Some(one), None) | (None, Some(one)) => one,
+        (None, None) => 8 << 30,
+    }
+}

@@ -1,0 +1,174 @@
+//! Reading one page: validity, then the encoding's payload.
+
+use super::condition::Condition;
+use super::dictionary::{Content, Dictionary, PreparedPredicate};
+use super::{Selection, VALIDITY_ALL_NULL, VALIDITY_BITMAP, VALIDITY_NO_NULLS};
+use super::{az64, bytedict, fsst, raw, runlength, supports, zstd};
+use crate::common::{Error, Predicate, Result, Stored};
+use crate::format::bytes::Reader;
+use crate::format::column::ColumnBuilder;
+use crate::format::mask::Mask;
+use crate::format::stable::{EncodingId, Geometry};
+
+/// One zone of one column.
+///
+/// Guarantees, whatever the bytes are:
+/// 1. no method panics on them, and what they allocate is bounded by a multiple of the bytes and rows given (1,024 for
+///    ZSTD, less for all others);
+/// 2. [`Page::decode`] appends exactly the selected rows or fails; after a failure the builder is unusable;
+/// 3. text that was appended is UTF-8.
+#[derive(Debug)]
+pub struct Page<'a> {
+    rows: usize,
+    stored: Stored,
+    /// Rows that are not NULL; `None` when all are not.
+    validity: Option<Mask>,
+    body: Body<'a>,
+}
+
+#[derive(Debug)]
+enum Body<'a> {
+    AllNull,
+    Raw(raw::Page<'a>),
+    Az64(az64::Page<'a>),
+    ByteDict(bytedict::Page<'a>, &'a bytedict::Table),
+    RunLength(runlength::Page<'a>),
+    Fsst(fsst::Page<'a>),
+}
+
+impl<'a> Page<'a> {
+    /// Reads headers and checks lengths; values are decoded by the methods. `dictionary` is the chunk's, where the
+    /// encoding has one.
+    ///
+    /// Errors: Corrupt when the bytes are not what [`super::ChunkEncoder`] wrote.
+    pub fn open(
+        id: EncodingId,
+        stored: Stored,
+        rows: usize,
+        bytes: &'a [u8],
+        dictionary: Option<&'a Dictionary>,
+    ) -> Result<Page<'a>> {
+        if rows == 0 || rows > Geometry::MAX_ZONE_ROWS as usize {
+            return Err(Error::corrupt(0, format!("a page of {rows} rows")));
+        }
+        if !supports(id, stored) {
+            return Err(Error::corrupt(0, format!("{id:?} does not hold {stored:?} values")));
+        }
+        let mut reader = Reader::new(bytes);
+        let validity = match reader.u8()? {
+            VALIDITY_NO_NULLS => None,
+            VALIDITY_ALL_NULL => {
+                reader.finish("a page of NULLs")?;
+                return Ok(Page { rows, stored, validity: Some(Mask::none(rows)), body: Body::AllNull });
+            }
+            VALIDITY_BITMAP => Some(raw::read_bits(reader.take(rows.div_ceil(8))?, rows)),
+            other => return Err(Error::corrupt(0, format!("validity form {other}"))),
+        };
+        let missing = || Error::corrupt(0, format!("a page of {id:?} without its dictionary"));
+        let body = match id {
+            EncodingId::Raw => Body::Raw(raw::Page::open(stored, rows, &mut reader)?),
+            EncodingId::Az64 => Body::Az64(az64::Page::open(stored, rows, &mut reader)?),
+            EncodingId::RunLength => Body::RunLength(runlength::Page::open(stored, rows, &mut reader)?),
+            EncodingId::Zstd => Body::Raw(zstd::open(stored, rows, &mut reader)?),
+            EncodingId::ByteDict => match dictionary.map(|d| &d.content) {
+                Some(Content::Values(table)) if table.holds(stored) => {
+                    Body::ByteDict(bytedict::Page::open(rows, &mut reader)?, table)
+                }
+                _ => return Err(missing()),
+            },
+            EncodingId::Fsst => match dictionary.map(|d| &d.content) {
+                Some(Content::Symbols(table)) => Body::Fsst(fsst::Page::open(rows, table, &mut reader)?),
+                _ => return Err(missing()),
+            },
+        };
+        Ok(Page { rows, stored, validity, body })
+    }
+
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Clears the bits of rows that do not satisfy `predicate`, on encoded data where the encoding allows. `mask` has
+    /// one bit per row; `prepared` is the dictionary's answer to the same predicate, made here when it is not given.
+    ///
+    /// Errors: Corrupt; Internal when a literal has not the column's stored form.
+    pub fn filter(
+        &mut self,
+        predicate: &Predicate,
+        prepared: Option<&PreparedPredicate>,
+        mask: &mut Mask,
+    ) -> Result<()> {
+        self.check_mask(mask)?;
+        match (predicate, &self.validity) {
+            (Predicate::IsNull, Some(valid)) => mask.and_not(valid),
+            (Predicate::IsNull, None) => mask.clear_all(),
+            (_, Some(valid)) => mask.and(valid),
+            (_, None) => {}
+        }
+        if !mask.any() {
+            return Ok(());
+        }
+        // Prepared code sets make the literals' translation unnecessary.
+        if let (Body::ByteDict(page, table), Some(PreparedPredicate { codes: Some(codes) })) = (&self.body, prepared) {
+            return page.filter(table, codes, mask);
+        }
+        let Some(condition) = Condition::new(predicate, self.stored)? else {
+            return Ok(());
+        };
+        match &mut self.body {
+            Body::AllNull => Ok(()),
+            Body::Raw(page) => page.filter(&condition, mask),
+            Body::Az64(page) => page.filter(&condition, mask),
+            Body::RunLength(page) => page.filter(&condition, mask),
+            Body::Fsst(page) => page.filter(&condition, mask),
+            Body::ByteDict(page, table) => page.filter(table, &table.evaluate(&condition)?, mask),
+        }
+    }
+
+    /// Appends the selected rows to `out`, a builder of the column's type.
+    ///
+    /// Errors: Corrupt; Internal when the builder has another form.
+    pub fn decode(&mut self, selection: Selection<'_>, out: &mut ColumnBuilder) -> Result<()> {
+        let count = match selection {
+            Selection::All => self.rows,
+            Selection::Rows(mask) => {
+                self.check_mask(mask)?;
+                mask.count()
+            }
+        };
+        if count == 0 {
+            return Ok(());
+        }
+        // A full mask is no selection: whole vectors are decoded without looking at it.
+        let selection = if count == self.rows { Selection::All } else { selection };
+        let before = out.len();
+        match &mut self.body {
+            Body::AllNull => {
+                out.append_nulls(count);
+                return Ok(());
+            }
+            Body::Raw(page) => page.decode(selection, &mut out.values)?,
+            Body::Az64(page) => page.decode(selection, &mut out.values)?,
+            Body::RunLength(page) => page.decode(selection, &mut out.values)?,
+            Body::Fsst(page) => page.decode(selection, &mut out.values)?,
+            Body::ByteDict(page, table) => page.decode(table, selection, &mut out.values)?,
+        }
+        debug_assert_eq!(out.len(), before + count);
+        match (&self.validity, selection) {
+            (None, _) => out.validity.append_n_non_nulls(count),
+            (Some(valid), Selection::All) => {
+                out.validity.append_buffer(&arrow::buffer::NullBuffer::new(valid.to_buffer()));
+            }
+            (Some(valid), Selection::Rows(mask)) => mask.ones().for_each(|i| out.validity.append(valid.get(i))),
+        }
+        Ok(())
+    }
+
+    fn check_mask(&self, mask: &Mask) -> Result<()> {
+        if mask.len() == self.rows {
+            Ok(())
+        } else {
+            Err(Error::internal(format!("a mask of {} rows for a page of {}", mask.len(), self.rows)))
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! The operator that hands a plan's rows to a table.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{DataFusionError, Result};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::{EquivalenceProperties, Partitioning};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PhysicalExpr,
+    PlanProperties, ReplaceChildrenOptions,
+};
+
+/// Takes the rows of one statement.
+#[async_trait]
+pub trait RowSink: fmt::Debug + Send + Sync {
+    /// The name of the table, for EXPLAIN.
+    fn table(&self) -> String;
+
+    /// Takes all rows of all streams and commits them; returns how many there were.
+    async fn load(&self, streams: Vec<SendableRecordBatchStream>) -> Result<u64>;
+}
+
+/// Runs all partitions of its input into a [`RowSink`] and returns one row: the count.
+#[derive(Debug)]
+pub struct LoadExec {
+    input: Arc<dyn ExecutionPlan>,
+    sink: Arc<dyn RowSink>,
+    properties: Arc<PlanProperties>,
+}
+
+impl LoadExec {
+    pub fn new(input: Arc<dyn ExecutionPlan>, sink: Arc<dyn RowSink>) -> Self {
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(count_schema()),
+            Partitioning::UnknownPartitioning(1),
+            EmissionType::Final,
+            Boundedness::Bounded,
+        );
+        LoadExec { input, sink, properties: Arc::new(properties) }
+    }
+}
+
+impl DisplayAs for LoadExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "LoadExec: table={}", self.sink.table())
+    }
+}
+
+impl ExecutionPlan for LoadExec {
+    fn name(&self) -> &'static str {
+        "LoadExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false]
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        match (children.pop(), children.is_empty()) {
+            (Some(input), true) => Ok(Arc::new(LoadExec::new(input, Arc::clone(&self.sink)))),
+            _ => Err(DataFusionError::Internal("LoadExec has one child".into())),
+        }
+    }
+
+    fn apply_expressions(
+        &self,
+        _f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        if partition != 0 {
+            return Err(DataFusionError::Internal(format!("LoadExec has no partition {partition}")));
+        }
+        let partitions = self.input.output_partitioning().partition_count();
+        let streams = (0..partitions)
+            .map(|p| self.input.execute(p, Arc::clone(&context)))
+            .collect::<Result<Vec<SendableRecordBatchStream>>>()?;
+        let sink = Arc::clone(&self.sink);
+        let stream = futures::stream::once(async move {
+            let rows = sink.load(streams).await?;
+            let column: ArrayRef = Arc::new(UInt64Array::from(vec![rows]));
+            Ok(RecordBatch::try_new(count_schema(), vec![column])?)
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(count_schema(), stream)))
+    }
+}
+
+fn count_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![Field::new("count", DataType::UInt64, false)]))
+}

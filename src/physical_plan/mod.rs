@@ -1,0 +1,10 @@
+//! Operators that know where rows live.
+
+pub mod config;
+pub mod filter;
+pub mod load;
+pub mod metrics;
+pub mod provider;
+pub mod scan;
+mod scan_stream;
+pub mod statistics;

@@ -1,0 +1,175 @@
+//! A Blueshift table as DataFusion sees it.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::hash_utils::create_hashes;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchema, DataFusionError, Result};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::logical_expr::dml::InsertOp;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::repartition::REPARTITION_RANDOM_STATE;
+
+use super::config::BlueshiftOptions;
+use super::load::{LoadExec, RowSink};
+use super::scan::{ScanOptions, ScanTable, SliceScan, table_schema};
+use crate::catalog::TableDef;
+use crate::distribution::slice_hash::golden_arrays;
+use crate::distribution::{HASH_ID, SliceMap};
+
+/// Gives a table's rows at the version that a scan is to read, and takes new ones.
+#[async_trait]
+pub trait TableSource: fmt::Debug + Send + Sync {
+    /// The rows, and into how many slices the warehouse spreads them.
+    async fn read(&self) -> Result<(Arc<ScanTable>, u32)>;
+
+    /// Where inserted rows go; `None` when the table only reads.
+    fn sink(&self) -> Option<Arc<dyn RowSink>>;
+}
+
+/// A `TableProvider` over a [`TableSource`]. It is right in any `SessionContext`, with or without Blueshift's rules.
+#[derive(Debug)]
+pub struct BlueshiftTable {
+    schema: SchemaRef,
+    source: Arc<dyn TableSource>,
+}
+
+impl BlueshiftTable {
+    /// The columns are those of `def` for the provider's life.
+    pub fn new(def: &TableDef, source: Arc<dyn TableSource>) -> Self {
+        BlueshiftTable { schema: Arc::new(table_schema(def)), source }
+    }
+}
+
+#[async_trait]
+impl TableProvider for BlueshiftTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(filters
+            .iter()
+            .map(|filter| match filter.is_volatile() || has_subquery(filter) {
+                true => TableProviderFilterPushDown::Unsupported,
+                false => TableProviderFilterPushDown::Exact,
+            })
+            .collect())
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let (table, slices) = self.source.read().await?;
+        if table_schema(&table.def) != *self.schema {
+            return Err(DataFusionError::Plan(format!(
+                "table \"{}\" was altered since it was looked up: look it up again",
+                table.def.name
+            )));
+        }
+        let slices = SliceMap::for_target(slices, state.config().target_partitions())
+            .map_err(|e| DataFusionError::External(Box::new(e)))?;
+        let options = ScanOptions {
+            slices,
+            claim_hash: table.def.hash_id == HASH_ID && datafusion_hashes_alike(),
+            prune: state.config_options().extensions.get::<BlueshiftOptions>().is_none_or(|o| o.pruning),
+        };
+        let df_schema = DFSchema::try_from(Arc::clone(&self.schema))?;
+        let filters = filters
+            .iter()
+            .map(|filter| state.create_physical_expr(filter.clone(), &df_schema))
+            .collect::<Result<Vec<_>>>()?;
+        let projection = match projection {
+            Some(projection) => projection.clone(),
+            None => (0..self.schema.fields().len()).collect(),
+        };
+        Ok(DataSourceExec::from_data_source(SliceScan::new(table, options, projection, filters, limit)))
+    }
+
+    async fn insert_into(
+        &self,
+        _state: &dyn Session,
+        input: Arc<dyn ExecutionPlan>,
+        insert_op: InsertOp,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        if insert_op != InsertOp::Append {
+            return Err(DataFusionError::NotImplemented(format!(
+                "{insert_op} into a Blueshift table; use INSERT INTO"
+            )));
+        }
+        let sink = self
+            .source
+            .sink()
+            .ok_or_else(|| DataFusionError::NotImplemented("this Blueshift table can only be read".into()))?;
+        Ok(Arc::new(LoadExec::new(input, sink)))
+    }
+}
+
+/// Whether the running DataFusion partitions by the hash that places our rows. Asked once a process.
+///
+/// Where it does not (another version, or its feature `force_hash_collisions`), a claim of `Partitioning::Hash` would
+/// lose rows, and scans make none.
+pub fn datafusion_hashes_alike() -> bool {
+    static ALIKE: OnceLock<bool> = OnceLock::new();
+    *ALIKE.get_or_init(|| {
+        hashes_alike(&|array, hashes| {
+            create_hashes([array], REPARTITION_RANDOM_STATE.random_state(), hashes).map(|_| ())
+        })
+    })
+}
+
+/// Whether `hash` gives the golden vectors.
+pub fn hashes_alike(hash: &dyn Fn(&arrow::array::ArrayRef, &mut [u64]) -> Result<()>) -> bool {
+    golden_arrays().iter().all(|(array, golden)| {
+        let mut hashes = vec![0; array.len()];
+        hash(array, &mut hashes).is_ok() && hashes == *golden
+    })
+}
+
+fn has_subquery(expr: &Expr) -> bool {
+    let mut found = false;
+    let walked = expr.apply(|e| {
+        found |= matches!(
+            e,
+            Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_) | Expr::OuterReferenceColumn(..)
+        );
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    });
+    found || walked.is_err()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_running_datafusion_hashes_alike() {
+        assert!(datafusion_hashes_alike());
+    }
+
+    #[test]
+    fn another_function_is_noticed() {
+        assert!(!hashes_alike(&|array, hashes| {
+            create_hashes([array], REPARTITION_RANDOM_STATE.random_state(), hashes)?;
+            hashes.iter_mut().for_each(|h| *h ^= 1);
+            Ok(())
+        }));
+        assert!(!hashes_alike(&|_, hashes| {
+            hashes.fill(0);
+            Ok(())
+        }));
+    }
+}

@@ -1,0 +1,393 @@
+//! The scan: a `DataSource` that reads slices.
+
+use std::any::Any;
+use std::collections::{BTreeSet, VecDeque};
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::{DataFusionError, Result, Statistics};
+use datafusion::datasource::source::{DataSource, OpenArgs};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::projection::ProjectionExprs;
+use datafusion::physical_expr::utils::collect_columns;
+use datafusion::physical_expr::{EquivalenceProperties, LexOrdering, Partitioning, PhysicalSortExpr};
+use datafusion::physical_plan::filter_pushdown::{FilterPushdownPropagation, PushedDown};
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{DisplayFormatType, PhysicalExpr};
+use parking_lot::Mutex;
+
+use super::filter::{FilterCompiler, Routing};
+use super::metrics::ScanMetrics;
+use super::scan_stream::ScanStream;
+use super::statistics;
+use crate::catalog::PinnedSnapshot;
+use crate::catalog::model::{EffectiveDist, SegmentRef, TableDef};
+use crate::common::{SqlType, Stored};
+use crate::distribution::SliceMap;
+use crate::format::Geometry;
+use crate::storage::segment::SegmentStore;
+
+/// A table's rows at one version, as a scan sees them.
+#[derive(Debug, Clone)]
+pub struct ScanTable {
+    pub def: Arc<TableDef>,
+    /// By slice, run, position within the run.
+    pub segments: Arc<Vec<Arc<SegmentRef>>>,
+    pub store: SegmentStore,
+    pub geometry: Geometry,
+    /// Keeps the objects from being collected.
+    pub pin: Option<Arc<PinnedSnapshot>>,
+}
+
+/// How a session wants its scans.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScanOptions {
+    pub slices: SliceMap,
+    /// Whether the running DataFusion hashes as we do, so that a KEY table may claim `Partitioning::Hash`.
+    pub claim_hash: bool,
+    /// Whether filters prune; off only to test that this changes nothing.
+    pub prune: bool,
+}
+
+/// Reads some columns of a table's rows that satisfy all filters.
+///
+/// Guarantees:
+/// 1. every partition is there, also one that all was pruned of: there are always `slices.partitions()`;
+/// 2. rows of a KEY table leave through the partition that its slice belongs to; those of other tables through any;
+/// 3. filters are answered exactly, except dynamic ones, which only ever drop rows that their producer would drop.
+#[derive(Debug, Clone)]
+pub struct SliceScan {
+    table: Arc<ScanTable>,
+    options: ScanOptions,
+    /// Ordinals of the table's columns, in output order.
+    projection: Vec<usize>,
+    schema: SchemaRef,
+    /// Conjuncts over the table's ordinals.
+    filters: Vec<Arc<dyn PhysicalExpr>>,
+    fetch: Option<usize>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl SliceScan {
+    /// `filters` refer to the table's columns by their ordinals, whatever is projected.
+    pub fn new(
+        table: Arc<ScanTable>,
+        options: ScanOptions,
+        projection: Vec<usize>,
+        filters: Vec<Arc<dyn PhysicalExpr>>,
+        fetch: Option<usize>,
+    ) -> Self {
+        let schema = Arc::new(table_schema(&table.def).project(&projection).unwrap_or_else(|_| Schema::empty()));
+        SliceScan { table, options, projection, schema, filters, fetch, metrics: ExecutionPlanMetricsSet::new() }
+    }
+
+    pub fn table(&self) -> &Arc<ScanTable> {
+        &self.table
+    }
+
+    pub fn options(&self) -> ScanOptions {
+        self.options
+    }
+
+    pub fn projection(&self) -> &[usize] {
+        &self.projection
+    }
+
+    pub fn filters(&self) -> &[Arc<dyn PhysicalExpr>] {
+        &self.filters
+    }
+
+    /// The ordinal of the distribution key, if rows are placed by one.
+    fn key(&self) -> Option<usize> {
+        match self.table.def.effective_dist {
+            EffectiveDist::Key(id) => self.table.def.columns.iter().position(|c| c.id == id),
+            EffectiveDist::Even | EffectiveDist::All => None,
+        }
+    }
+
+    /// The segments that `partition` reads by itself; those of EVEN and ALL tables are shared out by zones.
+    fn own_units(&self, partition: usize) -> VecDeque<Unit> {
+        let own = |s: &&Arc<SegmentRef>| self.options.slices.partition_of(s.slice) == partition;
+        self.units(self.table.segments.iter().filter(own), usize::MAX)
+    }
+
+    /// All segments in pieces small enough that every partition gets some.
+    fn shared_units(&self) -> VecDeque<Unit> {
+        let zones: usize =
+            self.table.segments.iter().map(|s| (s.rows as usize).div_ceil(self.table.geometry.zone_rows())).sum();
+        self.units(self.table.segments.iter(), (zones / (self.options.slices.partitions() * 4)).max(1))
+    }
+
+    fn units<'a>(&self, segments: impl Iterator<Item = &'a Arc<SegmentRef>>, max_zones: usize) -> VecDeque<Unit> {
+        let geometry = self.table.geometry;
+        let piece = geometry.zones_per_chunk().min(max_zones);
+        let mut units = VecDeque::new();
+        for segment in segments {
+            let zones = (segment.rows as usize).div_ceil(geometry.zone_rows());
+            for chunk_start in (0..zones).step_by(geometry.zones_per_chunk()) {
+                let chunk_end = (chunk_start + geometry.zones_per_chunk()).min(zones);
+                for start in (chunk_start..chunk_end).step_by(piece) {
+                    units
+                        .push_back(Unit { segment: Arc::clone(segment), zones: start..(start + piece).min(chunk_end) });
+                }
+            }
+        }
+        units
+    }
+
+    /// The order that each partition's rows leave in, where one slice and one run make it up.
+    fn ordering(&self) -> Option<LexOrdering> {
+        let sort = self.table.def.sort.as_ref()?;
+        if self.key().is_none() || self.options.slices.partitions() != self.options.slices.slices() as usize {
+            return None;
+        }
+        let mut seen = std::collections::HashMap::new();
+        let one_run = self.table.segments.iter().all(|s| *seen.entry(s.slice).or_insert(s.run) == s.run);
+        if !one_run {
+            return None;
+        }
+        let mut order = Vec::new();
+        for id in &sort.columns {
+            let ordinal = self.table.def.columns.iter().position(|c| c.id == *id)?;
+            // Rows ordered by (a, b) are ordered by what is projected of a prefix.
+            let Some(at) = self.projection.iter().position(|p| *p == ordinal) else { break };
+            let column = Arc::new(Column::new(&self.table.def.columns[ordinal].name, at));
+            let options = arrow::compute::SortOptions { descending: false, nulls_first: false };
+            order.push(PhysicalSortExpr::new(column, options));
+        }
+        LexOrdering::new(order)
+    }
+
+    fn stream(&self, partition: usize, work: Work, context: &TaskContext) -> Result<SendableRecordBatchStream> {
+        let types: Vec<SqlType> = self.table.def.columns.iter().map(|c| c.sql_type).collect();
+        let routing = Routing {
+            partition,
+            partitions: self.options.slices.partitions(),
+            key: if self.options.claim_hash { self.key() } else { None },
+        };
+        let filtered = self.filters.iter().flat_map(|f| collect_columns(f)).map(|c| c.index());
+        let used: BTreeSet<usize> = self.projection.iter().copied().chain(filtered).collect();
+        let named: Vec<(usize, &str)> =
+            used.into_iter().map(|c| (c, self.table.def.columns[c].name.as_str())).collect();
+        let metrics = ScanMetrics::new(&self.metrics, partition, &named);
+        let compiler = FilterCompiler::new(self.filters.clone(), types, routing);
+        let stream = ScanStream::new(
+            Arc::clone(&self.table),
+            self.options,
+            self.projection.clone(),
+            Arc::clone(&self.schema),
+            compiler,
+            self.key(),
+            work,
+            metrics,
+            context.session_config().batch_size(),
+            self.fetch,
+        );
+        Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), stream.into_stream())))
+    }
+
+    /// A conjunct over our output, over the table's ordinals instead.
+    fn to_table_ordinals(&self, expr: Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExpr>> {
+        expr.transform_down(|e| {
+            let Some(column) = e.downcast_ref::<Column>() else { return Ok(Transformed::no(e)) };
+            let ordinal = self.projection.get(column.index()).copied().ok_or_else(|| {
+                DataFusionError::Internal(format!("filter on column {column} of a scan of {}", self.schema))
+            })?;
+            Ok(Transformed::yes(Arc::new(Column::new(column.name(), ordinal)) as _))
+        })
+        .data()
+    }
+}
+
+/// Zones of one chunk of one segment.
+#[derive(Debug, Clone)]
+pub(super) struct Unit {
+    pub segment: Arc<SegmentRef>,
+    /// Counted over the segment.
+    pub zones: Range<usize>,
+}
+
+/// Where a partition takes its work from.
+#[derive(Debug)]
+pub(super) enum Work {
+    Own(VecDeque<Unit>),
+    Shared(Arc<Mutex<VecDeque<Unit>>>),
+}
+
+impl Work {
+    pub fn next(&mut self) -> Option<Unit> {
+        match self {
+            Work::Own(units) => units.pop_front(),
+            Work::Shared(units) => units.lock().pop_front(),
+        }
+    }
+}
+
+/// The queue that the partitions of one execution share.
+type SharedUnits = Mutex<VecDeque<Unit>>;
+
+impl DataSource for SliceScan {
+    fn open(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let work = if self.key().is_some() {
+            self.own_units(partition)
+        } else {
+            // Without siblings to share a queue with, each partition takes every P-th piece.
+            self.shared_units().into_iter().skip(partition).step_by(self.options.slices.partitions()).collect()
+        };
+        self.stream(partition, Work::Own(work), &context)
+    }
+
+    fn create_sibling_state(&self, _config: &ConfigOptions) -> Option<Arc<dyn Any + Send + Sync>> {
+        self.key().is_none().then(|| Arc::new(Mutex::new(self.shared_units())) as _)
+    }
+
+    fn open_with_args(&self, args: OpenArgs) -> Result<SendableRecordBatchStream> {
+        match args.sibling_state.and_then(|state| state.downcast::<SharedUnits>().ok()) {
+            Some(units) => self.stream(args.partition, Work::Shared(units), &args.context),
+            None => self.open(args.partition, args.context),
+        }
+    }
+
+    fn fmt_as(&self, t: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
+        let def = &self.table.def;
+        let columns: Vec<&str> = self.projection.iter().map(|i| def.columns[*i].name.as_str()).collect();
+        let dist = match (self.table.def.effective_dist, self.key()) {
+            (EffectiveDist::Even, _) => "EVEN".to_string(),
+            (EffectiveDist::All, _) => "ALL".to_string(),
+            (EffectiveDist::Key(_), Some(key)) => format!("KEY({})", def.columns[key].name),
+            (EffectiveDist::Key(_), None) => "KEY".to_string(),
+        };
+        let filters: Vec<String> = self.filters.iter().map(|e| e.to_string()).collect();
+        match t {
+            DisplayFormatType::Default | DisplayFormatType::Verbose => {
+                write!(f, "SliceScan: table={}, dist={dist}, slices={}", def.name, self.options.slices.slices())?;
+                write!(f, ", segments={}, columns=[{}]", self.table.segments.len(), columns.join(", "))?;
+                if !filters.is_empty() {
+                    write!(f, ", filters=[{}]", filters.join(", "))?;
+                }
+                if let Some(fetch) = self.fetch {
+                    write!(f, ", fetch={fetch}")?;
+                }
+                Ok(())
+            }
+            DisplayFormatType::TreeRender => {
+                writeln!(f, "table={}", def.name)?;
+                writeln!(f, "dist={dist}")?;
+                if !filters.is_empty() {
+                    writeln!(f, "filters={}", filters.join(" AND "))?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn output_partitioning(&self) -> Partitioning {
+        let partitions = self.options.slices.partitions();
+        let key = self.key().and_then(|key| self.projection.iter().position(|p| *p == key));
+        match key {
+            Some(at) if self.options.claim_hash => {
+                let column = Arc::new(Column::new(self.schema.field(at).name(), at));
+                Partitioning::Hash(vec![column], partitions)
+            }
+            _ => Partitioning::UnknownPartitioning(partitions),
+        }
+    }
+
+    fn eq_properties(&self) -> EquivalenceProperties {
+        EquivalenceProperties::new_with_orderings(Arc::clone(&self.schema), self.ordering())
+    }
+
+    fn partition_statistics(&self, partition: Option<usize>) -> Result<Arc<Statistics>> {
+        let whole = statistics::scan_statistics(&self.table, &self.projection, &self.filters, self.fetch)?;
+        Ok(Arc::new(match partition {
+            None => whole,
+            Some(_) => statistics::share(whole, self.options.slices.partitions()),
+        }))
+    }
+
+    fn with_fetch(&self, limit: Option<usize>) -> Option<Arc<dyn DataSource>> {
+        Some(Arc::new(SliceScan { fetch: limit, ..self.clone() }))
+    }
+
+    fn fetch(&self) -> Option<usize> {
+        self.fetch
+    }
+
+    fn metrics(&self) -> ExecutionPlanMetricsSet {
+        self.metrics.clone()
+    }
+
+    fn try_swapping_with_projection(&self, projection: &ProjectionExprs) -> Result<Option<Arc<dyn DataSource>>> {
+        let mut ordinals = Vec::new();
+        for item in projection.iter() {
+            // Only plain columns under their own names: the rest is computed above us.
+            match item.expr.downcast_ref::<Column>() {
+                Some(column) if self.schema.field(column.index()).name() == &item.alias => {
+                    ordinals.push(self.projection[column.index()]);
+                }
+                _ => return Ok(None),
+            }
+        }
+        let scan = SliceScan::new(Arc::clone(&self.table), self.options, ordinals, self.filters.clone(), self.fetch);
+        Ok(Some(Arc::new(scan)))
+    }
+
+    fn try_pushdown_filters(
+        &self,
+        filters: Vec<Arc<dyn PhysicalExpr>>,
+        _config: &ConfigOptions,
+    ) -> Result<FilterPushdownPropagation<Arc<dyn DataSource>>> {
+        // A limit below a filter would change which rows the filter sees.
+        if self.fetch.is_some() || filters.is_empty() {
+            return Ok(FilterPushdownPropagation::with_parent_pushdown_result(vec![PushedDown::No; filters.len()]));
+        }
+        let mut taken = self.filters.clone();
+        let mut answers = Vec::with_capacity(filters.len());
+        for filter in filters {
+            if datafusion::physical_expr_common::physical_expr::is_volatile(&filter) {
+                answers.push(PushedDown::No);
+            } else {
+                taken.push(self.to_table_ordinals(filter)?);
+                answers.push(PushedDown::Yes);
+            }
+        }
+        let scan: Arc<dyn DataSource> = Arc::new(SliceScan { filters: taken, ..self.clone() });
+        Ok(FilterPushdownPropagation::with_parent_pushdown_result(answers).with_updated_node(scan))
+    }
+
+    fn apply_expressions(
+        &self,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        // A hash join builds a dynamic filter only if it finds the filter here.
+        for filter in &self.filters {
+            if f(filter)? == TreeNodeRecursion::Stop {
+                return Ok(TreeNodeRecursion::Stop);
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    }
+}
+
+/// The table's columns as queries see them.
+pub fn table_schema(def: &TableDef) -> Schema {
+    let field = |c: &crate::catalog::model::ColumnDef| Field::new(&c.name, c.sql_type.arrow_type(), c.nullable);
+    Schema::new(def.columns.iter().map(field).collect::<Vec<_>>())
+}
+
+/// Bytes of a row of `columns` as Arrow arrays; text by a guess from its declared length.
+pub fn arrow_row_bytes(def: &TableDef, columns: &[usize]) -> usize {
+    let width = |i: &usize| match (def.columns[*i].sql_type, def.columns[*i].sql_type.stored()) {
+        (SqlType::Decimal { .. }, _) => 16,
+        (SqlType::Char(n) | SqlType::Varchar(n), _) => 16 + if n <= 12 { 0 } else { (n as usize / 2).min(32) },
+        (_, Stored::Bool) => 1,
+        (_, stored) => stored.width().unwrap_or(16),
+    };
+    columns.iter().map(width).sum()
+}

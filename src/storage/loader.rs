@@ -1,0 +1,163 @@
+//! From sorted rows to stored segments: encoding on every core, objects put as they fill.
+
+use std::sync::Arc;
+
+use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+
+use super::writer::{ObjectPacker, SliceSorter};
+use crate::catalog::model::{Extent, ObjectId, SegmentColumn, TableState};
+use crate::catalog::paths;
+use crate::catalog::transaction::{Blob, NewSegment, RunChoice, Transaction};
+use crate::common::{Bounds, ColumnId, CommitId, Error, Result, Version};
+use crate::format::segment::FinishedSegment;
+
+/// Names the objects that one transaction writes, in turn.
+#[derive(Debug)]
+pub struct ObjectNames {
+    start: Version,
+    txn: CommitId,
+    next: u32,
+}
+
+impl ObjectNames {
+    pub fn new(transaction: &Transaction) -> Self {
+        ObjectNames { start: transaction.base(), txn: transaction.id(), next: 0 }
+    }
+
+    pub(super) fn next(&mut self) -> ObjectId {
+        let sequence = self.next;
+        self.next += 1;
+        ObjectId::Data { start: self.start, txn: self.txn, sequence }
+    }
+}
+
+/// Sorts, encodes and stores everything the sorter took, as segments of a run of their own (`choose_run` may say
+/// otherwise once they are known). A few rows may come back `inline`, to stand in the log entry.
+///
+/// `threads` encode at the same time, each holding about one segment.
+pub async fn store_rows(
+    sorter: SliceSorter,
+    store: &Arc<dyn ObjectStore>,
+    names: &mut ObjectNames,
+    threads: usize,
+    inline: bool,
+) -> Result<Vec<NewSegment>> {
+    let (sender, mut finished) = mpsc::channel::<(u32, FinishedSegment)>(threads.max(1));
+    let permits = Arc::new(Semaphore::new(threads.max(1)));
+    let mut jobs: JoinSet<Result<()>> = JoinSet::new();
+    for slice in sorter.into_slices() {
+        let sender = sender.clone();
+        let permits = Arc::clone(&permits);
+        jobs.spawn(async move {
+            let _permit = permits.acquire_owned().await.map_err(|e| Error::internal(e.to_string()))?;
+            let number = slice.slice;
+            let job = move || {
+                slice.encode(|segment| {
+                    sender.blocking_send((number, segment)).map_err(|_| Error::internal("the load was given up"))
+                })
+            };
+            match tokio::task::spawn_blocking(job).await {
+                Ok(result) => result,
+                Err(e) => Err(Error::internal(format!("encoding a slice: {e}"))),
+            }
+        });
+    }
+    drop(sender);
+    let mut packer = ObjectPacker::default();
+    let mut segments = Vec::new();
+    while let Some((slice, segment)) = finished.recv().await {
+        if packer.push(slice, segment) {
+            put_object(&mut packer, store, names.next(), &mut segments).await?;
+        }
+    }
+    while let Some(job) = jobs.join_next().await {
+        job.map_err(|e| Error::internal(format!("encoding a slice: {e}")))??;
+    }
+    if inline && segments.is_empty() && packer.len() <= Blob::MAX_INLINE_BYTES as u64 {
+        segments.extend(
+            packer
+                .take_inline()
+                .into_iter()
+                .map(|(segment, bytes, slice)| new_segment(&segment, Blob::Inline(bytes), slice)),
+        );
+    } else if !packer.is_empty() {
+        put_object(&mut packer, store, names.next(), &mut segments).await?;
+    }
+    segments.sort_by_key(|s| s.slice);
+    Ok(segments)
+}
+
+/// Which run the rows of a load belong to: the newest one where they follow all its keys, else one of their own.
+pub fn choose_run(table: &TableState, segments: &[NewSegment]) -> RunChoice {
+    let Some(last) = table.segments.iter().map(|s| s.run).max() else { return RunChoice::New };
+    let follows = match &table.def.sort {
+        None => true,
+        Some(key) => table.segments.iter().all(|old| {
+            let follow = |new: &NewSegment| key_follows(key.columns[0], &old.columns, &new.columns);
+            segments.iter().filter(|new| new.slice == old.slice).all(follow)
+        }),
+    };
+    if follows { RunChoice::Extend(last) } else { RunChoice::New }
+}
+
+/// Whether every new key is above every old one, by the leading column's bounds. NULL is the highest of keys, so none
+/// may be among the old ones.
+pub(super) fn key_follows(leading: ColumnId, old: &[SegmentColumn], new: &[SegmentColumn]) -> bool {
+    let of = |columns: &[SegmentColumn]| columns.iter().find(|c| c.id == leading).map(|c| c.bounds.clone());
+    let (Some(old), Some(new)) = (of(old), of(new)) else { return false };
+    let above = |old: &Bounds, new: &Bounds| match (&old.max, &new.min) {
+        (Some(max), Some(min)) => max.order(min) == Some(std::cmp::Ordering::Less),
+        _ => false,
+    };
+    old.null_count == 0 && above(&old, &new)
+}
+
+pub(super) async fn put_object(
+    packer: &mut ObjectPacker,
+    store: &Arc<dyn ObjectStore>,
+    object: ObjectId,
+    segments: &mut Vec<NewSegment>,
+) -> Result<()> {
+    let (parts, packed) = packer.take();
+    let payload: PutPayload = parts.into_iter().collect();
+    store
+        .put(&paths::object(&object), payload)
+        .await
+        .map_err(|e| Error::unavailable(format!("cannot write object {object}: {e}")).with_source(e))?;
+    for (offset, segment, slice) in packed {
+        let extent = Extent { object, offset, len: segment.len };
+        segments.push(new_segment(&segment, Blob::Stored(extent), slice));
+    }
+    Ok(())
+}
+
+fn new_segment(segment: &FinishedSegment, blob: Blob, slice: u32) -> NewSegment {
+    let columns = segment
+        .columns
+        .iter()
+        .map(|(id, bounds, bytes)| SegmentColumn { id: *id, bounds: bounds.clone(), bytes: *bytes })
+        .collect();
+    NewSegment {
+        blob,
+        footer_len: segment.footer_len,
+        slice,
+        run: RunChoice::New,
+        rows: segment.rows,
+        columns,
+        deleted: None,
+        added: None,
+    }
+}
+
+/// The slice of `slices` that holds the fewest rows: where EVEN begins.
+pub fn emptiest_slice(table: &TableState, slices: u32) -> u32 {
+    let mut rows = vec![0u64; slices as usize];
+    for segment in table.segments.iter() {
+        if let Some(of) = rows.get_mut(segment.slice as usize) {
+            *of += u64::from(segment.rows);
+        }
+    }
+    (0..slices).min_by_key(|s| rows[*s as usize]).unwrap_or(0)
+}

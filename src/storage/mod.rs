@@ -1,0 +1,9 @@
+//! Segments on an object store: written by loads, read by scans.
+
+pub mod block_store;
+pub mod delete_vector;
+pub mod loader;
+pub mod merge;
+pub mod segment;
+pub mod sort;
+pub mod writer;

@@ -1,0 +1,226 @@
+//! Open segments: footer, dictionaries and pages of committed segments, read when wanted and kept while they fit.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+use roaring::RoaringBitmap;
+
+use super::block_store::BlockStore;
+use crate::catalog::model::{DeleteVectorRef, Extent, SegmentRef};
+use crate::common::{ColumnId, Error, Result};
+use crate::format::encoding::{Dictionary, open_dictionary};
+use crate::format::footer::{CheckedRange, ColumnDirectory, SegmentFooter};
+use crate::format::mask::Mask;
+
+/// A segment's footer and what was opened of it.
+#[derive(Debug)]
+pub struct OpenSegment {
+    extent: Extent,
+    pub footer: SegmentFooter,
+    /// Column id → ordinal.
+    ordinals: Vec<(ColumnId, usize)>,
+    columns: Vec<OpenColumn>,
+}
+
+#[derive(Debug)]
+struct OpenColumn {
+    /// One bit a page, set once its checksum was found right: a mapped page is checked once.
+    checked: Vec<AtomicU64>,
+    /// Dictionaries by their offset in the segment.
+    dictionaries: Mutex<Vec<(u64, Arc<Dictionary>)>>,
+}
+
+impl OpenSegment {
+    fn new(extent: Extent, footer: SegmentFooter) -> Result<Self> {
+        let mut ordinals = Vec::with_capacity(footer.column_count());
+        let mut columns = Vec::with_capacity(footer.column_count());
+        for ordinal in 0..footer.column_count() {
+            ordinals.push((footer.directory(ordinal)?.id, ordinal));
+            columns.push(OpenColumn {
+                checked: (0..footer.zones().div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
+                dictionaries: Mutex::new(Vec::new()),
+            });
+        }
+        Ok(OpenSegment { extent, footer, ordinals, columns })
+    }
+
+    pub fn extent(&self) -> Extent {
+        self.extent
+    }
+
+    /// Where the segment holds column `id`; `None` when the column came later.
+    pub fn ordinal(&self, id: ColumnId) -> Option<usize> {
+        self.ordinals.iter().find(|(column, _)| *column == id).map(|(_, ordinal)| *ordinal)
+    }
+
+    /// The directory of the `ordinal`-th column.
+    pub fn directory(&self, ordinal: usize) -> Result<&ColumnDirectory> {
+        self.footer.directory(ordinal)
+    }
+
+    /// A page of the `ordinal`-th column; `zone` counts over the segment.
+    fn page(&self, ordinal: usize, zone: usize) -> Result<CheckedRange> {
+        let per_chunk = self.footer.geometry().zones_per_chunk();
+        Ok(self.directory(ordinal)?.chunks[zone / per_chunk].pages[zone % per_chunk])
+    }
+}
+
+/// Opens segments and reads from them.
+#[derive(Debug, Clone)]
+pub struct SegmentStore {
+    blocks: Arc<BlockStore>,
+    open: Arc<Cache<Extent, Arc<OpenSegment>, FooterBytes>>,
+    deleted: Arc<Cache<Extent, Arc<RoaringBitmap>>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct FooterBytes;
+
+impl Weighter<Extent, Arc<OpenSegment>> for FooterBytes {
+    fn weight(&self, _: &Extent, segment: &Arc<OpenSegment>) -> u64 {
+        segment.footer.memory_bytes() as u64
+    }
+}
+
+impl SegmentStore {
+    /// Keeps footers of up to `cache_bytes` in memory.
+    pub fn new(blocks: Arc<BlockStore>, cache_bytes: u64) -> Self {
+        SegmentStore {
+            blocks,
+            open: Arc::new(Cache::with_weighter(1024, cache_bytes, FooterBytes)),
+            deleted: Arc::new(Cache::new(4096)),
+        }
+    }
+
+    pub fn blocks(&self) -> &Arc<BlockStore> {
+        &self.blocks
+    }
+
+    /// The open segment, from memory or the store.
+    pub async fn open(&self, segment: &SegmentRef) -> Result<Arc<OpenSegment>> {
+        if let Some(open) = self.open.get(&segment.extent) {
+            return Ok(open);
+        }
+        let extent = segment.extent;
+        let footer_len = u64::from(segment.footer_len).min(extent.len);
+        let end = extent.offset + extent.len;
+        let bytes = self.blocks.read(extent.object, std::slice::from_ref(&(end - footer_len..end))).await?;
+        let footer = bytes
+            .into_iter()
+            .next()
+            .ok_or_else(|| Error::internal("one range read, none returned"))
+            .and_then(|bytes| SegmentFooter::open(bytes, extent.len))
+            .and_then(|footer| OpenSegment::new(extent, footer))
+            .map_err(|e| e.in_object(extent.object, extent.offset))?;
+        if footer.footer.rows() != segment.rows as usize {
+            return Err(Error::corrupt(
+                extent.len,
+                format!("the footer counts {} rows, the catalog {}", footer.footer.rows(), segment.rows),
+            )
+            .in_object(extent.object, extent.offset));
+        }
+        let open = Arc::new(footer);
+        self.open.insert(extent, Arc::clone(&open));
+        Ok(open)
+    }
+
+    /// The pages of the `ordinal`-th column for these zones (counted over the segment), checked.
+    pub async fn pages(&self, segment: &OpenSegment, ordinal: usize, zones: &[usize]) -> Result<Vec<Bytes>> {
+        self.pages_of(segment, &[ordinal], zones).await.map(|mut columns| columns.pop().unwrap_or_default())
+    }
+
+    /// Per column of `ordinals`, its pages for these zones, all read together.
+    pub async fn pages_of(
+        &self,
+        segment: &OpenSegment,
+        ordinals: &[usize],
+        zones: &[usize],
+    ) -> Result<Vec<Vec<Bytes>>> {
+        let mut wanted = Vec::with_capacity(ordinals.len() * zones.len());
+        for ordinal in ordinals {
+            for zone in zones {
+                wanted.push(segment.page(*ordinal, *zone)?);
+            }
+        }
+        let ranges: Vec<Range<u64>> = wanted.iter().map(|page| absolute(segment.extent, page)).collect();
+        let mut bytes = self.blocks.read(segment.extent.object, &ranges).await?.into_iter();
+        let mut columns = Vec::with_capacity(ordinals.len());
+        let mut wanted = wanted.iter();
+        for ordinal in ordinals {
+            let mut pages = Vec::with_capacity(zones.len());
+            for ((zone, page), expected) in zones.iter().zip(&mut bytes).zip(&mut wanted) {
+                let checked = &segment.columns[*ordinal].checked[zone / 64];
+                if checked.load(Ordering::Relaxed) >> (zone % 64) & 1 == 0 {
+                    expected.check(&page).map_err(|e| e.in_object(segment.extent.object, segment.extent.offset))?;
+                    checked.fetch_or(1 << (zone % 64), Ordering::Relaxed);
+                }
+                pages.push(page);
+            }
+            columns.push(pages);
+        }
+        Ok(columns)
+    }
+
+    /// The dictionary of a chunk of the `ordinal`-th column, if it has one.
+    pub async fn dictionary(
+        &self,
+        segment: &OpenSegment,
+        ordinal: usize,
+        chunk: usize,
+    ) -> Result<Option<Arc<Dictionary>>> {
+        let directory = segment.directory(ordinal)?;
+        let entry = &directory.chunks[chunk];
+        let Some(range) = entry.dictionary else { return Ok(None) };
+        let known = &segment.columns[ordinal].dictionaries;
+        if let Some((_, dictionary)) = known.lock().iter().find(|(offset, _)| *offset == range.range.offset) {
+            return Ok(Some(Arc::clone(dictionary)));
+        }
+        let wanted = absolute(segment.extent, &range);
+        let bytes = self.blocks.read(segment.extent.object, std::slice::from_ref(&wanted)).await?;
+        let bytes = bytes.first().ok_or_else(|| Error::internal("one range read, none returned"))?;
+        let dictionary = range
+            .check(bytes)
+            .and_then(|()| {
+                open_dictionary(entry.encoding, directory.stored, bytes)
+                    .map_err(|e| Error::corrupt(range.range.offset + e.offset().unwrap_or(0), e.message()))
+            })
+            .map_err(|e| e.in_object(segment.extent.object, segment.extent.offset))?;
+        let dictionary = Arc::new(dictionary);
+        known.lock().push((range.range.offset, Arc::clone(&dictionary)));
+        Ok(Some(dictionary))
+    }
+
+    /// The positions of a segment's dead rows.
+    pub async fn deleted(&self, vector: &DeleteVectorRef) -> Result<Arc<RoaringBitmap>> {
+        let extent = vector.extent;
+        if let Some(deleted) = self.deleted.get(&extent) {
+            return Ok(deleted);
+        }
+        let range = extent.offset..extent.offset + extent.len;
+        let bytes = self.blocks.read(extent.object, std::slice::from_ref(&range)).await?;
+        let bytes = bytes.first().ok_or_else(|| Error::internal("one range read, none returned"))?;
+        let bitmap =
+            super::delete_vector::decode(bytes, vector.rows).map_err(|e| e.in_object(extent.object, extent.offset))?;
+        let bitmap = Arc::new(bitmap);
+        self.deleted.insert(extent, Arc::clone(&bitmap));
+        Ok(bitmap)
+    }
+}
+
+/// Clears the bits of `mask` whose rows are dead; its first row stands at `start` of the segment.
+pub fn apply_deleted(deleted: &RoaringBitmap, start: usize, mask: &mut Mask) {
+    let (start, end) = (start as u32, (start + mask.len()) as u32);
+    for position in deleted.range(start..end) {
+        mask.clear((position - start) as usize);
+    }
+}
+
+fn absolute(extent: Extent, page: &CheckedRange) -> Range<u64> {
+    let start = extent.offset + page.range.offset;
+    start..start + u64::from(page.range.len)
+}

@@ -1,0 +1,396 @@
+//! Loading: rows in any order become sorted, encoded segments on their slices.
+//!
+//! A sorter keeps the batches it is given; when they exceed the load's memory, its owner stores them as a run and goes
+//! on with another. At the end [`super::merge`] makes one run of several, so that a load is sorted however large it is.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer};
+use arrow::compute::interleave;
+use arrow::datatypes::{
+    ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType,
+};
+use bytes::Bytes;
+
+use super::sort::{KeyEncoder, SortKeys, sort_rows};
+use crate::catalog::model::{EffectiveDist, TableDef};
+use crate::common::{ColumnId, DistStyle, Error, Result, SqlState, SqlType, Stored};
+use crate::distribution::{hash_array, slice_of_hash};
+use crate::format::column::{ByteValues, Column, Values};
+use crate::format::segment::{ColumnSpec, FinishedSegment, SegmentBuilder};
+use crate::format::stable::Geometry;
+
+/// How rows are placed and ordered, taken from a table's definition.
+#[derive(Debug, Clone)]
+pub struct LoadLayout {
+    pub geometry: Geometry,
+    pub slices: u32,
+    pub columns: Vec<ColumnSpec>,
+    /// Ordinals of the sort key's columns.
+    sort: Vec<usize>,
+    dist: LoadDist,
+}
+
+/// Where rows go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LoadDist {
+    /// In turn, beginning at this slice.
+    Even { first: u32 },
+    /// By the hash of the column of this ordinal.
+    Key(usize),
+    /// To slice 0, from where every partition reads.
+    All,
+}
+
+impl LoadLayout {
+    /// For a load into `def`; `first_slice` is where EVEN begins.
+    pub fn new(def: &TableDef, geometry: Geometry, slices: u32, first_slice: u32) -> Result<Self> {
+        let ordinal = |id: ColumnId| {
+            def.columns
+                .iter()
+                .position(|c| c.id == id)
+                .ok_or_else(|| Error::internal(format!("table \"{}\" has no column {id}", def.name)))
+        };
+        let dist = match def.effective_dist {
+            EffectiveDist::Even => LoadDist::Even { first: first_slice % slices },
+            EffectiveDist::Key(id) => LoadDist::Key(ordinal(id)?),
+            EffectiveDist::All => LoadDist::All,
+        };
+        let sort = match &def.sort {
+            Some(key) => key.columns.iter().map(|id| ordinal(*id)).collect::<Result<_>>()?,
+            None => Vec::new(),
+        };
+        let columns =
+            def.columns.iter().map(|c| ColumnSpec { id: c.id, sql_type: c.sql_type, encoding: c.encoding }).collect();
+        Ok(LoadLayout { geometry, slices, columns, sort, dist })
+    }
+
+    /// Makes the sort keys of the table's rows.
+    pub fn key_encoder(&self) -> Result<KeyEncoder> {
+        let types: Vec<SqlType> = self.sort.iter().map(|i| self.columns[*i].sql_type).collect();
+        KeyEncoder::new(&types)
+    }
+
+    /// Ordinals of the sort key's columns; none for a table without one.
+    pub fn sort_columns(&self) -> &[usize] {
+        &self.sort
+    }
+
+    /// The slice of each row of `batch`, the first of which is row number `start` of the load.
+    fn place(&self, batch: &RecordBatch, start: u64) -> Result<Placement> {
+        Ok(match self.dist {
+            LoadDist::All => Placement::One(0),
+            _ if self.slices == 1 => Placement::One(0),
+            LoadDist::Even { first } => Placement::Each(
+                (0..batch.num_rows() as u64)
+                    .map(|i| ((u64::from(first) + start + i) % u64::from(self.slices)) as u32)
+                    .collect(),
+            ),
+            LoadDist::Key(ordinal) => {
+                let hashes = hash_array(batch.column(ordinal))?;
+                Placement::Each(hashes.into_iter().map(|h| slice_of_hash(h, self.slices)).collect())
+            }
+        })
+    }
+}
+
+enum Placement {
+    One(u32),
+    Each(Vec<u32>),
+}
+
+/// Takes the rows of one load and gives them back as sorted segments, slice by slice.
+pub struct SliceSorter {
+    layout: LoadLayout,
+    keys: KeyEncoder,
+    batches: Vec<RecordBatch>,
+    batch_keys: Vec<SortKeys>,
+    /// Per slice: its rows as batch and row.
+    rows: Vec<Vec<(u32, u32)>>,
+    total_rows: u64,
+    memory_bytes: usize,
+}
+
+impl SliceSorter {
+    pub fn new(layout: LoadLayout) -> Result<Self> {
+        let keys = layout.key_encoder()?;
+        let rows = vec![Vec::new(); layout.slices as usize];
+        Ok(SliceSorter {
+            layout,
+            keys,
+            batches: Vec::new(),
+            batch_keys: Vec::new(),
+            rows,
+            total_rows: 0,
+            memory_bytes: 0,
+        })
+    }
+
+    /// Rows taken so far.
+    pub fn total_rows(&self) -> u64 {
+        self.total_rows
+    }
+
+    /// Bytes of the batches held.
+    pub fn memory_bytes(&self) -> usize {
+        self.memory_bytes
+    }
+
+    pub fn layout(&self) -> &LoadLayout {
+        &self.layout
+    }
+
+    /// Takes a batch whose columns are the table's, in its order and of its Arrow types, checked against NOT NULL and
+    /// declared lengths.
+    pub fn push(&mut self, batch: RecordBatch) -> Result<()> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        let number = u32::try_from(self.batches.len())
+            .map_err(|_| Error::unavailable("a load of more than 4 billion batches").with_hint("load in parts"))?;
+        match self.layout.place(&batch, self.total_rows)? {
+            Placement::One(slice) => {
+                self.rows[slice as usize].extend((0..batch.num_rows() as u32).map(|row| (number, row)));
+            }
+            Placement::Each(slices) => {
+                for (row, slice) in slices.into_iter().enumerate() {
+                    self.rows[slice as usize].push((number, row as u32));
+                }
+            }
+        }
+        if !self.layout.sort.is_empty() {
+            let columns: Vec<ArrayRef> = self.layout.sort.iter().map(|i| Arc::clone(batch.column(*i))).collect();
+            self.batch_keys.push(self.keys.encode(&columns)?);
+        }
+        self.total_rows += batch.num_rows() as u64;
+        self.memory_bytes += batch.get_array_memory_size() + batch.num_rows() * 24;
+        self.batches.push(batch);
+        Ok(())
+    }
+
+    /// Everything taken so far, leaving a sorter that goes on from there.
+    pub fn split_off(&mut self) -> Result<SliceSorter> {
+        let mut rest = SliceSorter::new(self.layout.clone())?;
+        rest.total_rows = self.total_rows;
+        Ok(std::mem::replace(self, rest))
+    }
+
+    /// Forgets the placement made so far and places all rows by `layout` instead (AUTO decides once it has seen them).
+    pub fn replace_layout(&mut self, layout: LoadLayout) -> Result<()> {
+        let batches = std::mem::take(&mut self.batches);
+        *self = SliceSorter::new(layout)?;
+        batches.into_iter().try_for_each(|batch| self.push(batch))
+    }
+
+    /// Everything taken, sorted, split into jobs of one slice each that can run on any thread.
+    pub fn into_slices(self) -> Vec<SliceRows> {
+        let shared = Arc::new(Shared { layout: self.layout, batches: self.batches, keys: self.batch_keys });
+        self.rows
+            .into_iter()
+            .enumerate()
+            .filter(|(_, rows)| !rows.is_empty())
+            .map(|(slice, rows)| SliceRows { slice: slice as u32, rows, shared: Arc::clone(&shared) })
+            .collect()
+    }
+}
+
+impl fmt::Debug for SliceSorter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SliceSorter").field("rows", &self.total_rows).field("bytes", &self.memory_bytes).finish()
+    }
+}
+
+/// One slice's rows of a load.
+pub struct SliceRows {
+    pub slice: u32,
+    rows: Vec<(u32, u32)>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    layout: LoadLayout,
+    batches: Vec<RecordBatch>,
+    keys: Vec<SortKeys>,
+}
+
+impl SliceRows {
+    /// Sorts the rows and hands each segment to `emit` as soon as it is full. Computes only.
+    pub fn encode(mut self, mut emit: impl FnMut(FinishedSegment) -> Result<()>) -> Result<()> {
+        let layout = &self.shared.layout;
+        if !layout.sort.is_empty() {
+            sort_rows(&self.shared.keys, &mut self.rows);
+        }
+        let mut builder = SegmentBuilder::new(layout.geometry, self.slice, &layout.columns);
+        for rows in self.rows.chunks(layout.geometry.chunk_rows()) {
+            let chunk = (0..layout.columns.len())
+                .map(|ordinal| {
+                    let arrays: Vec<&dyn Array> =
+                        self.shared.batches.iter().map(|b| b.column(ordinal).as_ref()).collect();
+                    gather(&arrays, rows, layout.columns[ordinal].sql_type)
+                })
+                .collect::<Result<Vec<Column>>>()?;
+            builder.push_chunk(&chunk)?;
+            if builder.is_full() {
+                emit(builder.finish()?)?;
+            }
+        }
+        if builder.rows() > 0 {
+            emit(builder.finish()?)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for SliceRows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SliceRows").field("slice", &self.slice).field("rows", &self.rows.len()).finish()
+    }
+}
+
+/// The chosen rows of a column in stored form.
+pub(super) fn gather(arrays: &[&dyn Array], rows: &[(u32, u32)], sql_type: SqlType) -> Result<Column> {
+    // Rows of one batch that follow each other, as in a load without sort key on one slice: nothing to move.
+    if let (Some(first), Some(last)) = (rows.first(), rows.last())
+        && first.0 == last.0
+        && last.1.checked_sub(first.1).is_some_and(|steps| steps as usize + 1 == rows.len())
+        && rows.windows(2).all(|w| w[0].1 + 1 == w[1].1)
+    {
+        return Column::from_array(&arrays[first.0 as usize].slice(first.1 as usize, rows.len()), sql_type);
+    }
+    let validity = gather_validity(arrays, rows);
+    let values = match (sql_type.stored(), arrays[0].data_type()) {
+        (Stored::I16, DataType::Int16) => Values::I16(numbers::<Int16Type, _>(arrays, rows, |v| v).into()),
+        (Stored::I32, DataType::Int32) => Values::I32(numbers::<Int32Type, _>(arrays, rows, |v| v).into()),
+        (Stored::I32, DataType::Date32) => Values::I32(numbers::<Date32Type, _>(arrays, rows, |v| v).into()),
+        (Stored::I64, DataType::Int64) => Values::I64(numbers::<Int64Type, _>(arrays, rows, |v| v).into()),
+        (Stored::I64, DataType::Timestamp(_, None)) => {
+            Values::I64(numbers::<TimestampMicrosecondType, _>(arrays, rows, |v| v).into())
+        }
+        (Stored::I64, DataType::Decimal128(_, _)) => {
+            let wide = |v: i128| i64::try_from(v);
+            let narrowed = numbers::<Decimal128Type, _>(arrays, rows, |v| v as i64);
+            let overflow = rows.iter().any(|(batch, row)| {
+                let array = arrays[*batch as usize].as_primitive::<Decimal128Type>();
+                array.is_valid(*row as usize) && wide(array.value(*row as usize)).is_err()
+            });
+            if overflow {
+                return Err(Error::invalid(
+                    SqlState::NUMERIC_OUT_OF_RANGE,
+                    format!("a value has more digits than {sql_type} holds"),
+                ));
+            }
+            Values::I64(narrowed.into())
+        }
+        (Stored::I128, DataType::Decimal128(_, _)) => {
+            Values::I128(numbers::<Decimal128Type, _>(arrays, rows, |v| v).into())
+        }
+        (Stored::Bytes, DataType::Utf8View) => Values::Bytes(texts(arrays, rows)),
+        _ => {
+            let indices: Vec<(usize, usize)> = rows.iter().map(|(b, r)| (*b as usize, *r as usize)).collect();
+            return Column::from_array(&interleave(arrays, &indices)?, sql_type);
+        }
+    };
+    Ok(Column::new(values, validity))
+}
+
+fn numbers<T: ArrowPrimitiveType, V>(
+    arrays: &[&dyn Array],
+    rows: &[(u32, u32)],
+    to: impl Fn(T::Native) -> V,
+) -> Vec<V> {
+    let values: Vec<&[T::Native]> = arrays.iter().map(|a| a.as_primitive::<T>().values().as_ref()).collect();
+    rows.iter().map(|(batch, row)| to(values[*batch as usize][*row as usize])).collect()
+}
+
+fn texts(arrays: &[&dyn Array], rows: &[(u32, u32)]) -> ByteValues {
+    let arrays: Vec<_> = arrays.iter().map(|a| a.as_string_view()).collect();
+    let total: usize =
+        rows.iter().map(|(batch, row)| arrays[*batch as usize].views()[*row as usize] as u32 as usize).sum();
+    let mut offsets = Vec::with_capacity(rows.len() + 1);
+    let mut data = Vec::with_capacity(total);
+    offsets.push(0i64);
+    for (batch, row) in rows {
+        let array = arrays[*batch as usize];
+        if array.is_valid(*row as usize) {
+            data.extend_from_slice(array.value(*row as usize).as_bytes());
+        }
+        offsets.push(data.len() as i64);
+    }
+    ByteValues { offsets: OffsetBuffer::new(offsets.into()), data: Buffer::from_vec(data) }
+}
+
+fn gather_validity(arrays: &[&dyn Array], rows: &[(u32, u32)]) -> Option<NullBuffer> {
+    if arrays.iter().all(|a| a.null_count() == 0) {
+        return None;
+    }
+    let valid = rows.iter().map(|(batch, row)| arrays[*batch as usize].is_valid(*row as usize));
+    Some(NullBuffer::from_iter(valid))
+}
+
+/// Segments packed into objects: several small ones share one.
+#[derive(Debug, Default)]
+pub struct ObjectPacker {
+    /// Offset, segment with its bytes, slice.
+    segments: Vec<(u64, FinishedSegment, u32)>,
+    len: u64,
+}
+
+impl ObjectPacker {
+    /// An object is closed when it has reached this size.
+    pub const TARGET_BYTES: u64 = 64 << 20;
+
+    /// Adds a segment of `slice`; `true` when the object should be closed.
+    pub fn push(&mut self, slice: u32, segment: FinishedSegment) -> bool {
+        let offset = self.len;
+        self.len += segment.len;
+        self.segments.push((offset, segment, slice));
+        self.len >= Self::TARGET_BYTES
+    }
+
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.segments.is_empty()
+    }
+
+    /// The object's bytes, and its segments as offset, segment (without bytes) and slice.
+    pub fn take(&mut self) -> (Vec<Bytes>, Vec<(u64, FinishedSegment, u32)>) {
+        self.len = 0;
+        let mut segments = std::mem::take(&mut self.segments);
+        let parts = segments.iter_mut().flat_map(|(_, segment, _)| std::mem::take(&mut segment.parts)).collect();
+        (parts, segments)
+    }
+
+    /// Each segment with its bytes in one piece, and its slice.
+    pub fn take_inline(&mut self) -> Vec<(FinishedSegment, Bytes, u32)> {
+        self.len = 0;
+        let segments = std::mem::take(&mut self.segments);
+        segments
+            .into_iter()
+            .map(|(_, mut segment, slice)| {
+                let bytes = std::mem::take(&mut segment.parts).concat();
+                (segment, Bytes::from(bytes), slice)
+            })
+            .collect()
+    }
+}
+
+/// Rows above which an AUTO table is no longer ALL.
+pub const AUTO_ALL_MAX_ROWS: u64 = 1_000_000;
+/// Bytes (of Arrow arrays) above which an AUTO table is no longer ALL.
+pub const AUTO_ALL_MAX_BYTES: u64 = 64 << 20;
+
+/// What AUTO amounts to for a table of so many rows and bytes (our own rule; Redshift's cut-offs are unpublished).
+pub fn auto_distribution(def: &TableDef, rows: u64, bytes: u64) -> EffectiveDist {
+    match def.dist {
+        DistStyle::Even => EffectiveDist::Even,
+        DistStyle::Key(id) => EffectiveDist::Key(id),
+        DistStyle::All => EffectiveDist::All,
+        DistStyle::Auto if rows <= AUTO_ALL_MAX_ROWS && bytes <= AUTO_ALL_MAX_BYTES => EffectiveDist::All,
+        DistStyle::Auto => EffectiveDist::Even,
+    }
+}

@@ -1,0 +1,17 @@
+//! Stores that fail, a file system that forgets, a scheduler that a seed decides: for tests.
+//!
+//! Nothing here asks for the time or for randomness: the same seed gives the same run.
+
+pub mod clock;
+pub mod faulty_store;
+pub mod rng;
+pub mod scheduler;
+pub mod sim_files;
+pub mod wrapper;
+
+pub use clock::TestClock;
+pub use faulty_store::{Fault, FaultyStore};
+pub use rng::{CountedIds, Rng};
+pub use scheduler::{ScheduledStore, Scheduler};
+pub use sim_files::{Crash, SimDisk, SimFiles};
+pub use wrapper::{Call, LatencyStore, StoreWrapper};

@@ -12,15 +12,20 @@ mod load;
 mod location;
 mod names;
 mod output;
+mod profile;
 mod session;
 mod statement;
 mod text;
+pub mod tpch;
 mod warehouse;
 
 pub use error::from_datafusion;
 pub use extension::SessionStateBuilderExt;
 pub use location::Location;
 pub use output::Output;
+pub use profile::ScanProfile;
 pub use session::{Prepared, Session};
 pub use statement::CancelToken;
-pub use warehouse::{Warehouse, WarehouseBuilder};
+pub use warehouse::{TableSize, Warehouse, WarehouseBuilder};
+
+pub use crate::sql::{StatementText, is_complete, split};

@@ -9,6 +9,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::ExecutionPlan;
 use futures::{Stream, StreamExt};
 
 use super::error::from_datafusion;
@@ -23,22 +24,48 @@ pub struct Output {
     pub notices: Vec<String>,
     schema: SchemaRef,
     stream: Option<SendableRecordBatchStream>,
+    plan: Option<Arc<dyn ExecutionPlan>>,
 }
 
 impl Output {
     /// Of a statement that returns no rows.
     pub fn done(tag: impl Into<String>, changed: Option<u64>) -> Self {
-        Output { tag: tag.into(), changed, notices: Vec::new(), schema: Arc::new(Schema::empty()), stream: None }
+        Output {
+            tag: tag.into(),
+            changed,
+            notices: Vec::new(),
+            schema: Arc::new(Schema::empty()),
+            stream: None,
+            plan: None,
+        }
     }
 
     /// Of a statement that returns rows.
     pub fn rows(tag: impl Into<String>, stream: SendableRecordBatchStream) -> Self {
-        Output { tag: tag.into(), changed: None, notices: Vec::new(), schema: stream.schema(), stream: Some(stream) }
+        Output {
+            tag: tag.into(),
+            changed: None,
+            notices: Vec::new(),
+            schema: stream.schema(),
+            stream: Some(stream),
+            plan: None,
+        }
     }
 
     pub fn with_notices(mut self, notices: Vec<String>) -> Self {
         self.notices = notices;
         self
+    }
+
+    /// Names the plan that computes the rows.
+    pub(super) fn with_plan(mut self, plan: Arc<dyn ExecutionPlan>) -> Self {
+        self.plan = Some(plan);
+        self
+    }
+
+    /// The plan that computes a query's rows; its metrics are complete when the rows have been read.
+    pub fn plan(&self) -> Option<&Arc<dyn ExecutionPlan>> {
+        self.plan.as_ref()
     }
 
     /// Whether there are columns, be it without rows.

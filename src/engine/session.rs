@@ -24,7 +24,7 @@ use super::{copy, ddl, insert};
 use crate::catalog::PinnedSnapshot;
 use crate::common::{Error, Result, SqlState};
 use crate::sql::ast::ObjectName;
-use crate::sql::{self, Statement};
+use crate::sql::{self, Statement, StatementText};
 
 /// A session of one user on one warehouse.
 ///
@@ -83,9 +83,14 @@ impl Session {
     pub async fn script(&self, text: &str) -> Result<Vec<Output>> {
         let mut outputs = Vec::new();
         for statement in sql::split(text) {
-            outputs.push(self.execute(statement.parse()?, None).await?);
+            outputs.push(self.statement(statement).await?);
         }
         Ok(outputs)
+    }
+
+    /// Executes one statement of a script that [`super::split`] cut; an error's place is one of the script.
+    pub async fn statement(&self, statement: StatementText<'_>) -> Result<Output> {
+        self.execute(statement.parse()?, None).await
     }
 
     /// Adds the rows of `streams` to a table, all in one commit, and returns how many there were. Columns are taken by
@@ -226,8 +231,9 @@ impl Running<'_> {
         let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         options.verify_plan(&plan).map_err(from_datafusion)?;
         let tag = if matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_)) { "EXPLAIN" } else { "SELECT" };
-        let stream = self.run(&plan).await?;
-        Ok(Output::rows(tag, stream))
+        let physical = self.physical(&plan).await?;
+        let stream = execute_stream(Arc::clone(&physical), self.state.task_ctx()).map_err(from_datafusion)?;
+        Ok(Output::rows(tag, self.statement.govern(stream)).with_plan(physical))
     }
 
     /// What only DataFusion's own parser reads.

@@ -34,7 +34,7 @@ pub struct StatementState {
 
 impl StatementState {
     pub fn new(query: u64, process: u32, user: UserId, runtime: &RuntimeEnv) -> Result<Self> {
-        let memory = Arc::new(ChildPool { parent: Arc::clone(&runtime.memory_pool), used: AtomicUsize::new(0) });
+        let memory = Arc::new(ChildPool::new(Arc::clone(&runtime.memory_pool)));
         let runtime = RuntimeEnvBuilder::from_runtime_env(runtime)
             .with_memory_pool(Arc::clone(&memory) as _)
             .build_arc()
@@ -44,7 +44,7 @@ impl StatementState {
 
     /// The statement's rows, which end with an error once it is cancelled.
     pub fn govern(&self, stream: SendableRecordBatchStream) -> SendableRecordBatchStream {
-        Box::pin(Governed { schema: stream.schema(), stream: Some(stream), cancel: self.cancel.clone() })
+        Box::pin(Governed { schema: stream.schema(), stream: Some(stream), statement: self.clone(), rows: 0 })
     }
 }
 
@@ -87,6 +87,23 @@ impl fmt::Debug for CancelToken {
 pub struct ChildPool {
     parent: Arc<dyn MemoryPool>,
     used: AtomicUsize,
+    peak: AtomicUsize,
+}
+
+impl ChildPool {
+    fn new(parent: Arc<dyn MemoryPool>) -> Self {
+        ChildPool { parent, used: AtomicUsize::new(0), peak: AtomicUsize::new(0) }
+    }
+
+    /// The most bytes that the statement has held at a time.
+    pub fn peak(&self) -> usize {
+        self.peak.load(Ordering::Relaxed)
+    }
+
+    fn grown(&self, additional: usize) {
+        let used = self.used.fetch_add(additional, Ordering::Relaxed) + additional;
+        self.peak.fetch_max(used, Ordering::Relaxed);
+    }
 }
 
 impl MemoryPool for ChildPool {
@@ -104,7 +121,7 @@ impl MemoryPool for ChildPool {
 
     fn grow(&self, reservation: &MemoryReservation, additional: usize) {
         self.parent.grow(reservation, additional);
-        self.used.fetch_add(additional, Ordering::Relaxed);
+        self.grown(additional);
     }
 
     fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
@@ -114,7 +131,7 @@ impl MemoryPool for ChildPool {
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> DfResult<()> {
         self.parent.try_grow(reservation, additional)?;
-        self.used.fetch_add(additional, Ordering::Relaxed);
+        self.grown(additional);
         Ok(())
     }
 
@@ -133,32 +150,84 @@ impl fmt::Display for ChildPool {
     }
 }
 
-/// A stream that ends when its statement is cancelled, and lets go of what it held.
+/// The root of a statement's plan: it ends when the statement is cancelled, lets go of what it held, and logs.
 struct Governed {
     schema: SchemaRef,
     stream: Option<SendableRecordBatchStream>,
-    cancel: CancelToken,
+    statement: StatementState,
+    rows: usize,
 }
 
 impl Stream for Governed {
     type Item = DfResult<RecordBatch>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.cancel.inner.waker.register(cx.waker());
-        if self.cancel.is_cancelled() && self.stream.take().is_some() {
+        self.statement.cancel.inner.waker.register(cx.waker());
+        if self.statement.cancel.is_cancelled() && self.stream.take().is_some() {
             let error =
                 Error::new(ErrorKind::Unavailable, "the statement was cancelled").with_state(SqlState::QUERY_CANCELED);
             return Poll::Ready(Some(Err(DataFusionError::External(Box::new(error)))));
         }
-        match &mut self.stream {
+        let polled = match &mut self.stream {
             Some(stream) => stream.poll_next_unpin(cx),
             None => Poll::Ready(None),
+        };
+        if let Poll::Ready(Some(Ok(batch))) = &polled {
+            self.rows += batch.num_rows();
         }
+        polled
+    }
+}
+
+impl Drop for Governed {
+    fn drop(&mut self) {
+        let StatementState { query, process, user, memory, cancel, .. } = &self.statement;
+        tracing::debug!(
+            query,
+            process,
+            user = user.0,
+            rows = self.rows,
+            peak_bytes = memory.peak(),
+            cancelled = cancel.is_cancelled(),
+            "rows of a statement were read"
+        );
     }
 }
 
 impl RecordBatchStream for Governed {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Warehouse;
+
+    #[tokio::test]
+    async fn a_cancelled_statement_ends_with_an_error() {
+        let session = Warehouse::open("memory://").await.unwrap().session();
+        let mut endless = session.sql("select v from generate_series(1, 1000000000000) s(v)").await.unwrap();
+        assert!(endless.next().await.unwrap().is_ok());
+        session.cancel();
+        let error = endless.next().await.unwrap().unwrap_err();
+        assert_eq!(error.state(), SqlState::QUERY_CANCELED);
+        assert!(endless.next().await.is_none());
+        assert_eq!(session.sql("select 1").await.unwrap().collect().await.unwrap()[0].num_rows(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_statements_memory_is_counted_and_given_back() {
+        let runtime = RuntimeEnv::default();
+        let statement = StatementState::new(1, 1, UserId(100), &runtime).unwrap();
+        let pool = Arc::clone(&statement.runtime.memory_pool);
+        let reservation = MemoryConsumer::new("test").register(&pool);
+        reservation.try_grow(1000).unwrap();
+        assert_eq!(statement.memory.reserved(), 1000);
+        assert_eq!(runtime.memory_pool.reserved(), 1000);
+        drop(reservation);
+        assert_eq!((statement.memory.reserved(), statement.memory.peak()), (0, 1000));
+        assert_eq!(runtime.memory_pool.reserved(), 0);
     }
 }

@@ -13,7 +13,9 @@ use super::catalog_provider::{WarehouseCatalog, lookup_table};
 use super::error::from_datafusion;
 use super::location::Location;
 use super::session::Session;
-use crate::catalog::{Catalog, CatalogOptions, Genesis, OpenMode, PinnedSnapshot, WarehouseInfo, WarehouseStore};
+use crate::catalog::{
+    Catalog, CatalogOptions, Genesis, OpenMode, PinnedSnapshot, SegmentRef, WarehouseInfo, WarehouseStore,
+};
 use crate::common::{Clock, Error, Result, SqlState, UserId};
 use crate::format::Geometry;
 use crate::storage::block_store::BlockStore;
@@ -64,6 +66,18 @@ impl Warehouse {
         lookup_table(self, &pin, schema, table)
             .map(|state| super::catalog_provider::latest_provider(self, &state))
             .ok_or_else(|| super::names::no_such_table(name))
+    }
+
+    /// How large a table is, in its newest version; `None` when there is no such table. `name` is as for
+    /// [`Warehouse::table`].
+    pub async fn table_size(&self, name: &str) -> Result<Option<TableSize>> {
+        let (schema, table) = name.split_once('.').unwrap_or(("public", name));
+        let pin = self.pin_newest().await?;
+        let state = pin.schema_named(schema).and_then(|s| pin.table_named(s.id, table));
+        Ok(state.map(|state| TableSize {
+            rows: state.live_rows(),
+            bytes: state.segments.iter().map(|s| stored_bytes(s)).sum(),
+        }))
     }
 
     /// The warehouse as a DataFusion catalog that always shows the newest version known.
@@ -123,6 +137,19 @@ impl fmt::Debug for Warehouse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Warehouse").field("location", &self.inner.location).finish_non_exhaustive()
     }
+}
+
+/// What a table holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TableSize {
+    /// Rows that are not deleted.
+    pub rows: u64,
+    /// Bytes of its segments: encoded columns, dictionaries and footers.
+    pub bytes: u64,
+}
+
+fn stored_bytes(segment: &SegmentRef) -> u64 {
+    segment.columns.iter().map(|c| c.bytes).sum::<u64>() + u64::from(segment.footer_len)
 }
 
 /// How to open a warehouse, or to make one.

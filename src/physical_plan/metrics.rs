@@ -1,5 +1,7 @@
 //! What a scan counts, as EXPLAIN ANALYZE shows it.
 
+use std::collections::BTreeMap;
+
 use datafusion::physical_plan::metrics::{BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder, Time};
 
 use super::filter::FilterKind;
@@ -24,8 +26,8 @@ pub struct ScanMetrics {
     pub open_time: Time,
     pub filter_time: Time,
     pub decode_time: Time,
-    /// Rows decoded, per output or filter column in the order given to [`ScanMetrics::new`].
-    pub decoded: Vec<Count>,
+    /// Rows decoded, by ordinal of the table's column.
+    decoded: BTreeMap<usize, Count>,
 }
 
 /// A count by the kind of filter that pruned.
@@ -50,8 +52,8 @@ impl Pruned {
 }
 
 impl ScanMetrics {
-    /// `columns` are the names of the columns that may be decoded.
-    pub fn new(metrics: &ExecutionPlanMetricsSet, partition: usize, columns: &[&str]) -> Self {
+    /// `columns` are ordinals and names of the columns that may be decoded.
+    pub fn new(metrics: &ExecutionPlanMetricsSet, partition: usize, columns: &[(usize, &str)]) -> Self {
         let counter = |name: &'static str| MetricBuilder::new(metrics).counter(name, partition);
         let time = |name: &'static str| MetricBuilder::new(metrics).subset_time(name, partition);
         ScanMetrics {
@@ -72,8 +74,17 @@ impl ScanMetrics {
             decode_time: time("decode_time"),
             decoded: columns
                 .iter()
-                .map(|name| MetricBuilder::new(metrics).counter(format!("rows_decoded[{name}]"), partition))
+                .map(|(ordinal, name)| {
+                    (*ordinal, MetricBuilder::new(metrics).counter(format!("rows_decoded[{name}]"), partition))
+                })
                 .collect(),
+        }
+    }
+
+    /// Counts `rows` decoded of the column of that ordinal.
+    pub fn add_decoded(&self, column: usize, rows: usize) {
+        if let Some(count) = self.decoded.get(&column) {
+            count.add(rows);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The scan: a `DataSource` that reads slices.
 
 use std::any::Any;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use datafusion::datasource::source::{DataSource, OpenArgs};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::projection::ProjectionExprs;
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::{EquivalenceProperties, LexOrdering, Partitioning, PhysicalSortExpr};
 use datafusion::physical_plan::filter_pushdown::{FilterPushdownPropagation, PushedDown};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
@@ -170,8 +171,11 @@ impl SliceScan {
             partitions: self.options.slices.partitions(),
             key: if self.options.claim_hash { self.key() } else { None },
         };
-        let names: Vec<&str> = self.table.def.columns.iter().map(|c| c.name.as_str()).collect();
-        let metrics = ScanMetrics::new(&self.metrics, partition, &names);
+        let filtered = self.filters.iter().flat_map(|f| collect_columns(f)).map(|c| c.index());
+        let used: BTreeSet<usize> = self.projection.iter().copied().chain(filtered).collect();
+        let named: Vec<(usize, &str)> =
+            used.into_iter().map(|c| (c, self.table.def.columns[c].name.as_str())).collect();
+        let metrics = ScanMetrics::new(&self.metrics, partition, &named);
         let compiler = FilterCompiler::new(self.filters.clone(), types, routing);
         let stream = ScanStream::new(
             Arc::clone(&self.table),

@@ -559,7 +559,7 @@ impl ScanStream {
             let absent = self.table.def.columns[column].absent.as_ref();
             return builder.append_constant(absent, count).map_err(external);
         };
-        self.metrics.decoded[column].add(count);
+        self.metrics.add_decoded(column, count);
         let selection = if count == mask.len() { Selection::All } else { Selection::Rows(mask) };
         page.decode(selection, builder).map_err(|e| current.locate(e))
     }

@@ -1,0 +1,123 @@
+//! Plain DataFusion over Parquet files of the same rows: the rival, and the judge of results.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use blueshift::engine::Session;
+use blueshift::engine::tpch::Table;
+use datafusion::catalog::streaming::StreamingTable;
+use datafusion::common::config::TableParquetOptions;
+use datafusion::dataframe::DataFrameWriteOptions;
+use datafusion::execution::memory_pool::{FairSpillPool, MemoryLimit};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::physical_plan::streaming::PartitionStream;
+use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext, col};
+
+use super::generate;
+use super::load::progress;
+use super::report::say;
+use crate::failure::Failure;
+
+const ROW_GROUP_ROWS: usize = 1_000_000;
+
+/// A session of plain DataFusion with the eight tables as Parquet files.
+pub struct Rival {
+    context: SessionContext,
+    bytes: u64,
+}
+
+impl Rival {
+    /// Opens the files in `directory`, writing those that are missing: one a table, zstd, row groups of a million
+    /// rows, sorted as the warehouse's tables are.
+    pub async fn open(
+        directory: &Path,
+        session: &Session,
+        tables: &[Table],
+        scale: f64,
+        threads: usize,
+    ) -> Result<Rival, Failure> {
+        let runtime = runtime_like(session)?;
+        let context = SessionContext::new_with_config_rt(config(threads), runtime);
+        std::fs::create_dir_all(directory)
+            .map_err(|e| Failure::Message(format!("cannot make {}: {e}", directory.display())))?;
+        say(&format!(
+            "Parquet: zstd, row groups of {ROW_GROUP_ROWS} rows, sorted as the warehouse's tables are; kept at {}",
+            directory.display()
+        ))?;
+        let mut bytes = 0;
+        for table in tables {
+            let file = file(directory, table);
+            if !file.exists() {
+                write(&context, &file, table, scale, threads).await?;
+            }
+            bytes += std::fs::metadata(&file)?.len();
+            let path = path_text(&file)?;
+            context.register_parquet(table.name, path, ParquetReadOptions::default()).await?;
+        }
+        Ok(Rival { context, bytes })
+    }
+
+    /// Bytes of the files.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub async fn query(&self, sql: &str) -> Result<Vec<RecordBatch>, Failure> {
+        Ok(self.context.sql(sql).await?.collect().await?)
+    }
+}
+
+fn config(threads: usize) -> SessionConfig {
+    let mut config = SessionConfig::new().with_target_partitions(threads);
+    // As Blueshift's sessions read literals: 0.06 is a decimal.
+    config.options_mut().sql_parser.parse_float_as_decimal = true;
+    config
+}
+
+/// A pool of its own, as large as the warehouse's.
+fn runtime_like(session: &Session) -> Result<Arc<RuntimeEnv>, Failure> {
+    let mut builder = RuntimeEnvBuilder::new();
+    if let MemoryLimit::Finite(bytes) = session.context().runtime_env().memory_pool.memory_limit() {
+        builder = builder.with_memory_pool(Arc::new(FairSpillPool::new(bytes)));
+    }
+    Ok(builder.build_arc()?)
+}
+
+/// Named by the order of its rows, so that files of another order are not taken for it.
+fn file(directory: &Path, table: &Table) -> PathBuf {
+    let mut name = table.name.to_string();
+    table.sort.iter().for_each(|column| name.push_str(&format!(".{column}")));
+    directory.join(format!("{name}.parquet"))
+}
+
+async fn write(
+    context: &SessionContext,
+    file: &Path,
+    table: &Table,
+    scale: f64,
+    threads: usize,
+) -> Result<(), Failure> {
+    let bar = progress(&format!("{}.parquet", table.name), generate::rows(table.name, scale));
+    let parts = generate::parts(table.name, scale, threads, &bar);
+    let schema = Arc::clone(parts[0].schema());
+    let parts = parts.into_iter().map(|part| Arc::new(part) as Arc<dyn PartitionStream>).collect();
+    let mut rows = context.read_table(Arc::new(StreamingTable::try_new(schema, parts)?))?;
+    if !table.sort.is_empty() {
+        rows = rows.sort(table.sort.iter().map(|column| col(column).sort(true, false)).collect())?;
+    }
+    let mut options = TableParquetOptions::default();
+    options.global.compression = Some("zstd(3)".into());
+    options.global.max_row_group_size = ROW_GROUP_ROWS;
+    // A file has its name only when it is whole.
+    let partial = file.with_extension("partial.parquet");
+    let single = DataFrameWriteOptions::new().with_single_file_output(true);
+    rows.write_parquet(path_text(&partial)?, single, Some(options)).await?;
+    std::fs::rename(&partial, file)?;
+    bar.finish_and_clear();
+    Ok(())
+}
+
+fn path_text(path: &Path) -> Result<&str, Failure> {
+    path.to_str().ok_or_else(|| Failure::Message(format!("{} is not a name in UTF-8", path.display())))
+}

@@ -1,0 +1,205 @@
+//! svv_table_info: a table's layout and health in one row.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Decimal128Array, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+
+use super::SystemContext;
+use super::blocks::{Block, blocks_of};
+use super::columns::shown_encoding;
+use super::slices::sorted_run;
+use crate::catalog::{EffectiveDist, TableState};
+use crate::common::{ColumnId, DistStyle, EncodingName, Result, SortStyle, SqlType};
+
+pub(super) fn schema() -> Schema {
+    let text = |name: &str, nullable| Field::new(name, DataType::Utf8, nullable);
+    let decimal = |name: &str, p, s, nullable| Field::new(name, DataType::Decimal128(p, s), nullable);
+    Schema::new(vec![
+        text("database", false),
+        text("schema", false),
+        Field::new("table_id", DataType::Int32, false),
+        text("table", false),
+        text("encoded", false),
+        text("diststyle", false),
+        text("sortkey1", true),
+        Field::new("max_varchar", DataType::Int32, false),
+        text("sortkey1_enc", true),
+        Field::new("sortkey_num", DataType::Int32, false),
+        Field::new("size", DataType::Int64, false),
+        decimal("pct_used", 10, 4, true),
+        Field::new("empty", DataType::Int64, false),
+        decimal("unsorted", 5, 2, true),
+        decimal("stats_off", 5, 2, true),
+        decimal("tbl_rows", 38, 0, false),
+        decimal("skew_sortkey1", 19, 2, true),
+        decimal("skew_rows", 19, 2, true),
+        decimal("estimated_visible_rows", 38, 0, false),
+        text("risk_event", true),
+        decimal("vacuum_sort_benefit", 12, 2, true),
+        Field::new("create_time", DataType::Timestamp(TimeUnit::Microsecond, None), false),
+    ])
+}
+
+struct Info {
+    schema: String,
+    id: i32,
+    table: String,
+    encoded: &'static str,
+    diststyle: String,
+    sortkey1: String,
+    max_varchar: i32,
+    sortkey1_enc: Option<&'static str>,
+    sortkey_num: i32,
+    size: i64,
+    /// Hundredths, as the skews.
+    unsorted: Option<i128>,
+    rows: i128,
+    skew_sortkey1: Option<i128>,
+    skew_rows: Option<i128>,
+    visible_rows: i128,
+    sort_benefit: Option<i128>,
+    created_us: i64,
+}
+
+/// Tables that hold rows, dead or alive.
+///
+/// - `size` counts blocks, which Redshift's are 1 MB each; here that is the most that one holds.
+/// - `unsorted` is NULL without a sort key.
+/// - `skew_sortkey1` compares bytes stored, `skew_rows` rows stored. A slice without rows counts as one row, so that a
+///   table with all its rows on one slice shows how many they are. `skew_rows` is NULL for ALL, which is stored once.
+/// - `stats_off` is 0: what the planner knows of a table is kept by every commit.
+/// - `vacuum_sort_benefit` is 0 for a sorted table, else NULL: it is not estimated.
+/// - `pct_used` and `risk_event` are NULL, `empty` is 0.
+pub(super) async fn columns(context: &SystemContext) -> Result<Vec<ArrayRef>> {
+    let mut rows = Vec::new();
+    for state in context.snapshot.tables.values().filter(|t| !t.segments.is_empty()) {
+        let blocks = blocks_of(state, &context.segments).await?;
+        rows.push(info(context, state, &blocks));
+    }
+    let text = |value: &dyn Fn(&Info) -> Option<String>| -> ArrayRef {
+        Arc::new(rows.iter().map(value).collect::<StringArray>())
+    };
+    let int = |value: &dyn Fn(&Info) -> i32| -> ArrayRef {
+        Arc::new(Int32Array::from_iter_values(rows.iter().map(value)))
+    };
+    let bigint = |value: &dyn Fn(&Info) -> i64| -> ArrayRef {
+        Arc::new(Int64Array::from_iter_values(rows.iter().map(value)))
+    };
+    let decimal = |p, s, value: &dyn Fn(&Info) -> Option<i128>| -> Result<ArrayRef> {
+        Ok(Arc::new(rows.iter().map(value).collect::<Decimal128Array>().with_precision_and_scale(p, s)?))
+    };
+    let created = TimestampMicrosecondArray::from_iter_values(rows.iter().map(|r| r.created_us));
+    Ok(vec![
+        text(&|_| Some(context.snapshot.info.name.clone())),
+        text(&|r| Some(r.schema.clone())),
+        int(&|r| r.id),
+        text(&|r| Some(r.table.clone())),
+        text(&|r| Some(r.encoded.into())),
+        text(&|r| Some(r.diststyle.clone())),
+        text(&|r| Some(r.sortkey1.clone())),
+        int(&|r| r.max_varchar),
+        text(&|r| r.sortkey1_enc.map(Into::into)),
+        int(&|r| r.sortkey_num),
+        bigint(&|r| r.size),
+        decimal(10, 4, &|_| None)?,
+        bigint(&|_| 0),
+        decimal(5, 2, &|r| r.unsorted)?,
+        decimal(5, 2, &|_| Some(0))?,
+        decimal(38, 0, &|r| Some(r.rows))?,
+        decimal(19, 2, &|r| r.skew_sortkey1)?,
+        decimal(19, 2, &|r| r.skew_rows)?,
+        decimal(38, 0, &|r| Some(r.visible_rows))?,
+        text(&|_| None),
+        decimal(12, 2, &|r| r.sort_benefit)?,
+        Arc::new(created),
+    ])
+}
+
+fn info(context: &SystemContext, state: &TableState, blocks: &[Block]) -> Info {
+    let def = &state.def;
+    let leading = def.sort.as_ref().map(|s| s.columns[0]);
+    let ordinal = leading.and_then(|id| def.columns.iter().position(|c| c.id == id));
+    let sortkey1 = match (&def.sort, ordinal) {
+        (Some(sort), _) if sort.style == SortStyle::Interleaved => "INTERLEAVED".to_string(),
+        (_, Some(ordinal)) => def.columns[ordinal].name.clone(),
+        _ => "AUTO(SORTKEY)".to_string(),
+    };
+    let rows = state.stored_rows();
+    let unsorted = sorted_run(state).map(|run| {
+        let outside: u64 = state.segments.iter().filter(|s| s.run != run).map(|s| u64::from(s.rows)).sum();
+        percent(outside, rows)
+    });
+    let varchars = def.columns.iter().filter_map(|c| match c.sql_type {
+        SqlType::Varchar(bytes) => Some(bytes as i32),
+        _ => None,
+    });
+    Info {
+        schema: context.snapshot.schemas.get(&def.schema).map_or_else(String::new, |s| s.name.clone()),
+        id: def.id.0 as i32,
+        table: def.name.clone(),
+        encoded: match def.encode_auto {
+            true => "Y, AUTO(ENCODE)",
+            false if def.columns.iter().any(|c| c.encoding != EncodingName::Raw) => "Y",
+            false => "N",
+        },
+        diststyle: diststyle(state),
+        sortkey1,
+        max_varchar: varchars.max().unwrap_or(0),
+        sortkey1_enc: ordinal.map(|ordinal| shown_encoding(&def.columns[ordinal], ordinal, blocks)),
+        sortkey_num: def.sort.as_ref().map_or(0, |s| s.columns.len() as i32),
+        size: blocks.len() as i64,
+        unsorted,
+        rows: i128::from(rows),
+        skew_sortkey1: skew_of_sort_key(state),
+        skew_rows: skew_of_rows(context, state),
+        visible_rows: i128::from(state.live_rows()),
+        sort_benefit: unsorted.filter(|unsorted| *unsorted == 0),
+        created_us: def.created_us,
+    }
+}
+
+/// As Redshift writes it: `EVEN`, `KEY(a)`, `ALL`, `AUTO(EVEN)`, `AUTO(KEY(a))`, `AUTO(ALL)`.
+fn diststyle(state: &TableState) -> String {
+    let effective = match state.def.effective_dist {
+        EffectiveDist::Even => "EVEN".to_string(),
+        EffectiveDist::All => "ALL".to_string(),
+        EffectiveDist::Key(id) => format!("KEY({})", state.def.column(id).map_or("", |c| c.name.as_str())),
+    };
+    if state.def.dist == DistStyle::Auto { format!("AUTO({effective})") } else { effective }
+}
+
+/// Bytes of the largest column outside the sort key by those of its first column.
+fn skew_of_sort_key(state: &TableState) -> Option<i128> {
+    let key = &state.def.sort.as_ref()?.columns;
+    let mut bytes: BTreeMap<ColumnId, u64> = BTreeMap::new();
+    for column in state.segments.iter().flat_map(|s| &s.columns) {
+        *bytes.entry(column.id).or_default() += column.bytes;
+    }
+    let largest = bytes.iter().filter(|(id, _)| !key.contains(id)).map(|(_, bytes)| *bytes).max()?;
+    Some(ratio(largest, *bytes.get(&key[0])?))
+}
+
+/// Rows of the fullest slice by those of the emptiest.
+fn skew_of_rows(context: &SystemContext, state: &TableState) -> Option<i128> {
+    if state.def.effective_dist == EffectiveDist::All {
+        return None;
+    }
+    let mut rows = vec![0u64; context.snapshot.info.slices as usize];
+    for segment in state.segments.iter() {
+        rows[segment.slice as usize] += u64::from(segment.rows);
+    }
+    Some(ratio(*rows.iter().max()?, *rows.iter().min()?))
+}
+
+/// In hundredths, rounded; a divisor of zero counts as one.
+fn ratio(a: u64, b: u64) -> i128 {
+    let b = i128::from(b.max(1));
+    (i128::from(a) * 100 + b / 2) / b
+}
+
+/// Hundredths of a percent.
+fn percent(part: u64, whole: u64) -> i128 {
+    ratio(part * 100, whole)
+}

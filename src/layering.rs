@@ -206,6 +206,8 @@ fn roots(text: &str) -> Vec<&str> {
     if let Some(rest) = text.trim_start().strip_prefix("use ") {
         roots.push(word(rest));
     }
+    roots.sort_unstable();
+    roots.dedup();
     roots
 }
 
@@ -296,7 +298,8 @@ mod tests {
     #[test]
     fn architecture_shows_the_table() {
         let text = read(&root().join("ARCHITECTURE.md"));
-        let rows: Vec<&str> = text.lines().filter(|l| l.starts_with("| ") && l.as_bytes()[2].is_ascii_digit()).collect();
+        let rows: Vec<&str> =
+            text.lines().filter(|l| l.starts_with("| ") && l.as_bytes()[2].is_ascii_digit()).collect();
         let expected: Vec<String> = LAYERS.iter().map(Layer::row).collect();
         assert_eq!(rows, expected, "ARCHITECTURE.md should show:\n{}", expected.join("\n"));
     }

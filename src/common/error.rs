@@ -276,6 +276,11 @@ impl From<arrow::error::ArrowError> for Error {
             A::IoError(..) => ErrorKind::Unavailable,
             _ => ErrorKind::Internal,
         };
-        Error::new(kind, e.to_string()).with_source(e)
+        let message = match &e {
+            // The text says itself what went wrong.
+            A::CastError(m) | A::ParseError(m) | A::ComputeError(m) => m.clone(),
+            _ => e.to_string(),
+        };
+        Error::new(kind, message).with_source(e)
     }
 }

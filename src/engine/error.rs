@@ -15,7 +15,11 @@ pub fn from_datafusion(error: DataFusionError) -> Error {
                 Err(other) => Error::new(ErrorKind::Unavailable, other.to_string()).with_source(other),
             },
         },
-        DataFusionError::Context(context, inner) => from_datafusion(*inner).context(context),
+        DataFusionError::Context(context, inner) => match from_datafusion(*inner) {
+            // Which rule met a value that cannot be cast is the planner's business, a defect of the rule is not.
+            error if context.starts_with("Optimizer rule") && error.kind() != ErrorKind::Internal => error,
+            error => error.context(context),
+        },
         DataFusionError::Diagnostic(diagnostic, inner) => {
             let mut error = from_datafusion(*inner);
             if let Some(span) = diagnostic.span

@@ -41,6 +41,8 @@ pub(super) fn session_config(warehouse: &Warehouse) -> SessionConfig {
     let options = config.options_mut();
     // `1.1` is DECIMAL in Redshift's SQL.
     options.sql_parser.parse_float_as_decimal = true;
+    // For the places that errors name.
+    options.sql_parser.collect_spans = true;
     options.extensions.insert(BlueshiftOptions::default());
     config
 }

@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::execution::context::{SQLOptions, SessionContext};
 use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{LogicalPlan, Statement as PlannedStatement};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, execute_stream};
 use datafusion::sql::parser::Statement as DfStatement;
 use parking_lot::Mutex;
@@ -218,12 +218,12 @@ impl Running<'_> {
         if let Some(parameters) = parameters {
             plan = plan.with_param_values(parameters).map_err(from_datafusion)?;
         }
-        if let LogicalPlan::Statement(_) = plan {
+        if let LogicalPlan::Statement(statement) = &plan {
             // SET, PREPARE and the like change the session itself.
-            let tag = plan.display().to_string();
+            let tag = statement_tag(statement);
             let frame = self.session.context.execute_logical_plan(plan).await.map_err(from_datafusion)?;
             if frame.schema().fields().is_empty() {
-                return Ok(Output::done(tag.split([':', ' ']).next().unwrap_or("SET").to_string(), None));
+                return Ok(Output::done(tag, None));
             }
             let stream = frame.execute_stream().await.map_err(from_datafusion)?;
             return Ok(Output::rows("SELECT", self.statement.govern(stream)));
@@ -270,6 +270,19 @@ impl Running<'_> {
 
     async fn physical(&self, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
         self.state.create_physical_plan(plan).await.map_err(from_datafusion)
+    }
+}
+
+/// PostgreSQL's tag of a statement that changes the session.
+fn statement_tag(statement: &PlannedStatement) -> &'static str {
+    match statement {
+        PlannedStatement::SetVariable(_) => "SET",
+        PlannedStatement::ResetVariable(_) => "RESET",
+        PlannedStatement::Prepare(_) => "PREPARE",
+        PlannedStatement::Execute(_) => "EXECUTE",
+        PlannedStatement::Deallocate(_) => "DEALLOCATE",
+        PlannedStatement::TransactionStart(_) => "BEGIN",
+        PlannedStatement::TransactionEnd(_) => "COMMIT",
     }
 }
 

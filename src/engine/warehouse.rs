@@ -105,6 +105,11 @@ impl Warehouse {
         self.inner.segments.blocks().bytes_read()
     }
 
+    /// Zones that scans left out unread so far, because no row of theirs could pass the filters.
+    pub fn zones_pruned(&self) -> u64 {
+        self.inner.segments.zones_pruned()
+    }
+
     /// Gives the lease back, so that what this process pinned may be collected at once.
     pub async fn close(self) -> Result<()> {
         self.inner.catalog.clone().close().await

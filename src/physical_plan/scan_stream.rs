@@ -255,7 +255,7 @@ impl ScanStream {
             if unit.zones.start.is_multiple_of(per_chunk) {
                 self.metrics.chunks_pruned.add(kind, 1);
             }
-            self.metrics.zones_pruned.add(kind, unit.zones.len());
+            self.count_pruned(kind, unit.zones.len());
             return Ok(());
         }
         if self.filter.filter.never {
@@ -274,7 +274,7 @@ impl ScanStream {
         for zone in unit.zones.clone() {
             match self.prunes_zone(&segment, zone)? {
                 Some(kind) => {
-                    self.metrics.zones_pruned.add(kind, 1);
+                    self.count_pruned(kind, 1);
                     last_pruned = Some(kind);
                 }
                 None => zones.push_back(zone),
@@ -324,6 +324,11 @@ impl ScanStream {
         Ok(())
     }
 
+    fn count_pruned(&self, kind: FilterKind, zones: usize) {
+        self.metrics.zones_pruned.add(kind, zones);
+        self.table.store.count_pruned(zones);
+    }
+
     /// The kind of filter by which the catalog alone proves that no row of the segment passes.
     fn prunes_segment(&self, segment: &SegmentRef) -> Option<FilterKind> {
         if self.filter.slices.as_ref().is_some_and(|slices| !slices.contains(&segment.slice)) {
@@ -366,7 +371,7 @@ impl ScanStream {
     async fn scan_zone_of(&mut self, current: &mut Current, zone: usize) -> Result<()> {
         // Filters may have moved since the chunk was opened.
         if let Some(kind) = self.prunes_zone(&current.segment, zone)? {
-            self.metrics.zones_pruned.add(kind, 1);
+            self.count_pruned(kind, 1);
             return Ok(());
         }
         let rows = current.segment.footer.zone_rows(zone);

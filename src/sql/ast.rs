@@ -241,6 +241,7 @@ pub enum InsertSource {
 
 /// One field of a VALUES row of an [`Insert`].
 #[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "nearly all are expressions: a box would only cost")]
 pub enum InsertValue {
     Default(Position),
     Expr(Expr),

@@ -42,6 +42,14 @@ fn cut_name(name: &mut String) {
     }
 }
 
+/// The tokens of a text that makes sense and is not too deep, and how deep its brackets go.
+pub(super) fn checked_tokens(sql: &str, origin: Position) -> Result<(Vec<TokenWithSpan>, usize)> {
+    let (tokens, result) = tokenize(sql, origin);
+    result.map_err(|e| syntax_error(e.message, at(e.location)))?;
+    let brackets = depth::check(&tokens)?;
+    Ok((tokens, brackets))
+}
+
 /// Reads tokens one after the other.
 pub(super) struct Cursor<'a> {
     parser: Parser<'static>,
@@ -52,12 +60,14 @@ pub(super) struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     pub fn new(sql: &'a str, origin: Position) -> Result<Self> {
-        let (tokens, result) = tokenize(sql, origin);
-        result.map_err(|e| syntax_error(e.message, Position { line: e.location.line, column: e.location.column }))?;
-        depth::check(&tokens)?;
+        Ok(Self::over(checked_tokens(sql, origin)?.0, sql, origin))
+    }
+
+    /// Over the tokens of `sql`, from [`checked_tokens`].
+    pub fn over(tokens: Vec<TokenWithSpan>, sql: &'a str, origin: Position) -> Self {
         let end = tokens.last().map_or(origin, |t| at(t.span.end));
         let parser = Parser::new(&DIALECT).with_tokens_with_locations(tokens);
-        Ok(Cursor { parser, sql, origin, end })
+        Cursor { parser, sql, origin, end }
     }
 
     /// Reads with `sqlparser`.

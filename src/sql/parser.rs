@@ -3,11 +3,11 @@
 use sqlparser::ast::{DescribeAlias, Query, SetExpr, Statement as SqlStatement};
 use sqlparser::tokenizer::Token;
 
-use crate::common::Result;
 use crate::common::error::Position;
+use crate::common::{Error, Result};
 
 use super::ast::{CreateSchema, DropSchema, DropTable, ObjectName, Statement};
-use super::cursor::{Cursor, START, syntax_error, unsupported};
+use super::cursor::{Cursor, START, checked_tokens, syntax_error, unsupported};
 use super::{copy, create_table, insert};
 
 /// All statements of a text, in order. Empty ones (`;;`) are left out.
@@ -39,16 +39,35 @@ pub(super) fn one(mut statements: Vec<Statement>, position: Position) -> Result<
     }
 }
 
+/// With more open brackets than this, statements are read on a stack of their own: `sqlparser`'s recursion, bounded by
+/// its own limit, takes more than the 2 MiB of an ordinary thread in a debug build.
+const BRACKETS_ON_ANY_STACK: usize = 8;
+const DEEP_STACK_BYTES: usize = 16 << 20;
+
 /// As [`parse`], for a text that begins at `origin` of a larger one.
 pub(super) fn parse_from(sql: &str, origin: Position) -> Result<Vec<Statement>> {
-    let mut cursor = Cursor::new(sql, origin)?;
+    let (tokens, brackets) = checked_tokens(sql, origin)?;
+    let read = || statements(&mut Cursor::over(tokens, sql, origin));
+    if brackets <= BRACKETS_ON_ANY_STACK {
+        return read();
+    }
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("parser".to_string()).stack_size(DEEP_STACK_BYTES);
+        match thread.spawn_scoped(scope, read) {
+            Ok(reading) => reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            Err(e) => Err(Error::unavailable("no thread to parse a deeply nested statement on").with_source(e)),
+        }
+    })
+}
+
+fn statements(cursor: &mut Cursor) -> Result<Vec<Statement>> {
     let mut statements = Vec::new();
     loop {
         while cursor.take_token(&Token::SemiColon) {}
         if cursor.at_end() {
             return Ok(statements);
         }
-        statements.push(statement(&mut cursor)?);
+        statements.push(statement(cursor)?);
         if !cursor.at_end() {
             return Err(cursor.expected("the statement's end"));
         }
@@ -135,9 +154,10 @@ pub(super) fn query(c: &mut Cursor) -> Result<Box<Query>> {
     let mut body = query.body.as_ref();
     loop {
         body = match body {
-            SetExpr::Insert(_) => {
+            SetExpr::Insert(_) if query.with.is_some() => {
                 return Err(unsupported("INSERT after WITH", position).with_hint("write INSERT INTO … WITH … SELECT …"));
             }
+            SetExpr::Insert(_) => return Err(unsupported("INSERT within a query", position)),
             SetExpr::Update(_) => return Err(unsupported("UPDATE", position)),
             SetExpr::Delete(_) => return Err(unsupported("DELETE", position)),
             SetExpr::Merge(_) => return Err(unsupported("MERGE", position)),
@@ -215,7 +235,7 @@ fn explain_with_options(c: &mut Cursor, position: Position) -> Result<Statement>
     Ok(Statement::DataFusion { sql: c.rest_of_statement(position), position })
 }
 
-fn not_explained(c: &Cursor) -> crate::common::Error {
+fn not_explained(c: &Cursor) -> Error {
     const STATEMENTS: [&str; 12] = [
         "INSERT", "CREATE", "COPY", "DROP", "ALTER", "EXECUTE", "EXPLAIN", "SET", "SHOW", "PREPARE", "TABLE",
         "DESCRIBE",
@@ -229,8 +249,29 @@ fn not_explained(c: &Cursor) -> crate::common::Error {
     }
 }
 
+/// `PREPARE name [(type, …)] AS query`. What follows AS is looked at first: `sqlparser` would read PREPARE within
+/// PREPARE down to a stack overflow.
 fn prepare(c: &mut Cursor) -> Result<Statement> {
     let position = c.position();
+    let mut n = 2;
+    if *c.token(n) == Token::LParen {
+        let mut depth = 0;
+        loop {
+            match c.token(n) {
+                Token::LParen => depth += 1,
+                Token::RParen => depth -= 1,
+                Token::SemiColon | Token::EOF => break,
+                _ => {}
+            }
+            n += 1;
+            if depth == 0 {
+                break;
+            }
+        }
+    }
+    if c.is_at(n, "AS") && c.word(n + 1).is_some() && !query_at(c, n + 1) {
+        return Err(unsupported("PREPARE of anything but a query", position));
+    }
     let statement = c.with(|p| p.parse_statement())?;
     match &statement {
         SqlStatement::Prepare { statement: prepared, .. } if !matches!(**prepared, SqlStatement::Query(_)) => {

@@ -76,6 +76,8 @@ pub struct SegmentStore {
     blocks: Arc<BlockStore>,
     open: Arc<Cache<Extent, Arc<OpenSegment>, FooterBytes>>,
     deleted: Arc<Cache<Extent, Arc<RoaringBitmap>>>,
+    /// Zones that scans left out.
+    zones_pruned: Arc<AtomicU64>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -94,7 +96,18 @@ impl SegmentStore {
             blocks,
             open: Arc::new(Cache::with_weighter(1024, cache_bytes, FooterBytes)),
             deleted: Arc::new(Cache::new(4096)),
+            zones_pruned: Arc::default(),
         }
+    }
+
+    /// Counts zones that a scan left out unread.
+    pub fn count_pruned(&self, zones: usize) {
+        self.zones_pruned.fetch_add(zones as u64, Ordering::Relaxed);
+    }
+
+    /// Zones left out unread so far, by all scans.
+    pub fn zones_pruned(&self) -> u64 {
+        self.zones_pruned.load(Ordering::Relaxed)
     }
 
     pub fn blocks(&self) -> &Arc<BlockStore> {

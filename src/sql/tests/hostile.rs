@@ -1,7 +1,6 @@
 use proptest::prelude::*;
 
-use crate::common::ErrorKind;
-use crate::sql::{is_complete, parse, split};
+use crate::sql::{Statement, is_complete, parse, split};
 
 use super::refused;
 
@@ -122,7 +121,7 @@ const WORDS: &[&str] = &[
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
 
     #[test]
     fn random_text_does_not_panic(sql in "\\PC{0,80}") {
@@ -158,7 +157,6 @@ proptest! {
 /// Each of these is as deep as it is long, and would overflow a stack if it were read or dropped.
 #[test]
 fn deep_nesting_is_an_error() {
-    let n = 100_000;
     for (before, repeated) in [
         ("select ", "("),
         ("select ", "1 + "),
@@ -190,6 +188,7 @@ fn deep_nesting_is_an_error() {
         ("", "explain "),
         ("", "explain analyze "),
         ("", "prepare p as "),
+        ("", "prepare p (decimal(1, 2)) as "),
         ("create table t (a int default ", "("),
         ("create table t (a int default 1", " + 1"),
         ("insert into t values (", "("),
@@ -209,15 +208,16 @@ fn deep_nesting_is_an_error() {
         ("select lambda ", "x -> "),
         ("from t", " |> where a"),
     ] {
-        for tail in ["", " 1"] {
+        // Little enough for our own bounds, then for none.
+        for (n, tail) in [(35, ""), (90, " 1"), (1_900, ""), (6_000, " 1")] {
             let sql = format!("{before}{}{tail}", repeated.repeat(n));
             if let Err(e) = parse(&sql) {
-                assert_eq!(e.position().is_some(), e.kind() == ErrorKind::Invalid, "{before}{repeated}: {e}");
+                assert!(e.position().is_some(), "{before}{repeated}: {e}");
             }
             split(&sql);
         }
     }
-    assert_eq!(refused(&format!("select {}1", "1 + ".repeat(n))).state().0, "54001");
+    assert_eq!(refused(&format!("select {}1", "1 + ".repeat(30_000))).state().0, "54001");
     assert_eq!(refused(&format!("select {}1", "(".repeat(60))).state().0, "54001");
 }
 
@@ -229,7 +229,7 @@ fn long_statements_are_read() {
         format!("select {}", list("1 + 1", 20_000)),
         format!("select * from t where a in ({})", list("-1", 20_000)),
         format!("insert into t values {}", list("(1, -2.5, 'x', default)", 20_000)),
-        format!("select 1 where {} true", "a = 1 or ".repeat(900)),
+        format!("select 1 where {} true", "a = 1 or ".repeat(1_500)),
         format!("select case {} end", "when a = 1 and b = 2 then c + 1 ".repeat(5_000)),
         format!("select {}1{}", "(".repeat(20), ")".repeat(20)),
         format!("select 1 {}", "union all select 1 ".repeat(400)),
@@ -241,10 +241,49 @@ fn long_statements_are_read() {
     }
 }
 
+/// Dropping happens by itself; DDL and errors show statements as text.
 #[test]
-fn deepest_accepted_expressions_can_be_walked() {
-    let operators = super::super::depth::MAX_OPERATORS - 2;
-    let statements = parse(&format!("select 1{}", " + 1".repeat(operators))).unwrap();
-    assert!(statements[0].clone() == statements[0]);
-    assert!(format!("{statements:?}").len() > operators);
+fn deepest_accepted_expressions_can_be_dropped_and_shown() {
+    let operators = crate::sql::depth::MAX_OPERATORS - 1;
+    for repeated in [" + 1", " or 1", "::int", " is null"] {
+        let statements = parse(&format!("select 1{}", repeated.repeat(operators))).unwrap();
+        let Statement::Query(query) = &statements[0] else { panic!() };
+        assert!(query.to_string().len() > operators);
+        let e = refused(&format!("select 1{}", repeated.repeat(operators + 2)));
+        assert_eq!(e.state().0, "54001");
+    }
+}
+
+/// Words that may be names as well: reading them both ways at every level would take for ever.
+#[test]
+fn broken_constructs_within_constructs_take_no_time() {
+    for word in [
+        "array",
+        "case",
+        "cast",
+        "ceil",
+        "convert",
+        "current_timestamp",
+        "exists",
+        "extract",
+        "floor",
+        "interval",
+        "join",
+        "map",
+        "not",
+        "overlay",
+        "position",
+        "prior",
+        "struct",
+        "substring",
+        "trim",
+        "try_cast",
+        "unnest",
+    ] {
+        for glue in ["(", " [", " - ", "(1, ", "{'a': ", "(select ", " x and ", " when "] {
+            for before in ["select ", "select x::", "select 1 from t ", "create table t (a int default "] {
+                let _ = parse(&format!("{before}{}", format!("{word}{glue}").repeat(40)));
+            }
+        }
+    }
 }

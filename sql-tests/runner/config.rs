@@ -1,0 +1,114 @@
+//! The configurations that files run in.
+
+use std::fmt;
+
+use blueshift::format::Geometry;
+
+/// How tables are distributed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dist {
+    /// As the file writes it.
+    Written,
+    Even,
+    All,
+}
+
+/// One way to run a file. None changes an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Config {
+    pub slices: u32,
+    /// Zones of 4 rows in chunks of 16, so that small tables have many.
+    pub tiny: bool,
+    pub pruning: bool,
+    pub dist: Dist,
+}
+
+const SLICES: [u32; 3] = [1, 3, 4];
+const SWITCH: [bool; 2] = [true, false];
+const DIST: [Dist; 3] = [Dist::Written, Dist::Even, Dist::All];
+
+const fn config(slices: u32, tiny: bool, pruning: bool, dist: Dist) -> Config {
+    Config { slices, tiny, pruning, dist }
+}
+
+/// Every pair of two choices, in as few rows as slices times distributions allow.
+pub const DEFAULT: [Config; 9] = [
+    config(1, true, true, Dist::Written),
+    config(1, false, false, Dist::Even),
+    config(1, true, false, Dist::All),
+    config(3, true, false, Dist::Written),
+    config(3, true, true, Dist::Even),
+    config(3, false, true, Dist::All),
+    config(4, false, true, Dist::Written),
+    config(4, true, true, Dist::Even),
+    config(4, true, false, Dist::All),
+];
+
+/// All combinations.
+pub fn product() -> Vec<Config> {
+    let mut all = Vec::new();
+    for slices in SLICES {
+        for tiny in SWITCH {
+            for pruning in SWITCH {
+                all.extend(DIST.map(|dist| config(slices, tiny, pruning, dist)));
+            }
+        }
+    }
+    all
+}
+
+/// Fails unless every pair of choices that any combination holds stands in [`DEFAULT`], too.
+pub fn check_coverage() -> Result<(), String> {
+    let choices = |c: &Config| [c.slices, u32::from(c.tiny), u32::from(c.pruning), c.dist as u32];
+    for wanted in product() {
+        let wanted = choices(&wanted);
+        for a in 0..wanted.len() {
+            for b in a + 1..wanted.len() {
+                let covers = |c: &Config| choices(c)[a] == wanted[a] && choices(c)[b] == wanted[b];
+                if !DEFAULT.iter().any(covers) {
+                    return Err(format!("no configuration has choice {a} = {} with {b} = {}", wanted[a], wanted[b]));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The configuration that a file's header names: `# layout-dependent: slices=2 geometry=tiny`. `geometry` is `tiny`
+/// unless it says `normal`.
+pub fn layout_of(text: &str) -> Option<Result<Config, String>> {
+    let header = text.lines().take_while(|line| line.starts_with('#'));
+    let words = header.filter_map(|line| line.strip_prefix("# layout-dependent:")).next()?;
+    let mut layout = config(1, true, true, Dist::Written);
+    for word in words.split_whitespace() {
+        match word.split_once('=') {
+            Some(("slices", n)) => match n.parse() {
+                Ok(n) => layout.slices = n,
+                Err(_) => return Some(Err(format!("\"{n}\" is no number of slices"))),
+            },
+            Some(("geometry", "tiny")) => layout.tiny = true,
+            Some(("geometry", "normal")) => layout.tiny = false,
+            _ => return Some(Err(format!("unknown layout \"{word}\""))),
+        }
+    }
+    Some(Ok(layout))
+}
+
+impl Config {
+    pub fn geometry(self) -> Geometry {
+        if self.tiny { Geometry::TINY } else { Geometry::DEFAULT }
+    }
+}
+
+impl fmt::Display for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let geometry = if self.tiny { "tiny" } else { "normal" };
+        let pruning = if self.pruning { "on" } else { "off" };
+        let dist = match self.dist {
+            Dist::Written => "written",
+            Dist::Even => "even",
+            Dist::All => "all",
+        };
+        write!(f, "slices={} geometry={geometry} pruning={pruning} dist={dist}", self.slices)
+    }
+}

@@ -1,0 +1,145 @@
+//! A session of a warehouse in memory, as sqllogictest drives it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use blueshift::common::Error;
+use blueshift::engine::{Session, Warehouse};
+use blueshift::sql::ast::{CreateTable, DistClause, Statement};
+use blueshift::sql::unparse::create_table_ddl;
+use datafusion::arrow::array::{Array, RecordBatch};
+use datafusion::arrow::datatypes::{DataType, Schema};
+use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
+use libtest_mimic::Failed;
+use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Runner};
+
+use super::config::{Config, Dist};
+
+/// Runs one file in a new warehouse; its outcome, and how many zones were pruned. `complete` writes the outcome into
+/// the file instead of judging it.
+pub async fn run_file(file: &Path, config: Config, complete: bool) -> Result<(Result<(), Failed>, u64), Failed> {
+    let folder = tempfile::tempdir()?;
+    let warehouse = Warehouse::builder()
+        .slices(config.slices)
+        .geometry(config.geometry())
+        .threads(2)
+        .memory_limit(1 << 30)
+        .open("memory://")
+        .await
+        .map_err(|e| Failed::from(format!("{e:?}")))?;
+    let tmp = folder.path().display().to_string();
+    let mut runner = Runner::new(|| {
+        let (warehouse, tmp) = (warehouse.clone(), tmp.clone());
+        async move { Database::new(warehouse, config, tmp).await }
+    });
+    runner.with_column_validator(sqllogictest::strict_column_validator);
+    let outcome = if complete {
+        let (validator, normalizer) = (sqllogictest::default_validator, sqllogictest::default_normalizer);
+        let types = sqllogictest::strict_column_validator;
+        let written = runner.update_test_file(file, " ", validator, normalizer, types).await;
+        written.map_err(|e| Failed::from(e.to_string()))
+    } else {
+        runner.run_file_async(file).await.map_err(|e| Failed::from(e.display(false).to_string()))
+    };
+    runner.shutdown_async().await;
+    Ok((outcome, warehouse.zones_pruned()))
+}
+
+struct Database {
+    session: Session,
+    config: Config,
+    tmp: String,
+}
+
+impl Database {
+    async fn new(warehouse: Warehouse, config: Config, tmp: String) -> Result<Self, Error> {
+        let session = warehouse.session();
+        if !config.pruning {
+            session.sql("SET blueshift.pruning = false").await?;
+        }
+        Ok(Database { session, config, tmp })
+    }
+
+    /// The statement, its table distributed as the configuration wants. What does not parse, or takes its layout from
+    /// another table, stays as it is.
+    fn configured(&self, sql: &str) -> Option<String> {
+        let dist = match self.config.dist {
+            Dist::Written => return None,
+            Dist::Even => DistClause::Even,
+            Dist::All => DistClause::All,
+        };
+        match blueshift::sql::parse_one(sql) {
+            Ok(Statement::CreateTable(create)) if create.like.is_none() => {
+                Some(create_table_ddl(&CreateTable { dist: Some(dist), ..*create }))
+            }
+            _ => None,
+        }
+    }
+}
+
+#[async_trait]
+impl AsyncDB for Database {
+    type Error = Error;
+    type ColumnType = DefaultColumnType;
+
+    async fn run(&mut self, sql: &str) -> Result<DBOutput<DefaultColumnType>, Error> {
+        let sql = sql.replace("${TMP}", &self.tmp);
+        if let Some(rest) = sql.strip_prefix("write ") {
+            let (path, content) = rest.split_once('\n').unwrap_or((rest, ""));
+            let end = if content.is_empty() { "" } else { "\n" };
+            std::fs::write(path, format!("{content}{end}")).map_err(|e| Error::internal(e.to_string()))?;
+            return Ok(DBOutput::StatementComplete(0));
+        }
+        let sql = self.configured(&sql).unwrap_or(sql);
+        let output = self.session.sql(&sql).await?;
+        if !output.has_rows() {
+            return Ok(DBOutput::StatementComplete(output.changed.unwrap_or(0)));
+        }
+        let schema = output.schema();
+        let batches = output.collect().await?;
+        let types = schema.fields().iter().map(|f| column_type(f.data_type())).collect();
+        Ok(DBOutput::Rows { types, rows: rows(&schema, &batches)? })
+    }
+
+    async fn shutdown(&mut self) {}
+
+    fn engine_name(&self) -> &str {
+        "blueshift"
+    }
+
+    async fn sleep(duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+
+    fn error_sql_state(error: &Error) -> Option<String> {
+        Some(error.state().0.to_string())
+    }
+}
+
+fn column_type(data_type: &DataType) -> DefaultColumnType {
+    match data_type {
+        t if t.is_integer() => DefaultColumnType::Integer,
+        t if t.is_numeric() => DefaultColumnType::FloatingPoint,
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => DefaultColumnType::Text,
+        _ => DefaultColumnType::Any,
+    }
+}
+
+/// Values as text: NULL as `NULL`, the empty text as `(empty)`, timestamps with a blank before the time.
+fn rows(schema: &Schema, batches: &[RecordBatch]) -> Result<Vec<Vec<String>>, Error> {
+    let options = FormatOptions::default().with_null("NULL").with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"));
+    let mut rows = Vec::new();
+    for batch in batches {
+        if batch.schema().fields().len() != schema.fields().len() {
+            return Err(Error::internal("a batch has other columns than its query"));
+        }
+        let columns = batch.columns().iter().map(|c| ArrayFormatter::try_new(c.as_ref() as &dyn Array, &options));
+        let columns = columns.collect::<Result<Vec<_>, _>>()?;
+        for row in 0..batch.num_rows() {
+            let shown = columns.iter().map(|c| c.value(row).to_string());
+            rows.push(shown.map(|v| if v.is_empty() { "(empty)".to_string() } else { v }).collect());
+        }
+    }
+    Ok(rows)
+}

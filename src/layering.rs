@@ -87,11 +87,9 @@ const STORE: &[&str] = &[
     "prost",
     "tokio",
     "tracing",
-    "url",
 ];
 
-const PLAN: &[&str] =
-    &["async_trait", "bytes", "datafusion", "futures", "object_store", "parking_lot", "roaring", "tokio", "tracing"];
+const PLAN: &[&str] = &["async_trait", "bytes", "datafusion", "futures", "parking_lot", "roaring", "tokio", "tracing"];
 
 const ANY: &[&str] = &["*"];
 
@@ -206,6 +204,8 @@ fn roots(text: &str) -> Vec<&str> {
     if let Some(rest) = text.trim_start().strip_prefix("use ") {
         roots.push(word(rest));
     }
+    roots.sort_unstable();
+    roots.dedup();
     roots
 }
 

@@ -81,12 +81,10 @@ pub(super) async fn columns(context: &SystemContext) -> Result<Vec<ArrayRef>> {
     let text = |value: &dyn Fn(&Info) -> Option<String>| -> ArrayRef {
         Arc::new(rows.iter().map(value).collect::<StringArray>())
     };
-    let int = |value: &dyn Fn(&Info) -> i32| -> ArrayRef {
-        Arc::new(Int32Array::from_iter_values(rows.iter().map(value)))
-    };
-    let bigint = |value: &dyn Fn(&Info) -> i64| -> ArrayRef {
-        Arc::new(Int64Array::from_iter_values(rows.iter().map(value)))
-    };
+    let int =
+        |value: &dyn Fn(&Info) -> i32| -> ArrayRef { Arc::new(Int32Array::from_iter_values(rows.iter().map(value))) };
+    let bigint =
+        |value: &dyn Fn(&Info) -> i64| -> ArrayRef { Arc::new(Int64Array::from_iter_values(rows.iter().map(value))) };
     let decimal = |p, s, value: &dyn Fn(&Info) -> Option<i128>| -> Result<ArrayRef> {
         Ok(Arc::new(rows.iter().map(value).collect::<Decimal128Array>().with_precision_and_scale(p, s)?))
     };

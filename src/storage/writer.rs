@@ -392,3 +392,23 @@ pub fn auto_distribution(def: &TableDef, rows: u64, bytes: u64) -> EffectiveDist
         DistStyle::Auto => EffectiveDist::Even,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::Int32Array;
+
+    use super::*;
+
+    #[test]
+    fn rows_are_gathered_from_their_own_batches() {
+        let (a, b) = (Int32Array::from_iter_values(0..10), Int32Array::from_iter_values(100..110));
+        let gathered = |rows: &[(u32, u32)]| match gather(&[&a, &b], rows, SqlType::Integer).unwrap().values {
+            Values::I32(values) => values.to_vec(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(gathered(&[(0, 5), (0, 6), (0, 7)]), [5, 6, 7]);
+        assert_eq!(gathered(&[(0, 5), (1, 6), (0, 7)]), [5, 106, 7]);
+        assert_eq!(gathered(&[(0, 7), (0, 5)]), [7, 5]);
+        assert!(gathered(&[]).is_empty());
+    }
+}

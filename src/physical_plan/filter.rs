@@ -81,7 +81,7 @@ impl FilterCompiler {
 
     /// Whether a dynamic filter has moved since the last call.
     pub fn changed(&mut self) -> bool {
-        self.tracking.iter_mut().fold(false, |any, t| t.watcher().is_some_and(|w| w.changed()) || any)
+        self.tracking.iter_mut().fold(false, |any, t| t.watcher().is_some_and(|w| w.changed()) | any)
     }
 
     /// The filters as they stand.

@@ -142,7 +142,7 @@ pub(super) fn default_of(running: &Running<'_>, column: &ColumnDef) -> Result<Df
 
 fn parse_expr(sql: &str) -> Result<Expr> {
     use datafusion::sql::sqlparser::parser::Parser;
-    let dialect = crate::sql::BlueshiftDialect::default();
+    let dialect = crate::sql::BlueshiftDialect;
     Parser::new(&dialect)
         .try_with_sql(sql)
         .and_then(|mut parser| parser.parse_expr())

@@ -171,7 +171,7 @@ impl SliceScan {
             partitions: self.options.slices.partitions(),
             key: if self.options.claim_hash { self.key() } else { None },
         };
-        let filtered = self.filters.iter().flat_map(|f| collect_columns(f)).map(|c| c.index());
+        let filtered = self.filters.iter().flat_map(collect_columns).map(|c| c.index());
         let used: BTreeSet<usize> = self.projection.iter().copied().chain(filtered).collect();
         let named: Vec<(usize, &str)> =
             used.into_iter().map(|c| (c, self.table.def.columns[c].name.as_str())).collect();

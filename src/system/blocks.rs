@@ -185,7 +185,7 @@ fn as_bigint(value: &Scalar, sql_type: SqlType) -> i64 {
 
 /// A bound as the column's values are written.
 fn as_text(value: &Scalar, sql_type: SqlType) -> String {
-    let shown = match (value, sql_type) {
+    match (value, sql_type) {
         (Scalar::Int(v), SqlType::Date) => ScalarValue::Date32(i32::try_from(*v).ok()).to_string(),
         (Scalar::Int(v), SqlType::Timestamp) => {
             let micros = ScalarValue::TimestampMicrosecond(i64::try_from(*v).ok(), None);
@@ -203,8 +203,7 @@ fn as_text(value: &Scalar, sql_type: SqlType) -> String {
         (Scalar::Float(v), SqlType::Real) => (*v as f32).to_string(),
         (Scalar::Float(v), _) => v.to_string(),
         (Scalar::Bytes(v), _) => String::from_utf8_lossy(v).into_owned(),
-    };
-    shown
+    }
 }
 
 #[cfg(test)]

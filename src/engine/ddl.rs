@@ -244,6 +244,11 @@ fn check_defaults(running: &Running<'_>, columns: &[ColumnSpec]) -> Result<()> {
             at(Error::invalid(SqlState::INVALID_TABLE_DEFINITION, message), &spec.name)
                 .with_hint("a DEFAULT is an expression without columns and subqueries")
         })?;
+        if has_subquery(&expr).map_err(from_datafusion)? {
+            let message = format!("the DEFAULT of column \"{}\" has a subquery", spec.name.value);
+            return Err(at(Error::invalid(SqlState::INVALID_TABLE_DEFINITION, message), &spec.name)
+                .with_hint("a DEFAULT is an expression without columns and subqueries"));
+        }
         use datafusion::logical_expr::ExprSchemable;
         let found = expr.get_type(&DFSchema::empty()).map_err(from_datafusion)?;
         let to = spec.sql_type.arrow_type();
@@ -258,6 +263,17 @@ fn check_defaults(running: &Running<'_>, columns: &[ColumnSpec]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn has_subquery(expr: &datafusion::logical_expr::Expr) -> datafusion::common::Result<bool> {
+    use datafusion::common::tree_node::TreeNode;
+    use datafusion::logical_expr::Expr as DfExpr;
+    expr.exists(|e| {
+        Ok(matches!(
+            e,
+            DfExpr::ScalarSubquery(_) | DfExpr::InSubquery(_) | DfExpr::Exists(_) | DfExpr::SetComparison(_)
+        ))
+    })
 }
 
 fn like_table(

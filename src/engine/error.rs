@@ -56,7 +56,12 @@ pub fn from_datafusion(error: DataFusionError) -> Error {
                 SchemaError::FieldNotFound { .. } => SqlState::UNDEFINED_COLUMN,
                 _ => SqlState::DUPLICATE_COLUMN,
             };
-            Error::invalid(state, inner.to_string())
+            let text = inner.to_string();
+            // What could have been meant follows on a line of its own.
+            match text.split_once('\n') {
+                Some((message, detail)) => Error::invalid(state, message).with_detail(detail),
+                None => Error::invalid(state, text),
+            }
         }
         DataFusionError::Plan(message) if message.contains("not found") && message.starts_with("table") => {
             Error::invalid(SqlState::UNDEFINED_TABLE, message)

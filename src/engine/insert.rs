@@ -1,9 +1,13 @@
 //! INSERT.
 
+use std::collections::HashSet;
+
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::{Expr as DfExpr, LogicalPlan, LogicalPlanBuilder, lit};
 use datafusion::scalar::ScalarValue;
-use datafusion::sql::sqlparser::ast::{Expr, Query, Statement as SqlStatement, Value, ValueWithSpan};
+use datafusion::sql::sqlparser::ast::{
+    Expr, Ident, Query, SelectItem, SetExpr, Statement as SqlStatement, Value, ValueWithSpan,
+};
 use datafusion::sql::sqlparser::tokenizer::Span;
 
 use super::ddl::load_into;
@@ -71,7 +75,10 @@ async fn source_plan(running: &Running<'_>, def: &TableDef, insert: &Insert, tar
         return Err(e);
     }
     let source = match query {
-        Some(query) => running.plan(&SqlStatement::Query(query)).await?,
+        Some(mut query) => {
+            name_apart(&mut query.body);
+            running.plan(&SqlStatement::Query(query)).await?
+        }
         None => LogicalPlanBuilder::empty(true).build().map_err(from_datafusion)?,
     };
     let given = if matches!(insert.source, InsertSource::DefaultValues) { 0 } else { source.schema().fields().len() };
@@ -97,6 +104,32 @@ async fn source_plan(running: &Running<'_>, def: &TableDef, insert: &Insert, tar
         projection.push(expr.alias(format!("{}_{ordinal}", column.name)));
     }
     LogicalPlanBuilder::from(source).project(projection).and_then(LogicalPlanBuilder::build).map_err(from_datafusion)
+}
+
+/// Gives expressions that a select list repeats names of their own, which DataFusion demands: an INSERT takes columns
+/// by position, so that nobody sees the names.
+fn name_apart(body: &mut SetExpr) {
+    match body {
+        SetExpr::Select(select) => {
+            let mut seen = HashSet::new();
+            for (i, item) in select.projection.iter_mut().enumerate() {
+                let (expr, name) = match &*item {
+                    SelectItem::UnnamedExpr(expr) => (expr.clone(), expr.to_string()),
+                    SelectItem::ExprWithAlias { expr, alias } => (expr.clone(), alias.to_string()),
+                    _ => continue,
+                };
+                if !seen.insert(name) {
+                    *item = SelectItem::ExprWithAlias { expr, alias: Ident::new(format!("_{i}")) };
+                }
+            }
+        }
+        SetExpr::SetOperation { left, right, .. } => {
+            name_apart(left);
+            name_apart(right);
+        }
+        SetExpr::Query(query) => name_apart(&mut query.body),
+        _ => {}
+    }
 }
 
 /// What a column holds that an INSERT leaves out.

@@ -81,7 +81,9 @@ impl FilterCompiler {
 
     /// Whether a dynamic filter has moved since the last call.
     pub fn changed(&mut self) -> bool {
-        self.tracking.iter_mut().fold(false, |any, t| t.watcher().is_some_and(|w| w.changed()) | any)
+        // Every watcher is asked, or a change already seen elsewhere would be reported again.
+        let moved = self.tracking.iter_mut().filter_map(|t| t.watcher()).filter(|w| w.changed());
+        moved.count() > 0
     }
 
     /// The filters as they stand.

@@ -8,7 +8,7 @@ use crate::common::{Error, Result, SqlState};
 use super::ast::{Copy, CopyFormat, CopyOptions, Credentials, IamRole, Statement};
 use super::cursor::{Cursor, invalid, syntax_error, unsupported};
 
-/// Options of Redshift that are not offered. The longer of two with the same beginning comes first.
+/// Options of Redshift that are not offered.
 const UNSUPPORTED: [&str; 41] = [
     "ACCEPTANYDATE",
     "ACCEPTINVCHARS",

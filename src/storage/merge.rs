@@ -1,11 +1,11 @@
 //! Several sorted runs of a table into one, slice by slice, in bounded memory.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef};
-use object_store::ObjectStore;
+use object_store::{ObjectStore, ObjectStoreExt};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -13,7 +13,8 @@ use super::loader::{ObjectNames, key_follows, put_object};
 use super::segment::{OpenSegment, SegmentStore};
 use super::sort::{KeyEncoder, SortKeys};
 use super::writer::{LoadLayout, ObjectPacker, gather};
-use crate::catalog::model::{RunId, SegmentId, SegmentRef};
+use crate::catalog::model::{ObjectId, RunId, SegmentId, SegmentRef};
+use crate::catalog::paths;
 use crate::catalog::transaction::{Blob, NewSegment};
 use crate::common::{ColumnId, Error, Result, Version};
 use crate::format::column::{Column, ColumnBuilder};
@@ -23,7 +24,7 @@ use crate::format::segment::{FinishedSegment, SegmentBuilder};
 /// Makes one run of `runs`, whose segments are stored and have no dead rows. Slices whose runs follow each other stay
 /// as they are; the others are read and written anew, `threads` of them at a time.
 ///
-/// Objects left without a reference are for the collector.
+/// Objects that no segment is left in are deleted; where that fails, the collector finds them.
 pub async fn merge_runs(
     runs: Vec<Vec<NewSegment>>,
     layout: &LoadLayout,
@@ -32,6 +33,7 @@ pub async fn merge_runs(
     names: &mut ObjectNames,
     threads: usize,
 ) -> Result<Vec<NewSegment>> {
+    let written: BTreeSet<ObjectId> = runs.iter().flatten().filter_map(object_of).collect();
     let mut slices: BTreeMap<u32, Vec<Vec<NewSegment>>> = BTreeMap::new();
     for run in runs {
         let mut of_slice: BTreeMap<u32, Vec<NewSegment>> = BTreeMap::new();
@@ -73,7 +75,20 @@ pub async fn merge_runs(
         put_object(&mut packer, store, names.next(), &mut merged).await?;
     }
     merged.sort_by_key(|s| s.slice);
+    let kept: BTreeSet<ObjectId> = merged.iter().filter_map(object_of).collect();
+    for object in written.difference(&kept) {
+        if let Err(e) = store.delete(&paths::object(object)).await {
+            tracing::warn!(%object, error = %e, "a merged run's object was not deleted");
+        }
+    }
     Ok(merged)
+}
+
+fn object_of(segment: &NewSegment) -> Option<ObjectId> {
+    match &segment.blob {
+        Blob::Stored(extent) => Some(extent.object),
+        Blob::Inline(_) => None,
+    }
 }
 
 /// Whether the runs can stand one after another; puts them in that order.

@@ -252,10 +252,8 @@ impl fmt::Debug for SliceRows {
 /// The chosen rows of a column in stored form.
 pub(super) fn gather(arrays: &[&dyn Array], rows: &[(u32, u32)], sql_type: SqlType) -> Result<Column> {
     // Rows of one batch that follow each other, as in a load without sort key on one slice: nothing to move.
-    if let (Some(first), Some(last)) = (rows.first(), rows.last())
-        && first.0 == last.0
-        && last.1.checked_sub(first.1).is_some_and(|steps| steps as usize + 1 == rows.len())
-        && rows.windows(2).all(|w| w[0].1 + 1 == w[1].1)
+    if let Some(first) = rows.first()
+        && rows.windows(2).all(|w| w[1] == (w[0].0, w[0].1 + 1))
     {
         return Column::from_array(&arrays[first.0 as usize].slice(first.1 as usize, rows.len()), sql_type);
     }

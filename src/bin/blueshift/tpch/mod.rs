@@ -74,19 +74,22 @@ struct SortOverride {
 pub async fn run(args: Args) -> Result<(), Failure> {
     let scales = args.scale.map_or_else(|| vec![0.1, 1.0], |scale| vec![scale]);
     let mut reports = Vec::new();
+    // A file that cannot be written is found before the benchmark has run.
+    write_figures(&args, "")?;
     for scale in scales {
         reports.push(run_scale(&args, scale).await?);
-        if let Some(path) = &args.json {
-            let text = report::json(&reports, args.scale.is_some());
-            std::fs::write(path, text)
-                .map_err(|e| Failure::Message(format!("cannot write {}: {e}", path.display())))?;
-        }
+        write_figures(&args, &report::json(&reports, args.scale.is_some()))?;
     }
     let differing: usize = reports.iter().map(ScaleReport::differing).sum();
     match differing {
         0 => Ok(()),
         n => Err(Failure::Message(format!("{n} of the checks differ"))),
     }
+}
+
+fn write_figures(args: &Args, text: &str) -> Result<(), Failure> {
+    let Some(path) = &args.json else { return Ok(()) };
+    std::fs::write(path, text).map_err(|e| Failure::Message(format!("cannot write {}: {e}", path.display())))
 }
 
 async fn run_scale(args: &Args, scale: f64) -> Result<ScaleReport, Failure> {

@@ -82,8 +82,8 @@ impl FilterCompiler {
     /// Whether a dynamic filter has moved since the last call.
     pub fn changed(&mut self) -> bool {
         // Every watcher is asked, or a change already seen elsewhere would be reported again.
-        let moved = self.tracking.iter_mut().filter_map(|t| t.watcher()).filter(|w| w.changed());
-        moved.count() > 0
+        self.tracking.iter_mut().filter_map(DynamicFilterTracking::watcher).map(|w| u32::from(w.changed())).sum::<u32>()
+            > 0
     }
 
     /// The filters as they stand.

@@ -362,7 +362,7 @@ impl ViewBuilder {
         ViewBuilder { views: Vec::with_capacity(capacity), ..Default::default() }
     }
 
-    /// Appends a copy of `value`, which must be UTF-8: [`ViewBuilder::finish`] does not check again.
+    /// Appends a copy of `value`, which must be UTF-8: `finish` does not check again.
     ///
     /// # Safety
     /// `value` is valid UTF-8.

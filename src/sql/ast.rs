@@ -299,7 +299,7 @@ pub struct Copy {
     pub options: CopyOptions,
 }
 
-/// The options of a [`Copy`], with Redshift's defaults where nothing was said.
+/// The options of a [`Copy`](struct@Copy), with Redshift's defaults where nothing was said.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CopyOptions {
     pub format: CopyFormat,
@@ -315,7 +315,7 @@ pub struct CopyOptions {
     pub region: Option<String>,
 }
 
-/// The form of the files of a [`Copy`]. Delimiter and quote are ASCII.
+/// The form of the files of a [`Copy`](struct@Copy). Delimiter and quote are ASCII.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CopyFormat {
     Parquet,
@@ -329,7 +329,7 @@ pub enum CopyFormat {
     },
 }
 
-/// Who reads the files of a [`Copy`]. Secrets do not show in `Debug`.
+/// Who reads the files of a [`Copy`](struct@Copy). Secrets do not show in `Debug`.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Credentials {
     pub iam_role: Option<IamRole>,

@@ -110,6 +110,14 @@ impl Warehouse {
         self.inner.segments.zones_pruned()
     }
 
+    /// Deletes objects that no snapshot in use refers to, and tells how many.
+    ///
+    /// It runs beside anything else, in any process: versions that a session of any process reads stay readable. Errors:
+    /// Conflict when another process collects at the moment.
+    pub async fn collect(&self) -> Result<Collected> {
+        self.inner.catalog.collect().await
+    }
+
     /// Gives the lease back, so that what this process pinned may be collected at once.
     pub async fn close(self) -> Result<()> {
         self.inner.catalog.clone().close().await

@@ -14,6 +14,8 @@ mod names;
 mod output;
 mod session;
 mod statement;
+#[cfg(test)]
+mod tests;
 mod text;
 mod warehouse;
 

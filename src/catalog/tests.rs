@@ -7,5 +7,7 @@ mod faults;
 mod group;
 mod interleave;
 mod local;
+#[cfg(feature = "s3")]
+mod s3;
 mod stored_bytes;
 mod util;

@@ -87,14 +87,21 @@ pub(super) fn s3_store(
     credentials: &crate::sql::ast::Credentials,
     region: Option<&str>,
 ) -> Result<Arc<dyn object_store::ObjectStore>> {
-    use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
+    use object_store::StaticCredentialProvider;
+    use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsCredential, S3ConditionalPut};
     let mut builder =
         AmazonS3Builder::from_env().with_bucket_name(bucket).with_conditional_put(S3ConditionalPut::ETagMatch);
-    if let (Some(id), Some(secret)) = (&credentials.access_key_id, &credentials.secret_access_key) {
-        builder = builder.with_access_key_id(id).with_secret_access_key(secret);
+    // Whoever names an endpoint by http:// wants no TLS.
+    if builder.get_config_value(&AmazonS3ConfigKey::Endpoint).is_some_and(|e| e.starts_with("http://")) {
+        builder = builder.with_allow_http(true);
     }
-    if let Some(token) = &credentials.session_token {
-        builder = builder.with_token(token);
+    if let (Some(id), Some(secret)) = (&credentials.access_key_id, &credentials.secret_access_key) {
+        // As a whole: a session token of the environment belongs to the environment's keys.
+        builder = builder.with_credentials(Arc::new(StaticCredentialProvider::new(AwsCredential {
+            key_id: id.clone(),
+            secret_key: secret.clone(),
+            token: credentials.session_token.clone(),
+        })));
     }
     if let Some(region) = region {
         builder = builder.with_region(region);

@@ -15,6 +15,8 @@ mod output;
 mod profile;
 mod session;
 mod statement;
+#[cfg(test)]
+mod tests;
 mod text;
 pub mod tpch;
 mod warehouse;

@@ -42,6 +42,47 @@ pub struct ResidualConjunct {
     /// Ordinals of the columns that it reads, ascending.
     pub columns: Vec<usize>,
     pub kind: FilterKind,
+    /// What must hold of a row for it to pass, as far as zone maps can tell.
+    pub needs: Option<Needs>,
+}
+
+/// What bounds can disprove of an expression that only evaluation answers, such as `a IS NULL OR a > 7`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Needs {
+    Predicate(usize, Predicate),
+    All(Vec<Needs>),
+    /// Of none at all, nothing can hold.
+    Any(Vec<Needs>),
+}
+
+impl Needs {
+    /// `None` when nothing is known.
+    fn of(expr: &Arc<dyn PhysicalExpr>, types: &[SqlType]) -> Option<Self> {
+        match expr.downcast_ref::<BinaryExpr>().map(|b| (b.op(), b)) {
+            Some((Operator::And, and)) => {
+                let known: Vec<Needs> =
+                    [and.left(), and.right()].into_iter().filter_map(|e| Self::of(e, types)).collect();
+                (!known.is_empty()).then_some(Needs::All(known))
+            }
+            Some((Operator::Or, or)) => {
+                Some(Needs::Any(vec![Self::of(or.left(), types)?, Self::of(or.right(), types)?]))
+            }
+            _ => match translate(expr, types) {
+                Translated::Encoded(column, predicate) => Some(Needs::Predicate(column, predicate)),
+                Translated::Never => Some(Needs::Any(Vec::new())),
+                Translated::Always | Translated::Residual => None,
+            },
+        }
+    }
+
+    /// `false` only where no row passes; `may` tells so of one predicate.
+    pub fn may_hold(&self, may: &dyn Fn(usize, &Predicate) -> bool) -> bool {
+        match self {
+            Needs::Predicate(column, predicate) => may(*column, predicate),
+            Needs::All(all) => all.iter().all(|n| n.may_hold(may)),
+            Needs::Any(any) => any.iter().any(|n| n.may_hold(may)),
+        }
+    }
 }
 
 /// A scan's filters as they stand at one moment.
@@ -127,6 +168,7 @@ impl FilterCompiler {
                             expr: Arc::clone(conjunct),
                             columns: columns.into_iter().collect(),
                             kind,
+                            needs: Needs::of(conjunct, &self.types),
                         });
                     }
                 }

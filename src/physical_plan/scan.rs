@@ -19,7 +19,7 @@ use datafusion::physical_expr::{EquivalenceProperties, LexOrdering, Partitioning
 use datafusion::physical_plan::filter_pushdown::{FilterPushdownPropagation, PushedDown};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{DisplayFormatType, PhysicalExpr};
+use datafusion::physical_plan::{DisplayFormatType, PhysicalExpr, SortOrderPushdownResult};
 use parking_lot::Mutex;
 
 use super::filter::{FilterCompiler, Routing};
@@ -71,7 +71,16 @@ pub struct SliceScan {
     /// Conjuncts over the table's ordinals.
     filters: Vec<Arc<dyn PhysicalExpr>>,
     fetch: Option<usize>,
+    wanted_first: Option<WantedFirst>,
     metrics: ExecutionPlanMetricsSet,
+}
+
+/// The end of a column that the reader wants first: a TopK's filter then excludes the rest sooner. It gives no order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct WantedFirst {
+    /// Ordinal in the table.
+    pub column: usize,
+    pub descending: bool,
 }
 
 impl SliceScan {
@@ -84,7 +93,8 @@ impl SliceScan {
         fetch: Option<usize>,
     ) -> Self {
         let schema = Arc::new(table_schema(&table.def).project(&projection).unwrap_or_else(|_| Schema::empty()));
-        SliceScan { table, options, projection, schema, filters, fetch, metrics: ExecutionPlanMetricsSet::new() }
+        let metrics = ExecutionPlanMetricsSet::new();
+        SliceScan { table, options, projection, schema, filters, fetch, wanted_first: None, metrics }
     }
 
     pub fn table(&self) -> &Arc<ScanTable> {
@@ -138,11 +148,35 @@ impl SliceScan {
                 }
             }
         }
+        if let Some(wanted) = self.wanted_first {
+            let key = |unit: &Unit| self.reach(unit, wanted).unwrap_or(f64::INFINITY);
+            units.make_contiguous().sort_by(|a, b| key(a).total_cmp(&key(b)));
+        }
         units
+    }
+
+    /// Where in the order wanted a unit begins, by the catalog's bounds: within a segment that is sorted by the
+    /// column, values are taken to be spread evenly.
+    fn reach(&self, unit: &Unit, wanted: WantedFirst) -> Option<f64> {
+        let id = self.table.def.columns[wanted.column].id;
+        let bounds = &unit.segment.columns.iter().find(|c| c.id == id)?.bounds;
+        let (min, max) = (statistics::number(bounds.min.as_ref()?)?, statistics::number(bounds.max.as_ref()?)?);
+        let sorted = self.table.def.sort.as_ref().is_some_and(|sort| sort.columns.first() == Some(&id));
+        let zones = (unit.segment.rows as usize).div_ceil(self.table.geometry.zone_rows());
+        let at = |zone: usize| min + (max - min) * (zone as f64 / zones as f64);
+        Some(match (wanted.descending, sorted) {
+            (true, true) => -at(unit.zones.end),
+            (true, false) => -max,
+            (false, true) => at(unit.zones.start),
+            (false, false) => min,
+        })
     }
 
     /// The order that each partition's rows leave in, where one slice and one run make it up.
     fn ordering(&self) -> Option<LexOrdering> {
+        if self.wanted_first.is_some() {
+            return None;
+        }
         let sort = self.table.def.sort.as_ref()?;
         if self.key().is_none() || self.options.slices.partitions() != self.options.slices.slices() as usize {
             return None;
@@ -188,6 +222,7 @@ impl SliceScan {
             metrics,
             context.session_config().batch_size(),
             self.fetch,
+            self.wanted_first,
         );
         Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), stream.into_stream())))
     }
@@ -335,7 +370,7 @@ impl DataSource for SliceScan {
             }
         }
         let scan = SliceScan::new(Arc::clone(&self.table), self.options, ordinals, self.filters.clone(), self.fetch);
-        Ok(Some(Arc::new(scan)))
+        Ok(Some(Arc::new(SliceScan { wanted_first: self.wanted_first, ..scan })))
     }
 
     fn try_pushdown_filters(
@@ -359,6 +394,25 @@ impl DataSource for SliceScan {
         }
         let scan: Arc<dyn DataSource> = Arc::new(SliceScan { filters: taken, ..self.clone() });
         Ok(FilterPushdownPropagation::with_parent_pushdown_result(answers).with_updated_node(scan))
+    }
+
+    fn try_pushdown_sort(
+        &self,
+        order: &[PhysicalSortExpr],
+    ) -> Result<SortOrderPushdownResult<Arc<dyn DataSource>>> {
+        let first = order.first().and_then(|first| Some((first.expr.downcast_ref::<Column>()?, first.options)));
+        let Some((column, options)) = first.filter(|_| self.options.prune) else {
+            return Ok(SortOrderPushdownResult::Unsupported);
+        };
+        let claimed = self.ordering().is_some_and(|o| {
+            o.first().expr.downcast_ref::<Column>() == Some(column) && !options.descending
+        });
+        if claimed {
+            return Ok(SortOrderPushdownResult::Unsupported);
+        }
+        let wanted = WantedFirst { column: self.projection[column.index()], descending: options.descending };
+        let scan = SliceScan { wanted_first: Some(wanted), ..self.clone() };
+        Ok(SortOrderPushdownResult::Inexact { inner: Arc::new(scan) })
     }
 
     fn apply_expressions(

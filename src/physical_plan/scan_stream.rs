@@ -16,7 +16,7 @@ use roaring::RoaringBitmap;
 
 use super::filter::{CompiledFilter, FilterCompiler, FilterKind, ResidualConjunct, from_scalar};
 use super::metrics::ScanMetrics;
-use super::scan::{ScanOptions, ScanTable, Unit, Work, table_schema};
+use super::scan::{ScanOptions, ScanTable, Unit, WantedFirst, Work, table_schema};
 use crate::catalog::model::{ColumnDef, SegmentRef};
 use crate::common::{Bounds, Comparison, EncodingName, Error, Predicate};
 use crate::distribution::{hash_array, slice_of_hash};
@@ -47,6 +47,7 @@ pub(super) struct ScanStream {
     batch_rows: usize,
     /// Rows that may still leave.
     remaining: usize,
+    wanted_first: Option<WantedFirst>,
     builders: Vec<ColumnBuilder>,
     /// Rows in `builders`, also when nothing is projected.
     built_rows: usize,
@@ -62,6 +63,17 @@ struct Compiled {
     residual: Vec<Residual>,
     /// The slices that can hold rows, where the filters tell; else all.
     slices: Option<BTreeSet<u32>>,
+    /// The same, by the query's text alone.
+    static_slices: Option<BTreeSet<u32>>,
+}
+
+impl CompiledFilter {
+    /// The kind of a conjunct of which `may` proves that no row passes it.
+    fn refuted(&self, may: &dyn Fn(usize, &Predicate) -> bool) -> Option<FilterKind> {
+        let encoded = self.encoded.iter().find(|c| !may(c.column, &c.predicate)).map(|c| c.kind);
+        let refuted = |c: &&ResidualConjunct| c.needs.as_ref().is_some_and(|needs| !needs.may_hold(may));
+        encoded.or_else(|| self.residual.iter().find(refuted).map(|c| c.kind))
+    }
 }
 
 struct Residual {
@@ -101,6 +113,7 @@ impl ScanStream {
         metrics: ScanMetrics,
         batch_rows: usize,
         fetch: Option<usize>,
+        wanted_first: Option<WantedFirst>,
     ) -> Self {
         let full_schema = table_schema(&table.def);
         ScanStream {
@@ -116,6 +129,7 @@ impl ScanStream {
             metrics,
             batch_rows,
             remaining: fetch.unwrap_or(usize::MAX),
+            wanted_first,
             builders: Vec::new(),
             built_rows: 0,
             ready: VecDeque::new(),
@@ -204,17 +218,21 @@ impl ScanStream {
             let expr = reassign_expr_columns(Arc::clone(&conjunct.expr), &schema)?;
             residual.push(Residual { conjunct: conjunct.clone(), expr, schema, seen: 0, passed: 0, leave_out: 0 });
         }
-        let slices = self.possible_slices(&filter)?;
-        self.filter = Compiled { filter, residual, slices };
+        let slices = self.possible_slices(&filter, true)?;
+        let static_slices = self.possible_slices(&filter, false)?;
+        self.filter = Compiled { filter, residual, slices, static_slices };
         Ok(())
     }
 
-    /// The slices that equality or IN on the distribution key leaves.
-    fn possible_slices(&self, filter: &CompiledFilter) -> Result<Option<BTreeSet<u32>>> {
+    /// The slices that equality or IN on the distribution key leaves; of dynamic filters if `dynamic`.
+    fn possible_slices(&self, filter: &CompiledFilter, dynamic: bool) -> Result<Option<BTreeSet<u32>>> {
         let Some(key) = self.key.filter(|_| self.options.prune) else { return Ok(None) };
         let sql_type = self.table.def.columns[key].sql_type;
         let mut possible: Option<BTreeSet<u32>> = None;
         for conjunct in filter.encoded.iter().filter(|c| c.column == key) {
+            if conjunct.kind == FilterKind::Dynamic && !dynamic {
+                continue;
+            }
             let values = match &conjunct.predicate {
                 Predicate::Compare(Comparison::Eq, value) => std::slice::from_ref(value),
                 Predicate::In { values, negated: false } => values.as_slice(),
@@ -284,6 +302,9 @@ impl ScanStream {
             self.metrics.chunks_pruned.add(kind, 1);
             return Ok(());
         }
+        if let Some(wanted) = self.wanted_first {
+            self.bring_forward(&segment, &mut zones, wanted)?;
+        }
         let chunk = unit.zones.start / per_chunk;
         let mut current = Current {
             segment,
@@ -299,6 +320,21 @@ impl ScanStream {
             self.read_ahead(&mut current).await?;
         }
         self.current = Some(current);
+        Ok(())
+    }
+
+    /// Puts the zones that reach furthest to the wanted end of a column first.
+    fn bring_forward(&self, segment: &OpenSegment, zones: &mut VecDeque<usize>, wanted: WantedFirst) -> Result<()> {
+        let Some(ordinal) = segment.ordinal(self.table.def.columns[wanted.column].id) else { return Ok(()) };
+        let map = segment.footer.zone_map(ordinal).map_err(external)?;
+        zones.make_contiguous().sort_by(|a, b| {
+            let (a, b) = (&map[*a].bounds, &map[*b].bounds);
+            let (nearer, further) = if wanted.descending { (&b.max, &a.max) } else { (&a.min, &b.min) };
+            match (nearer, further) {
+                (Some(nearer), Some(further)) => nearer.order(further).unwrap_or(std::cmp::Ordering::Equal),
+                (nearer, further) => nearer.is_some().cmp(&further.is_some()),
+            }
+        });
         Ok(())
     }
 
@@ -331,16 +367,19 @@ impl ScanStream {
 
     /// The kind of filter by which the catalog alone proves that no row of the segment passes.
     fn prunes_segment(&self, segment: &SegmentRef) -> Option<FilterKind> {
-        if self.filter.slices.as_ref().is_some_and(|slices| !slices.contains(&segment.slice)) {
+        let excluded = |slices: &Option<BTreeSet<u32>>| slices.as_ref().is_some_and(|s| !s.contains(&segment.slice));
+        if excluded(&self.filter.static_slices) {
             return Some(FilterKind::Static);
         }
-        self.filter.filter.encoded.iter().find_map(|conjunct| {
-            let column = &self.table.def.columns[conjunct.column];
-            let may = match segment.columns.iter().find(|c| c.id == column.id) {
-                Some(stored) => stored.bounds.may_satisfy(&conjunct.predicate),
-                None => absent_bounds(column, segment.rows).may_satisfy(&conjunct.predicate),
-            };
-            (!may).then_some(conjunct.kind)
+        if excluded(&self.filter.slices) {
+            return Some(FilterKind::Dynamic);
+        }
+        self.filter.filter.refuted(&|column, predicate| {
+            let column = &self.table.def.columns[column];
+            match segment.columns.iter().find(|c| c.id == column.id) {
+                Some(stored) => stored.bounds.may_satisfy(predicate),
+                None => absent_bounds(column, segment.rows).may_satisfy(predicate),
+            }
         })
     }
 
@@ -348,14 +387,19 @@ impl ScanStream {
         if !self.options.prune {
             return Ok(None);
         }
-        for conjunct in &self.filter.filter.encoded {
-            let Some(ordinal) = segment.ordinal(self.table.def.columns[conjunct.column].id) else { continue };
-            let zones = segment.footer.zone_map(ordinal).map_err(external)?;
-            if !zones[zone].bounds.may_satisfy(&conjunct.predicate) {
-                return Ok(Some(conjunct.kind));
+        let filter = &self.filter.filter;
+        // Read before the closure, which cannot fail.
+        let residual = filter.residual.iter().filter(|c| c.needs.is_some()).flat_map(|c| c.columns.iter().copied());
+        for column in filter.encoded.iter().map(|c| c.column).chain(residual) {
+            if let Some(ordinal) = segment.ordinal(self.table.def.columns[column].id) {
+                segment.footer.zone_map(ordinal).map_err(external)?;
             }
         }
-        Ok(None)
+        Ok(filter.refuted(&|column, predicate| {
+            let ordinal = segment.ordinal(self.table.def.columns[column].id);
+            let zones = ordinal.and_then(|ordinal| segment.footer.zone_map(ordinal).ok());
+            zones.is_none_or(|zones| zones[zone].bounds.may_satisfy(predicate))
+        }))
     }
 
     async fn scan_zone(&mut self, zone: usize) -> Result<()> {

@@ -161,7 +161,7 @@ fn predicate_selectivity(predicate: &Predicate, bounds: &Bounds) -> f64 {
     share.clamp(0.0, 1.0)
 }
 
-fn number(scalar: &Scalar) -> Option<f64> {
+pub(super) fn number(scalar: &Scalar) -> Option<f64> {
     match scalar {
         Scalar::Int(v) => Some(*v as f64),
         Scalar::Float(v) => Some(*v),

@@ -5,6 +5,8 @@
 pub mod clock;
 pub mod faulty_store;
 pub mod rng;
+#[cfg(test)]
+pub mod s3_server;
 pub mod scheduler;
 pub mod sim_files;
 pub mod wrapper;

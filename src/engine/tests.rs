@@ -1,0 +1,11 @@
+//! The engine as a whole, where a test needs what the crate's users do not see. What a test needs twice is in `util`.
+
+mod delete_vectors;
+mod dynamic_filters;
+mod mutants;
+mod processes;
+mod properties;
+mod rate;
+#[cfg(feature = "s3")]
+mod s3;
+mod util;

@@ -1,0 +1,132 @@
+//! Filters that joins and TopKs give while a query runs must save the work that they are for.
+
+use datafusion::prelude::SessionContext;
+
+use super::util::*;
+use crate::engine::Warehouse;
+use crate::format::Geometry;
+
+/// Rows of the fact table; zones of 64 rows.
+const ROWS: usize = 40_000;
+
+async fn tables() -> Warehouse {
+    let warehouse = warehouse(4, 4, Geometry::new(64, 1024).unwrap()).await;
+    let session = warehouse.session();
+    for (create, rows) in [
+        (
+            "create table fact (k bigint, ts timestamp, x int, payload varchar(60)) distkey(k) sortkey(k)",
+            format!(
+                "insert into fact select v / 4, to_timestamp_micros(v), v % 5, 'payload ' || v \
+                 from generate_series(0, {}) g(v)",
+                ROWS - 1
+            ),
+        ),
+        (
+            "create table log (ts timestamp, payload varchar(60)) diststyle even sortkey(ts)",
+            format!(
+                "insert into log select to_timestamp_micros(v), 'payload ' || v from generate_series(0, {}) g(v)",
+                ROWS - 1
+            ),
+        ),
+        (
+            "create table dim (k bigint, name varchar(10)) distkey(k)",
+            "insert into dim select v * 1000 + 17, 'n' || v from generate_series(0, 7) g(v)".to_string(),
+        ),
+        (
+            "create table spread (k bigint, name varchar(10)) distkey(name)",
+            "insert into spread select v * 1000 + 17, 'n' || v from generate_series(0, 7) g(v)".to_string(),
+        ),
+    ] {
+        session.sql(create).await.unwrap();
+        session.sql(&rows).await.unwrap();
+    }
+    warehouse
+}
+
+fn context(warehouse: &Warehouse, partitioned: bool) -> SessionContext {
+    let context = warehouse.session().context().clone();
+    let state = context.state_ref();
+    let mut state = state.write();
+    let options = state.config_mut().options_mut();
+    let most = if partitioned { 0 } else { 1 << 20 };
+    options.optimizer.hash_join_single_partition_threshold = most;
+    options.optimizer.hash_join_single_partition_threshold_rows = most;
+    drop(state);
+    context
+}
+
+async fn selective_join(warehouse: &Warehouse, partitioned: bool, dimension: &str) {
+    let context = context(warehouse, partitioned);
+    let sql = format!("select fact.payload, d.name from {dimension} d join fact on d.k = fact.k");
+    let (rows, plan) = measured(&context, &sql).await;
+    let shown = datafusion::physical_plan::displayable(plan.as_ref()).indent(false).to_string();
+    let mode = if partitioned { "mode=Partitioned" } else { "mode=CollectLeft" };
+    assert!(shown.contains(mode), "{shown}");
+    assert_eq!(rows.iter().map(|b| b.num_rows()).sum::<usize>(), 32, "four rows a key");
+    let decoded = counted(&plan, "fact", "rows_decoded[payload]");
+    assert_eq!(decoded, 32, "{mode} with {dimension}\n{shown}");
+    let (zones, pruned) = (counted(&plan, "fact", "zones"), counted(&plan, "fact", "zones_pruned_dynamic"));
+    assert!(zones >= ROWS / 2 / 64 && pruned + 64 >= zones, "{pruned} of {zones} zones pruned\n{shown}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_selective_join_decodes_only_what_it_returns() {
+    let warehouse = tables().await;
+    // Both sides where the join wants them: the filter comes as CASE, of which each partition takes its own branch.
+    selective_join(&warehouse, true, "dim").await;
+    selective_join(&warehouse, false, "dim").await;
+    selective_join(&warehouse, true, "spread").await;
+    selective_join(&warehouse, false, "spread").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topk_prunes_what_cannot_be_among_the_first() {
+    let warehouse = tables().await;
+    let context = context(&warehouse, false);
+    // The heap's bound is known after the first batch.
+    {
+        let state = context.state_ref();
+        let mut state = state.write();
+        *state.config_mut() = state.config().clone().with_batch_size(128);
+    }
+    for (sql, table) in [
+        ("select payload from log order by ts desc limit 5", "log"),
+        ("select payload from log order by ts desc nulls last limit 5", "log"),
+        ("select payload from fact order by k desc, ts desc limit 5", "fact"),
+    ] {
+        let (rows, plan) = measured(&context, sql).await;
+        assert_eq!(lines(&rows).last().map(String::as_str), Some("| payload 39999 |"), "{sql}");
+        let decoded = counted(&plan, table, "rows_decoded[payload]");
+        let (zones, pruned) = (counted(&plan, table, "zones"), counted(&plan, table, "zones_pruned_dynamic"));
+        assert!(decoded <= ROWS / 20 && pruned >= zones * 9 / 10, "{sql}: {decoded} decoded, {pruned} of {zones} pruned");
+    }
+}
+
+/// Joins on two keys route by a hash of both, which is not where the rows are: nothing may be lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn joins_on_several_keys_lose_nothing() {
+    let warehouse = tables().await;
+    let session = warehouse.session();
+    session.sql("create table pairs (k bigint, x int, y int) distkey(k)").await.unwrap();
+    session.sql("insert into pairs select v * 3, v % 5, v from generate_series(0, 999) g(v)").await.unwrap();
+    let plain = plain(2);
+    for table in ["fact", "pairs", "dim"] {
+        copy_to(&session, &format!("select * from {table}"), &plain, table).await;
+    }
+    for sql in [
+        "select count(*), sum(y) from pairs p join fact f on p.k = f.k and p.x = f.x",
+        "select count(*), sum(y) from pairs p join fact f on p.x = f.x and p.k = f.k where p.y < 9",
+        "select count(*), sum(y) from pairs p left join fact f on p.k = f.k and p.x = f.x where p.y < 9",
+        "select count(*) from fact f where exists (select 1 from pairs p where p.k = f.k and p.x = f.x and p.y < 20)",
+        "select count(*) from fact f right join pairs p on p.k = f.k and p.x = f.x",
+        "select count(*), sum(y) from dim d join pairs p on d.k = p.k join fact f on p.k = f.k and p.x = f.x",
+        "select count(*) from fact f where k not in (select k from dim)",
+        "select x, count(*) from fact where k < 100 group by x order by count(*) desc, x limit 2",
+    ] {
+        let expected = theirs(&plain, sql).await;
+        for partitioned in [true, false] {
+            let context = context(&warehouse, partitioned);
+            assert_eq!(theirs(&context, sql).await, expected, "partitioned {partitioned}: {sql}");
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Lies that the comparison with DataFusion must find: a harness that cannot fail proves nothing.
+
+use std::sync::Arc;
+
+use datafusion::prelude::SessionContext;
+
+use super::util::*;
+use crate::catalog::EffectiveDist;
+use crate::common::{Bounds, Scalar};
+use crate::engine::Warehouse;
+use crate::format::Geometry;
+use crate::physical_plan::scan::ScanTable;
+
+const JOIN: &str = "select count(*), sum(a.n), sum(b.n) from a join b on a.k = b.k";
+const GROUP: &str = "select k, count(*), sum(n) from a group by k";
+
+/// Tables `a` (distributed and sorted by k), `b` (by k), `c` (the rows of `b`, by n).
+async fn tables() -> Warehouse {
+    let warehouse = warehouse(4, 4, Geometry::TINY).await;
+    let session = warehouse.session();
+    for (name, layout, rows) in [
+        ("a", "distkey(k) sortkey(k)", "select v % 61, v from generate_series(0, 399) g(v)"),
+        ("b", "distkey(k)", "select v % 47, v from generate_series(0, 299) g(v)"),
+        ("c", "distkey(n)", "select v % 47, v from generate_series(0, 299) g(v)"),
+    ] {
+        session.sql(&format!("create table {name} (k bigint, n bigint) {layout}")).await.unwrap();
+        session.sql(&format!("insert into {name} {rows}")).await.unwrap();
+    }
+    warehouse
+}
+
+/// A context like a session's, so that joins meet the scans' claims, in which the tables are as given.
+async fn context(
+    warehouse: &Warehouse,
+    a: impl FnOnce(&mut ScanTable),
+    b: (&str, impl FnOnce(&mut ScanTable)),
+) -> SessionContext {
+    let context = plain(4);
+    // The partitioned join is the one that relies on where rows are.
+    let state = context.state_ref();
+    let mut state = state.write();
+    let options = state.config_mut().options_mut();
+    options.optimizer.hash_join_single_partition_threshold = 0;
+    options.optimizer.hash_join_single_partition_threshold_rows = 0;
+    drop(state);
+    context.register_table("a", HandMade::of(warehouse, "a", a).await).unwrap();
+    context.register_table("b", HandMade::of(warehouse, b.0, b.1).await).unwrap();
+    context
+}
+
+fn nothing(_: &mut ScanTable) {}
+
+fn key(table: &mut ScanTable, name: &str) {
+    let mut def = (*table.def).clone();
+    let id = def.columns.iter().find(|c| c.name == name).unwrap().id;
+    def.dist = crate::common::DistStyle::Key(id);
+    def.effective_dist = EffectiveDist::Key(id);
+    table.def = Arc::new(def);
+}
+
+fn permuted(table: &mut ScanTable) {
+    alter_segments(table, |s| s.slice = (s.slice + 1) % 4);
+}
+
+async fn truth(warehouse: &Warehouse, sql: &str) -> Vec<String> {
+    let context = plain(2);
+    for table in ["a", "b"] {
+        copy_to(&warehouse.session(), &format!("select * from {table}"), &context, table).await;
+    }
+    theirs(&context, sql).await
+}
+
+#[tokio::test]
+async fn honest_tables_give_the_truth() {
+    let warehouse = tables().await;
+    let honest = context(&warehouse, nothing, ("b", nothing)).await;
+    for sql in [JOIN, GROUP] {
+        assert_eq!(theirs(&honest, sql).await, truth(&warehouse, sql).await, "{sql}");
+    }
+    // And the joins are those that the lies are about.
+    let plan = theirs(&honest, &format!("explain {JOIN}")).await.join("\n");
+    assert!(plan.contains("mode=Partitioned") && !plan.contains("Hash([k"), "{plan}");
+}
+
+#[tokio::test]
+async fn rows_placed_by_another_hash_are_noticed() {
+    let warehouse = tables().await;
+    let lying = context(&warehouse, nothing, ("c", |t: &mut ScanTable| key(t, "k"))).await;
+    assert_ne!(theirs(&lying, JOIN).await, truth(&warehouse, JOIN).await);
+    // A table that says by which hash its rows were placed, when it is not DataFusion's, claims nothing.
+    let honest = |t: &mut ScanTable| {
+        key(t, "k");
+        Arc::make_mut(&mut t.def).hash_id = u32::from(u8::MAX).try_into().unwrap();
+    };
+    let context = context(&warehouse, honest, ("c", honest)).await;
+    for sql in [
+        JOIN,
+        GROUP,
+        "select count(*), sum(a.n) from a join b on a.k = b.k and a.n > b.n",
+        "select count(*), sum(a.n) from a left join b on a.k = b.k where b.k is null",
+        "select count(distinct k) from b",
+        "select k, count(*) from (select k from a union all select k from b) u group by k",
+        "select count(*) from a where k in (select k from b where n < 20)",
+        "select count(*), sum(b.n) from a join b on a.k = b.k where a.n < 7",
+    ] {
+        assert_eq!(theirs(&context, sql).await, truth(&warehouse, sql).await, "{sql}");
+    }
+    let plan = theirs(&context, &format!("explain {JOIN}")).await.join("\n");
+    assert!(plan.contains("Hash([k"), "{plan}");
+}
+
+#[tokio::test]
+async fn permuted_slices_are_noticed() {
+    let warehouse = tables().await;
+    let lying = context(&warehouse, nothing, ("b", permuted)).await;
+    assert_ne!(theirs(&lying, JOIN).await, truth(&warehouse, JOIN).await);
+    // Pruning by the distribution key goes by the hash, too.
+    let one = "select count(*), sum(n) from b where k = 5";
+    assert_ne!(theirs(&lying, one).await, truth(&warehouse, one).await);
+    // Order that is claimed across runs that are not one run's.
+    let lying = context(&warehouse, |t| alter_segments(t, |s| s.slice = 0), ("b", nothing)).await;
+    let plan = theirs(&lying, "explain select k from a order by k").await.join("\n");
+    assert!(!plan.contains("SortExec"), "{plan}");
+    let rows = lying.sql("select k from a order by k").await.unwrap().collect().await.unwrap();
+    use arrow::array::AsArray;
+    let keys: Vec<i64> = rows
+        .iter()
+        .flat_map(|b| b.column(0).as_primitive::<arrow::datatypes::Int64Type>().values().to_vec())
+        .collect();
+    assert!(!keys.is_sorted());
+}
+
+#[tokio::test]
+async fn bounds_one_too_tight_are_noticed() {
+    let warehouse = tables().await;
+    let tighter = |by_min: i128, by_max: i128| {
+        move |t: &mut ScanTable| {
+            alter_segments(t, |s| {
+                for column in &mut s.columns {
+                    let (Some(Scalar::Int(min)), Some(Scalar::Int(max))) = (&column.bounds.min, &column.bounds.max)
+                    else {
+                        continue;
+                    };
+                    column.bounds = Bounds {
+                        min: Some(Scalar::Int(min + by_min)),
+                        max: Some(Scalar::Int(max - by_max)),
+                        ..column.bounds.clone()
+                    };
+                }
+            })
+        }
+    };
+    for (by_min, by_max, sql) in [
+        (1, 0, "select count(*) from a where k <= 0"),
+        (1, 0, "select min(n) from a"),
+        (0, 1, "select count(*) from a where n = 399"),
+        (0, 1, "select max(k) from a"),
+    ] {
+        let lying = context(&warehouse, tighter(by_min, by_max), ("b", nothing)).await;
+        assert_ne!(theirs(&lying, sql).await, truth(&warehouse, sql).await, "{sql}");
+        let honest = context(&warehouse, tighter(0, 0), ("b", nothing)).await;
+        assert_eq!(theirs(&honest, sql).await, truth(&warehouse, sql).await, "{sql}");
+    }
+}

@@ -126,7 +126,14 @@ fn column_type(data_type: &DataType) -> DefaultColumnType {
     }
 }
 
-/// Values as text: NULL as `NULL`, the empty text as `(empty)`, timestamps with a blank before the time.
+/// A line of a plan, its depth as dashes: sqllogictest takes no notice of blanks.
+fn dashed(line: &str) -> String {
+    let text = line.trim_start();
+    format!("{}{}", "-".repeat(line.len() - text.len()), text.trim_end())
+}
+
+/// Values as text: NULL as `NULL`, the empty text as `(empty)`, timestamps with a blank before the time, a plan as a row for
+/// each of its lines.
 fn rows(schema: &Schema, batches: &[RecordBatch]) -> Result<Vec<Vec<String>>, Error> {
     let options = FormatOptions::default().with_null("NULL").with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"));
     let mut rows = Vec::new();
@@ -138,7 +145,13 @@ fn rows(schema: &Schema, batches: &[RecordBatch]) -> Result<Vec<Vec<String>>, Er
         let columns = columns.collect::<Result<Vec<_>, _>>()?;
         for row in 0..batch.num_rows() {
             let shown = columns.iter().map(|c| c.value(row).to_string());
-            rows.push(shown.map(|v| if v.is_empty() { "(empty)".to_string() } else { v }).collect());
+            let shown: Vec<String> = shown.map(|v| if v.is_empty() { "(empty)".to_string() } else { v }).collect();
+            match shown.as_slice() {
+                [kind, plan] if schema.field(1).name() == "plan" => {
+                    rows.extend(plan.lines().map(|line| vec![kind.clone(), dashed(line)]));
+                }
+                _ => rows.push(shown),
+            }
         }
     }
     Ok(rows)

@@ -20,7 +20,7 @@ struct Layer {
 ///
 /// `common`, `format` and `distribution` are pure: values, bytes and Arrow arrays, no I/O and nothing async. The store
 /// begins at `catalog`, DataFusion at `physical_plan`; `sql` knows DataFusion's SQL parser only.
-const LAYERS: [Layer; 11] = [
+const LAYERS: [Layer; 12] = [
     Layer { level: 0, module: "common", imports: &[], externals: &["uuid"] },
     Layer {
         level: 0,
@@ -57,6 +57,12 @@ const LAYERS: [Layer; 11] = [
     },
     Layer {
         level: 3,
+        module: "optimizer",
+        imports: &["common", "distribution", "catalog", "physical_plan"],
+        externals: PLAN,
+    },
+    Layer {
+        level: 3,
         module: "system",
         imports: &["common", "format", "distribution", "catalog", "storage"],
         externals: PLAN,
@@ -64,7 +70,17 @@ const LAYERS: [Layer; 11] = [
     Layer {
         level: 4,
         module: "engine",
-        imports: &["common", "format", "distribution", "catalog", "storage", "sql", "physical_plan", "system"],
+        imports: &[
+            "common",
+            "format",
+            "distribution",
+            "catalog",
+            "storage",
+            "sql",
+            "physical_plan",
+            "optimizer",
+            "system",
+        ],
         externals: ANY,
     },
     // The command line is a crate of its own: it sees what an application sees.

@@ -45,6 +45,8 @@ pub mod format;
 #[cfg(test)]
 mod layering;
 #[cfg(feature = "engine")]
+pub mod optimizer;
+#[cfg(feature = "engine")]
 pub mod physical_plan;
 #[cfg(feature = "engine")]
 pub mod sql;

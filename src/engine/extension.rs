@@ -6,6 +6,7 @@ use datafusion::prelude::SessionConfig;
 use super::names::{CATALOG, DEFAULT_SCHEMA};
 use super::warehouse::Warehouse;
 use crate::distribution::SliceMap;
+use crate::optimizer::float_literals::analyzer_rules;
 use crate::physical_plan::config::BlueshiftOptions;
 
 /// Adds a warehouse to an application's own session.
@@ -25,7 +26,7 @@ pub(super) fn with_blueshift(mut builder: SessionStateBuilder) -> SessionStateBu
     if config.options().extensions.get::<BlueshiftOptions>().is_none() {
         config.options_mut().extensions.insert(BlueshiftOptions::default());
     }
-    builder
+    builder.with_analyzer_rules(analyzer_rules())
 }
 
 /// The settings of Blueshift's own sessions.

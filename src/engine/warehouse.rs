@@ -14,7 +14,7 @@ use super::error::from_datafusion;
 use super::location::Location;
 use super::session::Session;
 use crate::catalog::{
-    Catalog, CatalogOptions, Genesis, OpenMode, PinnedSnapshot, SegmentRef, WarehouseInfo, WarehouseStore,
+    Catalog, CatalogOptions, Collected, Genesis, OpenMode, PinnedSnapshot, SegmentRef, WarehouseInfo, WarehouseStore,
 };
 use crate::common::{Clock, Error, Result, SqlState, UserId};
 use crate::format::Geometry;

@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod filter;
+mod guarded;
 pub mod load;
 pub mod metrics;
 pub mod provider;

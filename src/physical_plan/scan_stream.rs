@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::filter as filter_array;
 use arrow::datatypes::{Schema, SchemaRef};
 use bytes::Bytes;
@@ -15,6 +15,7 @@ use futures::{FutureExt, Stream};
 use roaring::RoaringBitmap;
 
 use super::filter::{CompiledFilter, FilterCompiler, FilterKind, ResidualConjunct, from_scalar};
+use super::guarded::is_true;
 use super::metrics::ScanMetrics;
 use super::scan::{ScanOptions, ScanTable, Unit, WantedFirst, Work, table_schema};
 use crate::catalog::model::{ColumnDef, SegmentRef};
@@ -708,14 +709,7 @@ impl Residual {
             .collect();
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;
-        let keep = self.expr.evaluate(&batch)?.into_array(rows)?;
-        let keep = keep
-            .as_boolean_opt()
-            .ok_or_else(|| DataFusionError::Internal(format!("filter {} is not a condition", self.expr)))?;
-        let keep = match Array::nulls(keep) {
-            Some(nulls) => BooleanArray::new(keep.values() & nulls.inner(), None),
-            None => keep.clone(),
-        };
+        let keep = is_true(&self.expr, &batch)?;
         if self.conjunct.kind == FilterKind::Dynamic {
             self.seen += rows;
             self.passed += keep.true_count();

@@ -1,0 +1,3 @@
+//! Planner rules, one a file.
+
+pub mod float_literals;

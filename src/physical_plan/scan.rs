@@ -392,17 +392,14 @@ impl DataSource for SliceScan {
         Ok(FilterPushdownPropagation::with_parent_pushdown_result(answers).with_updated_node(scan))
     }
 
-    fn try_pushdown_sort(
-        &self,
-        order: &[PhysicalSortExpr],
-    ) -> Result<SortOrderPushdownResult<Arc<dyn DataSource>>> {
+    fn try_pushdown_sort(&self, order: &[PhysicalSortExpr]) -> Result<SortOrderPushdownResult<Arc<dyn DataSource>>> {
         let first = order.first().and_then(|first| Some((first.expr.downcast_ref::<Column>()?, first.options)));
         let Some((column, options)) = first.filter(|_| self.options.prune) else {
             return Ok(SortOrderPushdownResult::Unsupported);
         };
-        let claimed = self.ordering().is_some_and(|o| {
-            o.first().expr.downcast_ref::<Column>() == Some(column) && !options.descending
-        });
+        let claimed = self
+            .ordering()
+            .is_some_and(|o| o.first().expr.downcast_ref::<Column>() == Some(column) && !options.descending);
         if claimed {
             return Ok(SortOrderPushdownResult::Unsupported);
         }

@@ -65,7 +65,9 @@ impl S3Server {
                     }
                 });
                 // A client may go away at any time.
-                tokio::spawn(async move { drop(http1::Builder::new().serve_connection(TokioIo::new(socket), answer).await) });
+                tokio::spawn(async move {
+                    drop(http1::Builder::new().serve_connection(TokioIo::new(socket), answer).await)
+                });
             }
         });
         S3Server { endpoint, directory }

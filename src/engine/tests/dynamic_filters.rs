@@ -98,7 +98,10 @@ async fn a_topk_prunes_what_cannot_be_among_the_first() {
         assert_eq!(lines(&rows).last().map(String::as_str), Some("| payload 39999 |"), "{sql}");
         let decoded = counted(&plan, table, "rows_decoded[payload]");
         let (zones, pruned) = (counted(&plan, table, "zones"), counted(&plan, table, "zones_pruned_dynamic"));
-        assert!(decoded <= ROWS / 20 && pruned >= zones * 9 / 10, "{sql}: {decoded} decoded, {pruned} of {zones} pruned");
+        assert!(
+            decoded <= ROWS / 20 && pruned >= zones * 9 / 10,
+            "{sql}: {decoded} decoded, {pruned} of {zones} pruned"
+        );
     }
 }
 

@@ -123,10 +123,8 @@ async fn permuted_slices_are_noticed() {
     assert!(!plan.contains("SortExec"), "{plan}");
     let rows = lying.sql("select k from a order by k").await.unwrap().collect().await.unwrap();
     use arrow::array::AsArray;
-    let keys: Vec<i64> = rows
-        .iter()
-        .flat_map(|b| b.column(0).as_primitive::<arrow::datatypes::Int64Type>().values().to_vec())
-        .collect();
+    let keys: Vec<i64> =
+        rows.iter().flat_map(|b| b.column(0).as_primitive::<arrow::datatypes::Int64Type>().values().to_vec()).collect();
     assert!(!keys.is_sorted());
 }
 

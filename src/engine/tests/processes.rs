@@ -32,9 +32,7 @@ async fn open(directory: PathBuf) -> Warehouse {
         .unwrap()
 }
 
-fn process<T: Send + 'static>(
-    work: impl AsyncFnOnce() -> T + Send + 'static,
-) -> std::thread::JoinHandle<T> {
+fn process<T: Send + 'static>(work: impl AsyncFnOnce() -> T + Send + 'static) -> std::thread::JoinHandle<T> {
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(work())

@@ -12,8 +12,8 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 
 use super::util::*;
 use crate::common::{Scalar, SqlType};
-use crate::engine::{Session, Warehouse};
 use crate::engine::catalog_provider::scan_table;
+use crate::engine::{Session, Warehouse};
 use crate::format::Geometry;
 use crate::testing::Rng;
 
@@ -36,7 +36,11 @@ fn kinds() -> Vec<Kind> {
             DataType::Int64,
             &["-9223372036854775808", "9223372036854775807", "0", "-1", "1", "9", "5000000000"],
         ),
-        kind("decimal(9,2)", DataType::Decimal128(9, 2), &["9999999.99", "-9999999.99", "0.00", "0.01", "-0.01", "12.50"]),
+        kind(
+            "decimal(9,2)",
+            DataType::Decimal128(9, 2),
+            &["9999999.99", "-9999999.99", "0.00", "0.01", "-0.01", "12.50"],
+        ),
         kind(
             "decimal(38,5)",
             DataType::Decimal128(38, 5),
@@ -48,10 +52,21 @@ fn kinds() -> Vec<Kind> {
             DataType::Float64,
             &["NaN", "-0.0", "0.0", "inf", "-inf", "1.5", "-2.25", "1.7e308", "5e-324", "0.1"],
         ),
-        kind("varchar(80)", DataType::Utf8View, &[
-            "", "a", "ab", "b", "äöü", "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz1",
-            "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz2", "a%b_c", "\u{10ffff}\u{10ffff}",
-        ]),
+        kind(
+            "varchar(80)",
+            DataType::Utf8View,
+            &[
+                "",
+                "a",
+                "ab",
+                "b",
+                "äöü",
+                "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz1",
+                "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz2",
+                "a%b_c",
+                "\u{10ffff}\u{10ffff}",
+            ],
+        ),
         kind("char(6)", DataType::Utf8View, &["", "abc", "abcdef", "x", "X"]),
         kind("date", DataType::Date32, &["1970-01-01", "2024-02-29", "0001-01-01", "9999-12-31", "1969-12-31"]),
         kind(
@@ -120,13 +135,14 @@ impl Case {
                     match &self.kind(column).arrow {
                         DataType::Boolean => ScalarValue::Boolean(Some(n.is_multiple_of(3))),
                         DataType::Utf8View => ScalarValue::Utf8View(Some(format!("v{n}"))),
-                        other => ScalarValue::Int16(Some(n as i16)).cast_to(&match other {
-                            DataType::Date32 => DataType::Int32,
-                            DataType::Timestamp(..) => DataType::Int64,
-                            other => other.clone(),
-                        })
-                        .and_then(|v| v.cast_to(other))
-                        .unwrap(),
+                        other => ScalarValue::Int16(Some(n as i16))
+                            .cast_to(&match other {
+                                DataType::Date32 => DataType::Int32,
+                                DataType::Timestamp(..) => DataType::Int64,
+                                other => other.clone(),
+                            })
+                            .and_then(|v| v.cast_to(other))
+                            .unwrap(),
                     }
                 } else {
                     let literal = self.literal(column);
@@ -326,7 +342,8 @@ async fn comparisons_of_floats_are_datafusions() {
                 assert_eq!(ours(&session, &sql).await, theirs(&context, &sql).await, "{sql_type}: {sql}");
             }
             for other in values {
-                let sql = format!("select n from t where f in (cast('{v}' as {sql_type}), cast('{other}' as {sql_type}))");
+                let sql =
+                    format!("select n from t where f in (cast('{v}' as {sql_type}), cast('{other}' as {sql_type}))");
                 assert_eq!(ours(&session, &sql).await, theirs(&context, &sql).await, "{sql_type}: {sql}");
             }
         }

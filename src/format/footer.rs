@@ -10,7 +10,7 @@ use super::stable::{
     SectionKind, TRAILER_BYTES, stored_from_byte,
 };
 use super::zone_map::{ZoneStats, read_section};
-use crate::common::{ColumnId, Error, ErrorKind, Result, Stored};
+use crate::common::{ColumnId, Error, ErrorKind, Result, SqlType, Stored};
 
 /// A segment's footer, checked. Sections are read when first asked for.
 ///
@@ -76,6 +76,16 @@ pub struct Range {
 pub struct CheckedRange {
     pub range: Range,
     pub crc: u32,
+}
+
+impl ColumnDirectory {
+    /// Fails as Corrupt unless the column can be read as values of `sql_type`.
+    pub fn check_type(&self, sql_type: SqlType) -> Result<()> {
+        if self.stored == sql_type.stored() {
+            return Ok(());
+        }
+        Err(Error::corrupt(0, format!("column {} holds {:?} values, not those of {sql_type}", self.id.0, self.stored)))
+    }
 }
 
 impl CheckedRange {

@@ -11,6 +11,8 @@ pub mod footer;
 pub mod mask;
 pub mod segment;
 pub mod stable;
+#[cfg(test)]
+mod tests;
 pub mod zone_map;
 
 pub use column::{Column, ColumnBuilder, Values};

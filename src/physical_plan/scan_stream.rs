@@ -426,7 +426,7 @@ impl ScanStream {
         let conjuncts = self.undecided(current, zone)?;
         let wanted: Vec<usize> = conjuncts.iter().map(|i| self.filter.filter.encoded[*i].column).collect();
         let fetched = self.fetch(current, zone, wanted, &pages).await?;
-        pages.open(&fetched, current)?;
+        pages.open(&fetched, current, &self.table.def.columns)?;
         self.filter_encoded(current, &conjuncts, &mut pages, &mut mask)?;
         if let Some(deleted) = &current.deleted {
             let before = mask.count();
@@ -441,7 +441,7 @@ impl ScanStream {
         let judged = self.filter.residual.iter().filter(|r| r.leave_out == 0);
         let wanted: Vec<usize> = judged.flat_map(|r| r.conjunct.columns.iter().copied()).collect();
         let fetched = self.fetch(current, zone, wanted, &pages).await?;
-        pages.open(&fetched, current)?;
+        pages.open(&fetched, current, &self.table.def.columns)?;
         let early = self.filter_decoded(current, &mut pages, &mut mask)?;
         let count = mask.count();
         if count == 0 {
@@ -452,7 +452,7 @@ impl ScanStream {
         let late = self.projection.iter().copied().filter(|c| early.iter().all(|(e, _)| e != c));
         let wanted: Vec<usize> = late.collect();
         let fetched = self.fetch(current, zone, wanted, &pages).await?;
-        pages.open(&fetched, current)?;
+        pages.open(&fetched, current, &self.table.def.columns)?;
         if self.built_rows > 0 && self.built_rows + count > self.batch_rows {
             self.flush()?;
         }
@@ -672,9 +672,10 @@ struct Pages<'a> {
 }
 
 impl<'a> Pages<'a> {
-    fn open(&mut self, fetched: &'a [Fetched], current: &Current) -> Result<()> {
+    fn open(&mut self, fetched: &'a [Fetched], current: &Current, columns: &[ColumnDef]) -> Result<()> {
         for f in fetched {
             let directory = current.segment.directory(f.ordinal).map_err(external)?;
+            directory.check_type(columns[f.column].sql_type).map_err(|e| current.locate(e))?;
             let encoding = directory.chunks[current.chunk].encoding;
             let page = Page::open(encoding, directory.stored, self.rows, &f.bytes, f.dictionary.as_deref())
                 .map_err(|e| current.locate(e))?;

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::common::ScalarValue;
+use datafusion::common::tree_node::TreeNode;
 use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::expressions::{
     BinaryExpr, CaseExpr, Column, DynamicFilterPhysicalExpr, DynamicFilterTracking, InListExpr, IsNotNullExpr,
@@ -155,6 +156,8 @@ impl FilterCompiler {
                 self.add(&dynamic.current()?, FilterKind::Dynamic, out)?;
             } else if let Some(branch) = self.own_branch(conjunct) {
                 self.add(&branch, kind, out)?;
+            } else if kind == FilterKind::Dynamic && self.blurs_floats(conjunct, expr) {
+                // Left out: its producer drops what it must.
             } else {
                 match translate(conjunct, &self.types) {
                     Translated::Always => {}
@@ -175,6 +178,24 @@ impl FilterCompiler {
             }
         }
         Ok(())
+    }
+
+    /// Whether `conjunct`, of the dynamic filter `whole`, tests a float where zeros or NaNs take part. A join takes -0.0
+    /// for 0.0 and each NaN for every other, while comparison and IN go by the total order: rows that match would be
+    /// dropped.
+    fn blurs_floats(&self, conjunct: &Arc<dyn PhysicalExpr>, whole: &Arc<dyn PhysicalExpr>) -> bool {
+        let float = |c: &Column| matches!(self.types.get(c.index()), Some(SqlType::Real | SqlType::Double));
+        if !collect_columns(conjunct).iter().any(float) {
+            return false;
+        }
+        let special = |value: &ScalarValue| match value {
+            ScalarValue::Float32(Some(v)) => *v == 0.0 || v.is_nan(),
+            ScalarValue::Float64(Some(v)) => *v == 0.0 || v.is_nan(),
+            // Several keys together.
+            ScalarValue::Struct(_) => true,
+            _ => false,
+        };
+        whole.exists(|e| Ok(e.downcast_ref::<Literal>().is_some_and(|l| special(l.value())))).unwrap_or(true)
     }
 
     /// The branch that holds for this partition of a filter of the form `CASE hash(key) % n WHEN i THEN …`, which a

@@ -37,12 +37,13 @@ async fn context(
 ) -> SessionContext {
     let context = plain(4);
     // The partitioned join is the one that relies on where rows are.
-    let state = context.state_ref();
-    let mut state = state.write();
-    let options = state.config_mut().options_mut();
-    options.optimizer.hash_join_single_partition_threshold = 0;
-    options.optimizer.hash_join_single_partition_threshold_rows = 0;
-    drop(state);
+    {
+        let state = context.state_ref();
+        let mut state = state.write();
+        let options = state.config_mut().options_mut();
+        options.optimizer.hash_join_single_partition_threshold = 0;
+        options.optimizer.hash_join_single_partition_threshold_rows = 0;
+    }
     context.register_table("a", HandMade::of(warehouse, "a", a).await).unwrap();
     context.register_table("b", HandMade::of(warehouse, b.0, b.1).await).unwrap();
     context

@@ -292,7 +292,7 @@ fn the_stored_corpus_is_survived() {
         hostile::replay(&from_hex(line));
         replayed += 1;
     }
-    assert!(replayed >= 80, "{replayed}");
+    assert!(replayed >= 75, "{replayed}");
 }
 
 /// How the corpus came about: `BLUESHIFT_WRITE_CORPUS=<directory>` writes it there.

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::datatypes::{DataType, Field, TimeUnit};
 
 use super::error::{Error, Result, SqlState};
 
@@ -30,6 +30,9 @@ pub enum SqlType {
     /// Microseconds, without time zone.
     Timestamp,
 }
+
+/// The key of an Arrow field's metadata under which a text column tells its declared type, which Arrow's types do not.
+pub const TYPE_METADATA: &str = "blueshift.type";
 
 /// The physical form of a value in a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -109,7 +112,36 @@ impl SqlType {
         }
     }
 
-    /// The declared type that best holds values of an Arrow type (for CTAS and for files), if there is one.
+    /// The field that queries see of a column of this type; text tells its declared type in [`TYPE_METADATA`].
+    pub fn field(self, name: &str, nullable: bool) -> Field {
+        let field = Field::new(name, self.arrow_type(), nullable);
+        match self {
+            SqlType::Char(_) | SqlType::Varchar(_) => {
+                field.with_metadata([(TYPE_METADATA.to_string(), self.to_string())].into())
+            }
+            _ => field,
+        }
+    }
+
+    /// The declared type that best holds values of a field, if there is one: what it tells itself, else
+    /// [`Self::from_arrow`].
+    pub fn from_field(field: &Field) -> Option<SqlType> {
+        let inferred = Self::from_arrow(field.data_type())?;
+        let told = || field.metadata().get(TYPE_METADATA).and_then(|told| Self::from_text_metadata(told));
+        Some(if inferred.max_bytes().is_some() { told().unwrap_or(inferred) } else { inferred })
+    }
+
+    fn from_text_metadata(told: &str) -> Option<SqlType> {
+        let (name, bytes) = told.strip_suffix(')')?.split_once('(')?;
+        let bytes = bytes.parse().ok()?;
+        match name {
+            "character" => Self::char(bytes).ok(),
+            "character varying" => Self::varchar(bytes).ok(),
+            _ => None,
+        }
+    }
+
+    /// The declared type that best holds values of an Arrow type (for files), if there is one.
     pub fn from_arrow(data_type: &DataType) -> Option<SqlType> {
         Some(match data_type {
             DataType::Boolean => SqlType::Boolean,

@@ -124,7 +124,8 @@ fn columns_of_query(plan: &LogicalPlan, create: &CreateTable) -> Result<Vec<Colu
         columns.push(ColumnSpec {
             name,
             sql_type,
-            not_null: Some(!field.is_nullable()),
+            // A query hands on names and types, no constraints.
+            not_null: None,
             default: None,
             encode: None,
             distkey: false,
@@ -138,7 +139,7 @@ fn declared_type(field: &arrow::datatypes::Field) -> Option<SqlType> {
     match field.data_type() {
         // A literal NULL column is text of the default length, as in Redshift.
         DataType::Null => Some(SqlType::Varchar(256)),
-        other => SqlType::from_arrow(other),
+        _ => SqlType::from_field(field),
     }
 }
 

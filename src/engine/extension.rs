@@ -6,7 +6,7 @@ use datafusion::prelude::SessionConfig;
 use super::names::{CATALOG, DEFAULT_SCHEMA};
 use super::warehouse::Warehouse;
 use crate::distribution::SliceMap;
-use crate::optimizer::float_literals::analyzer_rules;
+use crate::optimizer::literals::analyzer_rules;
 use crate::physical_plan::config::BlueshiftOptions;
 
 /// Adds a warehouse to an application's own session.

@@ -15,6 +15,49 @@ use fastlanes::{FastLanes, pack, unpack};
 
 use super::stable::VECTOR_ROWS;
 
+/// Runs `$body` with `$lanes` bound to the array of whichever lane it is.
+macro_rules! each_lane {
+    ($lanes:expr, $array:ident => $body:expr) => {
+        match $lanes {
+            Lanes::U8($array) => $body,
+            Lanes::U16($array) => $body,
+            Lanes::U32($array) => $body,
+            Lanes::U64($array) => $body,
+        }
+    };
+}
+
+/// Compiles an inlined body for each instruction set and chooses.
+macro_rules! per_isa {
+    ($isa:expr, [$($generics:tt)*] [$($given:tt)*], $body:ident($($arg:ident: $ty:ty),*)) => {{
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2")]
+        fn avx2<$($generics)*>($($arg: $ty),*) {
+            $body($($arg),*)
+        }
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+        fn avx512<$($generics)*>($($arg: $ty),*) {
+            $body($($arg),*)
+        }
+        match $isa {
+            Isa::Portable => $body($($arg),*),
+            // SAFETY: callers take the instruction set from `Isa::available`.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => unsafe { avx2::<$($given)*>($($arg),*) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => unsafe { avx512::<$($given)*>($($arg),*) },
+        }
+    }};
+}
+
+mod convert;
+mod select;
+
+pub use convert::{Target, gather, lanes_at, max_lane, widen, widen_with};
+pub use select::{VectorBits, bits_by, gather_bits, range_bits, range_bits_with, table_bits, values_bits};
+
 /// The instruction sets that the kernels exist for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Isa {
@@ -72,18 +115,6 @@ pub enum Lanes<'a> {
     U16(&'a [u16; VECTOR_ROWS]),
     U32(&'a [u32; VECTOR_ROWS]),
     U64(&'a [u64; VECTOR_ROWS]),
-}
-
-/// Runs `$body` with `$lanes` bound to the array of whichever lane it is.
-macro_rules! each_lane {
-    ($lanes:expr, $array:ident => $body:expr) => {
-        match $lanes {
-            Lanes::U8($array) => $body,
-            Lanes::U16($array) => $body,
-            Lanes::U32($array) => $body,
-            Lanes::U64($array) => $body,
-        }
-    };
 }
 
 /// Bits that hold `max`.
@@ -377,322 +408,6 @@ fn pack_vector(values: &[u64], width: u8, out: &mut Vec<u8>) {
         32 => pack_lane!(u32, $, 17..=32),
         _ => pack_lane!(u64, $, 33..=64),
     }
-}
-
-/// Compiles an inlined body for each instruction set and chooses.
-macro_rules! per_isa {
-    ($isa:expr, [$($generics:tt)*] [$($given:tt)*], $body:ident($($arg:ident: $ty:ty),*)) => {{
-        #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = "avx2")]
-        fn avx2<$($generics)*>($($arg: $ty),*) {
-            $body($($arg),*)
-        }
-        #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-        fn avx512<$($generics)*>($($arg: $ty),*) {
-            $body($($arg),*)
-        }
-        match $isa {
-            Isa::Portable => $body($($arg),*),
-            // SAFETY: callers take the instruction set from `Isa::available`.
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => unsafe { avx2::<$($given)*>($($arg),*) },
-            // SAFETY: as above.
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => unsafe { avx512::<$($given)*>($($arg),*) },
-        }
-    }};
-}
-
-/// Integers that a frame of reference decodes to: `base + scale * lane`, modulo 2^64.
-pub trait Target: Copy {
-    fn of(lane: u64, base: i64, scale: i64) -> Self;
-    fn of_i64(value: i64) -> Self;
-    /// Whether a vector is made as i64 first and then goes through [`Target::extend`].
-    const EXTENDED: bool = false;
-    /// Writes each of `values` to the same place of `out`, which is as long.
-    fn extend(_isa: Isa, values: &[i64], out: &mut [MaybeUninit<Self>]) {
-        for (slot, value) in out.iter_mut().zip(values) {
-            slot.write(Self::of_i64(*value));
-        }
-    }
-}
-
-macro_rules! narrow_target {
-    ($($target:ty),+) => {$(
-        impl Target for $target {
-            #[inline(always)]
-            fn of(lane: u64, base: i64, scale: i64) -> Self {
-                (lane as $target).wrapping_mul(scale as $target).wrapping_add(base as $target)
-            }
-            #[inline(always)]
-            fn of_i64(value: i64) -> Self {
-                value as $target
-            }
-        }
-    )+};
-}
-narrow_target!(i16, i32, i64);
-
-impl Target for i128 {
-    #[inline(always)]
-    fn of(lane: u64, base: i64, scale: i64) -> Self {
-        i128::from(i64::of(lane, base, scale))
-    }
-    #[inline(always)]
-    fn of_i64(value: i64) -> Self {
-        i128::from(value)
-    }
-    // Compilers take the vector apart to extend its signs.
-    const EXTENDED: bool = true;
-    fn extend(isa: Isa, values: &[i64], out: &mut [MaybeUninit<Self>]) {
-        extend_signs(isa, values, out);
-    }
-}
-
-/// Writes each of `values` to the same place of `out`, which is as long.
-fn extend_signs(isa: Isa, values: &[i64], out: &mut [MaybeUninit<i128>]) {
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx512f")]
-    fn avx512(values: &[[i64; 8]], out: &mut [[MaybeUninit<i128>; 8]]) {
-        use std::arch::x86_64::*;
-        let low = _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11);
-        let high = _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15);
-        for (eight, slots) in values.iter().zip(out) {
-            // SAFETY: the arrays are 64 bytes to read and 128 to write.
-            unsafe {
-                let values = _mm512_loadu_si512(eight.as_ptr().cast());
-                let signs = _mm512_srai_epi64::<63>(values);
-                let to = slots.as_mut_ptr().cast::<__m512i>();
-                _mm512_storeu_si512(to, _mm512_permutex2var_epi64(values, low, signs));
-                _mm512_storeu_si512(to.add(1), _mm512_permutex2var_epi64(values, high, signs));
-            }
-        }
-    }
-    assert_eq!(values.len(), out.len());
-    #[allow(unused_mut)]
-    let mut done = 0;
-    #[cfg(target_arch = "x86_64")]
-    if isa == Isa::Avx512 {
-        let eights = values.as_chunks::<8>().0;
-        // SAFETY: callers take the instruction set from `Isa::available`.
-        unsafe { avx512(eights, out.as_chunks_mut::<8>().0) };
-        done = eights.len() * 8;
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = isa;
-    for (slot, value) in out[done..].iter_mut().zip(&values[done..]) {
-        slot.write(i128::from(*value));
-    }
-}
-
-/// Appends `base + scale * lane` for the first `rows` lanes.
-pub fn widen<D: Target>(lanes: Lanes<'_>, rows: usize, base: i64, scale: i64, out: &mut Vec<D>) {
-    widen_with(Isa::detect(), lanes, rows, base, scale, out);
-}
-
-/// [`widen`] by the given instruction set's kernel.
-pub fn widen_with<D: Target>(isa: Isa, lanes: Lanes<'_>, rows: usize, base: i64, scale: i64, out: &mut Vec<D>) {
-    assert!(rows <= VECTOR_ROWS);
-    out.reserve(rows);
-    let room = &mut out.spare_capacity_mut()[..rows];
-    each_lane!(lanes, array => widen_lanes(isa, array, base, scale, room));
-    // SAFETY: `widen_lanes` wrote all `rows` slots of the reserved room.
-    unsafe { out.set_len(out.len() + rows) };
-}
-
-fn widen_lanes<L: Lane, D: Target>(
-    isa: Isa,
-    lanes: &[L; VECTOR_ROWS],
-    base: i64,
-    scale: i64,
-    out: &mut [MaybeUninit<D>],
-) {
-    #[inline(always)]
-    fn body<L: Lane, D: Target>(lanes: &[L], base: i64, scale: i64, out: &mut [MaybeUninit<D>]) {
-        if scale == 1 {
-            for (slot, lane) in out.iter_mut().zip(lanes) {
-                slot.write(D::of(lane.widened(), base, 1));
-            }
-        } else {
-            for (slot, lane) in out.iter_mut().zip(lanes) {
-                slot.write(D::of(lane.widened(), base, scale));
-            }
-        }
-    }
-    let lanes = &lanes[..];
-    if D::EXTENDED {
-        fn narrow<L: Lane>(isa: Isa, lanes: &[L], base: i64, scale: i64, out: &mut [MaybeUninit<i64>]) {
-            per_isa!(isa, [L: Lane] [L],
-                body(lanes: &[L], base: i64, scale: i64, out: &mut [MaybeUninit<i64>]));
-        }
-        let mut values = [MaybeUninit::<i64>::uninit(); VECTOR_ROWS];
-        let values = &mut values[..out.len()];
-        narrow(isa, lanes, base, scale, values);
-        // SAFETY: `body` wrote every slot of `values`, of which there are no more than lanes.
-        D::extend(isa, unsafe { values.assume_init_ref() }, out);
-        return;
-    }
-    per_isa!(isa, [L: Lane, D: Target] [L, D],
-        body(lanes: &[L], base: i64, scale: i64, out: &mut [MaybeUninit<D>]));
-}
-
-/// One bit per row of a vector.
-pub type VectorBits = [u64; VECTOR_ROWS / 64];
-
-/// Sets the bits of lanes within `low..=high`, clears the others.
-pub fn range_bits(lanes: Lanes<'_>, low: u64, high: u64, bits: &mut VectorBits) {
-    range_bits_with(Isa::detect(), lanes, low, high, bits);
-}
-
-/// [`range_bits`] by the given instruction set's kernel.
-pub fn range_bits_with(isa: Isa, lanes: Lanes<'_>, low: u64, high: u64, bits: &mut VectorBits) {
-    fn run<L: Lane>(isa: Isa, lanes: &[L; VECTOR_ROWS], low: u64, high: u64, bits: &mut VectorBits) {
-        #[inline(always)]
-        fn body<L: Lane>(lanes: &[L; VECTOR_ROWS], low: L, span: L, held: &mut [u8; VECTOR_ROWS]) {
-            for (slot, lane) in held.iter_mut().zip(lanes) {
-                *slot = u8::from(lane.minus(low) <= span);
-            }
-        }
-        let max = L::max_value().widened();
-        if low > high || low > max {
-            bits.fill(0);
-            return;
-        }
-        let (low, span) = (L::from_u64(low), L::from_u64(high.min(max) - low));
-        let mut held = [0u8; VECTOR_ROWS];
-        {
-            let held = &mut held;
-            per_isa!(isa, [L: Lane] [L],
-                body(lanes: &[L; VECTOR_ROWS], low: L, span: L, held: &mut [u8; VECTOR_ROWS]));
-        }
-        gather_bits(isa, &held, bits);
-    }
-    each_lane!(lanes, array => run(isa, array, low, high, bits));
-}
-
-/// Sets the bits of lanes whose entry in `table` is 1, clears those whose entry is 0.
-///
-/// `table` has an entry for each lane value that occurs; `None` when it has not.
-pub fn table_bits(lanes: Lanes<'_>, rows: usize, table: &[u8], bits: &mut VectorBits) -> Option<()> {
-    let mut held = [0u8; VECTOR_ROWS];
-    each_lane!(lanes, array => {
-        for (slot, lane) in held.iter_mut().zip(&array[..rows]) {
-            *slot = *table.get(lane.widened() as usize)?;
-        }
-    });
-    gather_bits(Isa::detect(), &held, bits);
-    Some(())
-}
-
-/// Sets the bits of lanes that `f` holds for.
-pub fn bits_by(lanes: Lanes<'_>, rows: usize, f: impl Fn(u64) -> bool, bits: &mut VectorBits) {
-    let mut held = [0u8; VECTOR_ROWS];
-    each_lane!(lanes, array => {
-        for (slot, lane) in held.iter_mut().zip(&array[..rows]) {
-            *slot = u8::from(f(lane.widened()));
-        }
-    });
-    gather_bits(Isa::detect(), &held, bits);
-}
-
-/// Sets the bits of values that `f` holds for, of at most 1,024; clears the others.
-pub fn values_bits<T: Copy>(values: &[T], f: &impl Fn(T) -> bool, bits: &mut VectorBits) {
-    #[inline(always)]
-    fn body<T: Copy, F: Fn(T) -> bool>(values: &[T], f: &F, held: &mut [u8; VECTOR_ROWS]) {
-        for (slot, value) in held.iter_mut().zip(values) {
-            *slot = u8::from(f(*value));
-        }
-    }
-    fn run<T: Copy, F: Fn(T) -> bool>(isa: Isa, values: &[T], f: &F, held: &mut [u8; VECTOR_ROWS]) {
-        per_isa!(isa, [T: Copy, F: Fn(T) -> bool] [T, F],
-            body(values: &[T], f: &F, held: &mut [u8; VECTOR_ROWS]));
-    }
-    let isa = Isa::detect();
-    let mut held = [0u8; VECTOR_ROWS];
-    run(isa, values, f, &mut held);
-    gather_bits(isa, &held, bits);
-}
-
-/// Appends `table[lane]` for the first `rows` lanes; `None` when a lane is beyond the table.
-pub fn gather<S: Copy + Into<D>, D>(lanes: Lanes<'_>, rows: usize, table: &[S], out: &mut Vec<D>) -> Option<()> {
-    fn run<L: Lane, S: Copy + Into<D>, D>(
-        isa: Isa,
-        lanes: &[L],
-        table: &[S],
-        out: &mut [MaybeUninit<D>],
-    ) -> Option<()> {
-        #[inline(always)]
-        fn max<L: Lane>(lanes: &[L], most: &mut L) {
-            *most = lanes.iter().fold(L::from_u64(0), |most, lane| if *lane > most { *lane } else { most });
-        }
-        #[inline(always)]
-        fn body<L: Lane, S: Copy + Into<D>, D>(lanes: &[L], table: &[S], out: &mut [MaybeUninit<D>]) {
-            for (slot, lane) in out.iter_mut().zip(lanes) {
-                // SAFETY: `run` has found every lane to be less than the table's length.
-                slot.write(unsafe { *table.get_unchecked(lane.widened() as usize) }.into());
-            }
-        }
-        let mut most = L::from_u64(0);
-        {
-            let most = &mut most;
-            per_isa!(isa, [L: Lane] [L], max(lanes: &[L], most: &mut L));
-        }
-        if most.widened() >= table.len() as u64 {
-            return None;
-        }
-        per_isa!(isa, [L: Lane, S: Copy + Into<D>, D] [L, S, D],
-            body(lanes: &[L], table: &[S], out: &mut [MaybeUninit<D>]));
-        Some(())
-    }
-    out.reserve(rows);
-    let room = &mut out.spare_capacity_mut()[..rows];
-    each_lane!(lanes, array => run(Isa::detect(), &array[..rows], table, room))?;
-    // SAFETY: `run` wrote all `rows` slots of the reserved room, as many as there are lanes.
-    unsafe { out.set_len(out.len() + rows) };
-    Some(())
-}
-
-/// Gathers bytes that are 0 or 1 into bits.
-pub fn gather_bits(isa: Isa, held: &[u8; VECTOR_ROWS], bits: &mut VectorBits) {
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2")]
-    fn avx2(held: &[u8; VECTOR_ROWS], bits: &mut VectorBits) {
-        use std::arch::x86_64::{_mm256_loadu_si256, _mm256_movemask_epi8, _mm256_slli_epi16};
-        for (word, bytes) in bits.iter_mut().zip(held.as_chunks::<64>().0) {
-            let half = |at: usize| {
-                // SAFETY: `at` is 0 or 32, so that 32 bytes lie within the 64.
-                let bytes = unsafe { _mm256_loadu_si256(bytes.as_ptr().add(at).cast()) };
-                u64::from(_mm256_movemask_epi8(_mm256_slli_epi16::<7>(bytes)) as u32)
-            };
-            *word = half(0) | half(32) << 32;
-        }
-    }
-    match isa {
-        Isa::Portable => {
-            for (word, bytes) in bits.iter_mut().zip(held.as_chunks::<64>().0) {
-                *word = 0;
-                for (i, eight) in bytes.as_chunks::<8>().0.iter().enumerate() {
-                    // Moves bit 0 of byte i to bit 56 + i: no two products meet.
-                    let gathered = u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56;
-                    *word |= gathered << (i * 8);
-                }
-            }
-        }
-        // SAFETY: callers take the instruction set from `Isa::available`, and AVX-512 is only there with AVX2.
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 | Isa::Avx512 => unsafe { avx2(held, bits) },
-    }
-}
-
-/// The largest of the first `rows` lanes; 0 of none.
-pub fn max_lane(lanes: Lanes<'_>, rows: usize) -> u64 {
-    each_lane!(lanes, array => array[..rows].iter().max().map_or(0, |v| v.widened()))
-}
-
-/// Appends the `i`-th lane of each set bit in order, mapped.
-pub fn lanes_at<D>(lanes: Lanes<'_>, rows: impl Iterator<Item = usize>, mut f: impl FnMut(u64) -> D, out: &mut Vec<D>) {
-    each_lane!(lanes, array => out.extend(rows.map(|i| f(array[i].widened()))));
 }
 
 #[cfg(test)]

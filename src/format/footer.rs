@@ -235,6 +235,17 @@ impl SegmentFooter {
         Ok(column.zone_map.get_or_init(|| zones))
     }
 
+    /// Makes the footer lie from now on, to show what notices. The zone map must not have been asked for yet.
+    #[cfg(test)]
+    pub fn alter_zone_map(&self, ordinal: usize, alter: impl Fn(&mut ZoneStats)) -> Result<()> {
+        let stored = self.directory(ordinal)?.stored;
+        let (bytes, _) = self.section(self.columns[ordinal].zone_map_section, "zone map")?;
+        let mut zones = read_section(bytes, stored, self.zones(), |zone| self.zone_rows(zone))?;
+        zones.iter_mut().for_each(alter);
+        let unread = self.columns[ordinal].zone_map.set(zones);
+        unread.map_err(|_| Error::internal("the zone map was read before"))
+    }
+
     /// A section's bytes, checked, and where in the segment they begin.
     fn section(&self, section: Option<Section>, what: &str) -> Result<(&[u8], u64)> {
         let Some(section) = section else {

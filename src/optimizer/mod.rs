@@ -1,3 +1,3 @@
 //! Planner rules, one a file.
 
-pub mod float_literals;
+pub mod literals;

@@ -2,6 +2,9 @@
 //!
 //! Conjuncts refer to a table's columns by their ordinal in its definition.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 

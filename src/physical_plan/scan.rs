@@ -6,7 +6,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, Result, Statistics};
@@ -428,8 +428,7 @@ impl DataSource for SliceScan {
 
 /// The table's columns as queries see them.
 pub fn table_schema(def: &TableDef) -> Schema {
-    let field = |c: &crate::catalog::model::ColumnDef| Field::new(&c.name, c.sql_type.arrow_type(), c.nullable);
-    Schema::new(def.columns.iter().map(field).collect::<Vec<_>>())
+    Schema::new(def.columns.iter().map(|c| c.sql_type.field(&c.name, c.nullable)).collect::<Vec<_>>())
 }
 
 /// Bytes of a row of `columns` as Arrow arrays; text by a guess from its declared length.

@@ -42,12 +42,44 @@ fn cut_name(name: &mut String) {
     }
 }
 
+const MAX_DECIMAL_DIGITS: i64 = 38;
+
 /// The tokens of a text that makes sense and is not too deep, and how deep its brackets go.
 pub(super) fn checked_tokens(sql: &str, origin: Position) -> Result<(Vec<TokenWithSpan>, usize)> {
     let (tokens, result) = tokenize(sql, origin);
     result.map_err(|e| syntax_error(e.message, at(e.location)))?;
     let brackets = depth::check(&tokens)?;
-    Ok((tokens, brackets))
+    Ok((float_numbers(tokens), brackets))
+}
+
+/// Writes each number that no DECIMAL holds, such as `1e300`, as a DOUBLE.
+fn float_numbers(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    if !tokens.iter().any(|t| beyond_decimal(&t.token).is_some()) {
+        return tokens;
+    }
+    let double = |number: &str| {
+        [Token::SingleQuotedString(number.to_string()), Token::DoubleColon, Token::make_keyword("FLOAT8")]
+    };
+    let mut written = Vec::with_capacity(tokens.len() + 2);
+    for t in tokens {
+        match beyond_decimal(&t.token) {
+            Some(number) => written.extend(double(number).map(|token| TokenWithSpan { token, span: t.span })),
+            None => written.push(t),
+        }
+    }
+    written
+}
+
+/// A number with an exponent and more digits than a DECIMAL has.
+fn beyond_decimal(token: &Token) -> Option<&str> {
+    let Token::Number(number, _) = token else { return None };
+    let (mantissa, exponent) = number.split_once(['e', 'E'])?;
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    // An exponent that is not even a number of this size is beyond every type; the cast says so.
+    let exponent: i64 = exponent.parse().unwrap_or(i64::MAX / 2);
+    let digits = format!("{whole}{fraction}").trim_start_matches('0').len() as i64;
+    let scale = fraction.len() as i64 - exponent;
+    (scale.max(digits).max(digits - scale) > MAX_DECIMAL_DIGITS).then_some(number)
 }
 
 /// Reads tokens one after the other.

@@ -18,8 +18,8 @@ pub fn encode(positions: &RoaringBitmap) -> Result<Vec<u8>> {
     Ok(out)
 }
 
-/// The positions, of which there must be `rows`.
-pub fn decode(bytes: &[u8], rows: u32) -> Result<RoaringBitmap> {
+/// The positions, of which there must be `rows`, all within a segment of `segment_rows`.
+pub fn decode(bytes: &[u8], rows: u32, segment_rows: u32) -> Result<RoaringBitmap> {
     let Some((crc, body)) = bytes.split_first_chunk::<4>() else {
         return Err(Error::corrupt(0, "a delete vector of fewer than 4 bytes"));
     };
@@ -30,6 +30,9 @@ pub fn decode(bytes: &[u8], rows: u32) -> Result<RoaringBitmap> {
         RoaringBitmap::deserialize_from(body).map_err(|e| Error::corrupt(4, format!("not a roaring bitmap: {e}")))?;
     if bitmap.len() != u64::from(rows) {
         return Err(Error::corrupt(4, format!("{} dead rows where the catalog counts {rows}", bitmap.len())));
+    }
+    if let Some(position) = bitmap.max().filter(|position| *position >= segment_rows) {
+        return Err(Error::corrupt(4, format!("dead row {position} in a segment of {segment_rows} rows")));
     }
     Ok(bitmap)
 }
@@ -42,18 +45,19 @@ mod tests {
     fn positions_come_back() {
         let positions: RoaringBitmap = [0u32, 3, 70_000, 2_097_151].into_iter().collect();
         let bytes = encode(&positions).unwrap();
-        assert_eq!(decode(&bytes, 4).unwrap(), positions);
+        assert_eq!(decode(&bytes, 4, 2_097_152).unwrap(), positions);
+        assert!(decode(&bytes, 4, 2_097_151).is_err());
     }
 
     #[test]
     fn damage_is_found() {
         let bytes = encode(&(0..100).collect()).unwrap();
-        assert!(decode(&bytes, 99).is_err());
+        assert!(decode(&bytes, 99, 100).is_err());
         for i in 0..bytes.len() {
             let mut damaged = bytes.clone();
             damaged[i] ^= 1;
-            assert!(decode(&damaged, 100).is_err(), "byte {i}");
-            assert!(decode(&bytes[..i], 100).is_err(), "{i} bytes");
+            assert!(decode(&damaged, 100, 100).is_err(), "byte {i}");
+            assert!(decode(&bytes[..i], 100, 100).is_err(), "{i} bytes");
         }
     }
 }

@@ -208,20 +208,22 @@ impl SegmentStore {
         Ok(Some(dictionary))
     }
 
-    /// The positions of a segment's dead rows.
-    pub async fn deleted(&self, vector: &DeleteVectorRef) -> Result<Arc<RoaringBitmap>> {
-        let extent = vector.extent;
+    /// The positions of a segment's dead rows; `None` when all live.
+    ///
+    /// Errors: Corrupt when they are not as many as the catalog counts, or not positions of the segment.
+    pub async fn deleted(&self, segment: &SegmentRef) -> Result<Option<Arc<RoaringBitmap>>> {
+        let Some(DeleteVectorRef { extent, rows }) = segment.deleted else { return Ok(None) };
         if let Some(deleted) = self.deleted.get(&extent) {
-            return Ok(deleted);
+            return Ok(Some(deleted));
         }
         let range = extent.offset..extent.offset + extent.len;
         let bytes = self.blocks.read(extent.object, std::slice::from_ref(&range)).await?;
         let bytes = bytes.first().ok_or_else(|| Error::internal("one range read, none returned"))?;
-        let bitmap =
-            super::delete_vector::decode(bytes, vector.rows).map_err(|e| e.in_object(extent.object, extent.offset))?;
+        let bitmap = super::delete_vector::decode(bytes, rows, segment.rows)
+            .map_err(|e| e.in_object(extent.object, extent.offset))?;
         let bitmap = Arc::new(bitmap);
         self.deleted.insert(extent, Arc::clone(&bitmap));
-        Ok(bitmap)
+        Ok(Some(bitmap))
     }
 }
 

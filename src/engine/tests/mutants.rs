@@ -134,19 +134,7 @@ async fn bounds_one_too_tight_are_noticed() {
     let warehouse = tables().await;
     let tighter = |by_min: i128, by_max: i128| {
         move |t: &mut ScanTable| {
-            alter_segments(t, |s| {
-                for column in &mut s.columns {
-                    let (Some(Scalar::Int(min)), Some(Scalar::Int(max))) = (&column.bounds.min, &column.bounds.max)
-                    else {
-                        continue;
-                    };
-                    column.bounds = Bounds {
-                        min: Some(Scalar::Int(min + by_min)),
-                        max: Some(Scalar::Int(max - by_max)),
-                        ..column.bounds.clone()
-                    };
-                }
-            })
+            alter_segments(t, |s| s.columns.iter_mut().for_each(|c| tighten(&mut c.bounds, by_min, by_max)))
         }
     };
     for (by_min, by_max, sql) in [
@@ -159,5 +147,35 @@ async fn bounds_one_too_tight_are_noticed() {
         assert_ne!(theirs(&lying, sql).await, truth(&warehouse, sql).await, "{sql}");
         let honest = context(&warehouse, tighter(0, 0), ("b", nothing)).await;
         assert_eq!(theirs(&honest, sql).await, truth(&warehouse, sql).await, "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn zone_maps_one_too_tight_are_noticed() {
+    for (by_min, by_max, sql) in [
+        (1, 0, "select count(*), sum(n) from a where k <= 20"),
+        (0, 1, "select count(*), sum(n) from a where k >= 20"),
+        (1, 0, "select count(*), sum(n) from a where k > 19"),
+        (0, 1, "select count(*), sum(n) from a where k = 20"),
+        (0, 1, "select count(*), sum(n) from a where k < 20 or k is null"),
+    ] {
+        let warehouse = tables().await;
+        let (_, table) = state(&warehouse, "a").await;
+        for segment in &table.segments {
+            let open = warehouse.inner.segments.open(segment).await.unwrap();
+            for ordinal in 0..open.footer.column_count() {
+                open.footer.alter_zone_map(ordinal, |zone| tighten(&mut zone.bounds, by_min, by_max)).unwrap();
+            }
+        }
+        let lying = ours(&warehouse.session(), sql).await;
+        assert_ne!(lying, truth(&tables().await, sql).await, "{sql}");
+        assert_eq!(ours(&tables().await.session(), sql).await, truth(&warehouse, sql).await, "{sql}");
+    }
+}
+
+fn tighten(bounds: &mut Bounds, by_min: i128, by_max: i128) {
+    if let (Some(Scalar::Int(min)), Some(Scalar::Int(max))) = (&mut bounds.min, &mut bounds.max) {
+        *min += by_min;
+        *max -= by_max;
     }
 }

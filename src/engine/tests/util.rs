@@ -135,10 +135,8 @@ pub async fn delete_where(warehouse: &Warehouse, name: &str, condition: &str, pl
     let mut vectors = Vec::new();
     let mut deleted = 0;
     for (sequence, segment) in state.segments.iter().enumerate() {
-        let mut positions = match &segment.deleted {
-            Some(vector) => RoaringBitmap::clone(&*warehouse.inner.segments.deleted(vector).await?),
-            None => RoaringBitmap::new(),
-        };
+        let known = warehouse.inner.segments.deleted(segment).await?;
+        let mut positions = known.map_or_else(RoaringBitmap::new, |known| RoaringBitmap::clone(&known));
         let before = positions.len();
         positions.extend(positions_of(warehouse, &pin, &state, segment, condition).await);
         if positions.len() == before {

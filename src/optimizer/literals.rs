@@ -1,0 +1,205 @@
+//! A literal takes the meaning of the value that it stands beside.
+//!
+//! - Beside REAL or DOUBLE, a decimal literal is DOUBLE. `1.5` is DECIMAL in Redshift's SQL, and so in ours. DataFusion
+//!   would compare `d > 1.5` with a DOUBLE column as decimals: casts of large values then fail, and the cast hides the
+//!   column from zone maps. Redshift compares as DOUBLE ("Numeric types", mixed arithmetic).
+//! - Beside a CHAR column, a text literal is CHAR: its trailing blanks mean nothing ("Character types", significance of
+//!   trailing blanks). The column holds none.
+//! - In LIKE with an escape character of its own, a pattern is written with the backslash, the one that DataFusion reads.
+//!
+//! All before types are coerced.
+
+use std::sync::Arc;
+
+use arrow::datatypes::DataType;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::{DFSchema, ExprSchema, Result, ScalarValue, plan_err};
+use datafusion::logical_expr::expr::{Between, BinaryExpr, InList};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{Expr, ExprSchemable, Like, LogicalPlan, Operator};
+use datafusion::optimizer::AnalyzerRule;
+
+use crate::common::SqlType;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Literals;
+
+impl AnalyzerRule for Literals {
+    fn name(&self) -> &str {
+        "literals"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        plan.transform_up_with_subqueries(|plan| {
+            let mut schema = merge_schema(&plan.inputs());
+            if let LogicalPlan::TableScan(scan) = &plan {
+                schema.merge(&DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?);
+            }
+            let names = NamePreserver::new(&plan);
+            plan.map_expressions(|expr| {
+                let name = names.save(&expr);
+                Ok(expr.transform_up(|e| rewrite(e, &schema))?.update_data(|e| name.restore(e)))
+            })
+        })
+        .data()
+    }
+}
+
+/// DataFusion's analyzer rules with ours where they belong.
+pub fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
+    let mut rules = datafusion::optimizer::Analyzer::new().rules;
+    let at = rules.iter().position(|rule| rule.name() == "type_coercion").unwrap_or(0);
+    rules.insert(at, Arc::new(Literals));
+    rules
+}
+
+/// What a literal is read as.
+#[derive(Debug, Clone, Copy)]
+enum Reading {
+    Double,
+    Char,
+}
+
+impl Reading {
+    /// As which a literal beside `expr` is read, unless as itself.
+    fn beside(expr: &Expr, schema: &DFSchema) -> Option<Self> {
+        // A type that cannot be told here (of an outer query's column) is left to coercion.
+        match expr.get_type(schema).ok()? {
+            DataType::Float32 | DataType::Float64 => Some(Reading::Double),
+            DataType::Utf8View => {
+                let field = schema.field_from_column(expr.try_as_col()?).ok()?;
+                matches!(SqlType::from_field(field), Some(SqlType::Char(_))).then_some(Reading::Char)
+            }
+            _ => None,
+        }
+    }
+
+    /// `expr` if it is a literal that this reading concerns.
+    fn of(self, expr: &Expr) -> Option<Expr> {
+        let (value, metadata) = match (self, expr) {
+            (_, Expr::Literal(value, metadata)) => (value, metadata),
+            // `-1.5` is a negated literal until constants are folded.
+            (Reading::Double, Expr::Negative(inner)) => {
+                return self.of(inner).map(|literal| Expr::Negative(Box::new(literal)));
+            }
+            _ => return None,
+        };
+        let read = match (self, value) {
+            (
+                Reading::Double,
+                ScalarValue::Decimal32(Some(_), ..)
+                | ScalarValue::Decimal64(Some(_), ..)
+                | ScalarValue::Decimal128(Some(_), ..)
+                | ScalarValue::Decimal256(Some(_), ..),
+            ) => value.cast_to(&DataType::Float64).ok()?,
+            (Reading::Char, ScalarValue::Utf8(Some(text))) if text.ends_with(' ') => {
+                ScalarValue::Utf8(Some(text.trim_end_matches(' ').to_string()))
+            }
+            _ => return None,
+        };
+        Some(Expr::Literal(read, metadata.clone()))
+    }
+
+    fn or_itself(self, expr: Expr) -> Expr {
+        self.of(&expr).unwrap_or(expr)
+    }
+}
+
+fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    Ok(match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+            let literal = |literal: &Expr, beside: &Expr| {
+                let reading = Reading::beside(beside, schema)?;
+                // What is joined to a CHAR keeps its blanks.
+                let concerns = matches!(reading, Reading::Double) || compares(op);
+                concerns.then(|| reading.of(literal).map(Box::new)).flatten()
+            };
+            match (literal(&left, &right), literal(&right, &left)) {
+                (Some(left), None) => Transformed::yes(Expr::BinaryExpr(BinaryExpr { left, op, right })),
+                (None, Some(right)) => Transformed::yes(Expr::BinaryExpr(BinaryExpr { left, op, right })),
+                _ => Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right })),
+            }
+        }
+        Expr::Between(between) => match Reading::beside(&between.expr, schema) {
+            Some(reading) => {
+                let read = |e: Box<Expr>| Box::new(reading.or_itself(*e));
+                Transformed::yes(Expr::Between(Between { low: read(between.low), high: read(between.high), ..between }))
+            }
+            None => Transformed::no(Expr::Between(between)),
+        },
+        Expr::InList(list) => match Reading::beside(&list.expr, schema) {
+            Some(reading) => {
+                let read = list.list.into_iter().map(|e| reading.or_itself(e)).collect();
+                Transformed::yes(Expr::InList(InList { list: read, ..list }))
+            }
+            None => Transformed::no(Expr::InList(list)),
+        },
+        Expr::Like(like) => match (like.escape_char, &*like.pattern) {
+            (Some(escape), Expr::Literal(ScalarValue::Utf8(Some(pattern)), metadata)) if escape != '\\' => {
+                let pattern = ScalarValue::Utf8(Some(with_backslashes(pattern, escape)?));
+                let pattern = Box::new(Expr::Literal(pattern, metadata.clone()));
+                Transformed::yes(Expr::Like(Like { pattern, escape_char: None, ..like }))
+            }
+            _ => Transformed::no(Expr::Like(like)),
+        },
+        other => Transformed::no(other),
+    })
+}
+
+fn compares(op: Operator) -> bool {
+    matches!(
+        op,
+        Operator::Eq
+            | Operator::NotEq
+            | Operator::Lt
+            | Operator::LtEq
+            | Operator::Gt
+            | Operator::GtEq
+            | Operator::IsDistinctFrom
+            | Operator::IsNotDistinctFrom
+    )
+}
+
+/// A LIKE pattern whose escape character is `escape`, with backslashes instead.
+fn with_backslashes(pattern: &str, escape: char) -> Result<String> {
+    let mut written = String::with_capacity(pattern.len() + 2);
+    let mut characters = pattern.chars();
+    while let Some(character) = characters.next() {
+        let (literal, escaped) = match character {
+            c if c == escape => match characters.next() {
+                Some(next) => (next, true),
+                None => return plan_err!("LIKE pattern '{pattern}' must not end with its escape character '{escape}'"),
+            },
+            c => (c, false),
+        };
+        if literal == '\\' || (escaped && matches!(literal, '%' | '_')) {
+            written.push('\\');
+        }
+        written.push(literal);
+    }
+    Ok(written)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escapes_become_backslashes() {
+        for (pattern, written) in [
+            ("%r!_s%", r"%r\_s%"),
+            ("100!%", r"100\%"),
+            ("a!!b", "a!b"),
+            (r"back\slash", r"back\\slash"),
+            (r"!\", r"\\"),
+            ("!x", "x"),
+            ("", ""),
+        ] {
+            assert_eq!(with_backslashes(pattern, '!').unwrap(), written, "{pattern}");
+        }
+        assert!(with_backslashes("a!", '!').is_err());
+    }
+}

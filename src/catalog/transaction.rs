@@ -26,7 +26,7 @@ impl Blob {
 /// Which run a new segment belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunChoice {
-    /// A run of the committing version's own.
+    /// A run of this append's own.
     New,
     /// The keys follow those that the run had at the transaction's start. When the run has grown or gone since, the
     /// segment gets a run of its own after all.

@@ -42,6 +42,8 @@ pub(super) fn session_config(warehouse: &Warehouse) -> SessionConfig {
     let options = config.options_mut();
     // `1.1` is DECIMAL in Redshift's SQL.
     options.sql_parser.parse_float_as_decimal = true;
+    // Unsound in DataFusion 55.2: see `BoundsTrust`.
+    options.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
     // For the places that errors name.
     options.sql_parser.collect_spans = true;
     options.extensions.insert(BlueshiftOptions::default());

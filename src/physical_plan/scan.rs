@@ -22,7 +22,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayFormatType, PhysicalExpr, SortOrderPushdownResult};
 use parking_lot::Mutex;
 
-use super::filter::{FilterCompiler, Routing};
+use super::filter::{BoundsTrust, FilterCompiler, Routing};
 use super::metrics::ScanMetrics;
 use super::scan_stream::ScanStream;
 use super::statistics;
@@ -70,6 +70,7 @@ pub struct SliceScan {
     schema: SchemaRef,
     /// Conjuncts over the table's ordinals.
     filters: Vec<Arc<dyn PhysicalExpr>>,
+    trust: BoundsTrust,
     fetch: Option<usize>,
     wanted_first: Option<WantedFirst>,
     metrics: ExecutionPlanMetricsSet,
@@ -94,7 +95,9 @@ impl SliceScan {
     ) -> Self {
         let schema = Arc::new(table_schema(&table.def).project(&projection).unwrap_or_else(|_| Schema::empty()));
         let metrics = ExecutionPlanMetricsSet::new();
-        SliceScan { table, options, projection, schema, filters, fetch, wanted_first: None, metrics }
+        // As long as no dynamic filter was taken there is none to mistrust.
+        let trust = BoundsTrust::All;
+        SliceScan { table, options, projection, schema, filters, trust, fetch, wanted_first: None, metrics }
     }
 
     pub fn table(&self) -> &Arc<ScanTable> {
@@ -210,7 +213,7 @@ impl SliceScan {
         let named: Vec<(usize, &str)> =
             used.into_iter().map(|c| (c, self.table.def.columns[c].name.as_str())).collect();
         let metrics = ScanMetrics::new(&self.metrics, partition, &named);
-        let compiler = FilterCompiler::new(self.filters.clone(), types, routing);
+        let compiler = FilterCompiler::new(self.filters.clone(), types, routing, self.trust);
         let stream = ScanStream::new(
             Arc::clone(&self.table),
             self.options,
@@ -376,7 +379,7 @@ impl DataSource for SliceScan {
     fn try_pushdown_filters(
         &self,
         filters: Vec<Arc<dyn PhysicalExpr>>,
-        _config: &ConfigOptions,
+        config: &ConfigOptions,
     ) -> Result<FilterPushdownPropagation<Arc<dyn DataSource>>> {
         // A limit below a filter would change which rows the filter sees.
         if self.fetch.is_some() || filters.is_empty() {
@@ -392,7 +395,11 @@ impl DataSource for SliceScan {
                 answers.push(PushedDown::Yes);
             }
         }
-        let scan: Arc<dyn DataSource> = Arc::new(SliceScan { filters: taken, ..self.clone() });
+        let trust = match config.optimizer.enable_aggregate_dynamic_filter_pushdown {
+            true => BoundsTrust::None,
+            false => self.trust,
+        };
+        let scan: Arc<dyn DataSource> = Arc::new(SliceScan { filters: taken, trust, ..self.clone() });
         Ok(FilterPushdownPropagation::with_parent_pushdown_result(answers).with_updated_node(scan))
     }
 

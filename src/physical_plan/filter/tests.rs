@@ -1,6 +1,6 @@
 //! A partition of a scan takes its own branch of a partitioned join's filter, and no other.
 
-use arrow::array::{Array, ArrayRef, Int64Array};
+use arrow::array::{ArrayRef, Int64Array};
 use datafusion::common::Result;
 use datafusion::physical_expr::expressions::{case, in_list, lit};
 use datafusion::physical_plan::repartition::REPARTITION_RANDOM_STATE;
@@ -43,7 +43,7 @@ fn join_filter(on: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> 
 
 fn compiled(filter: &Arc<dyn PhysicalExpr>, partition: usize, partitions: usize, key: Option<usize>) -> CompiledFilter {
     let routing = Routing { partition, partitions, key };
-    FilterCompiler::new(vec![Arc::clone(filter)], TYPES.to_vec(), routing).compile().unwrap()
+    FilterCompiler::new(vec![Arc::clone(filter)], TYPES.to_vec(), routing, BoundsTrust::None).compile().unwrap()
 }
 
 #[test]

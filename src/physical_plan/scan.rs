@@ -255,7 +255,7 @@ pub(super) struct Unit {
 #[derive(Debug)]
 pub(super) enum Work {
     Own(VecDeque<Unit>),
-    Shared(Arc<Mutex<VecDeque<Unit>>>),
+    Shared(Queue),
 }
 
 impl Work {
@@ -267,8 +267,41 @@ impl Work {
     }
 }
 
-/// The queue that the partitions of one execution share.
-type SharedUnits = Mutex<VecDeque<Unit>>;
+/// What partitions take their work from together.
+type Queue = Arc<Mutex<VecDeque<Unit>>>;
+
+/// The work that the partitions of a plan share, one queue a round: a partition that opens for the n-th time takes from
+/// the n-th queue. Operators execute their input anew on one plan, as a nested loop join does that begins to spill; each
+/// round then has all rows.
+#[derive(Debug)]
+struct SharedWork {
+    units: VecDeque<Unit>,
+    rounds: Mutex<Rounds>,
+}
+
+#[derive(Debug, Default)]
+struct Rounds {
+    queues: Vec<Queue>,
+    /// By partition: how often it was opened.
+    opened: Vec<usize>,
+}
+
+impl SharedWork {
+    fn new(units: VecDeque<Unit>, partitions: usize) -> Self {
+        let rounds = Rounds { queues: Vec::new(), opened: vec![0; partitions] };
+        SharedWork { units, rounds: Mutex::new(rounds) }
+    }
+
+    fn open(&self, partition: usize) -> Queue {
+        let mut rounds = self.rounds.lock();
+        let round = rounds.opened[partition];
+        rounds.opened[partition] += 1;
+        if round == rounds.queues.len() {
+            rounds.queues.push(Arc::new(Mutex::new(self.units.clone())));
+        }
+        Arc::clone(&rounds.queues[round])
+    }
+}
 
 impl DataSource for SliceScan {
     fn open(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
@@ -281,13 +314,16 @@ impl DataSource for SliceScan {
         self.stream(partition, Work::Own(work), &context)
     }
 
-    fn create_sibling_state(&self, _config: &ConfigOptions) -> Option<Arc<dyn Any + Send + Sync>> {
-        self.key().is_none().then(|| Arc::new(Mutex::new(self.shared_units())) as _)
+    /// None where partitions may run in processes of their own, which share nothing.
+    fn create_sibling_state(&self, config: &ConfigOptions) -> Option<Arc<dyn Any + Send + Sync>> {
+        let shares = self.key().is_none() && config.execution.enable_file_stream_work_stealing;
+        let work = || SharedWork::new(self.shared_units(), self.options.slices.partitions());
+        shares.then(|| Arc::new(work()) as _)
     }
 
     fn open_with_args(&self, args: OpenArgs) -> Result<SendableRecordBatchStream> {
-        match args.sibling_state.and_then(|state| state.downcast::<SharedUnits>().ok()) {
-            Some(units) => self.stream(args.partition, Work::Shared(units), &args.context),
+        match args.sibling_state.and_then(|state| state.downcast::<SharedWork>().ok()) {
+            Some(work) => self.stream(args.partition, Work::Shared(work.open(args.partition)), &args.context),
             None => self.open(args.partition, args.context),
         }
     }

@@ -161,7 +161,7 @@ async fn zone_maps_one_too_tight_are_noticed() {
     ] {
         let warehouse = tables().await;
         let (_, table) = state(&warehouse, "a").await;
-        for segment in &table.segments {
+        for segment in table.segments.iter() {
             let open = warehouse.inner.segments.open(segment).await.unwrap();
             for ordinal in 0..open.footer.column_count() {
                 open.footer.alter_zone_map(ordinal, |zone| tighten(&mut zone.bounds, by_min, by_max)).unwrap();

@@ -1,6 +1,6 @@
 //! A partition of a scan takes its own branch of a partitioned join's filter, and no other.
 
-use arrow::array::{Array, ArrayRef, Int64Array};
+use arrow::array::{ArrayRef, Int64Array};
 use datafusion::common::Result;
 use datafusion::physical_expr::expressions::{case, in_list, lit};
 use datafusion::physical_plan::repartition::REPARTITION_RANDOM_STATE;

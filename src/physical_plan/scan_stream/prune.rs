@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use datafusion::common::{Result, ScalarValue};
 
-use super::{ScanStream, external};
+use super::{Current, ScanStream, external};
 use crate::catalog::model::{ColumnDef, SegmentRef};
 use crate::common::{Bounds, Comparison, Predicate};
 use crate::distribution::{hash_array, slice_of_hash};

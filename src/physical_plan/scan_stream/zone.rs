@@ -6,11 +6,11 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::filter as filter_array;
 use bytes::Bytes;
-use datafusion::common::{DataFusionError, Result};
+use datafusion::common::Result;
 
 use super::{Current, Residual, ScanStream, external};
 use crate::catalog::model::ColumnDef;
-use crate::common::{EncodingName, Error, Predicate};
+use crate::common::{EncodingName, Predicate};
 use crate::format::column::{Column, ColumnBuilder};
 use crate::format::encoding::{ChunkEncoder, Dictionary, Page, Selection};
 use crate::format::mask::Mask;

@@ -13,9 +13,11 @@ use crate::physical_plan::scan::WantedFirst;
 use crate::storage::segment::OpenSegment;
 
 impl ScanStream {
-    /// The slices that equality or IN on the distribution key leaves; of dynamic filters if `dynamic`.
+    /// The slices that equality or IN on the distribution key leaves; of dynamic filters if `dynamic`. `None` where the
+    /// filters do not tell, or the rows were placed by a hash that this build does not know.
     pub(super) fn possible_slices(&self, filter: &CompiledFilter, dynamic: bool) -> Result<Option<BTreeSet<u32>>> {
-        let Some(key) = self.key.filter(|_| self.options.prune) else { return Ok(None) };
+        let hashed = self.options.prune && self.table.def.hash_is_known();
+        let Some(key) = self.key.filter(|_| hashed) else { return Ok(None) };
         let sql_type = self.table.def.columns[key].sql_type;
         let mut possible: Option<BTreeSet<u32>> = None;
         for conjunct in filter.encoded.iter().filter(|c| c.column == key) {

@@ -120,10 +120,24 @@ fn a_warehouse_is_made_found_again_and_nothing_else_is_taken() {
         blueshift(dir.path(), &["sql", "-w", "new/house", "--format", "csv", "--timing", "-c", "select a from t"]);
     assert_eq!(text(&found.stdout), "a\r\n7\r\n");
     assert!(text(&found.stderr).starts_with("Time: "), "{}", text(&found.stderr));
-    std::fs::create_dir(dir.path().join("other")).unwrap();
-    std::fs::write(dir.path().join("other/letter.txt"), "dear").unwrap();
-    let err = fails(dir.path(), &["sql", "-w", "other", "-c", "select 1"]);
-    assert!(err.contains("ERROR: ") && err.contains("not a Blueshift warehouse"), "{err}");
+    // A project that has a `_tmp` of its own, with files of names and ages like those that a warehouse sweeps.
+    let other = dir.path().join("other");
+    std::fs::create_dir_all(other.join("_tmp")).unwrap();
+    let files = ["letter.txt", "_tmp/draft.txt", "_tmp/00000000000000000000000000000007"];
+    for file in files {
+        std::fs::write(other.join(file), "dear").unwrap();
+        let written = std::fs::File::options().write(true).open(other.join(file)).unwrap();
+        written.set_modified(std::time::UNIX_EPOCH).unwrap();
+    }
+    for (directory, warehouse) in [(dir.path(), "other"), (&other, ".")] {
+        let err = fails(directory, &["sql", "-w", warehouse, "-c", "select 1"]);
+        assert!(err.contains("ERROR: ") && err.contains("not a Blueshift warehouse"), "{err}");
+        for file in files {
+            assert_eq!(std::fs::read_to_string(other.join(file)).unwrap(), "dear", "{file}");
+        }
+        let entries = |dir: &Path| std::fs::read_dir(dir).unwrap().count();
+        assert_eq!((entries(&other), entries(&other.join("_tmp"))), (2, 2));
+    }
 }
 
 #[test]

@@ -136,6 +136,11 @@ impl Transaction {
         self.pin.as_ref().map(|p| p.snapshot())
     }
 
+    /// What keeps that snapshot's objects, if the transaction was begun by a catalog.
+    pub fn pin(&self) -> Option<&PinnedSnapshot> {
+        self.pin.as_ref()
+    }
+
     /// Whether there is nothing to commit.
     pub fn is_empty(&self) -> bool {
         self.intents.is_empty()

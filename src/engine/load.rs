@@ -19,6 +19,7 @@ use crate::common::{DistStyle, Error, ErrorKind, Result, TableId, UserId};
 use crate::physical_plan::load::RowSink;
 use crate::storage::loader::{ObjectNames, choose_run, emptiest_slice, store_rows};
 use crate::storage::merge::merge_runs;
+use crate::storage::segment::SegmentStore;
 use crate::storage::writer::{LoadLayout, SliceSorter, auto_distribution};
 
 /// How often a load is committed anew when another transaction changed the table's definition under it.
@@ -42,6 +43,8 @@ struct Gathered {
     /// As the table will be.
     def: TableDef,
     sorter: SliceSorter,
+    /// Reads the runs again.
+    segments: SegmentStore,
     /// Stored when memory ran short.
     runs: Vec<Vec<NewSegment>>,
     names: ObjectNames,
@@ -86,6 +89,10 @@ impl Load {
             def: TableDef::clone(&table.def),
             table,
             sorter,
+            segments: match transaction.pin() {
+                Some(pin) => warehouse.inner.segments.at(pin.clone()),
+                None => warehouse.inner.segments.clone(),
+            },
             runs: Vec::new(),
             names: ObjectNames::new(transaction),
             notices: Vec::new(),
@@ -163,9 +170,8 @@ impl Gathered {
         self.runs.push(last);
         let runs = std::mem::take(&mut self.runs);
         let store = self.objects();
-        let segments = self.warehouse.inner.segments.clone();
         let threads = self.warehouse.inner.threads;
-        merge_runs(runs, self.sorter.layout(), &segments, &store, &mut self.names, threads).await
+        merge_runs(runs, self.sorter.layout(), &self.segments, &store, &mut self.names, threads).await
     }
 
     /// What was gathered since the last run, as a run; a few rows `inline`, where that is wanted.

@@ -26,7 +26,6 @@ use super::filter::{BoundsTrust, FilterCompiler, Routing};
 use super::metrics::ScanMetrics;
 use super::scan_stream::ScanStream;
 use super::statistics;
-use crate::catalog::PinnedSnapshot;
 use crate::catalog::model::{EffectiveDist, SegmentRef, TableDef};
 use crate::common::{SqlType, Stored};
 use crate::distribution::SliceMap;
@@ -39,10 +38,9 @@ pub struct ScanTable {
     pub def: Arc<TableDef>,
     /// By slice, run, position within the run.
     pub segments: Arc<Vec<Arc<SegmentRef>>>,
+    /// Reads that version, and keeps its objects from being collected.
     pub store: SegmentStore,
     pub geometry: Geometry,
-    /// Keeps the objects from being collected.
-    pub pin: Option<Arc<PinnedSnapshot>>,
 }
 
 /// How a session wants its scans.

@@ -322,10 +322,9 @@ impl ScanStream {
 }
 
 impl Current {
-    /// An error of the segment's bytes, naming the object.
-    fn locate(&self, error: Error) -> DataFusionError {
-        let extent = self.segment.extent();
-        external(error.in_object(extent.object, extent.offset))
+    /// An error of the segment's bytes from `base` on, naming the object.
+    fn locate(&self, error: Error, base: u64) -> DataFusionError {
+        external(self.segment.locate(error, base))
     }
 }
 

@@ -46,6 +46,8 @@ enum LoadDist {
 
 impl LoadLayout {
     /// For a load into `def`; `first_slice` is where EVEN begins.
+    ///
+    /// Errors: Unsupported when rows are placed by a hash that this build does not know.
     pub fn new(def: &TableDef, geometry: Geometry, slices: u32, first_slice: u32) -> Result<Self> {
         let ordinal = |id: ColumnId| {
             def.columns
@@ -55,6 +57,13 @@ impl LoadLayout {
         };
         let dist = match def.effective_dist {
             EffectiveDist::Even => LoadDist::Even { first: first_slice % slices },
+            EffectiveDist::Key(_) if !def.hash_is_known() => {
+                return Err(Error::unsupported(format!(
+                    "the rows of table \"{}\" were placed by a newer version of Blueshift (slice hash {})",
+                    def.name, def.hash_id
+                ))
+                .with_hint("upgrade Blueshift to add rows; queries read the table as it is"));
+            }
             EffectiveDist::Key(id) => LoadDist::Key(ordinal(id)?),
             EffectiveDist::All => LoadDist::All,
         };

@@ -64,6 +64,11 @@ impl Output {
     }
 
     /// The plan that computes a query's rows; its metrics are complete when the rows have been read.
+    ///
+    /// Reading this output executes it, and a plan executes once: partitions of an EVEN or ALL table (of DataFusion's own
+    /// files, too) share a queue that is empty afterwards, so that a second execution would give no rows. To run it again,
+    /// give it to [`reset_plan_states`](datafusion::physical_plan::execution_plan::reset_plan_states) and execute what that
+    /// returns, or execute the statement again, which also reads the newest version.
     pub fn plan(&self) -> Option<&Arc<dyn ExecutionPlan>> {
         self.plan.as_ref()
     }

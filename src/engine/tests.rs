@@ -8,4 +8,5 @@ mod properties;
 mod rate;
 #[cfg(feature = "s3")]
 mod s3;
+mod scans;
 mod util;

@@ -1,5 +1,6 @@
 //! Open segments: footer, dictionaries and pages of committed segments, read when wanted and kept while they fit.
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -71,9 +72,11 @@ impl OpenSegment {
 }
 
 /// Opens segments and reads from them.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct SegmentStore {
     blocks: Arc<BlockStore>,
+    /// Learns how many bytes were read.
+    meter: Option<Arc<dyn Fn(u64) + Send + Sync>>,
     open: Arc<Cache<Extent, Arc<OpenSegment>, FooterBytes>>,
     deleted: Arc<Cache<Extent, Arc<RoaringBitmap>>>,
     /// Zones that scans left out.
@@ -94,10 +97,24 @@ impl SegmentStore {
     pub fn new(blocks: Arc<BlockStore>, cache_bytes: u64) -> Self {
         SegmentStore {
             blocks,
+            meter: None,
             open: Arc::new(Cache::with_weighter(1024, cache_bytes, FooterBytes)),
             deleted: Arc::new(Cache::new(4096)),
             zones_pruned: Arc::default(),
         }
+    }
+
+    /// The same store; `meter` learns of every read through it, how many bytes it was.
+    pub fn metered(&self, meter: impl Fn(u64) + Send + Sync + 'static) -> Self {
+        SegmentStore { meter: Some(Arc::new(meter)), ..self.clone() }
+    }
+
+    async fn read(&self, extent: Extent, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        let read = self.blocks.read(extent.object, ranges).await?;
+        if let Some(meter) = &self.meter {
+            meter(ranges.iter().map(|range| range.end - range.start).sum());
+        }
+        Ok(read)
     }
 
     /// Counts zones that a scan left out unread.
@@ -122,7 +139,7 @@ impl SegmentStore {
         let extent = segment.extent;
         let footer_len = u64::from(segment.footer_len).min(extent.len);
         let end = extent.offset + extent.len;
-        let bytes = self.blocks.read(extent.object, std::slice::from_ref(&(end - footer_len..end))).await?;
+        let bytes = self.read(extent, std::slice::from_ref(&(end - footer_len..end))).await?;
         let footer = bytes
             .into_iter()
             .next()
@@ -161,7 +178,7 @@ impl SegmentStore {
             }
         }
         let ranges: Vec<Range<u64>> = wanted.iter().map(|page| absolute(segment.extent, page)).collect();
-        let mut bytes = self.blocks.read(segment.extent.object, &ranges).await?.into_iter();
+        let mut bytes = self.read(segment.extent, &ranges).await?.into_iter();
         let mut columns = Vec::with_capacity(ordinals.len());
         let mut wanted = wanted.iter();
         for ordinal in ordinals {
@@ -194,7 +211,7 @@ impl SegmentStore {
             return Ok(Some(Arc::clone(dictionary)));
         }
         let wanted = absolute(segment.extent, &range);
-        let bytes = self.blocks.read(segment.extent.object, std::slice::from_ref(&wanted)).await?;
+        let bytes = self.read(segment.extent, std::slice::from_ref(&wanted)).await?;
         let bytes = bytes.first().ok_or_else(|| Error::internal("one range read, none returned"))?;
         let dictionary = range
             .check(bytes)
@@ -217,13 +234,19 @@ impl SegmentStore {
             return Ok(Some(deleted));
         }
         let range = extent.offset..extent.offset + extent.len;
-        let bytes = self.blocks.read(extent.object, std::slice::from_ref(&range)).await?;
+        let bytes = self.read(extent, std::slice::from_ref(&range)).await?;
         let bytes = bytes.first().ok_or_else(|| Error::internal("one range read, none returned"))?;
         let bitmap = super::delete_vector::decode(bytes, rows, segment.rows)
             .map_err(|e| e.in_object(extent.object, extent.offset))?;
         let bitmap = Arc::new(bitmap);
         self.deleted.insert(extent, Arc::clone(&bitmap));
         Ok(Some(bitmap))
+    }
+}
+
+impl fmt::Debug for SegmentStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SegmentStore").field("blocks", &self.blocks).finish_non_exhaustive()
     }
 }
 

@@ -185,7 +185,9 @@ impl Gathered {
             return Ok(());
         }
         let rows = self.table.stored_rows() + self.sorter.total_rows();
-        let stored: u64 = self.table.segments.iter().flat_map(|s| &s.columns).map(|c| c.bytes).sum();
+        let before = self.table.segments.iter().flat_map(|s| &s.columns);
+        let runs = self.runs.iter().flatten().flat_map(|s| &s.columns);
+        let stored: u64 = before.chain(runs).map(|c| c.bytes).sum();
         let now = auto_distribution(&self.def, rows, stored + self.sorter.memory_bytes() as u64);
         if now == self.def.effective_dist {
             return Ok(());

@@ -178,6 +178,24 @@ fn the_prompt_takes_statements_over_lines_and_goes_on_after_errors() {
 }
 
 #[test]
+fn a_column_with_nulls_written_as_csv_is_read_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = "create table t (a varchar(9)); \
+                insert into t values (null), ('x'), (null), ('a\n\nb'), (null)";
+    succeeds(dir.path(), &["sql", "-w", "house", "-c", made]);
+    let csv = succeeds(dir.path(), &["sql", "-w", "house", "--format", "csv", "-c", "select a from t order by a"]);
+    assert_eq!(csv, "a\r\n\"a\n\nb\"\r\nx\r\n\r\n\r\n\r\n");
+    std::fs::write(dir.path().join("t.csv"), &csv).unwrap();
+    let read = "create table back (like t); copy back from 't.csv' csv ignoreheader 1 emptyasnull";
+    let told = succeeds(dir.path(), &["sql", "-w", "house", "-c", read]);
+    assert!(told.ends_with("COPY\n"), "{told}");
+    let again = "select a from back order by a";
+    assert_eq!(succeeds(dir.path(), &["sql", "-w", "house", "--format", "csv", "-c", again]), csv);
+    let counts = "select count(*) as rows, count(a) as known from back";
+    assert_eq!(succeeds(dir.path(), &["sql", "-w", "house", "--format", "csv", "-c", counts]), "rows,known\r\n5,2\r\n");
+}
+
+#[test]
 fn a_reader_that_leaves_is_no_error() {
     let dir = tempfile::tempdir().unwrap();
     let rows = ["sql", "--format", "csv", "-c", "select * from generate_series(1, 1000000)"];

@@ -320,6 +320,8 @@ pub struct CopyOptions {
 pub enum CopyFormat {
     Parquet,
     Csv {
+    /// IGNOREBLANKLINES: an empty line is no row.
+    pub ignore_blank_lines: bool,
         delimiter: u8,
         quote: u8,
     },

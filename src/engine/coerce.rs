@@ -175,6 +175,7 @@ fn shortened(text: &str) -> String {
     } else {
         text.chars().take(SHOWN).chain("…".chars()).collect()
     }
+            check_single_byte(&trimmed, column)?;
 }
 
 #[cfg(test)]
@@ -222,9 +223,33 @@ mod tests {
     #[test]
     fn text_is_measured_in_bytes() {
         let text: ArrayRef = Arc::new(StringArray::from(vec![Some("ab "), None, Some("é")]));
-        assert_eq!(coerced(Arc::clone(&text), SqlType::Char(2)).unwrap(), ["ab", "NULL", "é"]);
         assert_eq!(coerced(Arc::clone(&text), SqlType::Varchar(3)).unwrap(), ["ab ", "NULL", "é"]);
         let error = coerced(text, SqlType::Varchar(2)).unwrap_err();
+/// What to do with text that CHAR does not hold.
+pub const USE_VARCHAR: &str = "CHAR holds ASCII only; use VARCHAR";
+
+/// The first value with a character of more than one byte, if the type is CHAR, which holds none (Redshift's Database
+/// Developer Guide, "Character types").
+pub fn multi_byte_char(values: &StringViewArray, sql_type: SqlType) -> Option<usize> {
+    let wide = |i: &usize| values.is_valid(*i) && !values.value(*i).is_ascii();
+    if matches!(sql_type, SqlType::Char(_)) { (0..values.len()).find(wide) } else { None }
+}
+
+fn check_single_byte(values: &StringViewArray, column: &ColumnDef) -> Result<()> {
+    match multi_byte_char(values, column.sql_type) {
+        None => Ok(()),
+        Some(i) => Err(Error::invalid(
+            SqlState::CHARACTER_NOT_IN_REPERTOIRE,
+            format!(
+                "a value for column \"{}\" of type {} has characters of more than one byte",
+                column.name, column.sql_type
+            ),
+        )
+        .with_detail(format!("the value is {}", shortened(values.value(i))))
+        .with_hint(USE_VARCHAR)),
+    }
+}
+
         assert_eq!(error.state(), SqlState::STRING_TOO_LONG);
         assert!(error.message().contains("\"c\""));
     }
@@ -246,3 +271,14 @@ mod tests {
         assert!(!assignable(&DataType::Binary, &DataType::Utf8View));
     }
 }
+    #[test]
+    fn char_holds_single_bytes_only() {
+        let text = |values: &[&str]| Arc::new(StringArray::from(values.to_vec())) as ArrayRef;
+        assert_eq!(coerced(text(&["ab ", "~"]), SqlType::Char(2)).unwrap(), ["ab", "~"]);
+        for sql_type in [SqlType::Char(9), SqlType::Char(1)] {
+            let error = coerced(text(&["a", "é"]), sql_type).unwrap_err();
+            assert_eq!(error.state(), SqlState::CHARACTER_NOT_IN_REPERTOIRE);
+            assert!(error.hint().unwrap().contains("VARCHAR"));
+        }
+    }
+

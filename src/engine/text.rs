@@ -9,15 +9,16 @@ use arrow::datatypes::{Field, Schema};
 use arrow::util::display::FormatOptions;
 use bytes::Bytes;
 
+use super::coerce::{USE_VARCHAR, multi_byte_char};
 use crate::catalog::ColumnDef;
 use crate::common::{Error, Result, SqlState, SqlType};
 use crate::sql::ast::{CopyFormat, CopyOptions};
 
 /// Rows of a batch.
 const BATCH_ROWS: usize = 8192;
-
 /// What some editors put before UTF-8 text; the csv crate leaves it out.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// Parses `input`, the content of `file`, handing out batches of `columns` in their order. Blocks.
 pub fn parse(
     input: impl Read,
@@ -35,8 +36,8 @@ pub fn parse(
     };
     let mut reader = builder.from_reader(Retained::new(input));
     let mut record = csv::ByteRecord::new();
-    let mut rows = Rows::new(file, columns, options);
     let empty_line = csv::ByteRecord::from(vec![""]);
+    let mut rows = Rows::new(file, columns, options);
     let mut to_skip = options.ignore_header;
     let mut take = |record: &csv::ByteRecord, line: u64, empty: bool| {
         if to_skip > 0 {
@@ -46,7 +47,6 @@ pub fn parse(
         if empty && options.ignore_blank_lines {
             return Ok(());
         }
-    }
         rows.push(record, line).map_err(|e| match empty {
             true => e.with_hint("the line is empty; IGNOREBLANKLINES leaves such lines out"),
             false => e,
@@ -67,13 +67,13 @@ pub fn parse(
             break;
         }
         take(&record, line, false)?;
+    }
     if !rows.lines.is_empty() {
         emit(rows.finish()?)?;
     }
     Ok(())
 }
 
-/// Records gathered as text.
 /// An input that keeps what was read since a position: the csv crate passes over empty lines without telling.
 struct Retained<R> {
     input: R,
@@ -139,6 +139,7 @@ impl<R: Read> Read for Retained<R> {
     }
 }
 
+/// Records gathered as text.
 struct Rows<'a> {
     file: &'a str,
     columns: &'a [ColumnDef],
@@ -234,6 +235,19 @@ impl<'a> Rows<'a> {
         use arrow::array::AsArray;
         let Some(max) = column.sql_type.max_bytes() else { return Ok(array) };
         let views = array.as_string_view();
+        if let Some(row) = multi_byte_char(views, column.sql_type) {
+            return Err(Error::invalid(
+                SqlState::CHARACTER_NOT_IN_REPERTOIRE,
+                format!(
+                    "{}, column \"{}\": \"{}\" has characters of more than one byte, which {} does not hold",
+                    place(self.file, self.lines[row]),
+                    column.name,
+                    views.value(row),
+                    column.sql_type
+                ),
+            )
+            .with_hint(USE_VARCHAR));
+        }
         let length = |i: usize| {
             let value = views.value(i);
             if matches!(column.sql_type, SqlType::Char(_)) { value.trim_end_matches(' ').len() } else { value.len() }

@@ -10,7 +10,7 @@
 //!
 //! What records may hold besides SQL:
 //! - `${TMP}` is a folder of the run's own;
-//! - a statement `write <path>` writes its further lines to a file;
+//! - a statement `write <path>` writes its further lines to a file, `(empty)` as an empty line;
 //! - `NULL` and `(empty)` among the rows are NULL and the empty text.
 
 #[path = "runner/config.rs"]

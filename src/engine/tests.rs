@@ -1,5 +1,6 @@
 //! The engine as a whole, where a test needs what the crate's users do not see. What a test needs twice is in `util`.
 
+mod auto;
 mod damage;
 mod delete_vectors;
 mod dynamic_filters;
@@ -10,4 +11,5 @@ mod properties;
 mod rate;
 #[cfg(feature = "s3")]
 mod s3;
+mod scans;
 mod util;

@@ -1,5 +1,6 @@
 //! Open segments: footer, dictionaries and pages of committed segments, read when wanted and kept while they fit.
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -101,13 +102,15 @@ impl OpenSegment {
 }
 
 /// Opens segments and reads from them.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct SegmentStore {
     blocks: Arc<BlockStore>,
     /// The warehouse's, hence every segment's.
     geometry: Geometry,
     /// What is read: it keeps the objects from being collected.
     pin: Option<Arc<PinnedSnapshot>>,
+    /// Learns how many bytes were read.
+    meter: Option<Arc<dyn Fn(u64) + Send + Sync>>,
     open: Arc<Cache<Extent, Arc<OpenSegment>, FooterBytes>>,
     deleted: Arc<Cache<Extent, Arc<RoaringBitmap>>>,
     /// Zones that scans left out.
@@ -130,6 +133,7 @@ impl SegmentStore {
             blocks,
             geometry,
             pin: None,
+            meter: None,
             open: Arc::new(Cache::with_weighter(1024, cache_bytes, FooterBytes)),
             deleted: Arc::new(Cache::new(4096)),
             zones_pruned: Arc::default(),
@@ -139,6 +143,11 @@ impl SegmentStore {
     /// The same store, to read what `pin` shows: an object that is not there was collected, or is lost.
     pub fn at(&self, pin: PinnedSnapshot) -> Self {
         SegmentStore { pin: Some(Arc::new(pin)), ..self.clone() }
+    }
+
+    /// The same store; `meter` learns of every read through it, how many bytes it was.
+    pub fn metered(&self, meter: impl Fn(u64) + Send + Sync + 'static) -> Self {
+        SegmentStore { meter: Some(Arc::new(meter)), ..self.clone() }
     }
 
     /// Counts zones that a scan left out unread.
@@ -161,7 +170,12 @@ impl SegmentStore {
     /// missing and ought to be there.
     async fn read(&self, object: ObjectId, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         match (self.blocks.read(object, ranges).await?, &self.pin) {
-            (Some(bytes), _) => Ok(bytes),
+            (Some(bytes), _) => {
+                if let Some(meter) = &self.meter {
+                    meter(ranges.iter().map(|range| range.end - range.start).sum());
+                }
+                Ok(bytes)
+            }
             (None, Some(pin)) => Err(pin.missing_object(&object).await),
             (None, None) => Err(Error::corrupt(0, "the object is missing").in_object(object, 0)),
         }
@@ -265,6 +279,12 @@ impl SegmentStore {
         let bitmap = Arc::new(bitmap);
         self.deleted.insert(extent, Arc::clone(&bitmap));
         Ok(Some(bitmap))
+    }
+}
+
+impl fmt::Debug for SegmentStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SegmentStore").field("blocks", &self.blocks).finish_non_exhaustive()
     }
 }
 

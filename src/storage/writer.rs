@@ -137,7 +137,7 @@ impl SliceSorter {
         })
     }
 
-    /// Rows taken so far.
+    /// Rows taken so far, those split off included.
     pub fn total_rows(&self) -> u64 {
         self.total_rows
     }
@@ -186,10 +186,12 @@ impl SliceSorter {
         Ok(std::mem::replace(self, rest))
     }
 
-    /// Forgets the placement made so far and places all rows by `layout` instead (AUTO decides once it has seen them).
+    /// Forgets the placement of the rows held and places them by `layout` instead (AUTO decides once it has seen them).
     pub fn replace_layout(&mut self, layout: LoadLayout) -> Result<()> {
         let batches = std::mem::take(&mut self.batches);
-        *self = SliceSorter::new(layout)?;
+        let held: u64 = batches.iter().map(|b| b.num_rows() as u64).sum();
+        let split_off = self.total_rows - held;
+        *self = SliceSorter { total_rows: split_off, ..SliceSorter::new(layout)? };
         batches.into_iter().try_for_each(|batch| self.push(batch))
     }
 

@@ -10,6 +10,7 @@ use crate::common::{Bounds, Comparison, Predicate};
 use crate::distribution::{hash_array, slice_of_hash};
 use crate::physical_plan::filter::{CompiledFilter, FilterKind, ResidualConjunct, from_scalar};
 use crate::physical_plan::scan::WantedFirst;
+use crate::physical_plan::work::Parts;
 use crate::storage::segment::OpenSegment;
 
 impl ScanStream {
@@ -117,8 +118,18 @@ impl ScanStream {
         Ok(())
     }
 
-    pub(super) fn count_pruned(&self, kind: FilterKind, zones: usize) {
+    /// Counts zones that `kind` pruned, and what they leave nothing of.
+    pub(super) fn count_pruned(&self, parts: &Parts, kind: FilterKind, zones: usize) {
         self.metrics.zones_pruned.add(kind, zones);
+        for (part, pruned) in [
+            (&parts.slice, &self.metrics.slices_pruned),
+            (&parts.segment, &self.metrics.segments_pruned),
+            (&parts.chunk, &self.metrics.chunks_pruned),
+        ] {
+            if let Some(kind) = part.prune(kind, zones) {
+                pruned.add(kind, 1);
+            }
+        }
         self.table.store.count_pruned(zones);
     }
 }

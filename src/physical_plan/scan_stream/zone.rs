@@ -39,7 +39,7 @@ impl ScanStream {
     async fn scan_zone_of(&mut self, current: &mut Current, zone: usize) -> Result<()> {
         // Filters may have moved since the chunk was opened.
         if let Some(kind) = self.prunes_zone(&current.segment, zone)? {
-            self.count_pruned(kind, 1);
+            self.count_pruned(&current.parts, kind, 1);
             return Ok(());
         }
         let rows = current.segment.footer.zone_rows(zone);
@@ -105,16 +105,14 @@ impl ScanStream {
             let bytes = match ahead {
                 Some((_, bytes)) => bytes.clone(),
                 None => {
-                    let pages = self.table.store.pages(&current.segment, ordinal, &[zone]).await.map_err(external)?;
-                    let bytes = pages.into_iter().next().unwrap_or_default();
-                    self.metrics.bytes_read.add(bytes.len());
-                    bytes
+                    let pages = self.store.pages(&current.segment, ordinal, &[zone]).await.map_err(external)?;
+                    pages.into_iter().next().unwrap_or_default()
                 }
             };
             let dictionary = match current.dictionaries.iter().find(|(o, _)| *o == ordinal) {
                 Some((_, dictionary)) => dictionary.clone(),
                 None => {
-                    let opened = self.table.store.dictionary(&current.segment, ordinal, current.chunk);
+                    let opened = self.store.dictionary(&current.segment, ordinal, current.chunk);
                     let dictionary = opened.await.map_err(external)?;
                     current.dictionaries.push((ordinal, dictionary.clone()));
                     dictionary

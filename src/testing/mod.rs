@@ -4,6 +4,8 @@
 
 pub mod clock;
 pub mod faulty_store;
+#[cfg(test)]
+pub mod long;
 pub mod rng;
 #[cfg(test)]
 pub mod s3_server;
@@ -13,6 +15,8 @@ pub mod wrapper;
 
 pub use clock::TestClock;
 pub use faulty_store::{Fault, FaultyStore};
+#[cfg(test)]
+pub use long::seeds;
 pub use rng::{CountedIds, Rng};
 pub use scheduler::{ScheduledStore, Scheduler};
 pub use sim_files::{Crash, SimDisk, SimFiles};

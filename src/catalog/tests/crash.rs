@@ -10,7 +10,7 @@ use super::util::*;
 use crate::catalog::local_store::{LocalStore, SyncKind};
 use crate::catalog::*;
 use crate::common::*;
-use crate::testing::{Crash, SimDisk, SimFiles, TestClock};
+use crate::testing::{Crash, SimDisk, SimFiles, TestClock, seeds};
 
 const ROOT: &str = "/srv/house";
 type Outcome<T> = std::result::Result<T, String>;
@@ -125,7 +125,8 @@ async fn cut_everywhere(without: Option<SyncKind>) -> Outcome<usize> {
         let mut told = Told::default();
         let ended = life(disk.process(Some(cut)), without, &mut told).await;
         assert!(ended.is_err() || told.ended);
-        for crash in [Crash::Lost, Crash::Kept, Crash::Mixed(cut as u64), Crash::Mixed(!cut as u64)] {
+        let mixed = seeds(0, 2).map(|seed| Crash::Mixed(seed << 32 | cut as u64));
+        for crash in [Crash::Lost, Crash::Kept].into_iter().chain(mixed) {
             check(&disk.crash(crash), &told, &format!("cut {cut} of {changes}, {crash:?}")).await?;
         }
     }
@@ -176,7 +177,7 @@ async fn second_process(first: SyncKind, without: Option<SyncKind>) -> Outcome<(
         if let Ok(committed) = append(&b, &table.def, "inline").await {
             told.snapshot = Some(committed.snapshot);
         }
-        for crash in [Crash::Lost, Crash::Kept].into_iter().chain((0..16).map(Crash::Mixed)) {
+        for crash in [Crash::Lost, Crash::Kept].into_iter().chain(seeds(0, 16).map(Crash::Mixed)) {
             check(&disk.crash(crash), &told, &format!("built on, cut {cut}, {crash:?}")).await?;
         }
     }

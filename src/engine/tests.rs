@@ -2,6 +2,7 @@
 
 mod delete_vectors;
 mod dynamic_filters;
+mod lengths;
 mod mutants;
 mod processes;
 mod properties;

@@ -73,10 +73,10 @@ impl Zones {
         let metrics = plan.metrics().unwrap_or_default();
         let count = |name: &str| metrics.sum_by_name(name).map_or(0, |value| value.as_usize());
         let own = Zones { all: count("zones"), pruned: count("zones_pruned_static") + count("zones_pruned_dynamic") };
-        plan.children().into_iter().map(Zones::of).fold(own, |sum, child| Zones {
-            all: sum.all + child.all,
-            pruned: sum.pruned + child.pruned,
-        })
+        plan.children()
+            .into_iter()
+            .map(Zones::of)
+            .fold(own, |sum, child| Zones { all: sum.all + child.all, pruned: sum.pruned + child.pruned })
     }
 
     fn row(&self) -> DBOutput<DefaultColumnType> {
@@ -113,7 +113,9 @@ pub async fn check_effect(config: Config) -> Result<(), Failed> {
     let rows = rows_of(database.run("zones select * from t where k between 50 and 52").await?);
     let [zones, pruned] = [0, 1].map(|i| rows[0][i].parse::<usize>().unwrap_or(usize::MAX));
     let at_least = if config.tiny { 200 / zone_rows } else { 1 };
-    if zones < at_least || (!config.tiny && zones > config.slices as usize) || (pruned > 0) != (config.tiny && config.pruning)
+    if zones < at_least
+        || (!config.tiny && zones > config.slices as usize)
+        || (pruned > 0) != (config.tiny && config.pruning)
     {
         return Err(format!("{config}: {pruned} of {zones} zones are pruned").into());
     }

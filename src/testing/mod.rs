@@ -7,7 +7,7 @@ pub mod faulty_store;
 #[cfg(test)]
 pub mod long;
 pub mod rng;
-#[cfg(test)]
+#[cfg(all(test, feature = "s3"))]
 pub mod s3_server;
 pub mod scheduler;
 pub mod sim_files;

@@ -47,15 +47,16 @@ async fn a_load_of_no_rows_makes_no_segment() {
         ];
         assert_eq!(loads, [Some(0); 4], "{layout}");
         assert!(state(session.warehouse(), "t").await.1.segments.is_empty(), "{layout}");
-        let rows = batches(&session, "select * from t where i > 3 or v is null").await;
-        assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 0);
+        for sql in ["select * from t where i > 3 or v is null", "select i, count(*) from t group by i"] {
+            let rows = batches(&session, sql).await;
+            assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 0, "{layout}: {sql}");
+        }
         for (sql, answer) in [
             ("select count(*) as n, count(i) as i, min(v) as v, sum(d) as d from t", "| 0 | 0 |   |   |"),
             ("select count(*) as n from t a join t b on a.i = b.i", "| 0 |"),
         ] {
             assert_eq!(ours(&session, sql).await[0], answer, "{layout}: {sql}");
         }
-        assert_eq!(ours(&session, "select i, count(*) from t group by i").await.len(), 1, "the heading");
         session.sql("drop table t").await.unwrap();
     }
 }

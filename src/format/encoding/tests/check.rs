@@ -36,7 +36,14 @@ pub fn encodings(ty: SqlType) -> Vec<EncodingName> {
 }
 
 /// Encodes, decodes all and selections of it, and filters by each predicate; all must be as Arrow has it.
-pub fn check(ty: SqlType, name: EncodingName, geometry: Geometry, column: &Column, predicates: &[Predicate], seed: u64) {
+pub fn check(
+    ty: SqlType,
+    name: EncodingName,
+    geometry: Geometry,
+    column: &Column,
+    predicates: &[Predicate],
+    seed: u64,
+) {
     let stored = ty.stored();
     let mut encoder = ChunkEncoder::new(stored, name, geometry);
     let written = write(&mut encoder, stored, column);

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 /// Runs `blueshift` in `directory`.
 fn blueshift(directory: &Path, arguments: &[&str]) -> Output {
@@ -245,4 +246,123 @@ fn tpch_loads_once_runs_checks_and_reports() {
         &["tpch", "--scale", "0.002", "-w", "blueshift-tpch/sf0.001", "--queries", "6", "--iterations", "1"],
     );
     assert!(err.contains("not those of scale 0.002"), "{err}");
+}
+
+/// Longer than an example takes in a debug build on a busy machine.
+const EXAMPLE_LIMIT: Duration = Duration::from_secs(180);
+
+/// What `cargo test` has built of an example, run; its standard output. The example's own assertions are part of the
+/// test.
+fn example(name: &str) -> String {
+    let built = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().join("examples").join(name);
+    let built = built.with_extension(std::env::consts::EXE_EXTENSION);
+    assert!(built.exists(), "{} is not there: run `cargo build --examples` first", built.display());
+    let output = tempfile::NamedTempFile::new().unwrap();
+    let mut child = Command::new(built).stdin(Stdio::null()).stdout(output.reopen().unwrap()).spawn().unwrap();
+    let started = Instant::now();
+    let status = loop {
+        match child.try_wait().unwrap() {
+            Some(status) => break status,
+            None if started.elapsed() > EXAMPLE_LIMIT => {
+                child.kill().unwrap();
+                panic!("{name} has not ended within {EXAMPLE_LIMIT:?}");
+            }
+            None => std::thread::sleep(Duration::from_millis(20)),
+        }
+    };
+    let out = std::fs::read_to_string(output.path()).unwrap();
+    assert!(status.success(), "{name}: {status}\n{out}");
+    out
+}
+
+/// `parts` stand in `text`, one behind the other.
+fn in_order(text: &str, parts: &[&str]) {
+    let mut rest = text;
+    for part in parts {
+        let at = rest.find(part).unwrap_or_else(|| panic!("{part:?} is not where it belongs in\n{text}"));
+        rest = &rest[at + part.len()..];
+    }
+}
+
+#[test]
+fn the_examples_run_and_show_what_they_promise() {
+    let out = example("embedding");
+    in_order(
+        &out,
+        &["A join of the application's table", "| Brazil  | 3334   | 20839583.75 |", "INSERT through", "| 2     |"],
+    );
+    in_order(&out, &["Orders of no known country", "| 10002 | 7       | 1.00   |"]);
+    let out = example("star_join");
+    in_order(&out, &["nothing is redistributed", "EVEN: its side is redistributed", "RepartitionExec", "The star"]);
+    in_order(&out, &["The star", "| business | city 0 | 600000.00  |", "| private  | city 4 | 2430000.00 |"]);
+    let out = example("time_series");
+    in_order(&out, &["| 518400 |", "| 8640 |", "zones", "all days", " 0 ", "one day"]);
+}
+
+const SALES: &str = "create table sales (id bigint distkey, day date, amount decimal(12,2), note varchar(5)); ";
+
+/// What a new user gets wrong; each message says what, where as far as it is known, and what to do.
+#[test]
+fn mistakes_are_explained() {
+    let dir = tempfile::tempdir().unwrap();
+    for (statement, said) in [
+        (
+            "select amont from sales",
+            &["No field named amont. Did you mean 'sales.amount'?", "AT: line 1", "Valid fields"][..],
+        ),
+        ("select * from sale", &["'dev.public.sale' not found", "AT: line 1", "HINT: check the name and the schema"]),
+        ("create table t (a int b int)", &["expected a column attribute, \",\" or \")\", found \"b\"", "AT: line 1"]),
+        ("insert into sales values ('x')", &["column \"id\" of type bigint: Cannot cast string 'x'"]),
+        (
+            "insert into sales (id, amt) values (1, 2)",
+            &["column \"amt\" of table \"sales\"", "HINT: its columns are id, day,"],
+        ),
+        (
+            "insert into sales (amount) values (99999999999)",
+            &["column \"amount\" of type numeric(12,2): 99999999999.00 is too"],
+        ),
+        (
+            "create table t (a int encode zip)",
+            &["unknown encoding \"zip\"", "AT: line 1", "HINT: encodings are AUTO, RAW"],
+        ),
+        (
+            "copy sales from '/nowhere/x.csv' csv",
+            &["no file matches \"/nowhere/x.csv\"", "AT: line 1", "HINT: check the path"],
+        ),
+        ("select 'abc", &["Unterminated string literal", "AT: line 1", "HINT: close it with '"]),
+        ("select \"abc", &["AT: line 1", "HINT: close the name with \""]),
+        ("select 1 / 0", &["ERROR: division by zero", "HINT: NULLIF(divisor, 0)"]),
+        (
+            "select 10 / (id - id) from (values (1), (2)) v(id)",
+            &["ERROR: division by zero", "HINT: NULLIF(divisor, 0)"],
+        ),
+        ("selct 1", &["expected a statement, found \"selct\"", "AT: line 1"]),
+        // Names that need quotes in SQL have one pair in a message.
+        (
+            "create table \"all\" (a int); create table \"all\" (a int)",
+            &["table \"all\" already exists", "HINT: drop it"],
+        ),
+        ("drop table \"all\"", &["table \"all\" does not exist", "HINT: check the name"]),
+        ("insert into public.\"Odd one\" values (1)", &["table \"public.Odd one\" does not exist"]),
+        (
+            "create table \"to\" (a int); insert into \"to\" values (1, 2)",
+            &["1 columns of table \"to\"", "HINT: name the"],
+        ),
+        ("drop table if exists \"all\"; selct", &["NOTICE: table \"all\" does not exist, skipping"]),
+    ] {
+        let err = fails(dir.path(), &["sql", "-c", &format!("{SALES}{statement}")]);
+        for part in said {
+            assert!(err.contains(part), "{statement}: {part:?} is not in\n{err}");
+        }
+    }
+    for (arguments, said) in [
+        (&["--format", "xml"][..], "possible values: table, csv, json"),
+        (&["-w", "/proc/nothing/here"], "cannot open the directory \"/proc/nothing/here\""),
+        (&["-w", "s3:/bucket"], "two slashes follow a URL's scheme\nHINT: use a path, file:///directory"),
+        (&["-w", ""], "the location is empty\nHINT: use a path"),
+    ] {
+        let err = fails(dir.path(), &[&["sql", "-c", "select 1"], arguments].concat());
+        assert!(err.contains(said), "{arguments:?}: {said:?} is not in\n{err}");
+    }
+    assert!(std::fs::read_dir(dir.path()).unwrap().next().is_none(), "nothing was made");
 }

@@ -1,8 +1,8 @@
 //! Runs the sqllogictest files of this folder, each in several configurations of the warehouse: `cargo test --test sql`.
 //!
 //! The rows that a file expects do not depend on the number of slices, the block geometry, pruning or the distribution
-//! of tables, so every file runs in all of [`config::DEFAULT`], which covers all pairs of these choices; `--full` (or
-//! `BLUESHIFT_FULL=1`) runs all combinations. A file that shows layout says so in its first lines,
+//! of tables, so every file runs in all of [`config::DEFAULT`], which covers all pairs of these choices; `BLUESHIFT_LONG=1` runs
+//! all combinations. A file that shows layout says so in its first lines,
 //! `# layout-dependent: slices=2 geometry=tiny`, and runs once, in the configuration that it names.
 //!
 //! An argument filters by name: `cargo test --test sql -- pruning/`. `--complete` writes what came out into the files,
@@ -11,15 +11,19 @@
 //! What records may hold besides SQL:
 //! - `${TMP}` is a folder of the run's own;
 //! - a statement `write <path>` writes its further lines to a file, `(empty)` as an empty line;
+//! - a query `prunes <query>` gives the query's rows, and fails unless its scans prune zones (where they are tiny and
+//!   pruning is on); a query `zones <query>` gives the zones that its scans had before them, and of these the pruned;
 //! - `NULL` and `(empty)` among the rows are NULL and the empty text.
 
 #[path = "runner/config.rs"]
 mod config;
 #[path = "runner/database.rs"]
 mod database;
+#[path = "runner/files.rs"]
+mod files;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -40,9 +44,9 @@ struct Report {
 }
 
 fn main() -> ExitCode {
-    let full = std::env::args().any(|w| w == "--full") || std::env::var("BLUESHIFT_FULL").is_ok_and(|v| v != "0");
+    let configs = config::chosen(std::env::var("BLUESHIFT_LONG").ok().as_deref());
     let complete = std::env::args().any(|w| w == "--complete");
-    let arguments = Arguments::from_iter(std::env::args().filter(|w| w != "--full" && w != "--complete"));
+    let arguments = Arguments::from_iter(std::env::args().filter(|w| w != "--complete"));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_stack_size(STACK_BYTES)
@@ -52,15 +56,26 @@ fn main() -> ExitCode {
     let runtime = Arc::new(runtime);
     let reports: Arc<Mutex<BTreeMap<String, Report>>> = Arc::default();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql-tests");
-    let mut trials = vec![Trial::test("configurations cover all pairs", || Ok(config::check_coverage()?))];
-    for file in files(&root) {
+    let mut trials = vec![
+        Trial::test("configurations cover all pairs", || Ok(config::check_coverage()?)),
+        Trial::test("files that pass whatever comes out are found", || Ok(files::check_the_checks()?)),
+    ];
+    for config in config::DEFAULT {
+        let runtime = Arc::clone(&runtime);
+        let trial = format!("a configuration is what it says [{config}]");
+        trials.push(Trial::test(trial, move || {
+            let run = runtime.spawn(database::check_effect(config));
+            runtime.block_on(run).map_err(|e| Failed::from(format!("the run panicked: {e}")))?
+        }));
+    }
+    for file in files::below(&root) {
         let name = file.strip_prefix(&root).expect("a file of the folder").display().to_string();
         let text = std::fs::read_to_string(&file).expect("a readable file");
-        let configs = match config::layout_of(&text) {
+        files::check(&text).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let configs = match files::layout_of(&text) {
             Some(layout) => vec![layout.unwrap_or_else(|e| panic!("{name}: {e}"))],
             None if complete => vec![config::DEFAULT[0]],
-            None if full => config::product(),
-            None => config::DEFAULT.to_vec(),
+            None => configs.clone(),
         };
         for config in configs {
             let (file, name, reports) = (file.clone(), name.clone(), Arc::clone(&reports));
@@ -75,21 +90,6 @@ fn main() -> ExitCode {
     let conclusion = libtest_mimic::run(&arguments, trials);
     print_reports(&reports.lock().expect("no run panicked holding it"));
     conclusion.exit_code()
-}
-
-/// The files below `folder`, in the order of their names.
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            found.extend(files(&path));
-        } else if path.extension().is_some_and(|e| e == "slt") {
-            found.push(path);
-        }
-    }
-    found.sort();
-    found
 }
 
 async fn run(

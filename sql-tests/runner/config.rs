@@ -57,41 +57,46 @@ pub fn product() -> Vec<Config> {
     all
 }
 
-/// Fails unless every pair of choices that any combination holds stands in [`DEFAULT`], too.
+/// The configurations of files that are free to run in any: `long` is the variable that README names.
+pub fn chosen(long: Option<&str>) -> Vec<Config> {
+    if long.is_some_and(|v| !matches!(v, "" | "0")) { product() } else { DEFAULT.to_vec() }
+}
+
+/// Fails unless [`DEFAULT`] covers all pairs, and every one of it is needed for that.
 pub fn check_coverage() -> Result<(), String> {
+    covers_all_pairs(&DEFAULT)?;
+    for i in 0..DEFAULT.len() {
+        let fewer = [&DEFAULT[..i], &DEFAULT[i + 1..]].concat();
+        if covers_all_pairs(&fewer).is_ok() {
+            return Err(format!("all pairs are covered without [{}]", DEFAULT[i]));
+        }
+    }
+    let all = product();
+    let every = |configs: &[Config]| all.iter().all(|c| configs.contains(c)) && configs.len() == all.len();
+    if all.len() != SLICES.len() * SWITCH.len() * SWITCH.len() * DIST.len() || !every(&chosen(Some("1"))) {
+        return Err("the long form is not all combinations".into());
+    }
+    if [None, Some(""), Some("0")].iter().any(|short| chosen(*short) != DEFAULT) {
+        return Err("the short form is not the nine".into());
+    }
+    Ok(())
+}
+
+/// Fails unless every pair of choices that any combination holds stands in one of `configs`, too.
+fn covers_all_pairs(configs: &[Config]) -> Result<(), String> {
     let choices = |c: &Config| [c.slices, u32::from(c.tiny), u32::from(c.pruning), c.dist as u32];
     for wanted in product() {
         let wanted = choices(&wanted);
         for a in 0..wanted.len() {
             for b in a + 1..wanted.len() {
                 let covers = |c: &Config| choices(c)[a] == wanted[a] && choices(c)[b] == wanted[b];
-                if !DEFAULT.iter().any(covers) {
+                if !configs.iter().any(covers) {
                     return Err(format!("no configuration has choice {a} = {} with {b} = {}", wanted[a], wanted[b]));
                 }
             }
         }
     }
     Ok(())
-}
-
-/// The configuration that a file's header names: `# layout-dependent: slices=2 geometry=tiny`. `geometry` is `tiny`
-/// unless it says `normal`.
-pub fn layout_of(text: &str) -> Option<Result<Config, String>> {
-    let header = text.lines().take_while(|line| line.starts_with('#'));
-    let words = header.filter_map(|line| line.strip_prefix("# layout-dependent:")).next()?;
-    let mut layout = config(1, true, true, Dist::Written);
-    for word in words.split_whitespace() {
-        match word.split_once('=') {
-            Some(("slices", n)) => match n.parse() {
-                Ok(n) => layout.slices = n,
-                Err(_) => return Some(Err(format!("\"{n}\" is no number of slices"))),
-            },
-            Some(("geometry", "tiny")) => layout.tiny = true,
-            Some(("geometry", "normal")) => layout.tiny = false,
-            _ => return Some(Err(format!("unknown layout \"{word}\""))),
-        }
-    }
-    Some(Ok(layout))
 }
 
 impl Config {

@@ -1,6 +1,7 @@
 //! A session of a warehouse in memory, as sqllogictest drives it.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,6 +12,7 @@ use blueshift::sql::unparse::create_table_ddl;
 use datafusion::arrow::array::{Array, RecordBatch};
 use datafusion::arrow::datatypes::{DataType, Schema};
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::physical_plan::ExecutionPlan;
 use libtest_mimic::Failed;
 use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Runner};
 
@@ -20,14 +22,7 @@ use super::config::{Config, Dist};
 /// the file instead of judging it.
 pub async fn run_file(file: &Path, config: Config, complete: bool) -> Result<(Result<(), Failed>, u64), Failed> {
     let folder = tempfile::tempdir()?;
-    let warehouse = Warehouse::builder()
-        .slices(config.slices)
-        .geometry(config.geometry())
-        .threads(2)
-        .memory_limit(1 << 30)
-        .open("memory://")
-        .await
-        .map_err(|e| Failed::from(format!("{e:?}")))?;
+    let warehouse = open(config).await?;
     let tmp = folder.path().display().to_string();
     let mut runner = Runner::new(|| {
         let (warehouse, tmp) = (warehouse.clone(), tmp.clone());
@@ -44,6 +39,103 @@ pub async fn run_file(file: &Path, config: Config, complete: bool) -> Result<(Re
     };
     runner.shutdown_async().await;
     Ok((outcome, warehouse.zones_pruned()))
+}
+
+/// What a record wants of its query.
+enum Asked {
+    Rows,
+    /// Its rows, and that zones are pruned, at least where they are tiny.
+    RowsPruned,
+    /// How many zones its scans have before them and how many they leave out.
+    Zones,
+}
+
+impl Asked {
+    fn of(sql: String) -> (Self, String) {
+        for (word, asked) in [("prunes ", Asked::RowsPruned), ("zones ", Asked::Zones)] {
+            if let Some(query) = sql.strip_prefix(word) {
+                return (asked, query.to_string());
+            }
+        }
+        (Asked::Rows, sql)
+    }
+}
+
+/// What the scans of a plan that has run counted.
+#[derive(Default)]
+struct Zones {
+    all: usize,
+    pruned: usize,
+}
+
+impl Zones {
+    fn of(plan: &Arc<dyn ExecutionPlan>) -> Self {
+        let metrics = plan.metrics().unwrap_or_default();
+        let count = |name: &str| metrics.sum_by_name(name).map_or(0, |value| value.as_usize());
+        let own = Zones { all: count("zones"), pruned: count("zones_pruned_static") + count("zones_pruned_dynamic") };
+        plan.children()
+            .into_iter()
+            .map(Zones::of)
+            .fold(own, |sum, child| Zones { all: sum.all + child.all, pruned: sum.pruned + child.pruned })
+    }
+
+    fn row(&self) -> DBOutput<DefaultColumnType> {
+        let types = vec![DefaultColumnType::Integer; 2];
+        DBOutput::Rows { types, rows: vec![vec![self.all.to_string(), self.pruned.to_string()]] }
+    }
+}
+
+/// Fails unless a session of `config` is what the configuration says, and a query that must prune and does not is an
+/// error.
+pub async fn check_effect(config: Config) -> Result<(), Failed> {
+    let warehouse = open(config).await?;
+    let mut database = Database::new(warehouse, config, String::new()).await?;
+    database.run("create table t (k int distkey sortkey)").await?;
+    database.run("insert into t select v from generate_series(1, 200) s(v)").await?;
+    let dist = match config.dist {
+        Dist::Written => "KEY(k)",
+        Dist::Even => "EVEN",
+        Dist::All => "ALL",
+    };
+    let zone_rows = config.geometry().zone_rows();
+    let per_slice = if config.dist == Dist::All { 1 } else { config.slices };
+    for (sql, wanted) in [
+        ("select diststyle from svv_table_info", dist.to_string()),
+        ("select count(distinct slice) from stv_blocklist", per_slice.to_string()),
+        ("select count(*) from stv_slices", config.slices.to_string()),
+        ("select sum(num_values) from stv_blocklist", "200".to_string()),
+    ] {
+        let rows = rows_of(database.run(sql).await?);
+        if rows != [[wanted.clone()]] {
+            return Err(format!("{config}: {sql} gives {rows:?}, not {wanted}").into());
+        }
+    }
+    let rows = rows_of(database.run("zones select * from t where k between 50 and 52").await?);
+    let [zones, pruned] = [0, 1].map(|i| rows[0][i].parse::<usize>().unwrap_or(usize::MAX));
+    let at_least = if config.tiny { 200 / zone_rows } else { 1 };
+    if zones < at_least
+        || (!config.tiny && zones > config.slices as usize)
+        || (pruned > 0) != (config.tiny && config.pruning)
+    {
+        return Err(format!("{config}: {pruned} of {zones} zones are pruned").into());
+    }
+    let fails = database.run("prunes select * from t where k > 0").await.is_err();
+    if fails != (config.tiny && config.pruning) {
+        return Err(format!("{config}: a query that prunes nothing fails: {fails}").into());
+    }
+    Ok(())
+}
+
+fn rows_of(output: DBOutput<DefaultColumnType>) -> Vec<Vec<String>> {
+    match output {
+        DBOutput::Rows { rows, .. } => rows,
+        _ => Vec::new(),
+    }
+}
+
+async fn open(config: Config) -> Result<Warehouse, Error> {
+    let builder = Warehouse::builder().slices(config.slices).geometry(config.geometry()).threads(2);
+    builder.memory_limit(1 << 30).open("memory://").await
 }
 
 struct Database {
@@ -92,13 +184,24 @@ impl AsyncDB for Database {
             std::fs::write(path, lines.collect::<String>()).map_err(|e| Error::internal(e.to_string()))?;
             return Ok(DBOutput::StatementComplete(0));
         }
+        let (asked, sql) = Asked::of(sql);
         let sql = self.configured(&sql).unwrap_or(sql);
         let output = self.session.sql(&sql).await?;
         if !output.has_rows() {
             return Ok(DBOutput::StatementComplete(output.changed.unwrap_or(0)));
         }
         let schema = output.schema();
+        let plan = output.plan().cloned();
         let batches = output.collect().await?;
+        let zones = plan.map_or(Zones::default(), |plan| Zones::of(&plan));
+        match asked {
+            Asked::Rows => {}
+            Asked::Zones => return Ok(zones.row()),
+            Asked::RowsPruned if zones.pruned == 0 && self.config.pruning && self.config.tiny => {
+                return Err(Error::internal(format!("none of {} zones was pruned", zones.all)));
+            }
+            Asked::RowsPruned => {}
+        }
         let types = schema.fields().iter().map(|f| column_type(f.data_type())).collect();
         Ok(DBOutput::Rows { types, rows: rows(&schema, &batches)? })
     }

@@ -1,5 +1,8 @@
 //! What is known of a set of values without reading them: the content of a zone map entry.
 
+#[cfg(test)]
+mod tests;
+
 use std::cmp::Ordering;
 
 use super::predicate::{Comparison, Predicate, Scalar};

@@ -49,6 +49,7 @@ impl SqlState {
     pub const DATATYPE_MISMATCH: SqlState = SqlState("42804");
     pub const NOT_NULL_VIOLATION: SqlState = SqlState("23502");
     pub const NUMERIC_OUT_OF_RANGE: SqlState = SqlState("22003");
+    pub const DIVISION_BY_ZERO: SqlState = SqlState("22012");
     pub const CHARACTER_NOT_IN_REPERTOIRE: SqlState = SqlState("22021");
     pub const STRING_TOO_LONG: SqlState = SqlState("22001");
     pub const BAD_COPY_FILE: SqlState = SqlState("22P04");
@@ -259,13 +260,17 @@ impl std::error::Error for Error {
 impl From<arrow::error::ArrowError> for Error {
     fn from(e: arrow::error::ArrowError) -> Self {
         use arrow::error::ArrowError as A;
+        if let A::DivideByZero = e {
+            return Error::invalid(SqlState::DIVISION_BY_ZERO, "division by zero")
+                .with_hint("NULLIF(divisor, 0) gives NULL instead")
+                .with_source(e);
+        }
         let kind = match &e {
             A::MemoryError(_) => ErrorKind::Unavailable,
             A::NotYetImplemented(_) => ErrorKind::Unsupported,
             A::CastError(_)
             | A::ParseError(_)
             | A::InvalidArgumentError(_)
-            | A::DivideByZero
             | A::ArithmeticOverflow(_)
             | A::SchemaError(_)
             | A::ComputeError(_)
@@ -279,7 +284,7 @@ impl From<arrow::error::ArrowError> for Error {
         };
         let message = match &e {
             // The text says itself what went wrong.
-            A::CastError(m) | A::ParseError(m) | A::ComputeError(m) => m.clone(),
+            A::CastError(m) | A::ParseError(m) | A::ComputeError(m) | A::InvalidArgumentError(m) => m.clone(),
             _ => e.to_string(),
         };
         Error::new(kind, message).with_source(e)

@@ -149,10 +149,9 @@ fn coerce_column(array: &ArrayRef, column: &ColumnDef, table: &str) -> Result<Ar
         let rounded = round_for(array, column.sql_type)?;
         let options = CastOptions { safe: false, format_options: FormatOptions::default() };
         cast_with_options(&rounded, &to, &options).map_err(|e| {
-            Error::invalid(
-                SqlState::NUMERIC_OUT_OF_RANGE,
-                format!("a value does not fit column \"{}\" of type {}: {e}", column.name, column.sql_type),
-            )
+            let (reason, name, sql_type) = (Error::from(e), &column.name, column.sql_type);
+            let message = format!("a value does not fit column \"{name}\" of type {sql_type}: {}", reason.message());
+            Error::invalid(SqlState::NUMERIC_OUT_OF_RANGE, message)
         })?
     };
     if !column.nullable && array.null_count() > 0 {

@@ -24,7 +24,7 @@ use super::error::from_datafusion;
 use super::files::{CopyFiles, resolve};
 use super::insert::default_of;
 use super::load::Load;
-use super::names::{self, at};
+use super::names::{self, at, no_such_column};
 use super::output::Output;
 use super::session::Running;
 use super::text::{self, ChannelReader};
@@ -107,15 +107,7 @@ fn target_columns(def: &TableDef, copy: &Copy) -> Result<Vec<usize>> {
         return Ok((0..def.columns.len()).collect());
     }
     let find = |ident: &crate::sql::ast::Ident| {
-        def.columns.iter().position(|c| c.name == ident.value).ok_or_else(|| {
-            at(
-                Error::invalid(
-                    SqlState::UNDEFINED_COLUMN,
-                    format!("column \"{}\" of table \"{}\" does not exist", ident.value, def.name),
-                ),
-                ident,
-            )
-        })
+        def.columns.iter().position(|c| c.name == ident.value).ok_or_else(|| no_such_column(ident, def))
     };
     copy.columns.iter().map(find).collect()
 }

@@ -26,11 +26,11 @@ pub(super) async fn create_table(running: &Running<'_>, create: CreateTable) -> 
     let name = create.name.base();
     if running.pin.table_named(schema, &name.value).is_some() {
         if create.if_not_exists {
-            let notice = format!("table \"{}\" already exists, skipping", create.name);
+            let notice = format!("table \"{}\" already exists, skipping", create.name.unquoted());
             return Ok(Output::done("CREATE TABLE", None).with_notices(vec![notice]));
         }
         return Err(at(
-            Error::invalid(SqlState::DUPLICATE_TABLE, format!("table \"{}\" already exists", create.name))
+            Error::invalid(SqlState::DUPLICATE_TABLE, format!("table \"{}\" already exists", create.name.unquoted()))
                 .with_hint("drop it first, or use IF NOT EXISTS"),
             name,
         ));
@@ -155,7 +155,7 @@ fn define(running: &Running<'_>, create: &CreateTable, specs: &[ColumnSpec], sch
                 KeyColumn::Name(ident) => format!("column \"{}\" does not exist", ident.value),
                 KeyColumn::Position { ordinal, .. } => format!("there is no column {ordinal}"),
             };
-            Error::invalid(SqlState::UNDEFINED_COLUMN, format!("{what} in table \"{}\"", create.name))
+            Error::invalid(SqlState::UNDEFINED_COLUMN, format!("{what} in table \"{}\"", create.name.unquoted()))
                 .with_position(key.position().line, key.position().column)
         })
     };
@@ -314,7 +314,7 @@ pub(super) async fn drop_table(running: &Running<'_>, drop: DropTable) -> Result
             Ok(table) if dropped.insert(table.def.id) => transaction.drop_table(&table.def),
             Ok(_) => {}
             Err(e) if drop.if_exists && missing(&e) => {
-                notices.push(format!("table \"{name}\" does not exist, skipping"));
+                notices.push(format!("table \"{}\" does not exist, skipping", name.unquoted()));
             }
             Err(e) => return Err(e),
         }
@@ -383,7 +383,7 @@ fn single(name: &ObjectName) -> Result<&Ident> {
         [ident] => Ok(ident),
         _ => {
             let position = name.position();
-            Err(Error::invalid(SqlState::SYNTAX_ERROR, format!("\"{name}\" is not the name of a schema"))
+            Err(Error::invalid(SqlState::SYNTAX_ERROR, format!("\"{}\" is not the name of a schema", name.unquoted()))
                 .with_position(position.line, position.column))
         }
     }

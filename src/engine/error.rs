@@ -3,6 +3,7 @@
 use datafusion::common::DataFusionError;
 use datafusion::common::SchemaError;
 
+use super::names::FIND_TABLE;
 use crate::common::{Error, ErrorKind, SqlState};
 
 /// Our own error where one was carried through, else the kind that fits.
@@ -64,7 +65,7 @@ pub fn from_datafusion(error: DataFusionError) -> Error {
             }
         }
         DataFusionError::Plan(message) if message.contains("not found") && message.starts_with("table") => {
-            Error::invalid(SqlState::UNDEFINED_TABLE, message)
+            Error::invalid(SqlState::UNDEFINED_TABLE, message).with_hint(FIND_TABLE)
         }
         DataFusionError::Plan(message) => Error::invalid(SqlState::SYNTAX_ERROR, message),
         DataFusionError::Execution(message) | DataFusionError::Configuration(message) => {

@@ -13,7 +13,7 @@ use datafusion::sql::sqlparser::tokenizer::Span;
 use super::coerce::Refused;
 use super::ddl::load_into;
 use super::error::from_datafusion;
-use super::names::{self, at};
+use super::names::{self, no_such_column};
 use super::output::Output;
 use super::session::Running;
 use crate::catalog::{ColumnDef, TableDef};
@@ -67,17 +67,7 @@ fn target_columns(def: &TableDef, insert: &Insert) -> Result<Vec<usize>> {
     insert
         .columns
         .iter()
-        .map(|ident| {
-            def.columns.iter().position(|c| c.name == ident.value).ok_or_else(|| {
-                at(
-                    Error::invalid(
-                        SqlState::UNDEFINED_COLUMN,
-                        format!("column \"{}\" of table \"{}\" does not exist", ident.value, def.name),
-                    ),
-                    ident,
-                )
-            })
-        })
+        .map(|ident| def.columns.iter().position(|c| c.name == ident.value).ok_or_else(|| no_such_column(ident, def)))
         .collect()
 }
 
@@ -113,7 +103,11 @@ async fn source_plan(running: &Running<'_>, def: &TableDef, insert: &Insert, tar
         let position = insert.table.position();
         return Err(Error::invalid(
             SqlState::SYNTAX_ERROR,
-            format!("INSERT gives {given} values a row for {} columns of table \"{}\"", targets.len(), insert.table),
+            format!(
+                "INSERT gives {given} values a row for {} columns of table \"{}\"",
+                targets.len(),
+                insert.table.unquoted()
+            ),
         )
         .with_hint("name the columns that the values are for")
         .with_position(position.line, position.column));

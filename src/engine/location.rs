@@ -17,12 +17,19 @@ pub enum Location {
     S3 { bucket: String, prefix: String },
 }
 
+/// What to do about a location that is none.
+const FORMS: &str = "use a path, file:///directory, memory:// or s3://bucket/prefix";
+
 impl Location {
     /// Errors: Invalid for a malformed URL, Unsupported for another scheme.
     pub fn parse(text: &str) -> Result<Self> {
         let Some((scheme, rest)) = text.split_once("://") else {
             if text.is_empty() {
-                return Err(invalid("the location is empty"));
+                return Err(invalid("the location is empty").with_hint(FORMS));
+            }
+            // A URL that lacks a slash is no directory that anybody wants.
+            if ["s3:", "file:", "memory:"].iter().any(|scheme| text.starts_with(scheme)) {
+                return Err(invalid(&format!("{text}: two slashes follow a URL's scheme")).with_hint(FORMS));
             }
             return Ok(Location::Directory(PathBuf::from(text)));
         };
@@ -41,8 +48,9 @@ impl Location {
                 }
                 Ok(Location::S3 { bucket: bucket.into(), prefix: prefix.trim_matches('/').into() })
             }
-            other => Err(Error::unsupported(format!("locations of scheme \"{other}\" are not supported"))
-                .with_hint("use a path, file://, memory:// or s3://")),
+            other => {
+                Err(Error::unsupported(format!("locations of scheme \"{other}\" are not supported")).with_hint(FORMS))
+            }
         }
     }
 
@@ -148,6 +156,11 @@ mod tests {
         assert_eq!(Location::parse("s3://b/p/q/").unwrap(), s3);
         assert_eq!(Location::parse("gs://b/p").unwrap_err().kind(), crate::common::ErrorKind::Unsupported);
         assert!(Location::parse("s3:///p").is_err());
+        for slip in ["s3:/bucket/prefix", "s3:bucket", "file:/a/b", "memory:", "memory:/"] {
+            let e = Location::parse(slip).unwrap_err();
+            assert!(e.message().contains(slip) && e.hint() == Some(FORMS), "{e:?}");
+        }
+        assert_eq!(Location::parse("s3").unwrap(), Location::Directory("s3".into()));
         assert!(Location::parse("").is_err());
     }
 }

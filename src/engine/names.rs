@@ -1,6 +1,6 @@
 //! Names in statements, and errors about them.
 
-use crate::catalog::{Schema, Snapshot, TableState};
+use crate::catalog::{Schema, Snapshot, TableDef, TableState};
 use crate::common::{Error, Result, SqlState};
 use crate::sql::ast::{Ident, ObjectName};
 use std::sync::Arc;
@@ -33,12 +33,21 @@ pub fn table_of<'a>(snapshot: &'a Snapshot, name: &ObjectName) -> Result<&'a Arc
     let base = name.base();
     snapshot
         .table_named(schema.id, &base.value)
-        .ok_or_else(|| no_such_table(&name.to_string()).with_position(base.position.line, base.position.column))
+        .ok_or_else(|| no_such_table(&name.unquoted()).with_position(base.position.line, base.position.column))
 }
 
+/// What to do about a table that is not there.
+pub const FIND_TABLE: &str = "check the name and the schema; svv_table_info and SHOW TABLES list what there is";
+
 pub fn no_such_table(name: &str) -> Error {
-    Error::invalid(SqlState::UNDEFINED_TABLE, format!("table \"{name}\" does not exist"))
-        .with_hint("check the name and the schema; svv_table_info and SHOW TABLES list what there is")
+    Error::invalid(SqlState::UNDEFINED_TABLE, format!("table \"{name}\" does not exist")).with_hint(FIND_TABLE)
+}
+
+pub fn no_such_column(name: &Ident, table: &TableDef) -> Error {
+    let message = format!("column \"{}\" of table \"{}\" does not exist", name.value, table.name);
+    let columns: Vec<&str> = table.columns.iter().map(|c| c.name.as_str()).collect();
+    let error = Error::invalid(SqlState::UNDEFINED_COLUMN, message);
+    at(error.with_hint(format!("its columns are {}", columns.join(", "))), name)
 }
 
 pub fn no_such_schema(name: &Ident) -> Error {

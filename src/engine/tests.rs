@@ -5,6 +5,7 @@ mod damage;
 mod delete_vectors;
 mod dynamic_filters;
 mod execution;
+mod lengths;
 mod mutants;
 mod processes;
 mod properties;

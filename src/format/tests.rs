@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::*;
-use arrow::util::pretty::pretty_format_columns;
+use arrow::util::display::array_value_to_string;
 use bytes::Bytes;
 
 use super::encoding::{self, Page, Selection, hostile, open_dictionary};
@@ -129,7 +129,17 @@ fn read_column(footer: &SegmentFooter, bytes: &[u8], ordinal: usize, sql_type: S
         }
     }
     assert_eq!(builder.len(), footer.rows());
-    Ok(pretty_format_columns("c", &[builder.finish()?]).map_err(Error::from)?.to_string())
+    text(&builder.finish()?)
+}
+
+/// A line a row.
+fn text(array: &ArrayRef) -> Result<String> {
+    let row = |i| match array.is_null(i) {
+        true => Ok("NULL".to_string()),
+        false => array_value_to_string(array, i),
+    };
+    let rows: Vec<String> = (0..array.len()).map(row).collect::<std::result::Result<_, _>>().map_err(Error::from)?;
+    Ok(rows.join("\n"))
 }
 
 fn read(bytes: &[u8], specs: &[(ColumnSpec, ArrayRef)]) -> Result<Vec<String>> {
@@ -141,7 +151,7 @@ fn read(bytes: &[u8], specs: &[(ColumnSpec, ArrayRef)]) -> Result<Vec<String>> {
 }
 
 fn expected(specs: &[(ColumnSpec, ArrayRef)]) -> Vec<String> {
-    specs.iter().map(|(_, a)| pretty_format_columns("c", &[Arc::clone(a)]).unwrap().to_string()).collect()
+    specs.iter().map(|(_, a)| text(a).unwrap()).collect()
 }
 
 /// An error that `len` damaged bytes may give: Corrupt at one of them or at their end, or Unsupported; anything else is

@@ -80,6 +80,11 @@ impl ObjectName {
     pub fn position(&self) -> Position {
         self.parts[0].position
     }
+
+    /// Without quotes, for messages that set names between quotes of their own.
+    pub fn unquoted(&self) -> String {
+        self.parts.iter().map(|part| part.value.as_str()).collect::<Vec<_>>().join(".")
+    }
 }
 
 /// Quoted where SQL needs it.

@@ -35,6 +35,20 @@ pub(super) fn tokenize(sql: &str, origin: Position) -> (Vec<TokenWithSpan>, Resu
     (tokens, result.map_err(|e| TokenizerError { location: moved(e.location), ..e }))
 }
 
+/// What the tokenizer stopped at, and what to do about it.
+fn unreadable(e: TokenizerError) -> Error {
+    let hint = match e.message.as_str() {
+        "Unterminated string literal" => Some("close it with '; within it, a ' is written twice"),
+        "Expected close delimiter '\"' before EOF." => Some("close the name with \"; within it, a \" is written twice"),
+        _ => None,
+    };
+    let error = syntax_error(e.message, at(e.location));
+    match hint {
+        Some(hint) => error.with_hint(hint),
+        None => error,
+    }
+}
+
 fn cut_name(name: &mut String) {
     if name.len() > Ident::MAX_BYTES {
         let at = (0..=Ident::MAX_BYTES).rev().find(|i| name.is_char_boundary(*i)).unwrap_or(0);
@@ -47,7 +61,7 @@ const MAX_DECIMAL_DIGITS: i64 = 38;
 /// The tokens of a text that makes sense and is not too deep, and how deep its brackets go.
 pub(super) fn checked_tokens(sql: &str, origin: Position) -> Result<(Vec<TokenWithSpan>, usize)> {
     let (tokens, result) = tokenize(sql, origin);
-    result.map_err(|e| syntax_error(e.message, at(e.location)))?;
+    result.map_err(unreadable)?;
     let brackets = depth::check(&tokens)?;
     Ok((float_numbers(tokens), brackets))
 }

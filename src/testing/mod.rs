@@ -4,8 +4,10 @@
 
 pub mod clock;
 pub mod faulty_store;
-pub mod rng;
 #[cfg(test)]
+pub mod long;
+pub mod rng;
+#[cfg(all(test, feature = "s3"))]
 pub mod s3_server;
 pub mod scheduler;
 pub mod sim_files;
@@ -13,6 +15,8 @@ pub mod wrapper;
 
 pub use clock::TestClock;
 pub use faulty_store::{Fault, FaultyStore};
+#[cfg(test)]
+pub use long::seeds;
 pub use rng::{CountedIds, Rng};
 pub use scheduler::{ScheduledStore, Scheduler};
 pub use sim_files::{Crash, SimDisk, SimFiles};

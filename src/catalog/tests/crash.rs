@@ -12,7 +12,7 @@ use crate::catalog::local_store::{LocalStore, SyncSite};
 use crate::catalog::store::MakeDurable;
 use crate::catalog::*;
 use crate::common::*;
-use crate::testing::{Crash, SimDisk, SimFiles, TestClock};
+use crate::testing::{Crash, SimDisk, SimFiles, TestClock, seeds};
 
 const ROOT: &str = "/srv/house";
 type Outcome<T> = std::result::Result<T, String>;
@@ -127,7 +127,8 @@ async fn cut_everywhere(without: Option<SyncSite>) -> Outcome<usize> {
         let mut told = Told::default();
         let ended = life(disk.process(Some(cut)), without, &mut told).await;
         assert!(ended.is_err() || told.ended);
-        for crash in [Crash::Lost, Crash::Kept, Crash::Mixed(cut as u64), Crash::Mixed(!cut as u64)] {
+        let mixed = seeds(0, 2).map(|seed| Crash::Mixed(seed << 32 | cut as u64));
+        for crash in [Crash::Lost, Crash::Kept].into_iter().chain(mixed) {
             check(&disk.crash(crash), &told, &format!("cut {cut} of {changes}, {crash:?}")).await?;
         }
     }
@@ -210,7 +211,7 @@ async fn second_process(first: SyncSite, without: Option<SyncSite>) -> Outcome<(
         if let Ok(committed) = append(&b, &table.def, "inline").await {
             told.snapshot = Some(committed.snapshot);
         }
-        for crash in [Crash::Lost, Crash::Kept].into_iter().chain((0..16).map(Crash::Mixed)) {
+        for crash in [Crash::Lost, Crash::Kept].into_iter().chain(seeds(0, 16).map(Crash::Mixed)) {
             check(&disk.crash(crash), &told, &format!("built on, cut {cut}, {crash:?}")).await?;
         }
     }

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use super::util::*;
 use crate::catalog::*;
 use crate::common::*;
-use crate::testing::{CountedIds, Rng, ScheduledStore, Scheduler, TestClock};
+use crate::testing::{CountedIds, Rng, ScheduledStore, Scheduler, TestClock, seeds};
 
 /// Milliseconds.
 const TTL: u64 = 1000;
@@ -220,7 +220,7 @@ pub async fn run_on(objects: Arc<dyn ObjectStore>, seed: u64, sleeps: bool) -> T
 #[tokio::test]
 async fn two_writers_a_reader_and_a_collector_in_any_order() {
     let mut all = Told::default();
-    for seed in 0..60 {
+    for seed in seeds(0, 60) {
         let told = run(seed, false).await;
         assert!(told.unknown.is_empty(), "seed {seed}: leases were kept, so every outcome is known");
         all.conflicts += told.conflicts;
@@ -233,7 +233,7 @@ async fn two_writers_a_reader_and_a_collector_in_any_order() {
 #[tokio::test]
 async fn processes_that_sleep_past_their_leases_lose_nothing_that_was_acknowledged() {
     let mut all = Told::default();
-    for seed in 1000..1080 {
+    for seed in seeds(1000, 80) {
         let told = run(seed, true).await;
         all.conflicts += told.conflicts;
         all.collected += told.collected;

@@ -105,6 +105,27 @@ async fn a_topk_prunes_what_cannot_be_among_the_first() {
     }
 }
 
+/// Of a segment read from its wanted end, a TopK sees little: of one chunk the last zones, of many chunks the last ones.
+#[tokio::test]
+async fn a_topk_reads_from_the_wanted_end() {
+    for (zone, chunk) in [(64, 1024), (64, 64)] {
+        let warehouse = warehouse(1, 1, Geometry::new(zone, chunk).unwrap()).await;
+        let session = warehouse.session();
+        session.sql("create table log (ts bigint sortkey, payload varchar(20)) diststyle even").await.unwrap();
+        session.sql("insert into log select v, 'p' || v from generate_series(1, 1024) g(v)").await.unwrap();
+        let context = context(&warehouse, false);
+        {
+            let state = context.state_ref();
+            let mut state = state.write();
+            *state.config_mut() = state.config().clone().with_batch_size(zone as usize);
+        }
+        let (rows, plan) = measured(&context, "select payload from log order by ts desc limit 5").await;
+        assert_eq!(lines(&rows)[4], "| p1024   |");
+        let decoded = counted(&plan, "log", "rows_decoded[payload]");
+        assert!(decoded <= 2 * zone as usize, "chunks of {chunk} rows: {decoded} rows decoded");
+    }
+}
+
 /// Joins on two keys route by a hash of both, which is not where the rows are: nothing may be lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn joins_on_several_keys_lose_nothing() {

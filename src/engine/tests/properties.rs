@@ -15,7 +15,7 @@ use crate::common::{Scalar, SqlType};
 use crate::engine::catalog_provider::scan_table;
 use crate::engine::{Session, Warehouse};
 use crate::format::Geometry;
-use crate::testing::Rng;
+use crate::testing::{Rng, seeds};
 
 /// SQL type, Arrow type, and literals to draw values and comparisons from; the first values are the nasty ones.
 struct Kind {
@@ -316,9 +316,7 @@ async fn run(seed: u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn random_tables_answer_as_datafusion_does() {
-    let cases = std::env::var("BLUESHIFT_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(120);
-    let first = std::env::var("BLUESHIFT_SEED").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
-    for seed in first..first + cases {
+    for seed in seeds(1, 120) {
         run(seed).await;
     }
 }

@@ -6,8 +6,8 @@ use crate::format::column::ColumnBuilder;
 use crate::format::mask::Mask;
 use crate::format::stable::EncodingId;
 
-/// Types of every stored form; a replay's byte chooses among them.
-pub const TYPES: [SqlType; 9] = [
+/// All types; a replay's byte chooses among them, so that new ones stand at the end.
+pub const TYPES: [SqlType; 12] = [
     SqlType::Boolean,
     SqlType::SmallInt,
     SqlType::Integer,
@@ -17,6 +17,9 @@ pub const TYPES: [SqlType; 9] = [
     SqlType::Real,
     SqlType::Double,
     SqlType::Varchar(SqlType::MAX_VARCHAR_BYTES),
+    SqlType::Char(SqlType::MAX_CHAR_BYTES),
+    SqlType::Date,
+    SqlType::Timestamp,
 ];
 
 /// Replays one input: encoding id, index into [`TYPES`], rows (u16), length of the dictionary (u32), dictionary, page.

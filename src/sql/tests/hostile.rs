@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use crate::sql::{Statement, is_complete, parse, split};
+use crate::testing::seeds;
 
 use super::refused;
 
@@ -121,7 +122,7 @@ const WORDS: &[&str] = &[
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: seeds(0, 500).count() as u32, ..ProptestConfig::default() })]
 
     #[test]
     fn random_text_does_not_panic(sql in "\\PC{0,80}") {

@@ -4,8 +4,11 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::ObjectStoreExt;
+use async_trait::async_trait;
+use object_store::memory::InMemory;
 use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, PutOptions, PutPayload, PutResult};
+use parking_lot::Mutex;
 
 use super::util::*;
 use crate::catalog::{CatalogOptions, SegmentRef, WarehouseStore, paths};
@@ -13,11 +16,13 @@ use crate::common::{Error, ErrorKind, SqlState};
 use crate::engine::error::from_datafusion;
 use crate::engine::{Session, Warehouse};
 use crate::format::Geometry;
+use crate::format::footer::SegmentFooter;
 use crate::format::stable::TRAILER_BYTES;
 use crate::format::tests::Checksums;
 use crate::storage::block_store::BlockStore;
 use crate::storage::segment::SegmentStore;
-use crate::testing::TestClock;
+use crate::testing::wrapper::Wrapped;
+use crate::testing::{Call, StoreWrapper, TestClock};
 
 const COLUMNS: [(&str, &str); 5] = [
     ("k", "bigint encode az64"),
@@ -208,4 +213,51 @@ async fn an_object_that_was_collected_is_told_from_one_that_is_lost() {
     // Run again, it reads the present version.
     let e = error(&reader.session(), "select sum(k) from t").await;
     assert_eq!(e.state(), SqlState::UNDEFINED_TABLE, "{e:?}");
+}
+
+/// Changes a byte of the first data object that is put, behind right checksums: the validity's form of a page of the
+/// first column.
+#[derive(Debug)]
+struct Spoiler {
+    inner: Arc<dyn ObjectStore>,
+    spoiled: Mutex<Option<(Path, u64)>>,
+}
+
+#[async_trait]
+impl StoreWrapper for Spoiler {
+    fn inner(&self) -> &Arc<dyn ObjectStore> {
+        &self.inner
+    }
+
+    async fn before(&self, _call: Call, _location: &Path) -> object_store::Result<()> {
+        Ok(())
+    }
+
+    async fn put(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> object_store::Result<PutResult> {
+        let mut bytes: Vec<u8> = payload.iter().flat_map(|part| part.to_vec()).collect();
+        if paths::parse_data(location).is_some() && self.spoiled.lock().is_none() {
+            let footer = SegmentFooter::open(bytes.clone().into(), bytes.len() as u64).unwrap();
+            let at = footer.directory(0).unwrap().chunks[0].pages[2].range.offset;
+            let checksums = Checksums::of(&bytes);
+            bytes[at as usize] = 9;
+            checksums.repair(&mut bytes, at as usize);
+            *self.spoiled.lock() = Some((location.clone(), at));
+        }
+        self.inner.put_opts(location, bytes.into(), opts).await
+    }
+}
+
+#[tokio::test]
+async fn a_load_that_reads_its_runs_again_names_the_place_too() {
+    let spoiler = Arc::new(Spoiler { inner: Arc::new(InMemory::new()), spoiled: Mutex::default() });
+    let store = WarehouseStore::new(Arc::new(Wrapped(Arc::clone(&spoiler))));
+    let geometry = Geometry::new(64, 256).unwrap();
+    // One slice, and runs of one segment: an object is a segment.
+    let builder = Warehouse::builder().slices(1).threads(1).geometry(geometry).store(store).load_memory(1);
+    let session = builder.open("memory://").await.unwrap().session();
+    session.sql("set datafusion.execution.batch_size = 1024").await.unwrap();
+    session.sql("create table t (k bigint encode raw) sortkey(k) diststyle even").await.unwrap();
+    let e = error(&session, "insert into t select v * 7919 % 10007 from generate_series(0, 4999) g(v)").await;
+    let (path, at) = spoiler.spoiled.lock().clone().expect("a run was stored");
+    assert_eq!((e.kind(), e.object(), e.offset()), (ErrorKind::Corrupt, Some(path.as_ref()), Some(at)), "{e:?}");
 }

@@ -1,17 +1,23 @@
 //! What makes a DataFusion session a Blueshift session.
 
+use std::sync::Arc;
+
 use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::SessionConfig;
 
 use super::names::{CATALOG, DEFAULT_SCHEMA};
 use super::warehouse::Warehouse;
 use crate::distribution::SliceMap;
-use crate::optimizer::literals::analyzer_rules;
+use crate::optimizer::add_analyzer_rules;
 use crate::physical_plan::config::BlueshiftOptions;
+use crate::physical_plan::declared::Declared;
 
 /// Adds a warehouse to an application's own session.
 pub trait SessionStateBuilderExt {
-    /// Adds Blueshift's settings and rules. Register [`Warehouse::catalog`] or single tables on the context built.
+    /// Adds Blueshift's settings, its function and its rules to those that the builder has. Register
+    /// [`Warehouse::catalog`] or single tables on the context built.
+    ///
+    /// `with_analyzer_rules` replaces all rules: call it before.
     fn with_blueshift(self) -> Self;
 }
 
@@ -26,7 +32,9 @@ pub(super) fn with_blueshift(mut builder: SessionStateBuilder) -> SessionStateBu
     if config.options().extensions.get::<BlueshiftOptions>().is_none() {
         config.options_mut().extensions.insert(BlueshiftOptions::default());
     }
-    builder.with_analyzer_rules(analyzer_rules())
+    builder.scalar_functions().get_or_insert_default().push(Arc::new(Declared::default().into()));
+    add_analyzer_rules(&mut builder.analyzer().get_or_insert_default().rules);
+    builder
 }
 
 /// The settings of Blueshift's own sessions.

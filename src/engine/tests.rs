@@ -2,9 +2,12 @@
 
 mod delete_vectors;
 mod dynamic_filters;
+mod embedding;
 mod mutants;
+mod prepared;
 mod processes;
 mod properties;
+mod races;
 mod rate;
 #[cfg(feature = "s3")]
 mod s3;

@@ -211,6 +211,18 @@ fn a_column_with_nulls_written_as_csv_is_read_back() {
 }
 
 #[test]
+fn what_is_not_stored_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = ["sql", "-w", "house", "-c", "create table t (a int)", "-c", "create view v as select a from t"];
+    let made = blueshift(dir.path(), &made);
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    let notice = "NOTICE: view \"v\" lasts as long as this session";
+    assert!(text(&made.stderr).contains(notice), "{}", text(&made.stderr));
+    let err = fails(dir.path(), &["sql", "-w", "house", "-c", "select * from v"]);
+    assert!(err.contains("\"v\"") || err.contains("'dev.public.v'"), "{err}");
+}
+
+#[test]
 fn a_reader_that_leaves_is_no_error() {
     let dir = tempfile::tempdir().unwrap();
     let rows = ["sql", "--format", "csv", "-c", "select * from generate_series(1, 1000000)"];

@@ -127,11 +127,12 @@ impl SqlType {
     /// [`Self::from_arrow`].
     pub fn from_field(field: &Field) -> Option<SqlType> {
         let inferred = Self::from_arrow(field.data_type())?;
-        let told = || field.metadata().get(TYPE_METADATA).and_then(|told| Self::from_text_metadata(told));
+        let told = || field.metadata().get(TYPE_METADATA).and_then(|told| Self::parse_text(told));
         Some(if inferred.max_bytes().is_some() { told().unwrap_or(inferred) } else { inferred })
     }
 
-    fn from_text_metadata(told: &str) -> Option<SqlType> {
+    /// The CHAR or VARCHAR that this is the text of, as [`Display`](fmt::Display) writes it.
+    pub fn parse_text(told: &str) -> Option<SqlType> {
         let (name, bytes) = told.strip_suffix(')')?.split_once('(')?;
         let bytes = bytes.parse().ok()?;
         match name {

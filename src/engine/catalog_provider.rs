@@ -1,21 +1,24 @@
 //! The warehouse as DataFusion's catalog: at one version for a statement of ours, at the newest for other contexts.
+//!
+//! A provider holds no version: a scan reads the one that the session planning it carries ([`StatementPin`]), else the
+//! newest. So a plan that is kept, of a view or a prepared statement, is always up to date, and keeps nothing alive.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
+use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, Session, TableProvider};
 use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::SessionState;
 use parking_lot::RwLock;
 
 use super::files::file_table;
 use super::load::TableSink;
-use super::names::{CATALOG, DEFAULT_SCHEMA};
+use super::names::{self, CATALOG, DEFAULT_SCHEMA};
 use super::warehouse::Warehouse;
-use crate::catalog::{PinnedSnapshot, TableState};
-use crate::common::TableId;
+use crate::catalog::{PinnedSnapshot, TableDef, TableState};
+use crate::common::Error;
 use crate::physical_plan::load::RowSink;
 use crate::physical_plan::provider::{BlueshiftTable, TableSource};
 use crate::physical_plan::scan::ScanTable;
@@ -84,10 +87,15 @@ impl WarehouseCatalog {
         self
     }
 
-    /// Shows one version, and files by their names.
-    pub fn at(mut self, pin: PinnedSnapshot, files: Arc<SessionState>) -> Self {
+    /// Shows files by their names, too, which `state` reads.
+    pub fn with_files(mut self, state: Arc<SessionState>) -> Self {
+        self.files = Some(state);
+        self
+    }
+
+    /// Shows one version.
+    pub fn at(mut self, pin: PinnedSnapshot) -> Self {
         self.pin = Some(pin);
-        self.files = Some(files);
         self
     }
 
@@ -151,15 +159,10 @@ impl SchemaProvider for WarehouseSchema {
         let warehouse = &self.catalog.warehouse;
         let pin = self.catalog.pin();
         if let Some(state) = lookup_table(warehouse, &pin, &self.name, name) {
-            return Ok(Some(match &self.catalog.pin {
-                Some(pin) => pinned_provider(warehouse, pin, &state),
-                None => latest_provider(warehouse, &state),
-            }));
+            return Ok(Some(table_provider(warehouse, &state)));
         }
         if self.name == system::SCHEMA || self.name == DEFAULT_SCHEMA {
-            let segments = warehouse.inner.segments.at(pin.clone());
-            let context = system::SystemContext { snapshot: pin.clone(), segments };
-            if let Some(table) = system::table(name, context) {
+            if let Some(table) = system::table(name, Arc::new(warehouse.clone())) {
                 return Ok(Some(table));
             }
         }
@@ -207,49 +210,57 @@ pub(super) fn scan_table(
     })
 }
 
-/// A provider that reads the version pinned.
-pub(super) fn pinned_provider(
-    warehouse: &Warehouse,
-    pin: &PinnedSnapshot,
-    state: &TableState,
-) -> Arc<dyn TableProvider> {
-    let source = Source {
-        warehouse: warehouse.clone(),
-        table: state.def.id,
-        name: state.def.name.clone(),
-        pin: Some(pin.clone()),
-    };
-    Arc::new(BlueshiftTable::new(&state.def, Arc::new(source)))
+/// The version that a statement reads, carried by the configuration of the session that plans it.
+pub(super) struct StatementPin {
+    pub warehouse: Warehouse,
+    pub pin: PinnedSnapshot,
 }
 
-/// A provider that reads the newest version when it is planned.
-pub(super) fn latest_provider(warehouse: &Warehouse, state: &TableState) -> Arc<dyn TableProvider> {
-    let source = Source { warehouse: warehouse.clone(), table: state.def.id, name: state.def.name.clone(), pin: None };
+/// The version of `warehouse` that `session` reads: its statement's, or the newest.
+async fn version_of(warehouse: &Warehouse, session: &dyn Session) -> Result<PinnedSnapshot> {
+    let of_statement = session.config().get_extension::<StatementPin>();
+    match of_statement.filter(|of| Arc::ptr_eq(&of.warehouse.inner, &warehouse.inner)) {
+        Some(of) => Ok(of.pin.clone()),
+        None => warehouse.pin_newest().await.map_err(external),
+    }
+}
+
+fn external(error: Error) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
+/// A provider of the table, whatever becomes of its rows.
+pub(super) fn table_provider(warehouse: &Warehouse, state: &TableState) -> Arc<dyn TableProvider> {
+    let source = Source { warehouse: warehouse.clone(), def: Arc::clone(&state.def) };
     Arc::new(BlueshiftTable::new(&state.def, Arc::new(source)))
 }
 
 #[derive(Debug)]
 struct Source {
     warehouse: Warehouse,
-    table: TableId,
-    name: String,
-    pin: Option<PinnedSnapshot>,
+    /// As it was when the table was looked up.
+    def: Arc<TableDef>,
 }
 
 #[async_trait]
 impl TableSource for Source {
-    async fn read(&self) -> Result<(Arc<ScanTable>, u32)> {
-        let external = |e| DataFusionError::External(Box::new(e));
-        let pin = match &self.pin {
-            Some(pin) => pin.clone(),
-            None => self.warehouse.pin_newest().await.map_err(external)?,
-        };
-        let state = pin.table(self.table).cloned().ok_or_else(|| external(super::names::no_such_table(&self.name)))?;
+    async fn read(&self, session: &dyn Session) -> Result<(Arc<ScanTable>, u32)> {
+        let pin = version_of(&self.warehouse, session).await?;
+        let state = pin.table(self.def.id).cloned().ok_or_else(|| external(names::dropped(&self.def.name)))?;
         let slices = pin.info.slices;
         Ok((Arc::new(scan_table(&self.warehouse, pin, &state).map_err(external)?), slices))
     }
 
     fn sink(&self) -> Option<Arc<dyn RowSink>> {
-        Some(Arc::new(TableSink::new(self.warehouse.clone(), self.table, self.name.clone())))
+        Some(Arc::new(TableSink::new(self.warehouse.clone(), Arc::clone(&self.def))))
+    }
+}
+
+#[async_trait]
+impl system::SystemSource for Warehouse {
+    async fn read(&self, session: &dyn Session) -> Result<system::SystemContext> {
+        let snapshot = version_of(self, session).await?;
+        let segments = self.inner.segments.at(snapshot.clone());
+        Ok(system::SystemContext { snapshot, segments })
     }
 }

@@ -1,7 +1,6 @@
 //! CREATE and DROP of tables and schemas.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Schema as ArrowSchema};
 use datafusion::common::DFSchema;
@@ -9,11 +8,11 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::{Expr, Query};
 
 use super::error::from_datafusion;
-use super::load::{Load, retry_conflicts};
+use super::load::{Load, retry_conflicts, retry_while};
 use super::names::{self, at, schema_of};
 use super::output::Output;
 use super::session::Running;
-use crate::catalog::{ColumnDef, EffectiveDist, TableDef, TableState};
+use crate::catalog::{ColumnDef, EffectiveDist, TableDef};
 use crate::common::{ColumnId, DistStyle, EncodingName, Error, Result, SchemaId, SortKey, SqlState, SqlType, TableId};
 use crate::distribution::HASH_ID;
 use crate::format::encoding;
@@ -26,8 +25,7 @@ pub(super) async fn create_table(running: &Running<'_>, create: CreateTable) -> 
     let name = create.name.base();
     if running.pin.table_named(schema, &name.value).is_some() {
         if create.if_not_exists {
-            let notice = format!("table \"{}\" already exists, skipping", create.name.unquoted());
-            return Ok(Output::done("CREATE TABLE", None).with_notices(vec![notice]));
+            return Ok(table_is_there(&create));
         }
         return Err(at(
             Error::invalid(SqlState::DUPLICATE_TABLE, format!("table \"{}\" already exists", create.name.unquoted()))
@@ -60,9 +58,21 @@ pub(super) async fn create_table(running: &Running<'_>, create: CreateTable) -> 
     };
     let mut transaction = running.warehouse.inner.catalog.begin(running.statement.user);
     transaction.create_table(def);
-    let committed = running.warehouse.inner.catalog.commit(transaction).await;
-    committed.map_err(|e| at(e, name))?;
-    Ok(Output::done("CREATE TABLE", None).with_notices(notices))
+    match running.warehouse.inner.catalog.commit(transaction).await {
+        Ok(_) => Ok(Output::done("CREATE TABLE", None).with_notices(notices)),
+        Err(e) if made_meanwhile(&create, &e) => Ok(table_is_there(&create)),
+        Err(e) => Err(at(e, name)),
+    }
+}
+
+/// Whether another session made the table since the statement looked, and the statement does not mind.
+fn made_meanwhile(create: &CreateTable, e: &Error) -> bool {
+    create.if_not_exists && e.state() == SqlState::DUPLICATE_TABLE
+}
+
+fn table_is_there(create: &CreateTable) -> Output {
+    let notice = format!("table \"{}\" already exists, skipping", create.name.unquoted());
+    Output::done("CREATE TABLE", None).with_notices(vec![notice])
 }
 
 async fn create_table_as(
@@ -81,9 +91,11 @@ async fn create_table_as(
     load.take(running.run_partitions(&plan).await?).await?;
     let (rows, said) = load.finish(&mut transaction).await?;
     notices.extend(said);
-    let committed = running.warehouse.inner.catalog.commit(transaction).await;
-    committed.map_err(|e| at(e, create.name.base()))?;
-    Ok(Output::done(format!("SELECT {rows}"), Some(rows)).with_notices(notices))
+    match running.warehouse.inner.catalog.commit(transaction).await {
+        Ok(_) => Ok(Output::done(format!("SELECT {rows}"), Some(rows)).with_notices(notices)),
+        Err(e) if made_meanwhile(create, &e) => Ok(table_is_there(create)),
+        Err(e) => Err(at(e, create.name.base())),
+    }
 }
 
 /// The columns that a CTAS's table gets.
@@ -303,28 +315,30 @@ fn like_table(
 }
 
 pub(super) async fn drop_table(running: &Running<'_>, drop: DropTable) -> Result<Output> {
-    let mut notices = Vec::new();
-    let mut transaction = running.warehouse.inner.catalog.begin(running.statement.user);
-    let mut dropped = BTreeSet::new();
-    for name in &drop.names {
-        if running.session.drop_foreign(name) {
-            continue;
-        }
-        match find_table(running, name) {
-            Ok(table) if dropped.insert(table.def.id) => transaction.drop_table(&table.def),
-            Ok(_) => {}
-            Err(e) if drop.if_exists && missing(&e) => {
-                notices.push(format!("table \"{}\" does not exist, skipping", name.unquoted()));
+    let names: Vec<&ObjectName> = drop.names.iter().filter(|name| !running.session.drop_foreign(name)).collect();
+    // What another session drops first is missing at the next attempt.
+    let notices = retry_while(
+        |e| drop.if_exists && missing(e),
+        || async {
+            let mut notices = Vec::new();
+            let (mut transaction, snapshot) = running.transaction();
+            let mut dropped = BTreeSet::new();
+            for name in &names {
+                match names::table_of(&snapshot, name) {
+                    Ok(table) if dropped.insert(table.def.id) => transaction.drop_table(&table.def),
+                    Ok(_) => {}
+                    Err(e) if drop.if_exists && missing(&e) => {
+                        notices.push(format!("table \"{}\" does not exist, skipping", name.unquoted()));
+                    }
+                    Err(e) => return Err(e),
+                }
             }
-            Err(e) => return Err(e),
-        }
-    }
-    running.warehouse.inner.catalog.commit(transaction).await?;
+            running.warehouse.inner.catalog.commit(transaction).await?;
+            Ok(notices)
+        },
+    )
+    .await?;
     Ok(Output::done("DROP TABLE", None).with_notices(notices))
-}
-
-fn find_table<'a>(running: &'a Running<'_>, name: &ObjectName) -> Result<&'a Arc<TableState>> {
-    names::table_of(&running.pin, name)
 }
 
 fn missing(e: &Error) -> bool {
@@ -346,34 +360,41 @@ pub(super) async fn create_schema(running: &Running<'_>, create: CreateSchema) -
             name,
         ));
     }
-    if running.pin.schema_named(&name.value).is_some() {
-        if create.if_not_exists {
-            let notice = format!("schema \"{}\" already exists, skipping", name.value);
-            return Ok(Output::done("CREATE SCHEMA", None).with_notices(vec![notice]));
-        }
-        return Err(at(
-            Error::invalid(SqlState::DUPLICATE_SCHEMA, format!("schema \"{}\" already exists", name.value)),
-            name,
-        ));
-    }
     let mut transaction = running.warehouse.inner.catalog.begin(running.statement.user);
     transaction.create_schema(&name.value, running.statement.user);
-    running.warehouse.inner.catalog.commit(transaction).await.map_err(|e| at(e, name))?;
-    Ok(Output::done("CREATE SCHEMA", None))
+    match running.warehouse.inner.catalog.commit(transaction).await {
+        Ok(_) => Ok(Output::done("CREATE SCHEMA", None)),
+        Err(e) if create.if_not_exists && e.state() == SqlState::DUPLICATE_SCHEMA => {
+            let notice = format!("schema \"{}\" already exists, skipping", name.value);
+            Ok(Output::done("CREATE SCHEMA", None).with_notices(vec![notice]))
+        }
+        Err(e) => Err(at(e, name)),
+    }
 }
 
 pub(super) async fn drop_schema(running: &Running<'_>, drop: DropSchema) -> Result<Output> {
-    let mut notices = Vec::new();
-    let mut transaction = running.warehouse.inner.catalog.begin(running.statement.user);
-    for name in &drop.names {
-        let ident = single(name)?;
-        match running.pin.schema_named(&ident.value) {
-            Some(schema) => transaction.drop_schema(schema, drop.cascade),
-            None if drop.if_exists => notices.push(format!("schema \"{}\" does not exist, skipping", ident.value)),
-            None => return Err(names::no_such_schema(ident)),
-        }
-    }
-    running.warehouse.inner.catalog.commit(transaction).await?;
+    let names = drop.names.iter().map(single).collect::<Result<Vec<&Ident>>>()?;
+    let notices = retry_while(
+        |e| drop.if_exists && missing(e),
+        || async {
+            let mut notices = Vec::new();
+            let (mut transaction, snapshot) = running.transaction();
+            let mut dropped = BTreeSet::new();
+            for name in &names {
+                match snapshot.schema_named(&name.value) {
+                    Some(schema) if dropped.insert(schema.id) => transaction.drop_schema(schema, drop.cascade),
+                    Some(_) => {}
+                    None if drop.if_exists => {
+                        notices.push(format!("schema \"{}\" does not exist, skipping", name.value));
+                    }
+                    None => return Err(names::no_such_schema(name)),
+                }
+            }
+            running.warehouse.inner.catalog.commit(transaction).await?;
+            Ok(notices)
+        },
+    )
+    .await?;
     Ok(Output::done("DROP SCHEMA", None).with_notices(notices))
 }
 
@@ -390,15 +411,15 @@ fn single(name: &ObjectName) -> Result<&Ident> {
 }
 
 /// Runs a load into an existing table as a transaction of its own, again when another one changed the table's
-/// definition meanwhile. `load` takes the rows, which have the table's columns. Returns their number, and notices.
+/// definition meanwhile. `load` takes the rows, which have the columns of [`Load::def`]: the table may be another than the
+/// statement's version shows. Returns their number, and notices.
 pub(super) async fn load_into<F, G>(running: &Running<'_>, name: &ObjectName, load: F) -> Result<(u64, Vec<String>)>
 where
     F: Fn(Load) -> G,
     G: Future<Output = Result<Load>>,
 {
     retry_conflicts(|| async {
-        let mut transaction = running.warehouse.inner.catalog.begin(running.statement.user);
-        let snapshot = transaction.snapshot().cloned().unwrap_or_else(|| Arc::clone(running.pin.snapshot()));
+        let (mut transaction, snapshot) = running.transaction();
         let table = names::table_of(&snapshot, name)?;
         let empty = Load::new(running.warehouse, table, (0..table.def.columns.len()).collect(), &transaction)?;
         let outcome = load(empty).await?.finish(&mut transaction).await?;

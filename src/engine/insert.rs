@@ -1,8 +1,9 @@
 //! INSERT.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use datafusion::common::DFSchema;
+use arrow::datatypes::DataType;
+use datafusion::common::{DFSchema, ParamValues};
 use datafusion::logical_expr::{Expr as DfExpr, LogicalPlan, LogicalPlanBuilder, lit};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast::{
@@ -18,21 +19,21 @@ use super::output::Output;
 use super::session::Running;
 use crate::catalog::{ColumnDef, TableDef};
 use crate::common::{Error, Result, SqlState};
-use crate::sql::ast::{Insert, InsertSource, InsertValue};
+use crate::sql::ast::{Insert, InsertSource, InsertValue, values_query};
 
-pub(super) async fn insert(running: &Running<'_>, insert: Insert) -> Result<Output> {
-    let table = names::table_of(&running.pin, &insert.table)?;
-    let targets = target_columns(&table.def, &insert)?;
-    let plan = source_plan(running, &table.def, &insert, &targets).await?;
+pub(super) async fn insert(running: &Running<'_>, insert: Insert, parameters: Option<ParamValues>) -> Result<Output> {
     let (rows, notices) = load_into(running, &insert.table, |load| {
-        let (plan, insert, targets) = (&plan, &insert, &targets);
+        let (insert, parameters) = (&insert, &parameters);
         async move {
+            // For the table that is loaded, which need not be the one that the statement's version shows.
+            let plan = plan(running, load.def(), insert, parameters.as_ref()).await?;
+            let targets = target_columns(load.def(), insert)?;
             let streams = match insert.source {
                 // In order, so that a row's number tells where it stands.
-                InsertSource::Values(_) => vec![running.run_in_order(plan).await?],
-                _ => running.run_partitions(plan).await?,
+                InsertSource::Values(_) => vec![running.run_in_order(&plan).await?],
+                _ => running.run_partitions(&plan).await?,
             };
-            load.take(streams).await.map_err(|refused| placed(refused, insert, targets))?;
+            load.take(streams).await.map_err(|refused| placed(refused, insert, &targets))?;
             Ok(load)
         }
     })
@@ -59,6 +60,55 @@ fn placed(refused: Refused, insert: &Insert, targets: &[usize]) -> Error {
     misfit.error.with_position(position.line, position.column)
 }
 
+/// The parameters of an INSERT, and their types: the column's where a parameter is a value of its own.
+pub(super) async fn parameters(running: &Running<'_>, insert: &Insert) -> Result<HashMap<String, Option<DataType>>> {
+    let table = names::table_of(&running.pin, &insert.table)?;
+    let targets = target_columns(&table.def, insert)?;
+    let mut found: HashMap<String, Option<DataType>> = HashMap::new();
+    let source = source(running, &table.def, insert, &targets, None).await?;
+    for (name, data_type) in source.get_parameter_types().map_err(from_datafusion)? {
+        let known = found.entry(name).or_default();
+        *known = known.take().or(data_type);
+    }
+    // Which field of a row each parameter is that stands alone.
+    let alone: Vec<(usize, &str)> = match (&insert.source, &source) {
+        (InsertSource::Values(rows), _) => {
+            let fields = rows.iter().flat_map(|row| row.iter().enumerate());
+            fields.filter_map(|(i, value)| Some((i, written_placeholder(value)?))).collect()
+        }
+        (_, LogicalPlan::Projection(projection)) => {
+            let fields = projection.expr.iter().enumerate();
+            fields.filter_map(|(i, expr)| Some((i, placeholder(expr)?))).collect()
+        }
+        _ => Vec::new(),
+    };
+    for (field, id) in alone {
+        if let (Some(ordinal), Some(known)) = (targets.get(field), found.get_mut(id)) {
+            known.get_or_insert_with(|| table.def.columns[*ordinal].sql_type.arrow_type());
+        }
+    }
+    // Too many values are an error here, too.
+    fill(running, &table.def, insert, &targets, source)?;
+    Ok(found)
+}
+
+/// The parameter that a field of VALUES is.
+fn written_placeholder(value: &InsertValue) -> Option<&str> {
+    match value {
+        InsertValue::Expr(Expr::Value(ValueWithSpan { value: Value::Placeholder(id), .. })) => Some(id),
+        _ => None,
+    }
+}
+
+/// The parameter that a planned expression is, whatever its alias.
+fn placeholder(expr: &DfExpr) -> Option<&str> {
+    match expr {
+        DfExpr::Placeholder(placeholder) => Some(&placeholder.id),
+        DfExpr::Alias(alias) => placeholder(&alias.expr),
+        _ => None,
+    }
+}
+
 /// The ordinals of the columns that the source's fill, in the source's order.
 fn target_columns(def: &TableDef, insert: &Insert) -> Result<Vec<usize>> {
     if insert.columns.is_empty() {
@@ -71,8 +121,26 @@ fn target_columns(def: &TableDef, insert: &Insert) -> Result<Vec<usize>> {
         .collect()
 }
 
-/// A plan whose columns are the table's: the source's where it fills them, else the DEFAULT or NULL.
-async fn source_plan(running: &Running<'_>, def: &TableDef, insert: &Insert, targets: &[usize]) -> Result<LogicalPlan> {
+/// A plan whose columns are the table's.
+async fn plan(
+    running: &Running<'_>,
+    def: &TableDef,
+    insert: &Insert,
+    parameters: Option<&ParamValues>,
+) -> Result<LogicalPlan> {
+    let targets = target_columns(def, insert)?;
+    let source = source(running, def, insert, &targets, parameters).await?;
+    fill(running, def, insert, &targets, source)
+}
+
+/// The rows that the statement gives.
+async fn source(
+    running: &Running<'_>,
+    def: &TableDef,
+    insert: &Insert,
+    targets: &[usize],
+    parameters: Option<&ParamValues>,
+) -> Result<LogicalPlan> {
     let null = || Expr::Value(ValueWithSpan { value: Value::Null, span: Span::empty() });
     let mut bad_default = None;
     let query: Option<Box<Query>> = insert.source.clone().into_query(|field| {
@@ -89,13 +157,44 @@ async fn source_plan(running: &Running<'_>, def: &TableDef, insert: &Insert, tar
     if let Some(e) = bad_default {
         return Err(e);
     }
-    let source = match query {
-        Some(mut query) => {
+    match (query, parameters) {
+        (Some(mut query), _) if !matches!(insert.source, InsertSource::Values(_)) => {
             name_apart(&mut query.body);
-            running.plan(&SqlStatement::Query(query)).await?
+            let plan = running.plan(&SqlStatement::Query(query)).await?;
+            match parameters {
+                Some(values) => plan.with_param_values(values.clone()).map_err(from_datafusion),
+                None => Ok(plan),
+            }
         }
-        None => LogicalPlanBuilder::empty(true).build().map_err(from_datafusion)?,
-    };
+        (Some(query), Some(values)) => rows_with(running, *query.body, values).await,
+        (Some(query), None) => running.plan(&SqlStatement::Query(query)).await,
+        (None, _) => LogicalPlanBuilder::empty(true).build().map_err(from_datafusion),
+    }
+}
+
+/// VALUES with values for its parameters. Rows are planned one by one: in a list, DataFusion would cast a parameter to
+/// the type that other rows have, be it one that does not hold the value.
+async fn rows_with(running: &Running<'_>, values: SetExpr, parameters: &ParamValues) -> Result<LogicalPlan> {
+    let SetExpr::Values(values) = values else { return Err(Error::internal("VALUES is no longer VALUES")) };
+    let mut rows = Vec::with_capacity(values.rows.len());
+    for row in values.rows {
+        let plan = running.plan(&SqlStatement::Query(values_query(vec![row.content]))).await?;
+        match plan.with_param_values(parameters.clone()).map_err(from_datafusion)? {
+            LogicalPlan::Values(row) => rows.extend(row.values),
+            other => return Err(Error::internal(format!("VALUES is planned as {}", other.display()))),
+        }
+    }
+    LogicalPlanBuilder::values(rows).and_then(LogicalPlanBuilder::build).map_err(from_datafusion)
+}
+
+/// All columns of the table: the source's where it fills them, else the DEFAULT or NULL.
+fn fill(
+    running: &Running<'_>,
+    def: &TableDef,
+    insert: &Insert,
+    targets: &[usize],
+    source: LogicalPlan,
+) -> Result<LogicalPlan> {
     let given = if matches!(insert.source, InsertSource::DefaultValues) { 0 } else { source.schema().fields().len() };
     // A list shorter than the table fills its first columns.
     let fits = if insert.columns.is_empty() { given <= targets.len() } else { given == targets.len() };

@@ -12,17 +12,17 @@ use tokio::sync::Mutex;
 
 use super::coerce::{Coercion, Misfit, Refused};
 use super::error::from_datafusion;
-use super::names::no_such_table;
+use super::names;
 use super::warehouse::Warehouse;
 use crate::catalog::{EffectiveDist, NewSegment, TableDef, TableState, Transaction};
-use crate::common::{DistStyle, Error, ErrorKind, Result, TableId, UserId};
+use crate::common::{DistStyle, Error, ErrorKind, Result, UserId};
 use crate::physical_plan::load::RowSink;
 use crate::storage::loader::{ObjectNames, choose_run, emptiest_slice, store_rows};
 use crate::storage::merge::merge_runs;
 use crate::storage::segment::SegmentStore;
 use crate::storage::writer::{LoadLayout, SliceSorter, auto_distribution};
 
-/// How often a load is committed anew when another transaction changed the table's definition under it.
+/// How often a statement is tried when other transactions come in between.
 const ATTEMPTS: usize = 5;
 
 /// One load in progress: rows are gathered, then stored and added to a transaction.
@@ -243,13 +243,13 @@ fn dist_word(def: &TableDef, dist: EffectiveDist) -> String {
 #[derive(Debug)]
 pub struct TableSink {
     warehouse: Warehouse,
-    table: TableId,
-    name: String,
+    /// As the plan saw it.
+    def: Arc<TableDef>,
 }
 
 impl TableSink {
-    pub fn new(warehouse: Warehouse, table: TableId, name: String) -> Self {
-        TableSink { warehouse, table, name }
+    pub fn new(warehouse: Warehouse, def: Arc<TableDef>) -> Self {
+        TableSink { warehouse, def }
     }
 
     async fn load_once(&self, streams: Vec<SendableRecordBatchStream>) -> Result<u64> {
@@ -257,8 +257,13 @@ impl TableSink {
         let mut transaction = self.warehouse.inner.catalog.begin(self.author());
         let table = transaction
             .snapshot()
-            .and_then(|s| s.table(self.table).cloned())
-            .ok_or_else(|| no_such_table(&self.name))?;
+            .and_then(|s| s.table(self.def.id).cloned())
+            .ok_or_else(|| names::dropped(&self.def.name))?;
+        // The plan's rows have the columns that it saw, in their order.
+        if table.def.columns != self.def.columns {
+            return Err(Error::conflict(format!("table \"{}\" was altered since it was looked up", self.def.name))
+                .with_hint("plan the statement again"));
+        }
         let load = Load::new(&self.warehouse, &table, (0..table.def.columns.len()).collect(), &transaction)?;
         load.take(streams).await?;
         let (rows, _) = load.finish(&mut transaction).await?;
@@ -274,7 +279,7 @@ impl TableSink {
 #[async_trait]
 impl RowSink for TableSink {
     fn table(&self) -> String {
-        self.name.clone()
+        self.def.name.clone()
     }
 
     async fn load(&self, streams: Vec<SendableRecordBatchStream>) -> DfResult<u64> {
@@ -283,11 +288,19 @@ impl RowSink for TableSink {
 }
 
 /// Runs a statement of its own transaction again while it meets conflicts: nobody has seen anything of it.
-pub async fn retry_conflicts<T, F: Future<Output = Result<T>>>(mut statement: impl FnMut() -> F) -> Result<T> {
+pub async fn retry_conflicts<T, F: Future<Output = Result<T>>>(statement: impl FnMut() -> F) -> Result<T> {
+    retry_while(|e| e.kind() == ErrorKind::Conflict, statement).await
+}
+
+/// Runs a statement of its own transaction again while it fails in a way that another attempt may not.
+pub async fn retry_while<T, F: Future<Output = Result<T>>>(
+    passing: impl Fn(&Error) -> bool,
+    mut statement: impl FnMut() -> F,
+) -> Result<T> {
     let mut attempt = 1;
     loop {
         match statement().await {
-            Err(e) if e.kind() == ErrorKind::Conflict && attempt < ATTEMPTS => attempt += 1,
+            Err(e) if passing(&e) && attempt < ATTEMPTS => attempt += 1,
             outcome => return outcome,
         }
     }

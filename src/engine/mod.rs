@@ -1,5 +1,6 @@
 //! Sessions and statements: where everything below is put together.
 
+mod cast_types;
 mod catalog_provider;
 mod coerce;
 mod copy;
@@ -12,6 +13,7 @@ mod load;
 mod location;
 mod names;
 mod output;
+mod parameters;
 mod profile;
 mod session;
 mod statement;

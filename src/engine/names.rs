@@ -50,6 +50,14 @@ pub fn no_such_column(name: &Ident, table: &TableDef) -> Error {
     at(error.with_hint(format!("its columns are {}", columns.join(", "))), name)
 }
 
+/// The error of a plan that was made when the table was there: a view's, a prepared statement's.
+pub fn dropped(name: &str) -> Error {
+    Error::invalid(SqlState::UNDEFINED_TABLE, format!("table \"{name}\" was dropped since it was looked up")).with_hint(
+        "look it up again, or make anew the view or prepared statement that reads it; \
+         one of the same name made since is another table",
+    )
+}
+
 pub fn no_such_schema(name: &Ident) -> Error {
     Error::invalid(SqlState::UNDEFINED_SCHEMA, format!("schema \"{}\" does not exist", name.value))
         .with_position(name.position.line, name.position.column)

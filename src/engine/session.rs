@@ -1,5 +1,6 @@
 //! A session: statements one after another, each at a version of its own.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -7,12 +8,14 @@ use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::execution::context::{SQLOptions, SessionContext};
 use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
-use datafusion::logical_expr::{LogicalPlan, Statement as PlannedStatement};
+use datafusion::logical_expr::{DdlStatement, LogicalPlan, Statement as PlannedStatement};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, execute_stream};
 use datafusion::sql::parser::Statement as DfStatement;
+use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
 use parking_lot::Mutex;
 
-use super::catalog_provider::{ForeignTables, StatementCatalogs, WarehouseCatalog};
+use super::cast_types::CastTypes;
+use super::catalog_provider::{ForeignTables, StatementCatalogs, StatementPin, WarehouseCatalog};
 use super::error::from_datafusion;
 use super::extension::{session_config, with_blueshift};
 use super::load::Load;
@@ -20,9 +23,9 @@ use super::names::{self, CATALOG, DEFAULT_SCHEMA};
 use super::output::Output;
 use super::statement::{CancelToken, StatementState};
 use super::warehouse::Warehouse;
-use super::{copy, ddl, insert};
-use crate::catalog::PinnedSnapshot;
-use crate::common::{Error, Result, SqlState};
+use super::{copy, ddl, insert, parameters};
+use crate::catalog::{PinnedSnapshot, Snapshot, Transaction};
+use crate::common::{Error, Result};
 use crate::sql::ast::ObjectName;
 use crate::sql::{self, Statement, StatementText};
 
@@ -53,6 +56,7 @@ impl Session {
         let foreign = Arc::new(ForeignTables::default());
         let config = session_config(&warehouse);
         let state = with_blueshift(SessionStateBuilder::new().with_default_features().with_config(config))
+            .with_type_planner(Arc::new(CastTypes))
             .with_runtime_env(Arc::clone(&warehouse.inner.runtime))
             .build();
         let context = SessionContext::new_with_state(state);
@@ -118,19 +122,18 @@ impl Session {
     /// Plans a statement without executing it.
     pub async fn prepare(&self, text: &str) -> Result<Prepared<'_>> {
         let statement = sql::parse_one(text)?;
+        let none = Arc::new(arrow::datatypes::Schema::empty());
         let (parameters, schema) = match &statement {
             Statement::Query(query) => {
                 let running = self.begin().await?;
                 let plan = running.plan(query).await?;
                 let types = plan.get_parameter_types().map_err(from_datafusion)?;
-                let mut named: Vec<(String, Option<DataType>)> = types.into_iter().collect();
-                named.sort_by_key(|(name, _)| (name.len(), name.clone()));
-                let schema = Arc::new(plan.schema().as_arrow().clone());
-                (named, schema)
+                (types, Arc::new(plan.schema().as_arrow().clone()))
             }
-            _ => (Vec::new(), Arc::new(arrow::datatypes::Schema::empty())),
+            Statement::Insert(insert) => (insert::parameters(&self.begin().await?, insert).await?, none),
+            _ => (HashMap::new(), none),
         };
-        Ok(Prepared { session: self, statement, parameters, schema })
+        Ok(Prepared { session: self, statement, parameters: parameters::in_order(parameters)?, schema })
     }
 
     /// Stops the session's running statements: their streams end with an error.
@@ -152,7 +155,7 @@ impl Session {
             Statement::DropTable(drop) => ddl::drop_table(&running, drop).await,
             Statement::CreateSchema(create) => ddl::create_schema(&running, create).await,
             Statement::DropSchema(drop) => ddl::drop_schema(&running, drop).await,
-            Statement::Insert(insert) => insert::insert(&running, insert).await,
+            Statement::Insert(insert) => insert::insert(&running, insert, parameters).await,
             Statement::Copy(copy) => copy::copy(&running, *copy).await,
             Statement::ShowTable { name } => Err(Error::unsupported("SHOW TABLE is not supported yet")
                 .with_position(name.position().line, name.position().column)
@@ -185,14 +188,30 @@ impl Session {
         running.push(statement.cancel.clone());
         drop(running);
         let base = self.context.state();
+        let version = StatementPin { warehouse: self.warehouse.clone(), pin: pin.clone() };
         let mut state = SessionStateBuilder::new_from_existing(base.clone())
             .with_runtime_env(Arc::clone(&statement.runtime))
+            .with_config(base.config().clone().with_extension(Arc::new(version)))
             .build();
-        let catalog = WarehouseCatalog::latest(self.warehouse.clone())
-            .with_foreign(Arc::clone(&self.foreign))
-            .at(pin.clone(), Arc::new(base.clone()));
+        let catalog = self.catalog(&base).at(pin.clone());
         state.register_catalog_list(Arc::new(StatementCatalogs::new(Arc::clone(base.catalog_list()), catalog)));
         Ok(Running { session: self, warehouse: &self.warehouse, statement, pin, state })
+    }
+
+    /// Plans what outlives the statement, a view or a prepared statement: nothing in such a plan holds a version.
+    fn lasting_state(&self) -> SessionState {
+        let base = self.context.state();
+        let mut state = base.clone();
+        let catalog = self.catalog(&base);
+        state.register_catalog_list(Arc::new(StatementCatalogs::new(Arc::clone(base.catalog_list()), catalog)));
+        state
+    }
+
+    /// The warehouse as the session's statements see it, at the newest version.
+    fn catalog(&self, base: &SessionState) -> WarehouseCatalog {
+        WarehouseCatalog::latest(self.warehouse.clone())
+            .with_foreign(Arc::clone(&self.foreign))
+            .with_files(Arc::new(base.clone()))
     }
 }
 
@@ -203,30 +222,36 @@ impl fmt::Debug for Session {
 }
 
 impl Running<'_> {
-    /// The logical plan of a query.
-    pub async fn plan(&self, query: &datafusion::sql::sqlparser::ast::Statement) -> Result<LogicalPlan> {
-        let statement = DfStatement::Statement(Box::new(query.clone()));
-        self.state.statement_to_plan(statement).await.map_err(from_datafusion)
+    /// A transaction of the statement's user, and the version that it changes: the newest known, which may follow the
+    /// statement's.
+    pub fn transaction(&self) -> (Transaction, Arc<Snapshot>) {
+        let transaction = self.warehouse.inner.catalog.begin(self.statement.user);
+        let snapshot = transaction.snapshot().unwrap_or_else(|| self.pin.snapshot());
+        let snapshot = Arc::clone(snapshot);
+        (transaction, snapshot)
     }
 
-    async fn query(
-        &self,
-        query: &datafusion::sql::sqlparser::ast::Statement,
-        parameters: Option<ParamValues>,
-    ) -> Result<Output> {
-        let mut plan = self.plan(query).await?;
+    /// The logical plan of a query.
+    pub async fn plan(&self, query: &SqlStatement) -> Result<LogicalPlan> {
+        plan_with(&self.state, query).await
+    }
+
+    async fn query(&self, query: &SqlStatement, parameters: Option<ParamValues>) -> Result<Output> {
+        let mut plan = match query {
+            SqlStatement::Prepare { .. } => plan_with(&self.session.lasting_state(), query).await?,
+            _ => self.plan(query).await?,
+        };
         if let Some(parameters) = parameters {
             plan = plan.with_param_values(parameters).map_err(from_datafusion)?;
         }
         if let LogicalPlan::Statement(statement) = &plan {
-            // SET, PREPARE and the like change the session itself.
+            // SET, PREPARE and the like change the session itself; EXECUTE gives the plan that PREPARE stored.
             let tag = statement_tag(statement);
             let frame = self.session.context.execute_logical_plan(plan).await.map_err(from_datafusion)?;
             if frame.schema().fields().is_empty() {
                 return Ok(Output::done(tag, None));
             }
-            let stream = frame.execute_stream().await.map_err(from_datafusion)?;
-            return Ok(Output::rows("SELECT", self.statement.govern(stream)));
+            plan = frame.into_unoptimized_plan();
         }
         let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         options.verify_plan(&plan).map_err(from_datafusion)?;
@@ -238,18 +263,23 @@ impl Running<'_> {
 
     /// What only DataFusion's own parser reads.
     async fn datafusion(&self, text: &str) -> Result<Output> {
-        let plan = self.state.create_logical_plan(text).await.map_err(from_datafusion)?;
-        if matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_)) {
-            return Ok(Output::rows("EXPLAIN", self.run(&plan).await?));
-        }
+        let mut plan = self.state.create_logical_plan(text).await.map_err(from_datafusion)?;
         let tag = text.split_whitespace().take(2).collect::<Vec<_>>().join(" ").to_ascii_uppercase();
-        let frame = self.session.context.execute_logical_plan(plan).await.map_err(from_datafusion)?;
-        if frame.schema().fields().is_empty() {
-            frame.collect().await.map_err(from_datafusion)?;
-            return Ok(Output::done(tag, None));
+        let mut notices = Vec::new();
+        match &plan {
+            LogicalPlan::Explain(_) | LogicalPlan::Analyze(_) => {
+                return Ok(Output::rows("EXPLAIN", self.run(&plan).await?));
+            }
+            LogicalPlan::Ddl(ddl) => {
+                notices.extend(gone_with_the_session(ddl));
+                plan = self.session.lasting_state().create_logical_plan(text).await.map_err(from_datafusion)?;
+            }
+            LogicalPlan::Statement(_) => {}
+            _ => return Ok(Output::rows(tag, self.run(&plan).await?)),
         }
-        let stream = frame.execute_stream().await.map_err(from_datafusion)?;
-        Ok(Output::rows(tag, self.statement.govern(stream)))
+        let frame = self.session.context.execute_logical_plan(plan).await.map_err(from_datafusion)?;
+        frame.collect().await.map_err(from_datafusion)?;
+        Ok(Output::done(tag, None).with_notices(notices))
     }
 
     /// Starts a plan; its rows in one stream.
@@ -282,6 +312,21 @@ impl Running<'_> {
     }
 }
 
+async fn plan_with(state: &SessionState, query: &SqlStatement) -> Result<LogicalPlan> {
+    let statement = DfStatement::Statement(Box::new(query.clone()));
+    state.statement_to_plan(statement).await.map_err(from_datafusion)
+}
+
+/// What to say of a statement whose effect is not stored.
+fn gone_with_the_session(ddl: &DdlStatement) -> Option<String> {
+    let (what, name) = match ddl {
+        DdlStatement::CreateView(view) => ("view", &view.name),
+        DdlStatement::CreateExternalTable(table) => ("external table", &table.name),
+        _ => return None,
+    };
+    Some(format!("{what} \"{name}\" lasts as long as this session: {what}s are not stored"))
+}
+
 /// PostgreSQL's tag of a statement that changes the session.
 fn statement_tag(statement: &PlannedStatement) -> &'static str {
     match statement {
@@ -295,7 +340,8 @@ fn statement_tag(statement: &PlannedStatement) -> &'static str {
     }
 }
 
-/// A statement that was parsed and planned, to be executed any number of times.
+/// A statement that was parsed and found to be right, to be executed any number of times, each time at the version that
+/// is the newest then.
 pub struct Prepared<'a> {
     session: &'a Session,
     statement: Statement,
@@ -304,7 +350,8 @@ pub struct Prepared<'a> {
 }
 
 impl Prepared<'_> {
-    /// The parameters (`$1`, …) and the types that the query gives them; `None` where it does not tell.
+    /// The parameters `$1`, `$2`, … and their types: for rows of an INSERT those of the columns, else those that the
+    /// statement gives them by what they stand beside; `None` where it does not tell.
     pub fn parameters(&self) -> &[(String, Option<DataType>)] {
         &self.parameters
     }
@@ -315,13 +362,11 @@ impl Prepared<'_> {
     }
 
     /// Executes it with values for its parameters, in their order.
+    ///
+    /// A value may be NULL, of a kindred type (as numbers are) or text that reads as the parameter's type. Errors: as
+    /// [`Session::sql`]'s, and Invalid for a wrong number of values or a value of another kind.
     pub async fn execute(&self, values: Vec<ScalarValue>) -> Result<Output> {
-        if values.len() != self.parameters.len() {
-            return Err(Error::invalid(
-                SqlState::INVALID_PARAMETER,
-                format!("the statement has {} parameters, {} values were given", self.parameters.len(), values.len()),
-            ));
-        }
+        let values = parameters::check(&self.parameters, values)?;
         let values = (!values.is_empty()).then(|| ParamValues::from(values));
         self.session.execute(self.statement.clone(), values).await
     }

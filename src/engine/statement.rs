@@ -1,5 +1,6 @@
 //! The state of one statement: who runs it, what it may use, and how it is stopped.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,10 +11,14 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::{DataFusionError, Result as DfResult};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation};
+use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream};
 use futures::task::AtomicWaker;
 use futures::{Stream, StreamExt};
+use object_store::ObjectStore;
+use parking_lot::Mutex;
+use url::{Position, Url};
 
 use super::error::from_datafusion;
 use crate::common::{Error, ErrorKind, Result, SqlState, UserId};
@@ -37,6 +42,7 @@ impl StatementState {
         let memory = Arc::new(ChildPool::new(Arc::clone(&runtime.memory_pool)));
         let runtime = RuntimeEnvBuilder::from_runtime_env(runtime)
             .with_memory_pool(Arc::clone(&memory) as _)
+            .with_object_store_registry(Arc::new(StatementStores::over(Arc::clone(&runtime.object_store_registry))))
             .build_arc()
             .map_err(from_datafusion)?;
         Ok(StatementState { query, process, user, cancel: CancelToken::default(), memory, runtime })
@@ -150,6 +156,36 @@ impl fmt::Display for ChildPool {
     }
 }
 
+/// The stores that one statement opens, with credentials of its own, before those that all sessions share. They are
+/// gone with the statement.
+#[derive(Debug)]
+struct StatementStores {
+    shared: Arc<dyn ObjectStoreRegistry>,
+    own: Mutex<HashMap<String, Arc<dyn ObjectStore>>>,
+}
+
+impl StatementStores {
+    fn over(shared: Arc<dyn ObjectStoreRegistry>) -> Self {
+        StatementStores { shared, own: Mutex::default() }
+    }
+
+    /// Scheme, host and port.
+    fn key(url: &Url) -> String {
+        url[..Position::BeforePath].to_string()
+    }
+}
+
+impl ObjectStoreRegistry for StatementStores {
+    fn register_store(&self, url: &Url, store: Arc<dyn ObjectStore>) -> Option<Arc<dyn ObjectStore>> {
+        self.own.lock().insert(Self::key(url), store)
+    }
+
+    fn get_store(&self, url: &Url) -> DfResult<Arc<dyn ObjectStore>> {
+        let own = self.own.lock().get(&Self::key(url)).cloned();
+        own.map_or_else(|| self.shared.get_store(url), Ok)
+    }
+}
+
 /// The root of a statement's plan: it ends when the statement is cancelled, lets go of what it held, and logs.
 struct Governed {
     schema: SchemaRef,
@@ -202,6 +238,8 @@ impl RecordBatchStream for Governed {
 
 #[cfg(test)]
 mod tests {
+    use object_store::memory::InMemory;
+
     use super::*;
     use crate::engine::Warehouse;
 
@@ -215,6 +253,30 @@ mod tests {
         assert_eq!(error.state(), SqlState::QUERY_CANCELED);
         assert!(endless.next().await.is_none());
         assert_eq!(session.sql("select 1").await.unwrap().collect().await.unwrap()[0].num_rows(), 1);
+    }
+
+    #[test]
+    fn a_statements_stores_are_its_own() {
+        let runtime = RuntimeEnv::default();
+        let url = Url::parse("s3://bucket/").unwrap();
+        let (one, two) = (open(&runtime), open(&runtime));
+        let (first, second): (Arc<dyn ObjectStore>, Arc<dyn ObjectStore>) =
+            (Arc::new(InMemory::new()), Arc::new(InMemory::new()));
+        one.runtime.register_object_store(&url, Arc::clone(&first));
+        two.runtime.register_object_store(&url, Arc::clone(&second));
+        let object = Url::parse("s3://bucket/a/b").unwrap();
+        let found = |runtime: &RuntimeEnv| runtime.object_store_registry.get_store(&object);
+        assert!(Arc::ptr_eq(&found(&one.runtime).unwrap(), &first));
+        assert!(Arc::ptr_eq(&found(&two.runtime).unwrap(), &second));
+        assert!(found(&runtime).is_err() && found(&open(&runtime).runtime).is_err());
+        // What the application registered is everybody's.
+        runtime.register_object_store(&url, Arc::clone(&first));
+        assert!(Arc::ptr_eq(&found(&open(&runtime).runtime).unwrap(), &first));
+        assert!(Arc::ptr_eq(&found(&two.runtime).unwrap(), &second));
+    }
+
+    fn open(runtime: &RuntimeEnv) -> StatementState {
+        StatementState::new(1, 1, UserId(100), runtime).unwrap()
     }
 
     #[tokio::test]

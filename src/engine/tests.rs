@@ -4,11 +4,14 @@ mod auto;
 mod damage;
 mod delete_vectors;
 mod dynamic_filters;
+mod embedding;
 mod execution;
 mod lengths;
 mod mutants;
+mod prepared;
 mod processes;
 mod properties;
+mod races;
 mod rate;
 #[cfg(feature = "s3")]
 mod s3;

@@ -64,7 +64,7 @@ impl Warehouse {
         self.inner.catalog.refresh().await?;
         let pin = self.inner.catalog.pin();
         lookup_table(self, &pin, schema, table)
-            .map(|state| super::catalog_provider::latest_provider(self, &state))
+            .map(|state| super::catalog_provider::table_provider(self, &state))
             .ok_or_else(|| super::names::no_such_table(name))
     }
 

@@ -9,8 +9,6 @@
 //!
 //! All before types are coerced.
 
-use std::sync::Arc;
-
 use arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
@@ -29,7 +27,7 @@ pub struct Literals;
 
 impl AnalyzerRule for Literals {
     fn name(&self) -> &str {
-        "literals"
+        "blueshift_literals"
     }
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
@@ -46,14 +44,6 @@ impl AnalyzerRule for Literals {
         })
         .data()
     }
-}
-
-/// DataFusion's analyzer rules with ours where they belong.
-pub fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
-    let mut rules = datafusion::optimizer::Analyzer::new().rules;
-    let at = rules.iter().position(|rule| rule.name() == "type_coercion").unwrap_or(0);
-    rules.insert(at, Arc::new(Literals));
-    rules
 }
 
 /// What a literal is read as.

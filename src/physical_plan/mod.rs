@@ -1,6 +1,7 @@
 //! Operators that know where rows live.
 
 pub mod config;
+pub mod declared;
 pub mod filter;
 mod guarded;
 pub mod load;

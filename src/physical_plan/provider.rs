@@ -25,8 +25,8 @@ use crate::distribution::slice_hash::golden_arrays;
 /// Gives a table's rows at the version that a scan is to read, and takes new ones.
 #[async_trait]
 pub trait TableSource: fmt::Debug + Send + Sync {
-    /// The rows, and into how many slices the warehouse spreads them.
-    async fn read(&self) -> Result<(Arc<ScanTable>, u32)>;
+    /// The rows at the version that `session` reads, and into how many slices the warehouse spreads them.
+    async fn read(&self, session: &dyn Session) -> Result<(Arc<ScanTable>, u32)>;
 
     /// Where inserted rows go; `None` when the table only reads.
     fn sink(&self) -> Option<Arc<dyn RowSink>>;
@@ -73,7 +73,7 @@ impl TableProvider for BlueshiftTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let (table, slices) = self.source.read().await?;
+        let (table, slices) = self.source.read(state).await?;
         if table_schema(&table.def) != *self.schema {
             return Err(DataFusionError::Plan(format!(
                 "table \"{}\" was altered since it was looked up: look it up again",

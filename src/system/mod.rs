@@ -41,10 +41,17 @@ pub struct SystemContext {
     pub segments: SegmentStore,
 }
 
+/// Gives what the system tables show.
+#[async_trait]
+pub trait SystemSource: fmt::Debug + Send + Sync {
+    /// The warehouse at the version that `session` reads.
+    async fn read(&self, session: &dyn Session) -> DfResult<SystemContext>;
+}
+
 /// The system table of that name, if it is one.
-pub fn table(name: &str, context: SystemContext) -> Option<Arc<dyn TableProvider>> {
+pub fn table(name: &str, source: Arc<dyn SystemSource>) -> Option<Arc<dyn TableProvider>> {
     let kind = Kind::ALL.into_iter().find(|kind| kind.name() == name)?;
-    Some(Arc::new(SystemTable { kind, schema: Arc::new(kind.schema()), context }))
+    Some(Arc::new(SystemTable { kind, schema: Arc::new(kind.schema()), source }))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,11 +94,11 @@ impl Kind {
     }
 }
 
-/// A system table at one version. Filters are left to DataFusion.
+/// A system table. Filters are left to DataFusion.
 struct SystemTable {
     kind: Kind,
     schema: SchemaRef,
-    context: SystemContext,
+    source: Arc<dyn SystemSource>,
 }
 
 impl fmt::Debug for SystemTable {
@@ -112,12 +119,13 @@ impl TableProvider for SystemTable {
 
     async fn scan(
         &self,
-        _state: &dyn Session,
+        state: &dyn Session,
         projection: Option<&Vec<usize>>,
         _filters: &[Expr],
         _limit: Option<usize>,
     ) -> DfResult<Arc<dyn ExecutionPlan>> {
-        let rows = self.kind.rows(&self.context, Arc::clone(&self.schema)).await;
+        let context = self.source.read(state).await?;
+        let rows = self.kind.rows(&context, Arc::clone(&self.schema)).await;
         let rows = rows.map_err(|e| DataFusionError::External(Box::new(e)))?;
         Ok(MemorySourceConfig::try_new_exec(&[vec![rows]], Arc::clone(&self.schema), projection.cloned())?)
     }

@@ -3,6 +3,8 @@
 use std::process::Command;
 use std::sync::Arc;
 
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use datafusion::parquet::arrow::ArrowWriter;
 use object_store::ObjectStoreExt;
 
 use super::util::*;
@@ -46,6 +48,7 @@ async fn locations_and_copy_reach_an_endpoint_of_the_environment() {
         let text: String = (0..1000).map(|i| format!("{},line {i}\n", part * 1000 + i)).collect();
         files.put(&format!("part-{part}.csv").into(), text.into()).await.unwrap();
     }
+    files.put(&"rows.parquet".into(), parquet().into()).await.unwrap();
     let mut child = Command::new(std::env::current_exe().unwrap());
     child
         .args(["--exact", "--ignored", "--nocapture", "engine::tests::s3::in_an_environment"])
@@ -58,6 +61,18 @@ async fn locations_and_copy_reach_an_endpoint_of_the_environment() {
     let child = Arc::new(parking_lot::Mutex::new(child.spawn().unwrap()));
     let status = tokio::task::spawn_blocking(move || child.lock().wait()).await.unwrap().unwrap();
     assert!(status.success());
+}
+
+/// A file of one row.
+fn parquet() -> Vec<u8> {
+    let columns: [(&str, ArrayRef); 2] =
+        [("k", Arc::new(Int64Array::from(vec![5000]))), ("v", Arc::new(StringArray::from(vec!["a row"])))];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let mut bytes = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    bytes
 }
 
 #[ignore = "runs in the environment that another test makes"]
@@ -79,6 +94,16 @@ async fn in_an_environment() {
     assert!(matches!(e.kind(), ErrorKind::Unavailable | ErrorKind::Invalid), "{e:?}");
     let e = session.sql(&copy.replace("part-", "nothing-")).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Invalid, "{e:?}");
+    // What a COPY may read, no other statement may: not with its keys.
+    let rows = copy.replace("part-", "rows.parquet").replace(" csv", " format as parquet");
+    session.sql(&rows).await.unwrap_or_else(|e| panic!("{e:?}"));
+    assert_eq!(ours(&session, "select v from t where k = 5000").await.len(), 2);
+    for reader in [&session, &warehouse.session()] {
+        let e = error(reader, "select * from 's3://files/in/rows.parquet'").await;
+        assert!(e.message().contains("s3://files"), "{e:?}");
+    }
+    let e = session.sql(&rows.replace(secret, "not-the-secret")).await.unwrap_err();
+    assert!(matches!(e.kind(), ErrorKind::Unavailable | ErrorKind::Invalid), "{e:?}");
     session.sql(MANY).await.unwrap();
     let answer = ours(&session, SUMS).await;
     assert_eq!(ours(&Warehouse::open(location).await.unwrap().session(), SUMS).await, answer);

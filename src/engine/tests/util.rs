@@ -3,7 +3,7 @@ use std::sync::Arc;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::util::pretty::pretty_format_batches;
 use async_trait::async_trait;
-use datafusion::catalog::TableProvider;
+use datafusion::catalog::{self, TableProvider};
 use datafusion::datasource::MemTable;
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -102,7 +102,7 @@ impl HandMade {
 
 #[async_trait]
 impl TableSource for HandMade {
-    async fn read(&self) -> datafusion::common::Result<(Arc<ScanTable>, u32)> {
+    async fn read(&self, _: &dyn catalog::Session) -> datafusion::common::Result<(Arc<ScanTable>, u32)> {
         Ok((Arc::clone(&self.table), self.slices))
     }
 

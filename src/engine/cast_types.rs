@@ -47,3 +47,28 @@ fn bytes(length: &CharacterLength, max: u32) -> u64 {
         CharacterLength::Max => u64::from(max),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::engine::Warehouse;
+
+    #[tokio::test]
+    async fn a_cast_with_a_length_names_its_column_as_one_without() {
+        let session = Warehouse::open("memory://").await.unwrap().session();
+        session.sql("create table t (v varchar(9))").await.unwrap();
+        session.sql("insert into t values ('abc')").await.unwrap();
+        let names = async |sql: &str| -> Vec<String> {
+            let batches = session.sql(sql).await.unwrap().collect().await.unwrap();
+            batches[0].schema().fields().iter().map(|f| f.name().clone()).collect()
+        };
+        let cut = names(
+            "select v::varchar(2), upper(v::char(2)), max(v::varchar(1)) from t group by v::varchar(2), upper(v::char(2))",
+        );
+        let plain = names(
+            "select v::varchar, upper(v::varchar), max(v::varchar) from t group by v::varchar, upper(v::varchar)",
+        );
+        let (cut, plain) = (cut.await, plain.await);
+        assert_eq!(cut, plain);
+        assert_eq!(cut[0], "t.v");
+    }
+}

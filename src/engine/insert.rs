@@ -64,12 +64,8 @@ fn placed(refused: Refused, insert: &Insert, targets: &[usize]) -> Error {
 pub(super) async fn parameters(running: &Running<'_>, insert: &Insert) -> Result<HashMap<String, Option<DataType>>> {
     let table = names::table_of(&running.pin, &insert.table)?;
     let targets = target_columns(&table.def, insert)?;
-    let mut found: HashMap<String, Option<DataType>> = HashMap::new();
     let source = source(running, &table.def, insert, &targets, None).await?;
-    for (name, data_type) in source.get_parameter_types().map_err(from_datafusion)? {
-        let known = found.entry(name).or_default();
-        *known = known.take().or(data_type);
-    }
+    let mut found = source.get_parameter_types().map_err(from_datafusion)?;
     // Which field of a row each parameter is that stands alone.
     let alone: Vec<(usize, &str)> = match (&insert.source, &source) {
         (InsertSource::Values(rows), _) => {

@@ -12,7 +12,7 @@ fn blueshift(directory: &Path, arguments: &[&str]) -> Output {
 
 fn command(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_blueshift"));
-    command.current_dir(directory).env("TMPDIR", directory).env("RUST_BACKTRACE", "0").args(arguments);
+    command.current_dir(directory).env_remove("CARGO_TARGET_DIR").env("RUST_BACKTRACE", "0").args(arguments);
     command
 }
 
@@ -121,10 +121,93 @@ fn a_warehouse_is_made_found_again_and_nothing_else_is_taken() {
         blueshift(dir.path(), &["sql", "-w", "new/house", "--format", "csv", "--timing", "-c", "select a from t"]);
     assert_eq!(text(&found.stdout), "a\r\n7\r\n");
     assert!(text(&found.stderr).starts_with("Time: "), "{}", text(&found.stderr));
-    std::fs::create_dir(dir.path().join("other")).unwrap();
-    std::fs::write(dir.path().join("other/letter.txt"), "dear").unwrap();
-    let err = fails(dir.path(), &["sql", "-w", "other", "-c", "select 1"]);
-    assert!(err.contains("ERROR: ") && err.contains("not a Blueshift warehouse"), "{err}");
+    // A project that has a `_tmp` of its own, with files of names and ages like those that a warehouse sweeps.
+    let other = dir.path().join("other");
+    std::fs::create_dir_all(other.join("_tmp")).unwrap();
+    let files = ["letter.txt", "_tmp/draft.txt", "_tmp/00000000000000000000000000000007"];
+    for file in files {
+        std::fs::write(other.join(file), "dear").unwrap();
+        let written = std::fs::File::options().write(true).open(other.join(file)).unwrap();
+        written.set_modified(std::time::UNIX_EPOCH).unwrap();
+    }
+    for (directory, warehouse) in [(dir.path(), "other"), (&other, ".")] {
+        let err = fails(directory, &["sql", "-w", warehouse, "-c", "select 1"]);
+        assert!(err.contains("ERROR: ") && err.contains("not a Blueshift warehouse"), "{err}");
+        for file in files {
+            assert_eq!(std::fs::read_to_string(other.join(file)).unwrap(), "dear", "{file}");
+        }
+        let entries = |dir: &Path| std::fs::read_dir(dir).unwrap().count();
+        assert_eq!((entries(&other), entries(&other.join("_tmp"))), (2, 2));
+    }
+}
+
+/// A terminal: what is typed on the first file is read from the second.
+#[cfg(unix)]
+fn terminal() -> (std::fs::File, std::fs::File) {
+    use std::ffi::{CStr, c_char, c_int};
+    use std::os::fd::FromRawFd;
+    // Of the C library, which std links.
+    unsafe extern "C" {
+        fn posix_openpt(flags: c_int) -> c_int;
+        fn grantpt(fd: c_int) -> c_int;
+        fn unlockpt(fd: c_int) -> c_int;
+        fn ptsname(fd: c_int) -> *const c_char;
+    }
+    const READ_WRITE: c_int = 2;
+    // SAFETY: `posix_openpt` gives a descriptor that nobody else owns; the others take it while it is open. The name is
+    // read before anybody can ask for another: one test of this program opens a terminal.
+    unsafe {
+        let fd = posix_openpt(READ_WRITE);
+        assert!(fd >= 0 && grantpt(fd) == 0 && unlockpt(fd) == 0);
+        let name = CStr::from_ptr(ptsname(fd)).to_str().unwrap();
+        let typed = std::fs::File::from_raw_fd(fd);
+        (typed, std::fs::OpenOptions::new().read(true).write(true).open(name).unwrap())
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn the_prompt_takes_statements_over_lines_and_goes_on_after_errors() {
+    let dir = tempfile::tempdir().unwrap();
+    let at_prompt = |lines: &str| {
+        let (mut typed, read) = terminal();
+        let mut prompt = command(dir.path(), &["sql", "--format", "csv"]);
+        let child = prompt.stdin(read).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // With the command, this process's copy of the other end goes.
+        drop(prompt);
+        typed.write_all(lines.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        (text(&output.stdout).to_string(), text(&output.stderr).to_string())
+    };
+    let (out, err) = at_prompt(
+        "create table t (a int);\ninsert into t\nvalues (1), (2);\n\nselct;\nselect sum(a) as s from t;\n\\q\n",
+    );
+    let (first, more) = ("blueshift=> ", "blueshift-> ");
+    assert_eq!(out, format!("{first}{first}{more}{first}{first}{first}s\r\n3\r\n{first}"));
+    assert!(err.contains("\\q quits") && err.contains("selct"), "{err}");
+    // Commands of other shells are told, and the end of input is an end.
+    let (out, err) = at_prompt("quit\n\\d t\nselect 1 as a; select 2 as b;\n\u{4}");
+    assert_eq!(out, format!("{first}{first}{first}a\r\n1\r\nb\r\n2\r\n{first}\n"));
+    assert!(err.contains("There is no command \\d t"), "{err}");
+}
+
+#[test]
+fn a_column_with_nulls_written_as_csv_is_read_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = "create table t (a varchar(9)); \
+                insert into t values (null), ('x'), (null), ('a\n\nb'), (null)";
+    succeeds(dir.path(), &["sql", "-w", "house", "-c", made]);
+    let csv = succeeds(dir.path(), &["sql", "-w", "house", "--format", "csv", "-c", "select a from t order by a"]);
+    assert_eq!(csv, "a\r\n\"a\n\nb\"\r\nx\r\n\r\n\r\n\r\n");
+    std::fs::write(dir.path().join("t.csv"), &csv).unwrap();
+    let read = "create table back (like t); copy back from 't.csv' csv ignoreheader 1 emptyasnull";
+    let told = succeeds(dir.path(), &["sql", "-w", "house", "-c", read]);
+    assert!(told.ends_with("COPY\n"), "{told}");
+    let again = "select a from back order by a";
+    assert_eq!(succeeds(dir.path(), &["sql", "-w", "house", "--format", "csv", "-c", again]), csv);
+    let counts = "select count(*) as rows, count(a) as known from back";
+    assert_eq!(succeeds(dir.path(), &["sql", "-w", "house", "--format", "csv", "-c", counts]), "rows,known\r\n5,2\r\n");
 }
 
 #[test]
@@ -144,7 +227,9 @@ fn tpch_loads_once_runs_checks_and_reports() {
     let tpch = |more: &[&str]| succeeds(dir.path(), &[&["tpch", "--scale", "0.001"], more].concat());
     let loaded = tpch(&["--load-only"]);
     assert!(loaded.contains("loaded 8 tables") && loaded.contains("lineitem: 6,005 rows"), "{loaded}");
-    assert!(loaded.contains("blueshift-tpch/sf0.001"), "{loaded}");
+    // It says where the rows are, which is here.
+    assert!(loaded.contains("the warehouse is kept at") && loaded.contains("blueshift-tpch/sf0.001"), "{loaded}");
+    assert!(dir.path().join("blueshift-tpch/sf0.001").is_dir());
     let ran = tpch(&["--queries", "1,6", "--iterations", "1", "--json", "figures.json"]);
     assert!(ran.contains("all tables are loaded already") && !ran.contains("rows/s"), "{ran}");
     let json = std::fs::read_to_string(dir.path().join("figures.json")).unwrap();

@@ -10,7 +10,7 @@
 //!
 //! What records may hold besides SQL:
 //! - `${TMP}` is a folder of the run's own;
-//! - a statement `write <path>` writes its further lines to a file;
+//! - a statement `write <path>` writes its further lines to a file, `(empty)` as an empty line;
 //! - a query `prunes <query>` gives the query's rows, and fails unless its scans prune zones (where they are tiny and
 //!   pruning is on); a query `zones <query>` gives the zones that its scans had before them, and of these the pruned;
 //! - `NULL` and `(empty)` among the rows are NULL and the empty text.

@@ -33,7 +33,7 @@
 //!
 //! `engine` (default): everything above `storage`, with DataFusion. `s3` (default): warehouses and COPY on S3.
 //! `cli` (default): the `blueshift` command. `testing`: faulty and simulated stores. Without `engine` the crate needs
-//! Arrow only.
+//! Arrow and `object_store`, not DataFusion.
 
 pub mod catalog;
 pub mod common;

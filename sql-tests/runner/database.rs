@@ -177,8 +177,9 @@ impl AsyncDB for Database {
         let sql = sql.replace("${TMP}", &self.tmp);
         if let Some(rest) = sql.strip_prefix("write ") {
             let (path, content) = rest.split_once('\n').unwrap_or((rest, ""));
-            let end = if content.is_empty() { "" } else { "\n" };
-            std::fs::write(path, format!("{content}{end}")).map_err(|e| Error::internal(e.to_string()))?;
+            // A record ends with an empty line, so that files cannot write theirs as it is.
+            let lines = content.lines().map(|line| if line == "(empty)" { "\n".into() } else { format!("{line}\n") });
+            std::fs::write(path, lines.collect::<String>()).map_err(|e| Error::internal(e.to_string()))?;
             return Ok(DBOutput::StatementComplete(0));
         }
         let (asked, sql) = Asked::of(sql);

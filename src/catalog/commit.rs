@@ -75,7 +75,8 @@ impl Catalog {
     /// Opens a warehouse.
     ///
     /// Invalid when there is none and none may be made, when there is one and a new one is wanted, or when the place
-    /// holds something else; Unsupported when a newer Blueshift wrote it; Corrupt when its log is damaged.
+    /// holds something else, which is left as it is; Unsupported when a newer Blueshift wrote it; Corrupt when its log
+    /// is damaged.
     pub async fn open(store: WarehouseStore, mode: OpenMode, options: CatalogOptions) -> Result<Catalog> {
         let entry = match store.get(&paths::log_entry(Version(0))).await? {
             Some(bytes) => Some(Entry::decode(Version(0), &bytes)?),
@@ -85,7 +86,7 @@ impl Catalog {
             (Some(_), OpenMode::Create(_)) => {
                 return Err(Error::invalid(SqlState::INVALID_PARAMETER, "there is a warehouse already"));
             }
-            (Some(_), _) => {}
+            (Some(_), _) => store.prepare().await?,
             (None, mode) => {
                 if !store.is_empty().await? {
                     return Err(Error::invalid(
@@ -219,6 +220,7 @@ async fn create(store: &WarehouseStore, options: &CatalogOptions, genesis: Genes
             format!("a warehouse has 1 to {} slices, not {}", WarehouseInfo::MAX_SLICES, genesis.info.slices),
         ));
     }
+    store.prepare().await?;
     let mut actions =
         vec![Action::Genesis(genesis.info.clone()), Action::DefineUser(genesis.owner, genesis.owner_name)];
     for (id, name) in (1..).zip(genesis.schemas) {

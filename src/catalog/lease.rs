@@ -109,6 +109,11 @@ impl PinnedSnapshot {
     pub fn snapshot(&self) -> &Arc<Snapshot> {
         &self.snapshot
     }
+
+    /// See [`Catalog::missing_object`].
+    pub async fn missing_object(&self, object: &ObjectId) -> Error {
+        self.inner.missing_object(self.snapshot.version, object).await
+    }
 }
 
 impl std::ops::Deref for PinnedSnapshot {
@@ -180,6 +185,19 @@ impl Inner {
         Ok(())
     }
 
+    async fn missing_object(&self, version: Version, object: &ObjectId) -> Error {
+        match self.refresh().await {
+            Ok(newest) if version < newest.horizon => Error::conflict(format!(
+                "snapshot too old: version {version} is older than the horizon {}, and {object} was collected",
+                newest.horizon
+            ))
+            .with_state(SqlState::SNAPSHOT_TOO_OLD)
+            .with_hint("run the statement again; it will read the present version"),
+            Ok(_) => Error::corrupt(0, "an object of the warehouse is missing").in_object(object, 0),
+            Err(e) => e,
+        }
+    }
+
     async fn write_lease(&self, time_us: i64, oldest_pinned: Version, oldest: Option<Version>) -> Result<()> {
         let ttl_us = i64::try_from(self.options.lease_ttl.as_micros()).unwrap_or(i64::MAX);
         let lease = Lease {
@@ -235,15 +253,6 @@ impl Catalog {
     /// The error for an object that a snapshot names and the store does not have: Conflict when the snapshot was too
     /// old for that, Corrupt when the object ought to be there.
     pub async fn missing_object(&self, version: Version, object: &ObjectId) -> Error {
-        match self.refresh().await {
-            Ok(newest) if version < newest.horizon => Error::conflict(format!(
-                "snapshot too old: version {version} is older than the horizon {}",
-                newest.horizon
-            ))
-            .with_state(SqlState::SNAPSHOT_TOO_OLD)
-            .with_hint("run the transaction again"),
-            Ok(_) => Error::corrupt(0, "an object of the warehouse is missing").in_object(object, 0),
-            Err(e) => e,
-        }
+        self.inner.missing_object(version, object).await
     }
 }

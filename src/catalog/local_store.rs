@@ -9,8 +9,11 @@
 //! 4. syncs the name's directory, and only then acknowledges.
 //!
 //! A crash between 3 and 4 leaves an object that is seen and may yet vanish; so does the same moment in another
-//! process: [`MakeDurable`] is the remedy. A file in `_tmp/` is never seen as an object, and is removed at opening
-//! once it is some hours old.
+//! process: [`MakeDurable`] is the remedy. A file in `_tmp/` is never seen as an object.
+//!
+//! Before its first change, and not before, a store makes the directory and `_tmp/`, and removes from there what it
+//! would name itself and is some hours old; this only where a warehouse's first log entry says whose `_tmp/` it is.
+//! A directory that was opened and found to be somebody else's is as it was.
 //!
 //! The file system has to have hard links, and `fsync` on directories (ext4, xfs, btrfs, apfs; not FAT).
 
@@ -37,19 +40,27 @@ use object_store::{
 use parking_lot::Mutex;
 
 use self::layer::{FileInfo, FileLayer, OsFiles, ReadFile, WriteFile};
-use super::paths::TEMPORARY;
+use super::paths::{self, TEMPORARY};
 use super::store::MakeDurable;
-use crate::common::{Clock, CommitId, SystemClock};
+use crate::common::{Clock, CommitId, SystemClock, Version};
 
-/// The kinds of sync that the store makes, so that a test can leave one out and see that it was needed.
+/// The places where the store syncs, so that a test can leave one out and see that it was needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum SyncKind {
+pub enum SyncSite {
     /// The file in `_tmp/`, before it gets its name.
-    Content,
+    PutContent,
+    /// The same, of an object written in parts.
+    UploadContent,
     /// The directory of the name.
     Name,
-    /// The parent of a directory.
-    Parent,
+    /// The parent of a directory that was made.
+    MadeDirectory,
+    /// The parent of a directory that another process made.
+    FoundDirectory,
+    /// The parents of the root and those above it that were made.
+    MadeRoot,
+    /// The parent of a root that existed.
+    FoundRoot,
     /// The content of an object that another process wrote. It was synced before it got its name, if that process
     /// was a Blueshift; a copying tool was not.
     ForeignContent,
@@ -77,7 +88,8 @@ struct Shared {
     /// Directories whose names, from the root down, are known to survive.
     durable: Mutex<HashSet<PathBuf>>,
     failed: AtomicBool,
-    without: Option<SyncKind>,
+    opened_us: i64,
+    without: Option<SyncSite>,
 }
 
 /// A read of more than this comes in several pieces.
@@ -86,7 +98,7 @@ const PIECE_BYTES: u64 = 8 << 20;
 const TEMPORARY_AGE: Duration = Duration::from_secs(6 * 3600);
 
 impl LocalStore {
-    /// Opens a directory; makes it when it does not exist.
+    /// Opens a directory, which need not exist yet, and changes nothing.
     pub async fn open(root: impl Into<PathBuf>) -> crate::common::Result<Arc<LocalStore>> {
         Self::open_with(root, Arc::new(OsFiles), Arc::new(SystemClock)).await
     }
@@ -100,13 +112,13 @@ impl LocalStore {
         Self::start(root.into(), files, clock, None).await
     }
 
-    /// Leaves one kind of sync out.
+    /// Leaves one sync out.
     #[cfg(any(test, feature = "testing"))]
     pub async fn open_without(
         root: impl Into<PathBuf>,
         files: Arc<dyn FileLayer>,
         clock: Arc<dyn Clock>,
-        without: Option<SyncKind>,
+        without: Option<SyncSite>,
     ) -> crate::common::Result<Arc<LocalStore>> {
         Self::start(root.into(), files, clock, without).await
     }
@@ -115,13 +127,18 @@ impl LocalStore {
         root: PathBuf,
         files: Arc<dyn FileLayer>,
         clock: Arc<dyn Clock>,
-        without: Option<SyncKind>,
+        without: Option<SyncSite>,
     ) -> crate::common::Result<Arc<LocalStore>> {
-        let shared =
-            Arc::new(Shared { root, files, durable: Mutex::default(), failed: AtomicBool::new(false), without });
+        let shared = Arc::new(Shared {
+            root,
+            files,
+            durable: Mutex::default(),
+            failed: AtomicBool::new(false),
+            opened_us: clock.now_us(),
+            without,
+        });
         let opened = shared.clone();
-        let now_us = clock.now_us();
-        shared.run(move || opened.prepare(now_us)).await.map_err(|e| {
+        shared.run(move || opened.look()).await.map_err(|e| {
             crate::common::Error::unavailable(format!("cannot open the directory \"{}\": {e}", shared.root.display()))
                 .with_source(e)
         })?;
@@ -160,8 +177,31 @@ impl Shared {
         }
     }
 
-    /// Makes the root and `_tmp/`, and removes old files from there.
-    fn prepare(&self, now_us: i64) -> io::Result<()> {
+    /// Whether there can be a store: fails when a file has the root's name, or the root cannot be looked at.
+    fn look(&self) -> io::Result<()> {
+        match self.files.info(&self.root) {
+            Ok(info) if info.is_dir => Ok(()),
+            Ok(_) => Err(io::Error::new(io::ErrorKind::NotADirectory, "a file has the name")),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Before any change: the root and `_tmp/` are there, swept and durable.
+    fn prepare(&self) -> io::Result<()> {
+        self.check_failed()?;
+        if self.durable.lock().contains(&self.root) {
+            return Ok(());
+        }
+        self.make_root()?;
+        self.make_dir(&self.root.join(TEMPORARY))?;
+        self.sweep()?;
+        self.durable.lock().insert(self.root.clone());
+        Ok(())
+    }
+
+    /// Makes the root, and those above it, and their names durable.
+    fn make_root(&self) -> io::Result<()> {
         let mut missing = Vec::new();
         let mut next = Some(self.root.as_path());
         while let Some(dir) = next.filter(|d| !d.as_os_str().is_empty()) {
@@ -177,20 +217,29 @@ impl Shared {
         let existed = missing.is_empty();
         for dir in missing.into_iter().rev() {
             self.make_dir(dir)?;
-            self.sync_dir(parent_of(dir), SyncKind::Parent)?;
+            self.sync_names(parent_of(dir), SyncSite::MadeRoot)?;
         }
         if existed && self.files.info(parent_of(&self.root)).is_ok() {
-            match self.sync_dir(parent_of(&self.root), SyncKind::Parent) {
-                Err(e) if e.kind() != io::ErrorKind::PermissionDenied => return Err(e),
+            match self.sync_dir(parent_of(&self.root), SyncSite::FoundRoot) {
+                Err(e) if e.kind() != io::ErrorKind::PermissionDenied => {
+                    self.note(&e);
+                    return Err(e);
+                }
                 _ => {}
             }
         }
-        self.durable.lock().insert(self.root.clone());
+        Ok(())
+    }
+
+    /// Removes what processes that are gone have left in `_tmp/`. Where there is no warehouse yet, it may be anybody's.
+    fn sweep(&self) -> io::Result<()> {
+        if self.files.info(&self.root.join(paths::log_entry(Version(0)).as_ref())).is_err() {
+            return Ok(());
+        }
         let temporary = self.root.join(TEMPORARY);
-        self.make_dir(&temporary)?;
-        let oldest = now_us.saturating_sub(TEMPORARY_AGE.as_micros() as i64);
+        let oldest = self.opened_us.saturating_sub(TEMPORARY_AGE.as_micros() as i64);
         for (name, info) in self.files.list(&temporary)? {
-            if !info.is_dir && info.modified_us < oldest {
+            if is_temporary(&name, &info) && info.modified_us < oldest {
                 // Another process may be sweeping too.
                 let _ = self.files.unlink(&temporary.join(name));
             }
@@ -214,16 +263,16 @@ impl Shared {
 
     /// A new file in `_tmp/`.
     fn temporary(&self) -> io::Result<(PathBuf, Box<dyn WriteFile>)> {
-        self.check_failed()?;
+        self.prepare()?;
         let path = self.root.join(TEMPORARY).join(CommitId::random().to_string());
         let file = self.files.create(&path)?;
         Ok((path, file))
     }
 
-    fn sync_content(&self, file: &mut dyn WriteFile) -> io::Result<()> {
-        match self.without {
-            Some(SyncKind::Content) => Ok(()),
-            _ => file.sync(),
+    fn sync_content(&self, file: &mut dyn WriteFile, site: SyncSite) -> io::Result<()> {
+        match self.without == Some(site) {
+            true => Ok(()),
+            false => file.sync(),
         }
     }
 
@@ -245,7 +294,7 @@ impl Shared {
             true => self.files.rename(temporary, target)?,
             false => self.files.link(temporary, target)?,
         }
-        self.sync_names(dir, SyncKind::Name)
+        self.sync_names(dir, SyncSite::Name)
     }
 
     /// Makes a directory and those above it, and their names durable.
@@ -255,37 +304,42 @@ impl Shared {
         }
         let parent = parent_of(dir);
         self.ensure_dir(parent)?;
-        self.make_dir(dir)?;
-        // Also when it existed: another process may have made it a moment ago.
-        self.sync_names(parent, SyncKind::Parent)?;
+        // Also when it exists: another process may have made it a moment ago.
+        let site = match self.make_dir(dir)? {
+            true => SyncSite::MadeDirectory,
+            false => SyncSite::FoundDirectory,
+        };
+        self.sync_names(parent, site)?;
         self.durable.lock().insert(dir.to_path_buf());
         Ok(())
     }
 
-    fn make_dir(&self, dir: &FilePath) -> io::Result<()> {
+    /// Whether it was this call that made the directory.
+    fn make_dir(&self, dir: &FilePath) -> io::Result<bool> {
         match self.files.create_dir(dir) {
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            other => other,
+            Ok(()) => Ok(true),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(e) => Err(e),
         }
     }
 
     fn make_durable(&self, path: &FilePath) -> io::Result<()> {
-        self.check_failed()?;
+        self.prepare()?;
         let dir = parent_of(path);
         self.ensure_dir(dir)?;
-        if self.without != Some(SyncKind::ForeignContent) {
+        if self.without != Some(SyncSite::ForeignContent) {
             self.files.sync_file(path).inspect_err(|e| self.note(e))?;
         }
-        self.sync_names(dir, SyncKind::ForeignName)
+        self.sync_names(dir, SyncSite::ForeignName)
     }
 
     /// A sync that fails may have lost what it was to save, and the next one would not tell.
-    fn sync_names(&self, dir: &FilePath, kind: SyncKind) -> io::Result<()> {
-        self.sync_dir(dir, kind).inspect_err(|e| self.note(e))
+    fn sync_names(&self, dir: &FilePath, site: SyncSite) -> io::Result<()> {
+        self.sync_dir(dir, site).inspect_err(|e| self.note(e))
     }
 
-    fn sync_dir(&self, dir: &FilePath, kind: SyncKind) -> io::Result<()> {
-        match self.without == Some(kind) {
+    fn sync_dir(&self, dir: &FilePath, site: SyncSite) -> io::Result<()> {
+        match self.without == Some(site) {
             true => Ok(()),
             false => self.files.sync_dir(dir),
         }
@@ -306,7 +360,10 @@ impl Shared {
 
     fn put(&self, target: &FilePath, payload: &PutPayload, overwrite: bool) -> io::Result<FileInfo> {
         let (temporary, mut file) = self.temporary()?;
-        let written = payload.iter().try_for_each(|part| file.write(part)).and_then(|()| self.sync_content(&mut *file));
+        let written = payload
+            .iter()
+            .try_for_each(|part| file.write(part))
+            .and_then(|()| self.sync_content(&mut *file, SyncSite::PutContent));
         drop(file);
         if let Err(e) = written {
             let _ = self.files.unlink(&temporary);
@@ -336,10 +393,17 @@ impl Shared {
         };
         // What no object can be called is no object.
         names.retain(|(name, _)| {
-            Path::parse(name).is_ok_and(|p| p.as_ref() == name) && !(location.is_root() && name == TEMPORARY)
+            let own = location.is_root() && name == TEMPORARY && self.holds_temporaries(&dir.join(name));
+            Path::parse(name).is_ok_and(|p| p.as_ref() == name) && !own
         });
         names.sort_by(|a, b| a.0.cmp(&b.0));
         Ok(names)
+    }
+
+    /// Whether a directory holds nothing but what a store writes to `_tmp/`. Another of that name is somebody else's: it
+    /// is listed, so that its place does not look empty.
+    fn holds_temporaries(&self, dir: &FilePath) -> bool {
+        self.files.list(dir).is_ok_and(|names| names.iter().all(|(name, info)| is_temporary(name, info)))
     }
 
     fn folder(&self, prefix: Option<&Path>) -> io::Result<(PathBuf, Path)> {
@@ -492,6 +556,15 @@ impl ObjectStore for LocalStore {
 
 #[async_trait]
 impl MakeDurable for LocalStore {
+    async fn prepare(&self) -> Result<()> {
+        let shared = self.shared.clone();
+        let prepared = self.shared.run(move || shared.prepare()).await;
+        prepared.map_err(|e| Error::Generic {
+            store: "LocalStore",
+            source: format!("{}: {e}", self.shared.root.display()).into(),
+        })
+    }
+
     async fn make_durable(&self, location: &Path) -> Result<()> {
         let path = self.shared.path(location).map_err(|e| refused(location, e))?;
         self.run(location, move |shared| shared.make_durable(&path)).await
@@ -547,6 +620,10 @@ fn meta(location: Path, info: &FileInfo) -> ObjectMeta {
 
 fn e_tag(info: &FileInfo) -> String {
     format!("{:x}-{:x}-{:x}", info.identity, info.modified_us, info.len)
+}
+
+fn is_temporary(name: &str, info: &FileInfo) -> bool {
+    !info.is_dir && paths::is_temporary(name)
 }
 
 fn is_missing(e: &io::Error) -> bool {

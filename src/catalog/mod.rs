@@ -1,8 +1,9 @@
 //! The warehouse's state: one chain of versions in `_log/`, each a delta made by one conditional put.
 //!
 //! [`Catalog`] is the handle. [`model`] holds the plain values, [`entry`] and [`checkpoint`] their stored forms,
-//! [`apply`] what an entry does to a snapshot, [`transaction`] how a statement's wishes become an entry, [`lease`] and
-//! [`collect`] how objects that nobody can see are found and deleted, [`local_store`] the durable store for `file://`.
+//! [`apply`] what an entry does to a snapshot, [`transaction`] how a statement's wishes become an entry, [`overlay`] how
+//! a transaction sees its own writes, [`lease`] and [`collect`] how objects that nobody can see are found and deleted,
+//! [`local_store`] the durable store for `file://`.
 
 pub mod apply;
 pub mod checkpoint;
@@ -16,6 +17,7 @@ mod load;
 pub mod local_store;
 pub mod model;
 pub mod options;
+pub mod overlay;
 pub mod paths;
 mod proto;
 mod resolve;
@@ -31,5 +33,6 @@ pub use lease::PinnedSnapshot;
 pub use local_store::LocalStore;
 pub use model::*;
 pub use options::{CatalogOptions, Genesis, IdSource, OpenMode, RandomIds};
+pub use overlay::Overlay;
 pub use store::WarehouseStore;
 pub use transaction::{Blob, Committed, NewDeleteVector, NewSegment, RunChoice, Transaction};

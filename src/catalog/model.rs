@@ -9,6 +9,7 @@ use crate::common::{
     Bounds, ColumnId, CommitId, DistStyle, EncodingName, Error, Result, SchemaId, SortKey, SqlState, SqlType, TableId,
     UserId, Version,
 };
+use crate::distribution::HASH_ID;
 
 /// A namespace of tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +63,7 @@ pub struct TableDef {
     /// Counts the definition's changes; a load that began under another value cannot be committed.
     pub definition_version: u32,
     pub created_us: i64,
-    /// Which function placed KEY rows on slices; see `distribution::SliceHash`.
+    /// Which function placed KEY rows on slices; see `distribution::slice_hash`.
     pub hash_id: u8,
 }
 
@@ -73,6 +74,11 @@ impl TableDef {
 
     pub fn column_named(&self, name: &str) -> Option<&ColumnDef> {
         self.columns.iter().find(|c| c.name == name)
+    }
+
+    /// Whether this build hashes as the table's rows were placed. Where it does not, a key says nothing of its slice.
+    pub fn hash_is_known(&self) -> bool {
+        self.hash_id == HASH_ID
     }
 
     /// Invalid, with the invariant's number, when one does not hold.
@@ -141,7 +147,7 @@ pub struct Extent {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SegmentId(pub u64);
 
-/// A run's number: the version that added it. Within a slice, the segments of a run have disjoint key ranges.
+/// A run's number: that of its first segment in the table. Within a slice, the segments of a run have disjoint key ranges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RunId(pub u64);
 

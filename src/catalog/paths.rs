@@ -15,7 +15,7 @@ use object_store::path::Path;
 use super::model::ObjectId;
 use crate::common::{CommitId, TableId, Version};
 
-/// The local store's directory for files being written; never listed.
+/// The local store's directory for files being written; they are never listed.
 pub const TEMPORARY: &str = "_tmp";
 const LOG: &str = "_log";
 const CHECKPOINT: &str = "_log/checkpoint";
@@ -118,6 +118,11 @@ pub fn system_log_folder(log: &str) -> Path {
     Path::from(SYS).join(log)
 }
 
+/// Whether a file in `_tmp` has a name that the local store gives.
+pub fn is_temporary(name: &str) -> bool {
+    hex(name, 32).is_some()
+}
+
 fn digits(name: &str) -> Option<Version> {
     (name.len() == 20 && name.bytes().all(|b| b.is_ascii_digit())).then(|| name.parse().ok().map(Version))?
 }
@@ -147,5 +152,7 @@ mod tests {
             assert_eq!(parse_data(&Path::from(other)), None, "{other}");
         }
         assert_eq!(object(&ObjectId::Log(v)), log_entry(v));
+        assert!(is_temporary(&CommitId(7).to_string()));
+        assert!(!is_temporary("notes.txt") && !is_temporary(&"0".repeat(31)) && !is_temporary(&"A".repeat(32)));
     }
 }

@@ -194,6 +194,8 @@ impl Resolver<'_> {
         let state = self.table(table)?.clone();
         let id = state.def.id;
         let version = self.snapshot.version;
+        // Named after its first segment: other transactions of the same version have runs of their own.
+        let own_run = RunId(state.next_segment.into());
         let mut added = Vec::with_capacity(segments.len());
         for (next, segment) in (state.next_segment..).zip(segments) {
             if segment.slice >= self.snapshot.info.slices {
@@ -204,7 +206,7 @@ impl Resolver<'_> {
                     self.own_runs.insert((id, segment.slice, run));
                     run
                 }
-                _ => RunId(version.0),
+                _ => own_run,
             };
             added.push(Arc::new(SegmentRef {
                 id: SegmentId(next),

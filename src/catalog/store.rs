@@ -20,6 +20,11 @@ use crate::common::{Error, ErrorKind, Result, Version};
 /// Needed where an object can be seen before it is safe, as in a directory that has a name but was not synced.
 #[async_trait]
 pub trait MakeDurable: Debug + Send + Sync {
+    /// Makes the place ready to be written. Called once it is known to hold a warehouse, or nothing.
+    async fn prepare(&self) -> object_store::Result<()> {
+        Ok(())
+    }
+
     /// Returns once the object at `location`, and its name, survive a loss of power.
     async fn make_durable(&self, location: &Path) -> object_store::Result<()>;
 }
@@ -134,6 +139,12 @@ impl WarehouseStore {
     pub(super) async fn is_empty(&self) -> Result<bool> {
         let root = Path::default();
         Ok(self.objects.list(None).try_next().await.map_err(|e| refused("list", &root, e))?.is_none())
+    }
+
+    /// What [`MakeDurable::prepare`] does.
+    pub(super) async fn prepare(&self) -> Result<()> {
+        let Some(hook) = &self.hook else { return Ok(()) };
+        hook.prepare().await.map_err(|e| Error::unavailable(format!("cannot use the place: {e}")).with_source(e))
     }
 
     pub(super) async fn make_durable(&self, path: &Path) -> Result<()> {

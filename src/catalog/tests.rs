@@ -7,6 +7,7 @@ mod faults;
 mod group;
 mod interleave;
 mod local;
+mod overlay;
 #[cfg(feature = "s3")]
 mod s3;
 mod stored_bytes;

@@ -26,7 +26,7 @@ impl Blob {
 /// Which run a new segment belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunChoice {
-    /// A run of the committing version's own.
+    /// A run of this append's own.
     New,
     /// The keys follow those that the run had at the transaction's start. When the run has grown or gone since, the
     /// segment gets a run of its own after all.
@@ -134,6 +134,11 @@ impl Transaction {
     /// The snapshot it reads, if it was begun by [`super::Catalog::begin`].
     pub fn snapshot(&self) -> Option<&Arc<Snapshot>> {
         self.pin.as_ref().map(|p| p.snapshot())
+    }
+
+    /// What keeps that snapshot's objects, if the transaction was begun by a catalog.
+    pub fn pin(&self) -> Option<&PinnedSnapshot> {
+        self.pin.as_ref()
     }
 
     /// Whether there is nothing to commit.

@@ -50,6 +50,7 @@ impl SqlState {
     pub const NOT_NULL_VIOLATION: SqlState = SqlState("23502");
     pub const NUMERIC_OUT_OF_RANGE: SqlState = SqlState("22003");
     pub const DIVISION_BY_ZERO: SqlState = SqlState("22012");
+    pub const CHARACTER_NOT_IN_REPERTOIRE: SqlState = SqlState("22021");
     pub const STRING_TOO_LONG: SqlState = SqlState("22001");
     pub const BAD_COPY_FILE: SqlState = SqlState("22P04");
     pub const INVALID_TEXT: SqlState = SqlState("22P02");

@@ -157,7 +157,8 @@ impl SchemaProvider for WarehouseSchema {
             }));
         }
         if self.name == system::SCHEMA || self.name == DEFAULT_SCHEMA {
-            let context = system::SystemContext { snapshot: pin.clone(), segments: warehouse.inner.segments.clone() };
+            let segments = warehouse.inner.segments.at(pin.clone());
+            let context = system::SystemContext { snapshot: pin.clone(), segments };
             if let Some(table) = system::table(name, context) {
                 return Ok(Some(table));
             }
@@ -201,9 +202,8 @@ pub(super) fn scan_table(
     Ok(ScanTable {
         def: Arc::clone(&state.def),
         segments: Arc::clone(&state.segments),
-        store: warehouse.inner.segments.clone(),
+        store: warehouse.inner.segments.at(pin),
         geometry: warehouse.geometry()?,
-        pin: Some(Arc::new(pin)),
     })
 }
 

@@ -32,19 +32,20 @@ impl Coercion {
     }
 
     /// Fails unless a source with columns of `types` can be assigned at all.
-    pub fn check_types(&self, types: &[DataType]) -> Result<()> {
-        for (column, from) in self.def.columns.iter().zip(&self.source) {
+    pub fn check_types(&self, types: &[DataType]) -> Result<(), Refused> {
+        for (ordinal, (column, from)) in self.def.columns.iter().zip(&self.source).enumerate() {
             let from = types.get(*from).ok_or_else(|| Error::internal("a source column is missing"))?;
             let to = column.sql_type.arrow_type();
             if !assignable(from, &to) {
-                return Err(Error::invalid(
+                let error = Error::invalid(
                     SqlState::DATATYPE_MISMATCH,
                     format!(
                         "column \"{}\" is of type {} but the value is of type {from}",
                         column.name, column.sql_type
                     ),
                 )
-                .with_hint("cast the value, or choose another column"));
+                .with_hint("cast the value, or choose another column");
+                return Err(Refused::Value(Misfit { error, column: ordinal, row: None }));
             }
         }
         Ok(())
@@ -52,16 +53,72 @@ impl Coercion {
 
     /// The table's rows of `batch`.
     ///
-    /// Errors: Invalid, naming the column, when a value is out of range, too long or NULL where it may not be.
-    pub fn coerce(&self, batch: &RecordBatch) -> Result<RecordBatch> {
-        let columns = self
-            .def
-            .columns
-            .iter()
-            .zip(&self.source)
-            .map(|(column, from)| coerce_column(batch.column(*from), column, &self.def.name))
-            .collect::<Result<Vec<ArrayRef>>>()?;
-        Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
+    /// Errors: the first row with a value that is out of range, too long or NULL where it may not be; Invalid, naming
+    /// the column.
+    pub fn coerce(&self, batch: &RecordBatch) -> Result<RecordBatch, Refused> {
+        let columns = self.columns(batch).map_err(|misfit| {
+            // One row at a time finds the first that does not fit.
+            let bad = |row| self.columns(&batch.slice(row, 1)).err().map(|m| Misfit { row: Some(row as u64), ..m });
+            Refused::Value((0..batch.num_rows()).find_map(bad).unwrap_or(misfit))
+        })?;
+        Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(Error::from)?)
+    }
+
+    fn columns(&self, batch: &RecordBatch) -> Result<Vec<ArrayRef>, Misfit> {
+        let columns = self.def.columns.iter().zip(&self.source).enumerate();
+        columns
+            .map(|(ordinal, (column, from))| {
+                coerce_column(batch.column(*from), column, &self.def.name).map_err(|error| Misfit {
+                    error,
+                    column: ordinal,
+                    row: None,
+                })
+            })
+            .collect()
+    }
+}
+
+/// A value that a table does not take.
+#[derive(Debug)]
+pub struct Misfit {
+    pub error: Error,
+    /// Ordinal of the table's column.
+    pub column: usize,
+    /// Counted from 0, over the batch or the stream that the row came in; `None` where no value of the column would do.
+    pub row: Option<u64>,
+}
+
+/// Why rows are not taken.
+#[derive(Debug)]
+pub enum Refused {
+    /// For a value, whose place the statement may know.
+    Value(Misfit),
+    Other(Error),
+}
+
+impl Refused {
+    /// Of a batch that came after `rows` others of its stream.
+    pub fn after(self, rows: u64) -> Self {
+        match self {
+            Refused::Value(misfit) => Refused::Value(Misfit { row: misfit.row.map(|row| row + rows), ..misfit }),
+            other => other,
+        }
+    }
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Refused::Other(error)
+    }
+}
+
+/// Without the place.
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Value(misfit) => misfit.error,
+            Refused::Other(error) => error,
+        }
     }
 }
 
@@ -117,6 +174,7 @@ fn coerce_column(array: &ArrayRef, column: &ColumnDef, table: &str) -> Result<Ar
                 true => array.as_string_view().iter().map(|v| v.map(|v| v.trim_end_matches(' '))).collect(),
                 false => array.as_string_view().clone(),
             };
+            check_single_byte(&trimmed, column)?;
             check_length(&trimmed, bytes, column)?;
             Ok(Arc::new(trimmed))
         }
@@ -164,6 +222,31 @@ fn check_length(array: &StringViewArray, bytes: u32, column: &ColumnDef) -> Resu
             format!("value too long for column \"{}\" of type {}", column.name, column.sql_type),
         )
         .with_detail(format!("the value has {} bytes: {}", array.value(i).len(), shortened(array.value(i))))),
+    }
+}
+
+/// What to do with text that CHAR does not hold.
+pub const USE_VARCHAR: &str = "CHAR holds ASCII only; use VARCHAR";
+
+/// The first value with a character of more than one byte, if the type is CHAR, which holds none (Redshift's Database
+/// Developer Guide, "Character types").
+pub fn multi_byte_char(values: &StringViewArray, sql_type: SqlType) -> Option<usize> {
+    let wide = |i: &usize| values.is_valid(*i) && !values.value(*i).is_ascii();
+    if matches!(sql_type, SqlType::Char(_)) { (0..values.len()).find(wide) } else { None }
+}
+
+fn check_single_byte(values: &StringViewArray, column: &ColumnDef) -> Result<()> {
+    match multi_byte_char(values, column.sql_type) {
+        None => Ok(()),
+        Some(i) => Err(Error::invalid(
+            SqlState::CHARACTER_NOT_IN_REPERTOIRE,
+            format!(
+                "a value for column \"{}\" of type {} has characters of more than one byte",
+                column.name, column.sql_type
+            ),
+        )
+        .with_detail(format!("the value is {}", shortened(values.value(i))))
+        .with_hint(USE_VARCHAR)),
     }
 }
 
@@ -221,11 +304,21 @@ mod tests {
     #[test]
     fn text_is_measured_in_bytes() {
         let text: ArrayRef = Arc::new(StringArray::from(vec![Some("ab "), None, Some("é")]));
-        assert_eq!(coerced(Arc::clone(&text), SqlType::Char(2)).unwrap(), ["ab", "NULL", "é"]);
         assert_eq!(coerced(Arc::clone(&text), SqlType::Varchar(3)).unwrap(), ["ab ", "NULL", "é"]);
         let error = coerced(text, SqlType::Varchar(2)).unwrap_err();
         assert_eq!(error.state(), SqlState::STRING_TOO_LONG);
         assert!(error.message().contains("\"c\""));
+    }
+
+    #[test]
+    fn char_holds_single_bytes_only() {
+        let text = |values: &[&str]| Arc::new(StringArray::from(values.to_vec())) as ArrayRef;
+        assert_eq!(coerced(text(&["ab ", "~"]), SqlType::Char(2)).unwrap(), ["ab", "~"]);
+        for sql_type in [SqlType::Char(9), SqlType::Char(1)] {
+            let error = coerced(text(&["a", "é"]), sql_type).unwrap_err();
+            assert_eq!(error.state(), SqlState::CHARACTER_NOT_IN_REPERTOIRE);
+            assert!(error.hint().unwrap().contains("VARCHAR"));
+        }
     }
 
     #[test]

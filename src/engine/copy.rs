@@ -18,12 +18,13 @@ use futures::{StreamExt, TryStreamExt};
 use object_store::{ObjectMeta, ObjectStoreExt};
 use tokio::sync::mpsc;
 
+use super::coerce::{Misfit, Refused};
 use super::ddl::load_into;
 use super::error::from_datafusion;
 use super::files::{CopyFiles, resolve};
 use super::insert::default_of;
 use super::load::Load;
-use super::names::{self, no_such_column};
+use super::names::{self, at, no_such_column};
 use super::output::Output;
 use super::session::Running;
 use super::text::{self, ChannelReader};
@@ -58,7 +59,11 @@ async fn load_files(running: &Running<'_>, copy: &Copy, files: &CopyFiles, load:
             running.state.runtime_env().register_object_store(&files.base, Arc::clone(&files.store));
             for file in &files.files {
                 let plan = parquet_plan(running, files, file, &def, &targets).await?;
-                load.take(running.run_partitions(&plan).await?).await.map_err(|e| e.context(&file.location))?;
+                match load.take(running.run_partitions(&plan).await?).await {
+                    Ok(()) => {}
+                    Err(Refused::Value(misfit)) => return Err(placed(running, &load, &plan, file, misfit).await),
+                    Err(Refused::Other(e)) => return Err(e.context(&file.location)),
+                }
             }
         }
         CopyFormat::Csv { .. } | CopyFormat::Delimited { .. } => {
@@ -71,11 +76,29 @@ async fn load_files(running: &Running<'_>, copy: &Copy, files: &CopyFiles, load:
                     let stream = text_stream(copy, files, file, Arc::clone(&columns));
                     streams.push(fill(running, stream, &def, &targets).await?);
                 }
-                load.take(streams).await?;
+                load.take(streams).await.map_err(|refused| match refused {
+                    // The parser has checked what the file holds: this is a column that the file leaves out.
+                    Refused::Value(misfit) => at(misfit.error, copy.table.base()),
+                    Refused::Other(e) => e,
+                })?;
             }
         }
     }
     Ok(load)
+}
+
+/// The error of a refused value of a Parquet file, with the number of the first such row. The file is read again, in
+/// order: partitions that read parts of it do not know where they are.
+async fn placed(running: &Running<'_>, load: &Load, plan: &LogicalPlan, file: &ObjectMeta, misfit: Misfit) -> Error {
+    let first = match misfit.row {
+        None => Ok(None),
+        Some(_) => async { load.first_misfit(running.run_in_order(plan).await?).await }.await,
+    };
+    match first {
+        Ok(Some(Misfit { error, row: Some(row), .. })) => error.context(format!("{}, row {}", file.location, row + 1)),
+        // What was refused is told in any case.
+        _ => misfit.error.context(&file.location),
+    }
 }
 
 /// The ordinals of the columns that the files' fill, in the files' order.

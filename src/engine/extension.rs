@@ -11,7 +11,9 @@ use crate::physical_plan::config::BlueshiftOptions;
 
 /// Adds a warehouse to an application's own session.
 pub trait SessionStateBuilderExt {
-    /// Adds Blueshift's settings and rules. Register [`Warehouse::catalog`] or single tables on the context built.
+    /// Adds Blueshift's settings and rules, and switches off what of DataFusion's is unsound over scans that drop rows
+    /// (`optimizer.enable_aggregate_dynamic_filter_pushdown`). Register [`Warehouse::catalog`] or single tables on the
+    /// context built.
     fn with_blueshift(self) -> Self;
 }
 
@@ -26,6 +28,8 @@ pub(super) fn with_blueshift(mut builder: SessionStateBuilder) -> SessionStateBu
     if config.options().extensions.get::<BlueshiftOptions>().is_none() {
         config.options_mut().extensions.insert(BlueshiftOptions::default());
     }
+    // Unsound in DataFusion 55.2: see `BoundsTrust`.
+    config.options_mut().optimizer.enable_aggregate_dynamic_filter_pushdown = false;
     builder.with_analyzer_rules(analyzer_rules())
 }
 

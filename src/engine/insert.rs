@@ -10,6 +10,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
+use super::coerce::Refused;
 use super::ddl::load_into;
 use super::error::from_datafusion;
 use super::names::{self, no_such_column};
@@ -17,21 +18,45 @@ use super::output::Output;
 use super::session::Running;
 use crate::catalog::{ColumnDef, TableDef};
 use crate::common::{Error, Result, SqlState};
-use crate::sql::ast::{Insert, InsertSource};
+use crate::sql::ast::{Insert, InsertSource, InsertValue};
 
 pub(super) async fn insert(running: &Running<'_>, insert: Insert) -> Result<Output> {
     let table = names::table_of(&running.pin, &insert.table)?;
     let targets = target_columns(&table.def, &insert)?;
     let plan = source_plan(running, &table.def, &insert, &targets).await?;
     let (rows, notices) = load_into(running, &insert.table, |load| {
-        let plan = &plan;
+        let (plan, insert, targets) = (&plan, &insert, &targets);
         async move {
-            load.take(running.run_partitions(plan).await?).await?;
+            let streams = match insert.source {
+                // In order, so that a row's number tells where it stands.
+                InsertSource::Values(_) => vec![running.run_in_order(plan).await?],
+                _ => running.run_partitions(plan).await?,
+            };
+            load.take(streams).await.map_err(|refused| placed(refused, insert, targets))?;
             Ok(load)
         }
     })
     .await?;
     Ok(Output::done(format!("INSERT 0 {rows}"), Some(rows)).with_notices(notices))
+}
+
+/// The error of a refused value, with the place of the value or its row, else of the column or the table.
+fn placed(refused: Refused, insert: &Insert, targets: &[usize]) -> Error {
+    let misfit = match refused {
+        Refused::Value(misfit) => misfit,
+        Refused::Other(error) => return error,
+    };
+    let field = targets.iter().position(|target| *target == misfit.column);
+    let value = match &insert.source {
+        InsertSource::Values(rows) => rows.get(misfit.row.unwrap_or(0) as usize).and_then(|row| {
+            let value = field.and_then(|field| row.get(field)).or(row.first());
+            value.and_then(InsertValue::position)
+        }),
+        _ => None,
+    };
+    let column = || field.and_then(|field| insert.columns.get(field)).map(|column| column.position);
+    let position = value.or_else(column).unwrap_or(insert.table.position());
+    misfit.error.with_position(position.line, position.column)
 }
 
 /// The ordinals of the columns that the source's fill, in the source's order.

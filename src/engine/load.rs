@@ -10,7 +10,7 @@ use futures::StreamExt;
 use object_store::ObjectStore;
 use tokio::sync::Mutex;
 
-use super::coerce::Coercion;
+use super::coerce::{Coercion, Misfit, Refused};
 use super::error::from_datafusion;
 use super::names::no_such_table;
 use super::warehouse::Warehouse;
@@ -19,6 +19,7 @@ use crate::common::{DistStyle, Error, ErrorKind, Result, TableId, UserId};
 use crate::physical_plan::load::RowSink;
 use crate::storage::loader::{ObjectNames, choose_run, emptiest_slice, store_rows};
 use crate::storage::merge::merge_runs;
+use crate::storage::segment::SegmentStore;
 use crate::storage::writer::{LoadLayout, SliceSorter, auto_distribution};
 
 /// How often a load is committed anew when another transaction changed the table's definition under it.
@@ -42,6 +43,8 @@ struct Gathered {
     /// As the table will be.
     def: TableDef,
     sorter: SliceSorter,
+    /// Reads the runs again.
+    segments: SegmentStore,
     /// Stored when memory ran short.
     runs: Vec<Vec<NewSegment>>,
     names: ObjectNames,
@@ -86,6 +89,10 @@ impl Load {
             def: TableDef::clone(&table.def),
             table,
             sorter,
+            segments: match transaction.pin() {
+                Some(pin) => warehouse.inner.segments.at(pin.clone()),
+                None => warehouse.inner.segments.clone(),
+            },
             runs: Vec::new(),
             names: ObjectNames::new(transaction),
             notices: Vec::new(),
@@ -99,15 +106,17 @@ impl Load {
     }
 
     /// Takes all rows of all streams, each on a task of its own.
-    pub async fn take(&self, streams: Vec<SendableRecordBatchStream>) -> Result<()> {
-        let mut tasks: JoinSet<Result<()>> = JoinSet::new();
+    pub async fn take(&self, streams: Vec<SendableRecordBatchStream>) -> Result<(), Refused> {
+        let mut tasks: JoinSet<Result<(), Refused>> = JoinSet::new();
         for mut stream in streams {
             let types: Vec<_> = stream.schema().fields().iter().map(|f| f.data_type().clone()).collect();
             self.coercion.check_types(&types)?;
             let (coercion, gathered) = (Arc::clone(&self.coercion), Arc::clone(&self.gathered));
             tasks.spawn(async move {
+                let mut before = 0;
                 while let Some(batch) = stream.next().await {
-                    let rows = coercion.coerce(&batch.map_err(from_datafusion)?)?;
+                    let rows = coercion.coerce(&batch.map_err(from_datafusion)?).map_err(|e| e.after(before))?;
+                    before += rows.num_rows() as u64;
                     gathered.lock().await.push(rows).await?;
                 }
                 Ok(())
@@ -117,6 +126,20 @@ impl Load {
             task.map_err(|e| Error::internal(format!("a load's task: {e}")))??;
         }
         Ok(())
+    }
+
+    /// The first row of a stream that is not taken, if there is one; nothing is taken here.
+    pub async fn first_misfit(&self, mut stream: SendableRecordBatchStream) -> Result<Option<Misfit>> {
+        let mut before = 0;
+        while let Some(batch) = stream.next().await {
+            let batch = batch.map_err(from_datafusion)?;
+            match self.coercion.coerce(&batch).map_err(|e| e.after(before)) {
+                Ok(_) => before += batch.num_rows() as u64,
+                Err(Refused::Value(misfit)) => return Ok(Some(misfit)),
+                Err(Refused::Other(e)) => return Err(e),
+            }
+        }
+        Ok(None)
     }
 
     /// Stores the rows and adds them, with the table where it is new, to `transaction`. Returns how many rows there
@@ -163,9 +186,8 @@ impl Gathered {
         self.runs.push(last);
         let runs = std::mem::take(&mut self.runs);
         let store = self.objects();
-        let segments = self.warehouse.inner.segments.clone();
         let threads = self.warehouse.inner.threads;
-        merge_runs(runs, self.sorter.layout(), &segments, &store, &mut self.names, threads).await
+        merge_runs(runs, self.sorter.layout(), &self.segments, &store, &mut self.names, threads).await
     }
 
     /// What was gathered since the last run, as a run; a few rows `inline`, where that is wanted.
@@ -185,7 +207,9 @@ impl Gathered {
             return Ok(());
         }
         let rows = self.table.stored_rows() + self.sorter.total_rows();
-        let stored: u64 = self.table.segments.iter().flat_map(|s| &s.columns).map(|c| c.bytes).sum();
+        let before = self.table.segments.iter().flat_map(|s| &s.columns);
+        let runs = self.runs.iter().flatten().flat_map(|s| &s.columns);
+        let stored: u64 = before.chain(runs).map(|c| c.bytes).sum();
         let now = auto_distribution(&self.def, rows, stored + self.sorter.memory_bytes() as u64);
         if now == self.def.effective_dist {
             return Ok(());

@@ -135,6 +135,18 @@ fn invalid(message: &str) -> Error {
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn nothing_is_made_where_nothing_may_be_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("no/house");
+        let open = || crate::engine::Warehouse::builder().create(false).open(path.to_str().unwrap());
+        assert_eq!(open().await.unwrap_err().state(), SqlState::UNDEFINED_FILE);
+        assert!(!dir.path().join("no").exists());
+        std::fs::create_dir_all(&path).unwrap();
+        assert_eq!(open().await.unwrap_err().state(), SqlState::UNDEFINED_FILE);
+        assert_eq!(std::fs::read_dir(&path).unwrap().count(), 0);
+    }
+
     #[test]
     fn locations_are_told_apart() {
         assert_eq!(Location::parse("memory://").unwrap(), Location::Memory);

@@ -64,6 +64,10 @@ impl Output {
     }
 
     /// The plan that computes a query's rows; its metrics are complete when the rows have been read.
+    ///
+    /// Reading this output executes it. Executed again it reads the same version of each table, and its counters go on;
+    /// files that DataFusion reads itself give their rows only once, unless
+    /// [`reset_plan_states`](datafusion::physical_plan::execution_plan::reset_plan_states) comes in between.
     pub fn plan(&self) -> Option<&Arc<dyn ExecutionPlan>> {
         self.plan.as_ref()
     }

@@ -259,6 +259,15 @@ impl Running<'_> {
         Ok(self.statement.govern(stream))
     }
 
+    /// Starts a plan on one partition: its rows come in the order of its source.
+    pub async fn run_in_order(&self, plan: &LogicalPlan) -> Result<SendableRecordBatchStream> {
+        let mut state = self.state.clone();
+        state.config_mut().options_mut().execution.target_partitions = 1;
+        let physical = state.create_physical_plan(plan).await.map_err(from_datafusion)?;
+        let stream = execute_stream(physical, state.task_ctx()).map_err(from_datafusion)?;
+        Ok(self.statement.govern(stream))
+    }
+
     /// Starts a plan; its rows in one stream a partition.
     pub async fn run_partitions(&self, plan: &LogicalPlan) -> Result<Vec<SendableRecordBatchStream>> {
         let physical = self.physical(plan).await?;

@@ -1,7 +1,10 @@
 //! The engine as a whole, where a test needs what the crate's users do not see. What a test needs twice is in `util`.
 
+mod auto;
+mod damage;
 mod delete_vectors;
 mod dynamic_filters;
+mod execution;
 mod lengths;
 mod mutants;
 mod processes;
@@ -9,4 +12,5 @@ mod properties;
 mod rate;
 #[cfg(feature = "s3")]
 mod s3;
+mod scans;
 mod util;

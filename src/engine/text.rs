@@ -9,12 +9,15 @@ use arrow::datatypes::{Field, Schema};
 use arrow::util::display::FormatOptions;
 use bytes::Bytes;
 
+use super::coerce::{USE_VARCHAR, multi_byte_char};
 use crate::catalog::ColumnDef;
 use crate::common::{Error, Result, SqlState, SqlType};
 use crate::sql::ast::{CopyFormat, CopyOptions};
 
 /// Rows of a batch.
 const BATCH_ROWS: usize = 8192;
+/// What some editors put before UTF-8 text; the csv crate leaves it out.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Parses `input`, the content of `file`, handing out batches of `columns` in their order. Blocks.
 pub fn parse(
@@ -31,24 +34,109 @@ pub fn parse(
         CopyFormat::Delimited { delimiter } => builder.delimiter(delimiter).quoting(false),
         CopyFormat::Parquet => return Err(Error::internal("a Parquet file is not text")),
     };
-    let mut reader = builder.from_reader(input);
+    let mut reader = builder.from_reader(Retained::new(input));
     let mut record = csv::ByteRecord::new();
+    let empty_line = csv::ByteRecord::from(vec![""]);
     let mut rows = Rows::new(file, columns, options);
     let mut to_skip = options.ignore_header;
-    while reader.read_byte_record(&mut record).map_err(|e| read_error(file, e))? {
+    let mut take = |record: &csv::ByteRecord, line: u64, empty: bool| {
         if to_skip > 0 {
             to_skip -= 1;
-            continue;
+            return Ok(());
         }
-        rows.push(&record)?;
-        if rows.lines.len() == BATCH_ROWS {
-            emit(rows.finish()?)?;
+        if empty && options.ignore_blank_lines {
+            return Ok(());
         }
+        rows.push(record, line).map_err(|e| match empty {
+            true => e.with_hint("the line is empty; IGNOREBLANKLINES leaves such lines out"),
+            false => e,
+        })?;
+        if rows.lines.len() == BATCH_ROWS { emit(rows.finish()?) } else { Ok(()) }
+    };
+    loop {
+        let (end, mut line) = (reader.position().byte(), reader.position().line());
+        reader.get_mut().retain_from(end);
+        let more = reader.read_byte_record(&mut record).map_err(|e| read_error(file, e))?;
+        let gap = reader.get_ref().gap(end);
+        line += u64::from(gap.rest_of_line);
+        for _ in 0..gap.empty_lines {
+            take(&empty_line, line, true)?;
+            line += 1;
+        }
+        if !more {
+            break;
+        }
+        take(&record, line, false)?;
     }
     if !rows.lines.is_empty() {
         emit(rows.finish()?)?;
     }
     Ok(())
+}
+
+/// An input that keeps what was read since a position: the csv crate passes over empty lines without telling.
+struct Retained<R> {
+    input: R,
+    bytes: Vec<u8>,
+    /// Position of the first of `bytes`.
+    start: u64,
+    /// What stands before is let go with the next read.
+    from: u64,
+}
+
+/// What stands between the end of a record and the next one.
+struct Gap {
+    /// The end of a record at `\r` is followed by the `\n` that belongs to it.
+    rest_of_line: bool,
+    empty_lines: u64,
+}
+
+impl<R> Retained<R> {
+    fn new(input: R) -> Self {
+        Retained { input, bytes: Vec::new(), start: 0, from: 0 }
+    }
+
+    /// Keeps the bytes from `end`, where a record ends, and the one before.
+    fn retain_from(&mut self, end: u64) {
+        self.from = end.saturating_sub(1);
+    }
+
+    /// What follows the record that ends at `end`; of what was read, nothing since may have been let go.
+    fn gap(&self, end: u64) -> Gap {
+        let at = (end - self.start) as usize;
+        let (before, mut rest) = self.bytes.split_at(at.min(self.bytes.len()));
+        if end == 0 {
+            rest = rest.strip_prefix(BYTE_ORDER_MARK).unwrap_or(rest);
+        }
+        let mut gap = Gap { rest_of_line: false, empty_lines: 0 };
+        if let (Some(b'\r'), Some(after)) = (before.last(), rest.strip_prefix(b"\n")) {
+            gap.rest_of_line = true;
+            rest = after;
+        }
+        while let Some(after) = [&b"\r\n"[..], b"\n", b"\r"].into_iter().find_map(|end| rest.strip_prefix(end)) {
+            gap.empty_lines += 1;
+            rest = after;
+        }
+        gap
+    }
+}
+
+impl<R: Read> Read for Retained<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let gone = (self.from.saturating_sub(self.start) as usize).min(self.bytes.len());
+        self.bytes.drain(..gone);
+        self.start += gone as u64;
+        let mut n = self.input.read(buffer)?;
+        // To the csv crate, a byte order mark in a buffer of its own is the end of the input.
+        while self.start == 0 && n > 0 && n <= BYTE_ORDER_MARK.len() {
+            match self.input.read(&mut buffer[n..])? {
+                0 => break,
+                more => n += more,
+            }
+        }
+        self.bytes.extend_from_slice(&buffer[..n]);
+        Ok(n)
+    }
 }
 
 /// Records gathered as text.
@@ -66,8 +154,7 @@ impl<'a> Rows<'a> {
         Rows { file, columns, options, fields, lines: Vec::new() }
     }
 
-    fn push(&mut self, record: &csv::ByteRecord) -> Result<()> {
-        let line = record.position().map_or(0, csv::Position::line);
+    fn push(&mut self, record: &csv::ByteRecord, line: u64) -> Result<()> {
         // A delimiter may end a line as well as separate fields.
         let trailing = record.len() == self.columns.len() + 1
             && matches!(self.options.format, CopyFormat::Delimited { .. })
@@ -76,9 +163,9 @@ impl<'a> Rows<'a> {
             return Err(Error::invalid(
                 SqlState::BAD_COPY_FILE,
                 format!(
-                    "{} has {} fields where {} are loaded",
+                    "{} has {} where {} are loaded",
                     place(self.file, line),
-                    record.len(),
+                    count(record.len(), "field"),
                     count(self.columns.len(), "column")
                 ),
             )
@@ -148,6 +235,19 @@ impl<'a> Rows<'a> {
         use arrow::array::AsArray;
         let Some(max) = column.sql_type.max_bytes() else { return Ok(array) };
         let views = array.as_string_view();
+        if let Some(row) = multi_byte_char(views, column.sql_type) {
+            return Err(Error::invalid(
+                SqlState::CHARACTER_NOT_IN_REPERTOIRE,
+                format!(
+                    "{}, column \"{}\": \"{}\" has characters of more than one byte, which {} does not hold",
+                    place(self.file, self.lines[row]),
+                    column.name,
+                    views.value(row),
+                    column.sql_type
+                ),
+            )
+            .with_hint(USE_VARCHAR));
+        }
         let length = |i: usize| {
             let value = views.value(i);
             if matches!(column.sql_type, SqlType::Char(_)) { value.trim_end_matches(' ').len() } else { value.len() }
@@ -236,5 +336,114 @@ impl Read for ChannelReader {
         let n = buffer.len().min(self.current.len());
         buffer[..n].copy_from_slice(&self.current.split_to(n));
         Ok(n)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::common::{ColumnId, EncodingName};
+
+    /// Hands out a few bytes at a time, so that every place of the text is the end of a read somewhere.
+    struct Slowly<'a>(&'a [u8], usize);
+
+    impl Read for Slowly<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let n = self.1.min(buffer.len());
+            self.0.take(n as u64).read(buffer).inspect(|n| self.0 = &self.0[*n..])
+        }
+    }
+
+    fn column(name: &str, sql_type: SqlType) -> ColumnDef {
+        let (name, encoding) = (name.to_string(), EncodingName::Auto);
+        ColumnDef { id: ColumnId(1), name, sql_type, nullable: true, default_sql: None, absent: None, encoding }
+    }
+
+    /// What `COPY t FROM 'f'` with `options` reads of a file, read by `step` bytes.
+    fn parsed(text: &str, step: usize, columns: &[ColumnDef], options: &str) -> Result<Vec<String>> {
+        let crate::sql::Statement::Copy(copy) = crate::sql::parse_one(&format!("copy t from 'f' {options}"))? else {
+            panic!("no COPY")
+        };
+        let mut rows = Vec::new();
+        parse(Slowly(text.as_bytes(), step), "f", columns, &copy.options, |batch| {
+            let shown = FormatOptions::default().with_null("NULL");
+            for row in 0..batch.num_rows() {
+                let cells = batch.columns().iter().map(|c| {
+                    let formatter = arrow::util::display::ArrayFormatter::try_new(c, &shown)?;
+                    Ok(formatter.value(row).to_string())
+                });
+                rows.push(cells.collect::<Result<Vec<String>>>()?.join(","));
+            }
+            Ok(())
+        })?;
+        Ok(rows)
+    }
+
+    #[test]
+    fn an_empty_line_is_a_row_of_one_column() {
+        let (number, word) = ([column("a", SqlType::Integer)], [column("a", SqlType::Varchar(9))]);
+        for (text, expected) in [
+            ("", &[][..]),
+            ("1", &["1"]),
+            ("1\n", &["1"]),
+            ("\n", &["NULL"]),
+            ("1\n\n", &["1", "NULL"]),
+            ("\n\n1\n\n\n2", &["NULL", "NULL", "1", "NULL", "NULL", "2"]),
+            ("\u{feff}\n1\n", &["NULL", "1"]),
+            ("\u{feff}1\n\n", &["1", "NULL"]),
+        ] {
+            for end in ["\n", "\r\n", "\r"] {
+                let text = text.replace('\n', end);
+                for step in [3, 4, 5, 100] {
+                    for options in ["csv", "delimiter ','"] {
+                        assert_eq!(parsed(&text, step, &number, options).unwrap(), expected, "{text:?} by {step}");
+                        let skipping = parsed(&text, step, &number, &format!("{options} ignoreblanklines")).unwrap();
+                        let kept: Vec<&str> = expected.iter().copied().filter(|row| *row != "NULL").collect();
+                        assert_eq!(skipping, kept, "{text:?} by {step}");
+                    }
+                }
+            }
+        }
+        assert_eq!(parsed("a\n\n", 3, &word, "csv").unwrap(), ["a", ""]);
+        assert_eq!(parsed("a\n\n", 3, &word, "csv emptyasnull").unwrap(), ["a", "NULL"]);
+        // Header lines are lines, whatever stands in them.
+        assert_eq!(parsed("\n\na\n\n", 3, &word, "csv ignoreheader 1").unwrap(), ["", "a", ""]);
+        assert_eq!(parsed("head\n\na\n\n", 3, &word, "csv ignoreheader 2").unwrap(), ["a", ""]);
+    }
+
+    #[test]
+    fn quoted_lines_are_of_the_value() {
+        let word = [column("a", SqlType::Varchar(99))];
+        for step in 3..9 {
+            for options in ["csv", "csv ignoreblanklines"] {
+                let rows = parsed("\"\n\nx\n\"\n\"\"\n\"a\r\n\r\nb\"\r\n", step, &word, options).unwrap();
+                assert_eq!(rows, ["\n\nx\n", "", "a\r\n\r\nb"]);
+            }
+        }
+    }
+
+    #[test]
+    fn lines_are_counted_with_the_empty_ones() {
+        let one = [column("a", SqlType::Integer)];
+        let two = [column("a", SqlType::Integer), column("b", SqlType::Integer)];
+        for end in ["\n", "\r\n"] {
+            let fails = |text: &str, columns: &[ColumnDef], options: &str, message: &str| {
+                let text = text.replace('\n', end);
+                for step in 3..9 {
+                    let Err(error) = parsed(&text, step, columns, options) else { panic!("{text:?} by {step}") };
+                    assert!(error.message().starts_with(message), "{text:?} by {step}: {error}");
+                }
+            };
+            fails("1\n2\nx\n", &one, "csv", "f, line 3, ");
+            fails("1\n\n\nx\n", &one, "csv", "f, line 4, ");
+            fails("\n1\n\nx\n", &one, "csv ignoreblanklines", "f, line 4, ");
+            fails("1,2\n\n3,4\n", &two, "csv", "f, line 2 has 1 field where 2 columns are loaded");
+            fails("1,2\n3,4\n\n", &two, "csv", "f, line 3 has 1 field where 2 columns are loaded");
+            fails("\"x\n\n\",2\n", &two, "csv", "f, line 1, column \"a\"");
+            fails("1,\"\n\n3\"\n\n", &two, "csv", "f, line 4 has 1 field");
+            assert_eq!(parsed("\n1,2\n\n3,4\n\n", 3, &two, "csv ignoreblanklines").unwrap(), ["1,2", "3,4"]);
+        }
+        let error = parsed("1,2\n\n", 3, &two, "csv").unwrap_err();
+        assert!(error.hint().unwrap().contains("IGNOREBLANKLINES"));
     }
 }

@@ -280,11 +280,12 @@ impl WarehouseBuilder {
             .build_arc()
             .map_err(from_datafusion)?;
         let blocks = Arc::new(BlockStore::new(objects, local));
+        let geometry = Geometry::new(info.zone_rows, info.chunk_rows)?;
         Ok(Warehouse {
             inner: Arc::new(Inner {
                 created: info.uuid == uuid,
                 catalog,
-                segments: SegmentStore::new(blocks, (memory / 20).max(64 << 20) as u64),
+                segments: SegmentStore::new(blocks, geometry, (memory / 20).max(64 << 20) as u64),
                 location,
                 threads: self.threads,
                 load_memory: self.load_memory.unwrap_or(memory / 3),

@@ -51,6 +51,8 @@ struct Section {
 pub struct ColumnDirectory {
     pub id: ColumnId,
     pub stored: Stored,
+    /// Where in the segment the directory begins.
+    pub at: u64,
     pub blocks: Vec<Range>,
     pub chunks: Vec<ChunkDirectory>,
 }
@@ -79,12 +81,15 @@ pub struct CheckedRange {
 }
 
 impl ColumnDirectory {
-    /// Fails as Corrupt unless the column can be read as values of `sql_type`.
+    /// Fails as Corrupt (offset within the segment) unless the column can be read as values of `sql_type`.
     pub fn check_type(&self, sql_type: SqlType) -> Result<()> {
         if self.stored == sql_type.stored() {
             return Ok(());
         }
-        Err(Error::corrupt(0, format!("column {} holds {:?} values, not those of {sql_type}", self.id.0, self.stored)))
+        Err(Error::corrupt(
+            self.at,
+            format!("column {} holds {:?} values, not those of {sql_type}", self.id.0, self.stored),
+        ))
     }
 }
 
@@ -218,7 +223,7 @@ impl SegmentFooter {
             return Ok(directory);
         }
         let (bytes, base) = self.section(column.directory_section, "directory")?;
-        let directory = self.read_directory(bytes).map_err(|e| shift(e, base))?;
+        let directory = self.read_directory(bytes, base).map_err(|e| shift(e, base))?;
         Ok(column.directory.get_or_init(|| directory))
     }
 
@@ -260,7 +265,7 @@ impl SegmentFooter {
         Ok((bytes, base))
     }
 
-    fn read_directory(&self, bytes: &[u8]) -> Result<ColumnDirectory> {
+    fn read_directory(&self, bytes: &[u8], at: u64) -> Result<ColumnDirectory> {
         let mut r = Reader::new(bytes);
         let id = ColumnId(r.u32()?);
         let stored = r.u8()?;
@@ -310,7 +315,7 @@ impl SegmentFooter {
             chunks.push(ChunkDirectory { encoding, dictionary, pages });
         }
         r.finish("the directory")?;
-        Ok(ColumnDirectory { id, stored, blocks, chunks })
+        Ok(ColumnDirectory { id, stored, at, blocks, chunks })
     }
 }
 

@@ -12,7 +12,7 @@ pub mod mask;
 pub mod segment;
 pub mod stable;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod zone_map;
 
 pub use column::{Column, ColumnBuilder, Values};

@@ -105,17 +105,27 @@ fn read_column(footer: &SegmentFooter, bytes: &[u8], ordinal: usize, sql_type: S
         range.check(bytes)?;
         Ok(bytes.to_vec())
     };
+    // An error of a page or dictionary lies within it.
+    let located = |e: Error, range: &super::footer::CheckedRange| {
+        let within = e.offset().is_some_and(|at| at <= u64::from(range.range.len));
+        assert!(e.kind() != ErrorKind::Corrupt || within, "{range:?}: {e:?}");
+        e.in_object("segment", range.range.offset)
+    };
     let mut builder = ColumnBuilder::new(sql_type, 0);
     for (chunk, entry) in directory.chunks.iter().enumerate() {
         let dictionary = match &entry.dictionary {
-            Some(range) => Some(open_dictionary(entry.encoding, directory.stored, &of(range)?)?),
+            Some(range) => {
+                let opened = open_dictionary(entry.encoding, directory.stored, &of(range)?);
+                Some(opened.map_err(|e| located(e, range))?)
+            }
             None => None,
         };
         for (i, range) in entry.pages.iter().enumerate() {
             let rows = footer.zone_rows(chunk * footer.geometry().zones_per_chunk() + i);
             let page = of(range)?;
-            Page::open(entry.encoding, directory.stored, rows, &page, dictionary.as_ref())?
-                .decode(Selection::All, &mut builder)?;
+            Page::open(entry.encoding, directory.stored, rows, &page, dictionary.as_ref())
+                .and_then(|mut page| page.decode(Selection::All, &mut builder))
+                .map_err(|e| located(e, range))?;
         }
     }
     assert_eq!(builder.len(), footer.rows());
@@ -144,9 +154,13 @@ fn expected(specs: &[(ColumnSpec, ArrayRef)]) -> Vec<String> {
     specs.iter().map(|(_, a)| text(a).unwrap()).collect()
 }
 
-/// An error that damaged bytes may give; anything else is a defect.
-fn tolerated(e: &Error, what: &str) {
-    assert!(matches!(e.kind(), ErrorKind::Corrupt | ErrorKind::Unsupported), "{what}: {e:?}");
+/// An error that `len` damaged bytes may give: Corrupt at one of them or at their end, or Unsupported; anything else is
+/// a defect.
+fn tolerated(e: &Error, len: usize, what: &str) {
+    match e.kind() {
+        ErrorKind::Corrupt => assert!(e.offset().is_some_and(|at| at <= len as u64), "{what}: {e:?}"),
+        kind => assert_eq!(kind, ErrorKind::Unsupported, "{what}: {e:?}"),
+    }
 }
 
 fn from_hex(line: &str) -> Vec<u8> {
@@ -184,10 +198,11 @@ fn every_truncation_is_found() {
     for (specs, bytes) in each() {
         for len in 0..bytes.len() {
             let e = read(&bytes[..len], &specs).expect_err("a part of a segment");
-            tolerated(&e, &format!("{len} of {} bytes", bytes.len()));
+            tolerated(&e, len, &format!("{len} of {} bytes", bytes.len()));
             // A tail that holds the footer is all that opening needs; a shorter one is refused.
             let tail = SegmentFooter::open(Bytes::copy_from_slice(&bytes[len + 1..]), bytes.len() as u64);
-            tail.map(drop).unwrap_or_else(|e| tolerated(&e, &format!("without the first {} bytes", len + 1)));
+            let what = format!("without the first {} bytes", len + 1);
+            tail.map(drop).unwrap_or_else(|e| tolerated(&e, bytes.len(), &what));
         }
     }
 }
@@ -200,14 +215,14 @@ fn every_flipped_bit_is_found() {
                 let mut damaged = bytes.clone();
                 damaged[at] ^= 1 << bit;
                 let e = read(&damaged, &specs).expect_err("every byte is under a checksum");
-                tolerated(&e, &format!("bit {bit} of byte {at}"));
+                tolerated(&e, bytes.len(), &format!("bit {bit} of byte {at}"));
             }
         }
     }
 }
 
 /// Where a segment keeps its checksums.
-struct Checksums {
+pub(crate) struct Checksums {
     footer_at: usize,
     table_at: usize,
     /// Range of a section, and where its entry stands.
@@ -217,7 +232,7 @@ struct Checksums {
 }
 
 impl Checksums {
-    fn of(bytes: &[u8]) -> Self {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
         let u32_at = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
         let trailer = bytes.len() - TRAILER_BYTES;
         let count = u32_at(trailer) as usize;
@@ -250,7 +265,7 @@ impl Checksums {
     }
 
     /// Makes the checksums right again after a byte at `at` was changed.
-    fn repair(&self, bytes: &mut [u8], at: usize) {
+    pub(crate) fn repair(&self, bytes: &mut [u8], at: usize) {
         let put = |bytes: &mut [u8], at: usize, crc: u32| bytes[at..at + 4].copy_from_slice(&crc.to_le_bytes());
         for (range, field) in self.data.iter().filter(|(range, _)| range.contains(&at)) {
             let crc = crc32c::crc32c(&bytes[range.clone()]);
@@ -285,7 +300,8 @@ fn damage_behind_right_checksums_is_survived() {
                 tried += 1;
                 if let Err(e) = read(&damaged, &specs) {
                     refused += 1;
-                    tolerated(&e, &format!("{:?}: byte {at} of {} = {byte:#x}", specs[0].0, bytes.len()));
+                    let what = format!("{:?}: byte {at} of {} = {byte:#x}", specs[0].0, bytes.len());
+                    tolerated(&e, bytes.len(), &what);
                 }
             }
         }

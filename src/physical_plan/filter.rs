@@ -114,14 +114,27 @@ pub struct FilterCompiler {
     filters: Vec<Arc<dyn PhysicalExpr>>,
     types: Vec<SqlType>,
     routing: Routing,
+    trust: BoundsTrust,
     tracking: Vec<DynamicFilterTracking>,
+}
+
+/// Whether dynamic bounds (`a < 7`, `a < 7 OR b > 9`) are believed.
+///
+/// DataFusion's MIN and MAX without GROUP BY push their bounds to scans, but not soundly: an aggregate of an expression,
+/// and one that has seen only NULL so far, has no part in the OR, though it needs the rows. A TopK's bounds look alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BoundsTrust {
+    /// No aggregate pushes bounds: `enable_aggregate_dynamic_filter_pushdown` is off, as in our sessions.
+    All,
+    /// Bounds may be an aggregate's, and are left out.
+    None,
 }
 
 impl FilterCompiler {
     /// `filters` are conjuncts over columns of `types`.
-    pub fn new(filters: Vec<Arc<dyn PhysicalExpr>>, types: Vec<SqlType>, routing: Routing) -> Self {
+    pub fn new(filters: Vec<Arc<dyn PhysicalExpr>>, types: Vec<SqlType>, routing: Routing, trust: BoundsTrust) -> Self {
         let tracking = filters.iter().map(DynamicFilterTracking::classify).collect();
-        FilterCompiler { filters, types, routing, tracking }
+        FilterCompiler { filters, types, routing, trust, tracking }
     }
 
     /// Whether a dynamic filter has moved since the last call.
@@ -156,7 +169,10 @@ impl FilterCompiler {
     ) -> datafusion::common::Result<()> {
         for conjunct in split_conjunction(expr) {
             if let Some(dynamic) = conjunct.downcast_ref::<DynamicFilterPhysicalExpr>() {
-                self.add(&dynamic.current()?, FilterKind::Dynamic, out)?;
+                let current = dynamic.current()?;
+                if self.trust == BoundsTrust::All || !is_bounds(&current) {
+                    self.add(&current, FilterKind::Dynamic, out)?;
+                }
             } else if let Some(branch) = self.own_branch(conjunct) {
                 self.add(&branch, kind, out)?;
             } else if kind == FilterKind::Dynamic && self.blurs_floats(conjunct, expr) {
@@ -223,6 +239,16 @@ impl FilterCompiler {
         }
         case.else_expr().map(Arc::clone)
     }
+}
+
+/// Whether `expr` is of the form that an aggregate's bounds have: strict comparisons with a literal, in ORs. A join's
+/// bounds are not strict.
+fn is_bounds(expr: &Arc<dyn PhysicalExpr>) -> bool {
+    expr.downcast_ref::<BinaryExpr>().is_some_and(|binary| match binary.op() {
+        Operator::Or => is_bounds(binary.left()) && is_bounds(binary.right()),
+        Operator::Lt | Operator::Gt => binary.right().is::<Literal>(),
+        _ => false,
+    })
 }
 
 /// What a conjunct amounts to.

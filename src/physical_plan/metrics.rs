@@ -5,20 +5,26 @@ use std::collections::BTreeMap;
 use datafusion::physical_plan::metrics::{BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder, Time};
 
 use super::filter::FilterKind;
+use super::work::{Parts, Unit};
 
-/// Counters of one partition of a scan.
+/// Counters of one partition of a scan; over all partitions their sums are true counts.
+///
+/// Slices, segments, chunks and zones are those that the scan came to: a limit may end it before the last. Pruned are
+/// those of which no zone is left, whatever pruned each; they count as pruned dynamically where a dynamic filter had to
+/// help. Partitions may share a slice, segment or chunk: it is counted by the first that comes to it, and as pruned by
+/// the one that prunes what is left of it.
 #[derive(Debug)]
 pub struct ScanMetrics {
     pub baseline: BaselineMetrics,
     pub slices: Count,
     pub segments: Count,
     pub chunks: Count,
-    /// Zones of the segments given to this partition, pruned ones included.
     pub zones: Count,
+    pub slices_pruned: Pruned,
     pub segments_pruned: Pruned,
     pub chunks_pruned: Pruned,
     pub zones_pruned: Pruned,
-    pub slices_pruned: Count,
+    /// Of footers, dictionaries, pages and delete vectors; nothing where they were in memory.
     pub bytes_read: Count,
     pub rows_deleted: Count,
     /// Zones left without a row after filters ran on encoded data.
@@ -59,7 +65,7 @@ impl ScanMetrics {
         ScanMetrics {
             baseline: BaselineMetrics::new(metrics, partition),
             slices: counter("slices"),
-            slices_pruned: counter("slices_pruned"),
+            slices_pruned: Pruned::new(metrics, "slices", partition),
             segments: counter("segments"),
             segments_pruned: Pruned::new(metrics, "segments", partition),
             chunks: counter("chunks"),
@@ -79,6 +85,15 @@ impl ScanMetrics {
                 })
                 .collect(),
         }
+    }
+
+    /// Counts what the scan comes to with `unit`.
+    pub(super) fn add_unit(&self, unit: &Unit) {
+        let Parts { slice, segment, chunk } = &unit.parts;
+        for (part, count) in [(slice, &self.slices), (segment, &self.segments), (chunk, &self.chunks)] {
+            count.add(usize::from(part.begin()));
+        }
+        self.zones.add(unit.zones.len());
     }
 
     /// Counts `rows` decoded of the column of that ordinal.

@@ -9,3 +9,4 @@ pub mod provider;
 pub mod scan;
 mod scan_stream;
 pub mod statistics;
+mod work;

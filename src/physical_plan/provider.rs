@@ -19,8 +19,8 @@ use super::config::BlueshiftOptions;
 use super::load::{LoadExec, RowSink};
 use super::scan::{ScanOptions, ScanTable, SliceScan, table_schema};
 use crate::catalog::TableDef;
+use crate::distribution::SliceMap;
 use crate::distribution::slice_hash::golden_arrays;
-use crate::distribution::{HASH_ID, SliceMap};
 
 /// Gives a table's rows at the version that a scan is to read, and takes new ones.
 #[async_trait]
@@ -84,7 +84,7 @@ impl TableProvider for BlueshiftTable {
             .map_err(|e| DataFusionError::External(Box::new(e)))?;
         let options = ScanOptions {
             slices,
-            claim_hash: table.def.hash_id == HASH_ID && datafusion_hashes_alike(),
+            claim_hash: table.def.hash_is_known() && datafusion_hashes_alike(),
             prune: state.config_options().extensions.get::<BlueshiftOptions>().is_none_or(|o| o.pruning),
         };
         let df_schema = DFSchema::try_from(Arc::clone(&self.schema))?;

@@ -3,7 +3,6 @@
 use std::any::Any;
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
-use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
@@ -20,13 +19,12 @@ use datafusion::physical_plan::filter_pushdown::{FilterPushdownPropagation, Push
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayFormatType, PhysicalExpr, SortOrderPushdownResult};
-use parking_lot::Mutex;
 
-use super::filter::{FilterCompiler, Routing};
+use super::filter::{BoundsTrust, FilterCompiler, Routing};
 use super::metrics::ScanMetrics;
 use super::scan_stream::ScanStream;
 use super::statistics;
-use crate::catalog::PinnedSnapshot;
+use super::work::{self, SharedWork, Unit, Work, zones_of};
 use crate::catalog::model::{EffectiveDist, SegmentRef, TableDef};
 use crate::common::{SqlType, Stored};
 use crate::distribution::SliceMap;
@@ -39,10 +37,9 @@ pub struct ScanTable {
     pub def: Arc<TableDef>,
     /// By slice, run, position within the run.
     pub segments: Arc<Vec<Arc<SegmentRef>>>,
+    /// Reads that version, and keeps its objects from being collected.
     pub store: SegmentStore,
     pub geometry: Geometry,
-    /// Keeps the objects from being collected.
-    pub pin: Option<Arc<PinnedSnapshot>>,
 }
 
 /// How a session wants its scans.
@@ -59,7 +56,9 @@ pub struct ScanOptions {
 ///
 /// Guarantees:
 /// 1. every partition is there, also one that all was pruned of: there are always `slices.partitions()`;
-/// 2. rows of a KEY table leave through the partition that its slice belongs to; those of other tables through any;
+/// 2. rows of a KEY table leave through the partition that its slice belongs to; those of other tables through any, as
+///    partitions share the work, but with `datafusion.execution.enable_file_stream_work_stealing` off, those, too, through
+///    the partition of their slice, so that a partition does not depend on what its siblings read;
 /// 3. filters are answered exactly, except dynamic ones, which only ever drop rows that their producer would drop.
 #[derive(Debug, Clone)]
 pub struct SliceScan {
@@ -70,6 +69,7 @@ pub struct SliceScan {
     schema: SchemaRef,
     /// Conjuncts over the table's ordinals.
     filters: Vec<Arc<dyn PhysicalExpr>>,
+    trust: BoundsTrust,
     fetch: Option<usize>,
     wanted_first: Option<WantedFirst>,
     metrics: ExecutionPlanMetricsSet,
@@ -94,7 +94,9 @@ impl SliceScan {
     ) -> Self {
         let schema = Arc::new(table_schema(&table.def).project(&projection).unwrap_or_else(|_| Schema::empty()));
         let metrics = ExecutionPlanMetricsSet::new();
-        SliceScan { table, options, projection, schema, filters, fetch, wanted_first: None, metrics }
+        // As long as no dynamic filter was taken there is none to mistrust.
+        let trust = BoundsTrust::All;
+        SliceScan { table, options, projection, schema, filters, trust, fetch, wanted_first: None, metrics }
     }
 
     pub fn table(&self) -> &Arc<ScanTable> {
@@ -121,33 +123,22 @@ impl SliceScan {
         }
     }
 
-    /// The segments that `partition` reads by itself; those of EVEN and ALL tables are shared out by zones.
+    /// The zones of the slices that belong to `partition`, which it reads by itself.
     fn own_units(&self, partition: usize) -> VecDeque<Unit> {
         let own = |s: &&Arc<SegmentRef>| self.options.slices.partition_of(s.slice) == partition;
         self.units(self.table.segments.iter().filter(own), usize::MAX)
     }
 
-    /// All segments in pieces small enough that every partition gets some.
+    /// All zones in pieces small enough that every partition gets some.
     fn shared_units(&self) -> VecDeque<Unit> {
-        let zones: usize =
-            self.table.segments.iter().map(|s| (s.rows as usize).div_ceil(self.table.geometry.zone_rows())).sum();
+        let zones: usize = self.table.segments.iter().map(|s| zones_of(s, self.table.geometry)).sum();
         self.units(self.table.segments.iter(), (zones / (self.options.slices.partitions() * 4)).max(1))
     }
 
     fn units<'a>(&self, segments: impl Iterator<Item = &'a Arc<SegmentRef>>, max_zones: usize) -> VecDeque<Unit> {
+        let segments: Vec<_> = segments.collect();
         let geometry = self.table.geometry;
-        let piece = geometry.zones_per_chunk().min(max_zones);
-        let mut units = VecDeque::new();
-        for segment in segments {
-            let zones = (segment.rows as usize).div_ceil(geometry.zone_rows());
-            for chunk_start in (0..zones).step_by(geometry.zones_per_chunk()) {
-                let chunk_end = (chunk_start + geometry.zones_per_chunk()).min(zones);
-                for start in (chunk_start..chunk_end).step_by(piece) {
-                    units
-                        .push_back(Unit { segment: Arc::clone(segment), zones: start..(start + piece).min(chunk_end) });
-                }
-            }
-        }
+        let mut units = work::units(&segments, geometry, max_zones.min(geometry.zones_per_chunk()));
         if let Some(wanted) = self.wanted_first {
             let key = |unit: &Unit| self.reach(unit, wanted).unwrap_or(f64::INFINITY);
             units.make_contiguous().sort_by(|a, b| key(a).total_cmp(&key(b)));
@@ -162,7 +153,7 @@ impl SliceScan {
         let bounds = &unit.segment.columns.iter().find(|c| c.id == id)?.bounds;
         let (min, max) = (statistics::number(bounds.min.as_ref()?)?, statistics::number(bounds.max.as_ref()?)?);
         let sorted = self.table.def.sort.as_ref().is_some_and(|sort| sort.columns.first() == Some(&id));
-        let zones = (unit.segment.rows as usize).div_ceil(self.table.geometry.zone_rows());
+        let zones = zones_of(&unit.segment, self.table.geometry);
         let at = |zone: usize| min + (max - min) * (zone as f64 / zones as f64);
         Some(match (wanted.descending, sorted) {
             (true, true) => -at(unit.zones.end),
@@ -210,7 +201,7 @@ impl SliceScan {
         let named: Vec<(usize, &str)> =
             used.into_iter().map(|c| (c, self.table.def.columns[c].name.as_str())).collect();
         let metrics = ScanMetrics::new(&self.metrics, partition, &named);
-        let compiler = FilterCompiler::new(self.filters.clone(), types, routing);
+        let compiler = FilterCompiler::new(self.filters.clone(), types, routing, self.trust);
         let stream = ScanStream::new(
             Arc::clone(&self.table),
             self.options,
@@ -240,51 +231,24 @@ impl SliceScan {
     }
 }
 
-/// Zones of one chunk of one segment.
-#[derive(Debug, Clone)]
-pub(super) struct Unit {
-    pub segment: Arc<SegmentRef>,
-    /// Counted over the segment.
-    pub zones: Range<usize>,
-}
-
-/// Where a partition takes its work from.
-#[derive(Debug)]
-pub(super) enum Work {
-    Own(VecDeque<Unit>),
-    Shared(Arc<Mutex<VecDeque<Unit>>>),
-}
-
-impl Work {
-    pub fn next(&mut self) -> Option<Unit> {
-        match self {
-            Work::Own(units) => units.pop_front(),
-            Work::Shared(units) => units.lock().pop_front(),
-        }
-    }
-}
-
-/// The queue that the partitions of one execution share.
-type SharedUnits = Mutex<VecDeque<Unit>>;
-
 impl DataSource for SliceScan {
     fn open(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let work = if self.key().is_some() {
-            self.own_units(partition)
-        } else {
-            // Without siblings to share a queue with, each partition takes every P-th piece.
-            self.shared_units().into_iter().skip(partition).step_by(self.options.slices.partitions()).collect()
-        };
-        self.stream(partition, Work::Own(work), &context)
+        self.stream(partition, Work::Own(self.own_units(partition)), &context)
     }
 
-    fn create_sibling_state(&self, _config: &ConfigOptions) -> Option<Arc<dyn Any + Send + Sync>> {
-        self.key().is_none().then(|| Arc::new(Mutex::new(self.shared_units())) as _)
+    /// The partitions of EVEN and ALL tables share their work, unless they may be polled in separate processes: each
+    /// would take all of its own copy.
+    fn create_sibling_state(&self, config: &ConfigOptions) -> Option<Arc<dyn Any + Send + Sync>> {
+        let shared = self.key().is_none() && config.execution.enable_file_stream_work_stealing;
+        shared.then(|| Arc::new(SharedWork::new(self.options.slices.partitions())) as _)
     }
 
     fn open_with_args(&self, args: OpenArgs) -> Result<SendableRecordBatchStream> {
-        match args.sibling_state.and_then(|state| state.downcast::<SharedUnits>().ok()) {
-            Some(units) => self.stream(args.partition, Work::Shared(units), &args.context),
+        match args.sibling_state.and_then(|state| state.downcast::<SharedWork>().ok()) {
+            Some(work) => {
+                let units = work.open(args.partition, || self.shared_units());
+                self.stream(args.partition, Work::Shared(units), &args.context)
+            }
             None => self.open(args.partition, args.context),
         }
     }
@@ -376,7 +340,7 @@ impl DataSource for SliceScan {
     fn try_pushdown_filters(
         &self,
         filters: Vec<Arc<dyn PhysicalExpr>>,
-        _config: &ConfigOptions,
+        config: &ConfigOptions,
     ) -> Result<FilterPushdownPropagation<Arc<dyn DataSource>>> {
         // A limit below a filter would change which rows the filter sees.
         if self.fetch.is_some() || filters.is_empty() {
@@ -392,7 +356,11 @@ impl DataSource for SliceScan {
                 answers.push(PushedDown::Yes);
             }
         }
-        let scan: Arc<dyn DataSource> = Arc::new(SliceScan { filters: taken, ..self.clone() });
+        let trust = match config.optimizer.enable_aggregate_dynamic_filter_pushdown {
+            true => BoundsTrust::None,
+            false => self.trust,
+        };
+        let scan: Arc<dyn DataSource> = Arc::new(SliceScan { filters: taken, trust, ..self.clone() });
         Ok(FilterPushdownPropagation::with_parent_pushdown_result(answers).with_updated_node(scan))
     }
 

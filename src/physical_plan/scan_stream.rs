@@ -18,15 +18,18 @@ use roaring::RoaringBitmap;
 
 use super::filter::{CompiledFilter, FilterCompiler, ResidualConjunct};
 use super::metrics::ScanMetrics;
-use super::scan::{ScanOptions, ScanTable, Unit, WantedFirst, Work, table_schema};
+use super::scan::{ScanOptions, ScanTable, WantedFirst, table_schema};
+use super::work::{Parts, Unit, Work};
 use crate::catalog::model::SegmentRef;
 use crate::common::Error;
 use crate::format::column::ColumnBuilder;
 use crate::format::encoding::{Dictionary, PreparedPredicate};
-use crate::storage::segment::OpenSegment;
+use crate::storage::segment::{OpenSegment, SegmentStore};
 
 pub(super) struct ScanStream {
     table: Arc<ScanTable>,
+    /// The table's, its reads counted.
+    store: SegmentStore,
     options: ScanOptions,
     projection: Vec<usize>,
     schema: SchemaRef,
@@ -46,7 +49,6 @@ pub(super) struct ScanStream {
     built_rows: usize,
     ready: VecDeque<RecordBatch>,
     current: Option<Current>,
-    segments_seen: BTreeSet<u64>,
 }
 
 /// The filters as they stand, prepared for evaluation.
@@ -74,6 +76,7 @@ struct Residual {
 struct Current {
     segment: Arc<OpenSegment>,
     reference: Arc<SegmentRef>,
+    parts: Parts,
     deleted: Option<Arc<RoaringBitmap>>,
     zones: VecDeque<usize>,
     /// Dictionaries by column of the segment's chunk, and predicates prepared for them by conjunct.
@@ -100,7 +103,9 @@ impl ScanStream {
         wanted_first: Option<WantedFirst>,
     ) -> Self {
         let full_schema = table_schema(&table.def);
+        let bytes_read = metrics.bytes_read.clone();
         ScanStream {
+            store: table.store.metered(move |bytes| bytes_read.add(bytes as usize)),
             table,
             options,
             projection,
@@ -118,7 +123,6 @@ impl ScanStream {
             built_rows: 0,
             ready: VecDeque::new(),
             current: None,
-            segments_seen: BTreeSet::new(),
         }
     }
 
@@ -137,15 +141,6 @@ impl ScanStream {
 
     fn start(&mut self) -> Result<()> {
         self.compile()?;
-        if let (Work::Own(units), true) = (&self.work, self.options.prune) {
-            let all: BTreeSet<u32> = units.iter().map(|u| u.segment.slice).collect();
-            let pruned = match &self.filter.slices {
-                Some(slices) => all.difference(slices).count(),
-                None => 0,
-            };
-            self.metrics.slices.add(all.len());
-            self.metrics.slices_pruned.add(pruned);
-        }
         self.new_builders();
         Ok(())
     }
@@ -211,26 +206,12 @@ impl ScanStream {
     /// Opens a unit, unless its segment or all of its zones are pruned.
     async fn open(&mut self, unit: Unit) -> Result<()> {
         let _timer = self.metrics.open_time.timer();
-        let reference = unit.segment;
-        let first_of_segment = self.segments_seen.insert(reference.id.0);
-        let per_chunk = self.table.geometry.zones_per_chunk();
-        if first_of_segment {
-            self.metrics.segments.add(1);
-        }
-        if unit.zones.start.is_multiple_of(per_chunk) {
-            self.metrics.chunks.add(1);
-        }
-        self.metrics.zones.add(unit.zones.len());
+        self.metrics.add_unit(&unit);
+        let Unit { segment: reference, zones: unit_zones, parts } = unit;
         if self.options.prune
             && let Some(kind) = self.prunes_segment(&reference)
         {
-            if first_of_segment {
-                self.metrics.segments_pruned.add(kind, 1);
-            }
-            if unit.zones.start.is_multiple_of(per_chunk) {
-                self.metrics.chunks_pruned.add(kind, 1);
-            }
-            self.count_pruned(kind, unit.zones.len());
+            self.count_pruned(&parts, kind, unit_zones.len());
             return Ok(());
         }
         if self.filter.filter.never {
@@ -238,31 +219,27 @@ impl ScanStream {
         }
         let segment = match &self.current {
             Some(current) if current.reference.id == reference.id => Arc::clone(&current.segment),
-            _ => self.table.store.open(&reference).await.map_err(external)?,
+            _ => self.store.open(&reference).await.map_err(external)?,
         };
-        let deleted = self.table.store.deleted(&reference).await.map_err(external)?;
-        let mut zones = VecDeque::with_capacity(unit.zones.len());
-        let mut last_pruned = None;
-        for zone in unit.zones.clone() {
+        let deleted = self.store.deleted(&reference).await.map_err(external)?;
+        let mut zones = VecDeque::with_capacity(unit_zones.len());
+        for zone in unit_zones.clone() {
             match self.prunes_zone(&segment, zone)? {
-                Some(kind) => {
-                    self.count_pruned(kind, 1);
-                    last_pruned = Some(kind);
-                }
+                Some(kind) => self.count_pruned(&parts, kind, 1),
                 None => zones.push_back(zone),
             }
         }
-        if let (true, Some(kind)) = (zones.is_empty(), last_pruned) {
-            self.metrics.chunks_pruned.add(kind, 1);
+        if zones.is_empty() {
             return Ok(());
         }
         if let Some(wanted) = self.wanted_first {
             self.bring_forward(&segment, &mut zones, wanted)?;
         }
-        let chunk = unit.zones.start / per_chunk;
+        let chunk = unit_zones.start / self.table.geometry.zones_per_chunk();
         let mut current = Current {
             segment,
             reference,
+            parts,
             deleted,
             zones,
             chunk,
@@ -270,7 +247,7 @@ impl ScanStream {
             prepared: Vec::new(),
             read_ahead: Vec::new(),
         };
-        if !self.table.store.blocks().is_local() {
+        if !self.store.blocks().is_local() {
             self.read_ahead(&mut current).await?;
         }
         self.current = Some(current);
@@ -289,10 +266,9 @@ impl ScanStream {
             .collect();
         let zones: Vec<usize> = current.zones.iter().copied().collect();
         let ordinals: Vec<usize> = stored.iter().map(|(_, ordinal)| *ordinal).collect();
-        let pages = self.table.store.pages_of(&current.segment, &ordinals, &zones).await.map_err(external)?;
+        let pages = self.store.pages_of(&current.segment, &ordinals, &zones).await.map_err(external)?;
         for ((column, _), pages) in stored.iter().zip(pages) {
             for (zone, page) in zones.iter().zip(pages) {
-                self.metrics.bytes_read.add(page.len());
                 current.read_ahead.push(((*column, *zone), page));
             }
         }
@@ -322,10 +298,9 @@ impl ScanStream {
 }
 
 impl Current {
-    /// An error of the segment's bytes, naming the object.
-    fn locate(&self, error: Error) -> DataFusionError {
-        let extent = self.segment.extent();
-        external(error.in_object(extent.object, extent.offset))
+    /// An error of the segment's bytes from `base` on, naming the object.
+    fn locate(&self, error: Error, base: u64) -> DataFusionError {
+        external(self.segment.locate(error, base))
     }
 }
 

@@ -6,7 +6,7 @@ use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, Result, ScalarValue, Statistics};
 use datafusion::physical_plan::PhysicalExpr;
 
-use super::filter::{FilterCompiler, FilterKind, Routing, from_scalar};
+use super::filter::{BoundsTrust, FilterCompiler, FilterKind, Routing, from_scalar};
 use super::scan::{ScanTable, arrow_row_bytes};
 use crate::common::{Bounds, Comparison, Predicate, Scalar};
 
@@ -96,7 +96,7 @@ fn selectivity(table: &ScanTable, bounds: &[Bounds], filters: &[Arc<dyn Physical
     }
     let types = table.def.columns.iter().map(|c| c.sql_type).collect();
     let routing = Routing { partition: 0, partitions: 1, key: None };
-    let compiled = FilterCompiler::new(filters.to_vec(), types, routing).compile()?;
+    let compiled = FilterCompiler::new(filters.to_vec(), types, routing, BoundsTrust::None).compile()?;
     if compiled.never {
         return Ok(Some(0.0));
     }

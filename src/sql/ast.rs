@@ -4,10 +4,12 @@
 
 use std::fmt;
 
-use sqlparser::ast::{Expr, Query, SetExpr, Values};
+use sqlparser::ast::{Expr, Query, SetExpr, Spanned, Values};
 
 use crate::common::error::Position;
 use crate::common::{EncodingName, SortStyle, SqlType};
+
+use super::cursor::at;
 
 /// One parsed statement.
 #[derive(Debug, Clone, PartialEq)]
@@ -252,6 +254,19 @@ pub enum InsertValue {
     Expr(Expr),
 }
 
+impl InsertValue {
+    /// Where it stands, as far as the parser tells.
+    pub fn position(&self) -> Option<Position> {
+        match self {
+            InsertValue::Default(position) => Some(*position),
+            InsertValue::Expr(expr) => {
+                let start = expr.span().start;
+                (start.line > 0).then(|| at(start))
+            }
+        }
+    }
+}
+
 impl InsertSource {
     /// The source as a query; `default` gives what the DEFAULT keyword stands for in the field counted from 0.
     /// `None` for [`InsertSource::DefaultValues`].
@@ -310,6 +325,8 @@ pub struct CopyOptions {
     pub format: CopyFormat,
     /// Lines to leave out at the start of every file.
     pub ignore_header: u64,
+    /// IGNOREBLANKLINES: an empty line is no row.
+    pub ignore_blank_lines: bool,
     /// The field that means NULL in text formats.
     pub null_as: String,
     /// EMPTYASNULL: an empty text field is NULL.

@@ -9,7 +9,7 @@ use super::ast::{Copy, CopyFormat, CopyOptions, Credentials, IamRole, Statement}
 use super::cursor::{Cursor, invalid, syntax_error, unsupported};
 
 /// Options of Redshift that are not offered.
-const UNSUPPORTED: [&str; 41] = [
+const UNSUPPORTED: [&str; 40] = [
     "ACCEPTANYDATE",
     "ACCEPTINVCHARS",
     "AVRO",
@@ -25,7 +25,6 @@ const UNSUPPORTED: [&str; 41] = [
     "FIXEDWIDTH",
     "GZIP",
     "IGNOREALLERRORS",
-    "IGNOREBLANKLINES",
     "JSON",
     "KMS_KEY_ID",
     "LZOP",
@@ -112,6 +111,7 @@ fn options(c: &mut Cursor) -> Result<CopyOptions> {
     let mut options = CopyOptions {
         format: CopyFormat::Delimited { delimiter: b'|' },
         ignore_header: 0,
+        ignore_blank_lines: false,
         null_as: "\\N".to_string(),
         empty_as_null: false,
         blanks_as_null: false,
@@ -166,6 +166,10 @@ fn options(c: &mut Cursor) -> Result<CopyOptions> {
                 c.take("AS");
                 options.ignore_header = c.number("a number of lines")?;
             }
+            "IGNOREBLANKLINES" => {
+                said.note("IGNOREBLANKLINES", position)?;
+                options.ignore_blank_lines = true;
+            }
             "EMPTYASNULL" => {
                 said.note("EMPTYASNULL", position)?;
                 options.empty_as_null = true;
@@ -200,8 +204,8 @@ fn options(c: &mut Cursor) -> Result<CopyOptions> {
                 return Err(syntax_error(format!("unknown COPY option \"{}\"", word.to_ascii_lowercase()), position)
                     .with_hint(
                         "options are FORMAT [AS] PARQUET, [FORMAT AS] CSV, QUOTE, DELIMITER, NULL AS, IGNOREHEADER, \
-                         EMPTYASNULL, BLANKSASNULL, IAM_ROLE, CREDENTIALS, ACCESS_KEY_ID, SECRET_ACCESS_KEY, \
-                         SESSION_TOKEN, REGION",
+                         IGNOREBLANKLINES, EMPTYASNULL, BLANKSASNULL, IAM_ROLE, CREDENTIALS, ACCESS_KEY_ID, \
+                         SECRET_ACCESS_KEY, SESSION_TOKEN, REGION",
                     ));
             }
         }
@@ -214,7 +218,8 @@ fn options(c: &mut Cursor) -> Result<CopyOptions> {
 fn choose_format(format: Option<Format>, delimiter: Option<u8>, quote: Option<u8>, said: &Said) -> Result<CopyFormat> {
     match format {
         Some(Format::Parquet) => {
-            const TEXT_ONLY: [&str; 6] = ["QUOTE", "DELIMITER", "NULL", "IGNOREHEADER", "EMPTYASNULL", "BLANKSASNULL"];
+            const TEXT_ONLY: [&str; 7] =
+                ["QUOTE", "DELIMITER", "NULL", "IGNOREHEADER", "IGNOREBLANKLINES", "EMPTYASNULL", "BLANKSASNULL"];
             match said.names.iter().find(|(name, _)| TEXT_ONLY.contains(name)) {
                 Some((name, position)) => Err(syntax_error(format!("{name} does not go with PARQUET"), *position)
                     .with_hint("it is for text files; leave it out")),

@@ -66,34 +66,34 @@ pub(super) fn checked_tokens(sql: &str, origin: Position) -> Result<(Vec<TokenWi
     Ok((float_numbers(tokens), brackets))
 }
 
-/// Writes each number that no DECIMAL holds, such as `1e300`, as a DOUBLE.
+/// Writes each number with an exponent as what it is: DECIMAL, or DOUBLE where no DECIMAL holds it (`1e300`).
 fn float_numbers(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
-    if !tokens.iter().any(|t| beyond_decimal(&t.token).is_some()) {
-        return tokens;
-    }
-    let double = |number: &str| {
-        [Token::SingleQuotedString(number.to_string()), Token::DoubleColon, Token::make_keyword("FLOAT8")]
-    };
-    let mut written = Vec::with_capacity(tokens.len() + 2);
+    let mut written = Vec::with_capacity(tokens.len());
     for t in tokens {
-        match beyond_decimal(&t.token) {
-            Some(number) => written.extend(double(number).map(|token| TokenWithSpan { token, span: t.span })),
+        match without_exponent(&t.token) {
+            Some(tokens) => written.extend(tokens.into_iter().map(|token| TokenWithSpan { token, span: t.span })),
             None => written.push(t),
         }
     }
     written
 }
 
-/// A number with an exponent and more digits than a DECIMAL has.
-fn beyond_decimal(token: &Token) -> Option<&str> {
+/// `None` of what has no exponent.
+fn without_exponent(token: &Token) -> Option<Vec<Token>> {
     let Token::Number(number, _) = token else { return None };
     let (mantissa, exponent) = number.split_once(['e', 'E'])?;
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}");
+    let digits = digits.trim_start_matches('0');
     // An exponent that is not even a number of this size is beyond every type; the cast says so.
-    let exponent: i64 = exponent.parse().unwrap_or(i64::MAX / 2);
-    let digits = format!("{whole}{fraction}").trim_start_matches('0').len() as i64;
-    let scale = fraction.len() as i64 - exponent;
-    (scale.max(digits).max(digits - scale) > MAX_DECIMAL_DIGITS).then_some(number)
+    let scale = fraction.len() as i64 - exponent.parse::<i64>().unwrap_or(i64::MAX / 2);
+    let (count, zeros) = (digits.len() as i64, (-scale).max(0));
+    if scale.max(count + zeros) > MAX_DECIMAL_DIGITS {
+        let double = [Token::SingleQuotedString(number.clone()), Token::DoubleColon, Token::make_keyword("FLOAT8")];
+        return Some(double.into());
+    }
+    // The point keeps it from being an integer.
+    (zeros > 0).then(|| vec![Token::Number(format!("{digits}{:0<1$}.", "", zeros as usize), false)])
 }
 
 /// Reads tokens one after the other.

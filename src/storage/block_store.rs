@@ -12,7 +12,7 @@ use object_store::path::Path;
 use quick_cache::sync::Cache;
 
 use crate::catalog::model::ObjectId;
-use crate::common::{Error, Result, SqlState};
+use crate::common::{Error, Result};
 
 /// Mapped files kept open.
 const MAX_MAPPED: usize = 4096;
@@ -42,43 +42,47 @@ impl BlockStore {
         self.bytes_read.load(Ordering::Relaxed)
     }
 
-    /// The bytes of each range of `object`, in the order given.
+    /// The bytes of each range of `object`, in the order given; `None` when there is no such object.
     ///
-    /// Errors: Conflict (snapshot too old) when the object is gone, Corrupt when it is too short, Unavailable when the
-    /// store does not answer.
-    pub async fn read(&self, object: ObjectId, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+    /// Errors: Corrupt when the object is too short, Unavailable when the store does not answer.
+    pub async fn read(&self, object: ObjectId, ranges: &[Range<u64>]) -> Result<Option<Vec<Bytes>>> {
         self.bytes_read.fetch_add(ranges.iter().map(|r| r.end - r.start).sum(), Ordering::Relaxed);
         if self.local.is_some() {
-            let mapped = self.map(object)?;
-            return ranges.iter().map(|range| cut(&mapped, object, range)).collect();
+            let Some(mapped) = self.map(object)? else { return Ok(None) };
+            return ranges.iter().map(|range| cut(&mapped, object, range)).collect::<Result<_>>().map(Some);
         }
         let path = Path::from(object.to_string());
-        let answers = self.store.get_ranges(&path, ranges).await.map_err(|e| read_error(e, object))?;
+        let answers = match self.store.get_ranges(&path, ranges).await {
+            Ok(answers) => answers,
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(e) => return Err(Error::unavailable(format!("cannot read object {object}: {e}")).with_source(e)),
+        };
         for (bytes, range) in answers.iter().zip(ranges) {
             if bytes.len() as u64 != range.end - range.start {
                 return Err(short(object, range));
             }
         }
-        Ok(answers)
+        Ok(Some(answers))
     }
 
-    fn map(&self, object: ObjectId) -> Result<Bytes> {
+    fn map(&self, object: ObjectId) -> Result<Option<Bytes>> {
         if let Some(mapped) = self.mapped.get(&object) {
-            return Ok(mapped);
+            return Ok(Some(mapped));
         }
         let Some(root) = &self.local else { return Err(Error::internal("no local directory to map from")) };
         let path = root.join(object.to_string());
-        let io = |e: std::io::Error| match e.kind() {
-            std::io::ErrorKind::NotFound => gone(object),
-            _ => Error::unavailable(format!("cannot read {}: {e}", path.display())).with_source(e),
+        let io = |e: std::io::Error| Error::unavailable(format!("cannot read {}: {e}", path.display())).with_source(e);
+        let file = match std::fs::File::open(&path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(io(e)),
         };
-        let file = std::fs::File::open(&path).map_err(io)?;
         // SAFETY: objects are written once, under a temporary name, and only unlinked afterwards; a mapping outlives
         // an unlink. Nothing in Blueshift writes to or truncates a named object.
         let map = unsafe { memmap2::Mmap::map(&file) }.map_err(io)?;
         let bytes = Bytes::from_owner(map);
         self.mapped.insert(object, bytes.clone());
-        Ok(bytes)
+        Ok(Some(bytes))
     }
 }
 
@@ -97,17 +101,4 @@ fn cut(bytes: &Bytes, object: ObjectId, range: &Range<u64>) -> Result<Bytes> {
 
 fn short(object: ObjectId, range: &Range<u64>) -> Error {
     Error::corrupt(range.start, format!("the object ends before byte {}", range.end)).in_object(object, 0)
-}
-
-fn read_error(e: object_store::Error, object: ObjectId) -> Error {
-    match e {
-        object_store::Error::NotFound { .. } => gone(object),
-        other => Error::unavailable(format!("cannot read object {object}: {other}")).with_source(other),
-    }
-}
-
-fn gone(object: ObjectId) -> Error {
-    Error::conflict(format!("snapshot too old: object {object} was collected"))
-        .with_state(SqlState::SNAPSHOT_TOO_OLD)
-        .with_hint("run the statement again; it will read the present version")
 }

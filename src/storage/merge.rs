@@ -257,10 +257,10 @@ async fn read_chunk(
         let encoding = directory.chunks[chunk].encoding;
         let mut builder = ColumnBuilder::new(spec.sql_type, footer.chunk_rows(chunk));
         for (zone, bytes) in zones.iter().zip(&pages) {
-            let rows = footer.zone_rows(*zone);
+            let (rows, range) = (footer.zone_rows(*zone), open.page(ordinal, *zone)?.range);
             Page::open(encoding, directory.stored, rows, bytes, dictionary.as_deref())
                 .and_then(|mut page| page.decode(Selection::All, &mut builder))
-                .map_err(|e| e.in_object(open.extent().object, open.extent().offset))?;
+                .map_err(|e| open.locate(e, range.offset))?;
         }
         columns.push(builder.finish()?);
     }

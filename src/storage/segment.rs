@@ -1,5 +1,6 @@
 //! Open segments: footer, dictionaries and pages of committed segments, read when wanted and kept while they fit.
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,11 +12,14 @@ use quick_cache::sync::Cache;
 use roaring::RoaringBitmap;
 
 use super::block_store::BlockStore;
-use crate::catalog::model::{DeleteVectorRef, Extent, SegmentRef};
+use crate::catalog::PinnedSnapshot;
+use crate::catalog::model::{DeleteVectorRef, Extent, ObjectId, SegmentRef};
 use crate::common::{ColumnId, Error, Result};
 use crate::format::encoding::{Dictionary, open_dictionary};
 use crate::format::footer::{CheckedRange, ColumnDirectory, SegmentFooter};
 use crate::format::mask::Mask;
+use crate::format::stable::{Geometry, TRAILER_BYTES};
+use crate::format::zone_map::ZoneStats;
 
 /// A segment's footer and what was opened of it.
 #[derive(Debug)]
@@ -29,7 +33,8 @@ pub struct OpenSegment {
 
 #[derive(Debug)]
 struct OpenColumn {
-    /// One bit a page, set once its checksum was found right: a mapped page is checked once.
+    /// One bit a page, set once its checksum was found right: a mapped page is checked once, one that comes over a
+    /// network every time.
     checked: Vec<AtomicU64>,
     /// Dictionaries by their offset in the segment.
     dictionaries: Mutex<Vec<(u64, Arc<Dictionary>)>>,
@@ -60,20 +65,52 @@ impl OpenSegment {
 
     /// The directory of the `ordinal`-th column.
     pub fn directory(&self, ordinal: usize) -> Result<&ColumnDirectory> {
-        self.footer.directory(ordinal)
+        self.footer.directory(ordinal).map_err(|e| self.locate(e, 0))
+    }
+
+    /// The zone map of the `ordinal`-th column, one entry a zone of the segment.
+    pub fn zone_map(&self, ordinal: usize) -> Result<&[ZoneStats]> {
+        self.footer.zone_map(ordinal).map_err(|e| self.locate(e, 0))
+    }
+
+    /// Names the object in an error of bytes that begin at `base` of the segment.
+    pub fn locate(&self, error: Error, base: u64) -> Error {
+        error.in_object(self.extent.object, self.extent.offset.saturating_add(base))
+    }
+
+    /// Fails as Corrupt unless the footer tells of the segment that the catalog means: scans index zones by the
+    /// warehouse's geometry, and rely on where the catalog says that rows are.
+    fn check(&self, segment: &SegmentRef, geometry: Geometry) -> Result<()> {
+        let (rows, slice, own) = (self.footer.rows(), self.footer.slice(), self.footer.geometry());
+        let wrong = if rows != segment.rows as usize {
+            format!("the footer counts {rows} rows, the catalog {}", segment.rows)
+        } else if slice != segment.slice {
+            format!("the footer names slice {slice}, the catalog {}", segment.slice)
+        } else if own != geometry {
+            format!("the footer's geometry is {own:?}, the warehouse's {geometry:?}")
+        } else {
+            return Ok(());
+        };
+        Err(Error::corrupt(self.extent.len.saturating_sub(TRAILER_BYTES as u64), wrong))
     }
 
     /// A page of the `ordinal`-th column; `zone` counts over the segment.
-    fn page(&self, ordinal: usize, zone: usize) -> Result<CheckedRange> {
+    pub fn page(&self, ordinal: usize, zone: usize) -> Result<CheckedRange> {
         let per_chunk = self.footer.geometry().zones_per_chunk();
         Ok(self.directory(ordinal)?.chunks[zone / per_chunk].pages[zone % per_chunk])
     }
 }
 
 /// Opens segments and reads from them.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct SegmentStore {
     blocks: Arc<BlockStore>,
+    /// The warehouse's, hence every segment's.
+    geometry: Geometry,
+    /// What is read: it keeps the objects from being collected.
+    pin: Option<Arc<PinnedSnapshot>>,
+    /// Learns how many bytes were read.
+    meter: Option<Arc<dyn Fn(u64) + Send + Sync>>,
     open: Arc<Cache<Extent, Arc<OpenSegment>, FooterBytes>>,
     deleted: Arc<Cache<Extent, Arc<RoaringBitmap>>>,
     /// Zones that scans left out.
@@ -90,14 +127,27 @@ impl Weighter<Extent, Arc<OpenSegment>> for FooterBytes {
 }
 
 impl SegmentStore {
-    /// Keeps footers of up to `cache_bytes` in memory.
-    pub fn new(blocks: Arc<BlockStore>, cache_bytes: u64) -> Self {
+    /// Keeps footers of up to `cache_bytes` in memory. All segments have the geometry given.
+    pub fn new(blocks: Arc<BlockStore>, geometry: Geometry, cache_bytes: u64) -> Self {
         SegmentStore {
             blocks,
+            geometry,
+            pin: None,
+            meter: None,
             open: Arc::new(Cache::with_weighter(1024, cache_bytes, FooterBytes)),
             deleted: Arc::new(Cache::new(4096)),
             zones_pruned: Arc::default(),
         }
+    }
+
+    /// The same store, to read what `pin` shows: an object that is not there was collected, or is lost.
+    pub fn at(&self, pin: PinnedSnapshot) -> Self {
+        SegmentStore { pin: Some(Arc::new(pin)), ..self.clone() }
+    }
+
+    /// The same store; `meter` learns of every read through it, how many bytes it was.
+    pub fn metered(&self, meter: impl Fn(u64) + Send + Sync + 'static) -> Self {
+        SegmentStore { meter: Some(Arc::new(meter)), ..self.clone() }
     }
 
     /// Counts zones that a scan left out unread.
@@ -114,6 +164,28 @@ impl SegmentStore {
         &self.blocks
     }
 
+    /// The bytes of each range of `object`.
+    ///
+    /// Errors: as [`BlockStore::read`]; Conflict (snapshot too old) when the object was collected, Corrupt when it is
+    /// missing and ought to be there.
+    async fn read(&self, object: ObjectId, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        match (self.blocks.read(object, ranges).await?, &self.pin) {
+            (Some(bytes), _) => {
+                if let Some(meter) = &self.meter {
+                    meter(ranges.iter().map(|range| range.end - range.start).sum());
+                }
+                Ok(bytes)
+            }
+            (None, Some(pin)) => Err(pin.missing_object(&object).await),
+            (None, None) => Err(Error::corrupt(0, "the object is missing").in_object(object, 0)),
+        }
+    }
+
+    async fn read_one(&self, object: ObjectId, range: Range<u64>) -> Result<Bytes> {
+        let read = self.read(object, std::slice::from_ref(&range)).await?;
+        read.into_iter().next().ok_or_else(|| Error::internal("one range read, none returned"))
+    }
+
     /// The open segment, from memory or the store.
     pub async fn open(&self, segment: &SegmentRef) -> Result<Arc<OpenSegment>> {
         if let Some(open) = self.open.get(&segment.extent) {
@@ -122,22 +194,12 @@ impl SegmentStore {
         let extent = segment.extent;
         let footer_len = u64::from(segment.footer_len).min(extent.len);
         let end = extent.offset + extent.len;
-        let bytes = self.blocks.read(extent.object, std::slice::from_ref(&(end - footer_len..end))).await?;
-        let footer = bytes
-            .into_iter()
-            .next()
-            .ok_or_else(|| Error::internal("one range read, none returned"))
-            .and_then(|bytes| SegmentFooter::open(bytes, extent.len))
+        let bytes = self.read_one(extent.object, end - footer_len..end).await?;
+        let open = SegmentFooter::open(bytes, extent.len)
             .and_then(|footer| OpenSegment::new(extent, footer))
+            .and_then(|open| open.check(segment, self.geometry).map(|()| open))
             .map_err(|e| e.in_object(extent.object, extent.offset))?;
-        if footer.footer.rows() != segment.rows as usize {
-            return Err(Error::corrupt(
-                extent.len,
-                format!("the footer counts {} rows, the catalog {}", footer.footer.rows(), segment.rows),
-            )
-            .in_object(extent.object, extent.offset));
-        }
-        let open = Arc::new(footer);
+        let open = Arc::new(open);
         self.open.insert(extent, Arc::clone(&open));
         Ok(open)
     }
@@ -161,15 +223,16 @@ impl SegmentStore {
             }
         }
         let ranges: Vec<Range<u64>> = wanted.iter().map(|page| absolute(segment.extent, page)).collect();
-        let mut bytes = self.blocks.read(segment.extent.object, &ranges).await?.into_iter();
+        let mut bytes = self.read(segment.extent.object, &ranges).await?.into_iter();
+        let once = self.blocks.is_local();
         let mut columns = Vec::with_capacity(ordinals.len());
         let mut wanted = wanted.iter();
         for ordinal in ordinals {
             let mut pages = Vec::with_capacity(zones.len());
             for ((zone, page), expected) in zones.iter().zip(&mut bytes).zip(&mut wanted) {
                 let checked = &segment.columns[*ordinal].checked[zone / 64];
-                if checked.load(Ordering::Relaxed) >> (zone % 64) & 1 == 0 {
-                    expected.check(&page).map_err(|e| e.in_object(segment.extent.object, segment.extent.offset))?;
+                if !once || checked.load(Ordering::Relaxed) >> (zone % 64) & 1 == 0 {
+                    expected.check(&page).map_err(|e| segment.locate(e, 0))?;
                     checked.fetch_or(1 << (zone % 64), Ordering::Relaxed);
                 }
                 pages.push(page);
@@ -193,16 +256,10 @@ impl SegmentStore {
         if let Some((_, dictionary)) = known.lock().iter().find(|(offset, _)| *offset == range.range.offset) {
             return Ok(Some(Arc::clone(dictionary)));
         }
-        let wanted = absolute(segment.extent, &range);
-        let bytes = self.blocks.read(segment.extent.object, std::slice::from_ref(&wanted)).await?;
-        let bytes = bytes.first().ok_or_else(|| Error::internal("one range read, none returned"))?;
-        let dictionary = range
-            .check(bytes)
-            .and_then(|()| {
-                open_dictionary(entry.encoding, directory.stored, bytes)
-                    .map_err(|e| Error::corrupt(range.range.offset + e.offset().unwrap_or(0), e.message()))
-            })
-            .map_err(|e| e.in_object(segment.extent.object, segment.extent.offset))?;
+        let bytes = self.read_one(segment.extent.object, absolute(segment.extent, &range)).await?;
+        range.check(&bytes).map_err(|e| segment.locate(e, 0))?;
+        let dictionary = open_dictionary(entry.encoding, directory.stored, &bytes)
+            .map_err(|e| segment.locate(Error::corrupt(e.offset().unwrap_or(0), e.message()), range.range.offset))?;
         let dictionary = Arc::new(dictionary);
         known.lock().push((range.range.offset, Arc::clone(&dictionary)));
         Ok(Some(dictionary))
@@ -216,14 +273,18 @@ impl SegmentStore {
         if let Some(deleted) = self.deleted.get(&extent) {
             return Ok(Some(deleted));
         }
-        let range = extent.offset..extent.offset + extent.len;
-        let bytes = self.blocks.read(extent.object, std::slice::from_ref(&range)).await?;
-        let bytes = bytes.first().ok_or_else(|| Error::internal("one range read, none returned"))?;
-        let bitmap = super::delete_vector::decode(bytes, rows, segment.rows)
+        let bytes = self.read_one(extent.object, extent.offset..extent.offset + extent.len).await?;
+        let bitmap = super::delete_vector::decode(&bytes, rows, segment.rows)
             .map_err(|e| e.in_object(extent.object, extent.offset))?;
         let bitmap = Arc::new(bitmap);
         self.deleted.insert(extent, Arc::clone(&bitmap));
         Ok(Some(bitmap))
+    }
+}
+
+impl fmt::Debug for SegmentStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SegmentStore").field("blocks", &self.blocks).finish_non_exhaustive()
     }
 }
 

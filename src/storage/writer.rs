@@ -46,6 +46,8 @@ enum LoadDist {
 
 impl LoadLayout {
     /// For a load into `def`; `first_slice` is where EVEN begins.
+    ///
+    /// Errors: Unsupported when rows are placed by a hash that this build does not know.
     pub fn new(def: &TableDef, geometry: Geometry, slices: u32, first_slice: u32) -> Result<Self> {
         let ordinal = |id: ColumnId| {
             def.columns
@@ -55,6 +57,13 @@ impl LoadLayout {
         };
         let dist = match def.effective_dist {
             EffectiveDist::Even => LoadDist::Even { first: first_slice % slices },
+            EffectiveDist::Key(_) if !def.hash_is_known() => {
+                return Err(Error::unsupported(format!(
+                    "the rows of table \"{}\" were placed by a newer version of Blueshift (slice hash {})",
+                    def.name, def.hash_id
+                ))
+                .with_hint("upgrade Blueshift to add rows; queries read the table as it is"));
+            }
             EffectiveDist::Key(id) => LoadDist::Key(ordinal(id)?),
             EffectiveDist::All => LoadDist::All,
         };
@@ -128,7 +137,7 @@ impl SliceSorter {
         })
     }
 
-    /// Rows taken so far.
+    /// Rows taken so far, those split off included.
     pub fn total_rows(&self) -> u64 {
         self.total_rows
     }
@@ -177,10 +186,12 @@ impl SliceSorter {
         Ok(std::mem::replace(self, rest))
     }
 
-    /// Forgets the placement made so far and places all rows by `layout` instead (AUTO decides once it has seen them).
+    /// Forgets the placement of the rows held and places them by `layout` instead (AUTO decides once it has seen them).
     pub fn replace_layout(&mut self, layout: LoadLayout) -> Result<()> {
         let batches = std::mem::take(&mut self.batches);
-        *self = SliceSorter::new(layout)?;
+        let held: u64 = batches.iter().map(|b| b.num_rows() as u64).sum();
+        let split_off = self.total_rows - held;
+        *self = SliceSorter { total_rows: split_off, ..SliceSorter::new(layout)? };
         batches.into_iter().try_for_each(|batch| self.push(batch))
     }
 

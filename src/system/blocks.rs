@@ -42,7 +42,7 @@ pub(super) async fn blocks_of(state: &TableState, store: &SegmentStore) -> Resul
         for (column, def) in state.def.columns.iter().enumerate() {
             let Some(ordinal) = open.ordinal(def.id) else { continue };
             let directory = open.directory(ordinal)?;
-            let zones = open.footer.zone_map(ordinal)?;
+            let zones = open.zone_map(ordinal)?;
             let per_chunk = open.footer.geometry().zones_per_chunk();
             let mut found: Vec<(Bounds, Option<EncodingId>)> =
                 directory.blocks.iter().map(|_| (Bounds::empty(), None)).collect();

@@ -14,7 +14,8 @@ use crate::render::{self, Format};
 /// Run SQL statements in one session
 ///
 /// Statements are separated by semicolons and run in the order of the -c and -f options; standard input is read when
-/// there is neither. The first error ends the run.
+/// there is neither. The first error ends the run. On a terminal, a plain prompt takes statements, and errors do not end
+/// it.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Where the warehouse is kept: a directory, s3://bucket/prefix or memory://; a new place becomes a warehouse.

@@ -11,7 +11,7 @@ use object_store::{MultipartUpload, PutPayload, PutResult, Result, UploadPart};
 use parking_lot::Mutex;
 
 use super::layer::WriteFile;
-use super::{Shared, e_tag, refused};
+use super::{Shared, SyncSite, e_tag, refused};
 
 /// Parts are written at once and in order, whatever order they are awaited in; nothing is seen before `complete`.
 pub(super) struct Upload {
@@ -88,7 +88,7 @@ impl MultipartUpload for Upload {
                 Some(file) if complete => file,
                 _ => return Err(io::Error::other("a part of the upload failed or was not awaited")),
             };
-            shared.sync_content(&mut *file)?;
+            shared.sync_content(&mut *file, SyncSite::UploadContent)?;
             drop(file);
             shared.publish(&temporary, &target, true)?;
             shared.files.info(&target)
@@ -109,7 +109,7 @@ impl MultipartUpload for Upload {
 }
 
 impl Drop for Upload {
-    /// An upload that was neither completed nor aborted leaves its temporary file to the sweep at opening.
+    /// An upload that was neither completed nor aborted leaves its temporary file to the sweep of a later process.
     fn drop(&mut self) {
         self.file.lock().file = None;
     }

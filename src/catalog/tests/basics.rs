@@ -157,9 +157,9 @@ async fn a_run_grows_only_from_where_it_was_seen_to_end() {
     let store = WarehouseStore::memory();
     let catalog = create(&store).await;
     let table = create_table(&catalog, "t").await;
-    let first = append(&catalog, &table.def, "1").await.unwrap().version;
+    append(&catalog, &table.def, "1").await.unwrap();
     let extend = |txn: &mut Transaction| {
-        let segment = |text| NewSegment { run: RunChoice::Extend(RunId(first.0)), ..new_segment(inline(text), 0, 1) };
+        let segment = |text| NewSegment { run: RunChoice::Extend(RunId(1)), ..new_segment(inline(text), 0, 1) };
         txn.append(&table.def, vec![segment("2"), segment("3")]);
     };
     let (mut a, mut b) = (catalog.begin(USER), catalog.begin(USER));
@@ -168,7 +168,24 @@ async fn a_run_grows_only_from_where_it_was_seen_to_end() {
     catalog.commit(a).await.unwrap();
     let last = catalog.commit(b).await.unwrap();
     let runs: Vec<u64> = last.snapshot.table(table.def.id).unwrap().segments.iter().map(|s| s.run.0).collect();
-    assert_eq!(runs, [first.0, first.0, first.0, last.version.0, last.version.0]);
+    assert_eq!(runs, [1, 1, 1, 4, 4]);
+}
+
+/// Their keys may overlap, so that one run of them all would have no order.
+#[tokio::test]
+async fn transactions_that_share_an_entry_have_runs_of_their_own() {
+    let store = WarehouseStore::memory();
+    let catalog = create(&store).await;
+    let table = create_table(&catalog, "t").await;
+    let (a, b, c) = tokio::join!(
+        append(&catalog, &table.def, "1"),
+        append(&catalog, &table.def, "2"),
+        append(&catalog, &table.def, "3")
+    );
+    let versions = [a, b, c].map(|committed| committed.unwrap().version);
+    assert_eq!(versions, [versions[0]; 3], "one entry");
+    let table = catalog.snapshot().table(table.def.id).unwrap().clone();
+    assert_eq!(table.segments.iter().map(|s| (s.id.0, s.run.0)).collect::<Vec<_>>(), [(1, 1), (2, 2), (3, 3)]);
 }
 
 #[tokio::test]

@@ -7,7 +7,9 @@ use object_store::ObjectStore;
 use object_store::ObjectStoreExt;
 
 use super::util::*;
-use crate::catalog::local_store::{LocalStore, SyncKind};
+use crate::catalog::local_store::layer::FileLayer;
+use crate::catalog::local_store::{LocalStore, SyncSite};
+use crate::catalog::store::MakeDurable;
 use crate::catalog::*;
 use crate::common::*;
 use crate::testing::{Crash, SimDisk, SimFiles, TestClock, seeds};
@@ -15,7 +17,7 @@ use crate::testing::{Crash, SimDisk, SimFiles, TestClock, seeds};
 const ROOT: &str = "/srv/house";
 type Outcome<T> = std::result::Result<T, String>;
 
-async fn open(files: Arc<SimFiles>, without: Option<SyncKind>) -> Result<(WarehouseStore, Catalog)> {
+async fn open(files: Arc<SimFiles>, without: Option<SyncSite>) -> Result<(WarehouseStore, Catalog)> {
     let local = LocalStore::open_without(ROOT, files, Arc::new(TestClock::default()), without).await?;
     let store = WarehouseStore::local(local);
     let catalog = Catalog::open(store.clone(), OpenMode::OpenOrCreate(genesis()), options()).await?;
@@ -32,7 +34,7 @@ struct Told {
     ended: bool,
 }
 
-async fn life(files: Arc<SimFiles>, without: Option<SyncKind>, told: &mut Told) -> Result<()> {
+async fn life(files: Arc<SimFiles>, without: Option<SyncSite>, told: &mut Told) -> Result<()> {
     let (store, catalog) = open(files, without).await?;
     told.snapshot = Some(catalog.snapshot());
     let table = try_create_table(&catalog, "t").await?;
@@ -115,7 +117,7 @@ async fn check(disk: &SimDisk, told: &Told, context: &str) -> Outcome<()> {
 }
 
 /// Cuts a life at every change of the disk.
-async fn cut_everywhere(without: Option<SyncKind>) -> Outcome<usize> {
+async fn cut_everywhere(without: Option<SyncSite>) -> Outcome<usize> {
     let whole = SimDisk::default();
     let files = whole.process(None);
     life(files.clone(), without, &mut Told::default()).await.map_err(|e| e.to_string())?;
@@ -140,15 +142,47 @@ async fn every_acknowledged_commit_survives_a_loss_of_power() {
 }
 
 #[tokio::test]
-async fn without_any_one_kind_of_sync_commits_are_lost() {
-    for kind in [SyncKind::Content, SyncKind::Name, SyncKind::Parent] {
-        assert!(cut_everywhere(Some(kind)).await.is_err(), "{kind:?} was left out, and nobody noticed");
+async fn without_any_one_sync_commits_are_lost() {
+    use SyncSite::*;
+    for site in [PutContent, UploadContent, Name, MadeDirectory, MadeRoot] {
+        assert!(cut_everywhere(Some(site)).await.is_err(), "{site:?} was left out, and nobody noticed");
+    }
+}
+
+/// A process makes the root or a directory in it, and stops before the name is safe; another finds it, and shows and
+/// builds on what stands there.
+async fn second_in_a_directory(first: SyncSite, without: Option<SyncSite>) -> Outcome<()> {
+    let disk = SimDisk::default();
+    // Above the root all is safe.
+    let files = disk.process(None);
+    files.create_dir("/srv".as_ref()).and_then(|()| files.sync_dir("/".as_ref())).map_err(|e| e.to_string())?;
+    let (_, stopped) = open(disk.process(None), Some(first)).await.map_err(|e| e.to_string())?;
+    let table = create_table(&stopped, "t").await;
+    let (_, b) = open(disk.process(None), without).await.map_err(|e| e.to_string())?;
+    let mut told = Told { snapshot: Some(b.snapshot()), ..Default::default() };
+    for context in ["shown", "built on"] {
+        for crash in [Crash::Lost, Crash::Kept].into_iter().chain((0..8).map(Crash::Mixed)) {
+            check(&disk.crash(crash), &told, &format!("{context}, {crash:?}")).await?;
+        }
+        told.snapshot = Some(append(&b, &table.def, "inline").await.map_err(|e| e.to_string())?.snapshot);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn directories_that_another_process_made_are_synced_before_they_are_relied_on() {
+    for (first, second) in
+        [(SyncSite::MadeDirectory, SyncSite::FoundDirectory), (SyncSite::MadeRoot, SyncSite::FoundRoot)]
+    {
+        second_in_a_directory(first, None).await.unwrap();
+        let unnoticed = second_in_a_directory(first, Some(second)).await;
+        assert!(unnoticed.is_err(), "{second:?} was left out, and nobody noticed");
     }
 }
 
 /// A process links an entry and stops before its sync (or, a careless copying tool, syncs nothing at all); another
 /// finds the entry and shows it, or builds on it; then the power is lost.
-async fn second_process(first: SyncKind, without: Option<SyncKind>) -> Outcome<()> {
+async fn second_process(first: SyncSite, without: Option<SyncSite>) -> Outcome<()> {
     let disk = SimDisk::default();
     let (_, a) = open(disk.process(None), None).await.map_err(|e| e.to_string())?;
     let table = create_table(&a, "t").await;
@@ -186,33 +220,56 @@ async fn second_process(first: SyncKind, without: Option<SyncKind>) -> Outcome<(
 
 #[tokio::test]
 async fn what_another_process_did_not_sync_is_synced_before_it_is_built_on() {
-    second_process(SyncKind::Name, None).await.unwrap();
-    second_process(SyncKind::Content, None).await.unwrap();
+    second_process(SyncSite::Name, None).await.unwrap();
+    second_process(SyncSite::PutContent, None).await.unwrap();
 }
 
 #[tokio::test]
 async fn without_syncing_what_others_wrote_it_is_lost() {
-    second_process(SyncKind::Name, Some(SyncKind::ForeignName)).await.unwrap_err();
-    second_process(SyncKind::Content, Some(SyncKind::ForeignContent)).await.unwrap_err();
+    second_process(SyncSite::Name, Some(SyncSite::ForeignName)).await.unwrap_err();
+    second_process(SyncSite::PutContent, Some(SyncSite::ForeignContent)).await.unwrap_err();
 }
 
 #[tokio::test]
-async fn old_temporaries_are_swept_and_young_ones_are_not() {
+async fn old_temporaries_are_swept_and_nothing_else_is() {
     let disk = SimDisk::default();
     let clock = Arc::new(TestClock::at(2_000_000));
-    let open = || LocalStore::open_with(ROOT, disk.process(None), clock.clone());
-    let store = open().await.unwrap();
-    let mut upload = store.put_multipart(&"data/x".into()).await.unwrap();
-    upload.put_part("never completed".into()).await.unwrap();
-    let files = disk.process(None);
-    let temporaries = || {
-        use crate::catalog::local_store::layer::FileLayer;
-        files.list(&std::path::Path::new(ROOT).join(paths::TEMPORARY)).unwrap().len()
+    let open = async || {
+        let store = LocalStore::open_with(ROOT, disk.process(None), clock.clone()).await.unwrap();
+        store.prepare().await.unwrap();
+        store
     };
-    assert_eq!(temporaries(), 1);
-    open().await.unwrap();
-    assert_eq!(temporaries(), 1);
+    let files = disk.process(None);
+    let folder = std::path::Path::new(ROOT).join(paths::TEMPORARY);
+    let temporaries = || {
+        let mut names: Vec<String> = files.list(&folder).unwrap().into_iter().map(|(name, _)| name).collect();
+        names.sort();
+        names
+    };
+    let abandon = async |store: &Arc<LocalStore>| {
+        let mut upload = store.put_multipart(&"data/x".into()).await.unwrap();
+        upload.put_part("never completed".into()).await.unwrap();
+    };
+    abandon(&open().await).await;
+    assert_eq!(temporaries().len(), 1);
+    // Whose directory it is, nobody knows before there is a warehouse.
     clock.advance(7 * 3600 * 1_000_000);
-    open().await.unwrap();
-    assert_eq!(temporaries(), 0);
+    let store = open().await;
+    assert_eq!(temporaries().len(), 1);
+    create(&WarehouseStore::local(store)).await;
+    let foreign = ["0123456789ABCDEF0123456789abcdef", "0123456789abcdef", "notes.txt"];
+    for name in foreign {
+        files.create(&folder.join(name)).unwrap();
+    }
+    files.create_dir(&folder.join("0".repeat(32))).unwrap();
+    open().await;
+    let kept: Vec<String> = ["0".repeat(32)].into_iter().chain(foreign.map(String::from)).collect();
+    let mut left = temporaries();
+    left.sort_by_key(|name| kept.iter().position(|k| k == name));
+    assert_eq!(left, kept);
+    // A young one may be in use.
+    clock.set(2_000_000);
+    abandon(&open().await).await;
+    open().await;
+    assert_eq!(temporaries().len(), kept.len() + 1);
 }

@@ -79,19 +79,19 @@ async fn check(inner: Arc<dyn ObjectStore>, fates: &Fates, catalog: Option<Catal
     }
 }
 
-#[tokio::test]
-async fn whichever_put_fails_the_log_is_old_or_new() {
-    let counting = FaultyStore::new(Arc::new(InMemory::new()), None);
+/// Fails put `k` of a life for those `k` that are chosen, of a life's puts, each time on a new store.
+pub async fn fail_each(mut new_store: impl FnMut() -> Arc<dyn ObjectStore>, chosen: impl Fn(usize) -> bool) {
+    let counting = FaultyStore::new(new_store(), None);
     let (fates, _) = life(&WarehouseStore::new(counting.store()), 3).await;
     assert!(fates.len() == 10 && fates.values().all(|f| *f == Some(true)));
     let puts = counting.puts();
     let faults = [Fault::NoEffect, Fault::LostAcknowledgement, Fault::LostAcknowledgementOfRetry, Fault::Late];
     let mut unknown = 0;
-    for k in 1..=puts {
+    for k in (1..=puts).filter(|k| chosen(*k)) {
         for fault in faults {
             for retries in [0, 3] {
                 let context = format!("put {k} of {puts}, {fault:?}, {retries} retries");
-                let inner: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+                let inner = new_store();
                 let faulty = FaultyStore::new(inner.clone(), Some((k, fault)));
                 let (fates, catalog) = life(&WarehouseStore::new(faulty.store()), retries).await;
                 unknown += fates.values().filter(|f| f.is_none()).count();
@@ -106,8 +106,16 @@ async fn whichever_put_fails_the_log_is_old_or_new() {
 }
 
 #[tokio::test]
+async fn whichever_put_fails_the_log_is_old_or_new() {
+    fail_each(|| Arc::new(InMemory::new()), |_| true).await;
+}
+
+#[tokio::test]
 async fn a_commit_whose_acknowledgement_was_lost_is_not_made_twice() {
-    let inner: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    lose_an_acknowledgement(Arc::new(InMemory::new())).await;
+}
+
+pub async fn lose_an_acknowledgement(inner: Arc<dyn ObjectStore>) {
     let plain = WarehouseStore::new(inner.clone());
     let table = create_table(&create(&plain).await, "t").await;
     // The first put is the lease, the second its renewal, the third the entry.

@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use object_store::ObjectStore;
 use object_store::memory::InMemory;
 
 use super::util::*;
 use crate::catalog::*;
 use crate::testing::LatencyStore;
 
-async fn commits_per_second() -> (f64, u64) {
-    let memory: Arc<InMemory> = Arc::default();
-    let plain = WarehouseStore::new(memory.clone());
+/// Of eight committers with twenty commits each: commits a second, and the entries that hold them.
+pub async fn commits_per_second(inner: Arc<dyn ObjectStore>) -> (f64, u64) {
+    let plain = WarehouseStore::new(inner.clone());
     create_table(&create(&plain).await, "t").await;
-    let store = WarehouseStore::new(LatencyStore::over(memory, Duration::from_millis(50)));
+    let store = WarehouseStore::new(LatencyStore::over(inner, Duration::from_millis(50)));
     let catalog = reopen(&store).await;
     let table = catalog.snapshot().tables.values().next().unwrap().clone();
     let before = catalog.snapshot().version.0;
@@ -32,19 +33,20 @@ async fn commits_per_second() -> (f64, u64) {
     let seconds = start.elapsed().as_secs_f64();
     let snapshot = catalog.snapshot();
     assert_eq!(snapshot.table(table.def.id).unwrap().segments.len(), 160);
+    assert_eq!(*reopen(&plain).await.snapshot(), *snapshot);
     (160.0 / seconds, snapshot.version.0 - before)
 }
 
 #[tokio::test]
 async fn eight_committers_share_entries_on_one_thread() {
-    let (rate, entries) = commits_per_second().await;
+    let (rate, entries) = commits_per_second(Arc::new(InMemory::new())).await;
     println!("{rate:.0} commits/s in {entries} entries");
     assert!(rate >= 100.0, "{rate} commits/s");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn eight_committers_share_entries_on_several_threads() {
-    let (rate, entries) = commits_per_second().await;
+    let (rate, entries) = commits_per_second(Arc::new(InMemory::new())).await;
     println!("{rate:.0} commits/s in {entries} entries");
     assert!(rate >= 100.0, "{rate} commits/s");
 }

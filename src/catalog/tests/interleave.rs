@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use parking_lot::Mutex;
 
@@ -19,12 +20,12 @@ const TTL: u64 = 1000;
 
 /// What the processes were told of rows: each is a number, written in a delete vector's row count of its own segment.
 #[derive(Default, Debug)]
-struct Told {
-    acknowledged: BTreeSet<u32>,
+pub struct Told {
+    pub acknowledged: BTreeSet<u32>,
     unknown: BTreeSet<u32>,
     conflicts: usize,
     too_old: usize,
-    collected: usize,
+    pub collected: usize,
     newest: Version,
 }
 
@@ -167,21 +168,25 @@ impl Process {
 }
 
 async fn run(seed: u64, sleeps: bool) -> Told {
-    let memory: Arc<InMemory> = Arc::default();
+    run_on(Arc::new(InMemory::new()), seed, sleeps).await
+}
+
+/// Two writers, a collector and a reader on an empty store.
+pub async fn run_on(objects: Arc<dyn ObjectStore>, seed: u64, sleeps: bool) -> Told {
     let clock = Arc::new(TestClock::at(1_000_000));
     let options = |space| CatalogOptions {
         ids: Arc::new(CountedIds::new(space)),
         lease_ttl: Duration::from_millis(TTL),
         ..options_at(clock.clone())
     };
-    let plain = WarehouseStore::new(memory.clone());
+    let plain = WarehouseStore::new(objects.clone());
     let first = Catalog::open(plain.clone(), OpenMode::Create(genesis()), options(1)).await.unwrap();
     create_table(&first, "t").await;
     first.close().await.unwrap();
     let scheduler = Scheduler::new();
     let told = Arc::new(Mutex::new(Told::default()));
     let process = |space: u64| Process {
-        store: WarehouseStore::new(ScheduledStore::over(memory.clone(), scheduler.clone(), clock.clone(), 10)),
+        store: WarehouseStore::new(ScheduledStore::over(objects.clone(), scheduler.clone(), clock.clone(), 10)),
         options: options(space),
         clock: clock.clone(),
         told: told.clone(),

@@ -1,5 +1,8 @@
 //! The local store on the real file system.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
 use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
@@ -99,12 +102,76 @@ async fn a_directory_becomes_a_warehouse_and_stays_one() {
     catalog.close().await.unwrap();
     again.close().await.unwrap();
     assert_eq!(std::fs::read_dir(dir.path().join("_lease")).unwrap().count(), 0);
+}
 
-    let other = tempfile::tempdir().unwrap();
-    std::fs::write(other.path().join("notes.txt"), "mine").unwrap();
-    let store = WarehouseStore::local(LocalStore::open(other.path()).await.unwrap());
-    let e = Catalog::open(store, OpenMode::OpenOrCreate(genesis()), options()).await.unwrap_err();
-    assert_eq!(e.kind(), ErrorKind::Invalid);
+/// Everything below a directory: of files the content, of directories nothing.
+fn tree(dir: &std::path::Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => {
+                found.extend(tree(&path));
+                found.insert(path, None);
+            }
+            false => drop(found.insert(path.clone(), Some(std::fs::read(path).unwrap()))),
+        }
+    }
+    found
+}
+
+/// A file last changed in 1970.
+fn old_file(path: &std::path::Path, content: &str) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, content).unwrap();
+    std::fs::File::options().write(true).open(path).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+}
+
+#[tokio::test]
+async fn what_is_no_warehouse_stays_as_it_is() {
+    let digest = format!("_tmp/{:032x}", 7);
+    let places: [(&[&str], ErrorKind); 4] = [
+        (&["notes.txt", "_tmp/letter.txt", &digest], ErrorKind::Invalid),
+        (&["_tmp/letter.txt", &digest], ErrorKind::Invalid),
+        (&["_tmp"], ErrorKind::Invalid),
+        (&["_log/00000000000000000000", &digest], ErrorKind::Corrupt),
+    ];
+    for (files, kind) in places {
+        let dir = tempfile::tempdir().unwrap();
+        files.iter().for_each(|file| old_file(&dir.path().join(file), "mine"));
+        let before = tree(dir.path());
+        for mode in [OpenMode::Existing, OpenMode::OpenOrCreate(genesis()), OpenMode::Create(genesis())] {
+            let store = WarehouseStore::local(LocalStore::open(dir.path()).await.unwrap());
+            let e = Catalog::open(store, mode, options()).await.unwrap_err();
+            assert_eq!(e.kind(), kind, "{files:?}: {e:?}");
+            assert_eq!(tree(dir.path()), before, "{files:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_not_made_in_vain() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("a/b");
+    let store = async || WarehouseStore::local(LocalStore::open(&root).await.unwrap());
+    let e = Catalog::open(store().await, OpenMode::Existing, options()).await.unwrap_err();
+    assert_eq!((e.kind(), e.state()), (ErrorKind::Invalid, SqlState::UNDEFINED_FILE));
+    let mut impossible = genesis();
+    impossible.info.slices = 0;
+    Catalog::open(store().await, OpenMode::Create(impossible), options()).await.unwrap_err();
+    assert!(tree(dir.path()).is_empty());
+    // An empty directory is left empty, and becomes a warehouse when one is wanted.
+    std::fs::create_dir_all(&root).unwrap();
+    Catalog::open(store().await, OpenMode::Existing, options()).await.unwrap_err();
+    assert!(tree(&root).is_empty());
+    Catalog::open(store().await, OpenMode::OpenOrCreate(genesis()), options()).await.unwrap();
+    assert!(root.join(paths::TEMPORARY).is_dir());
+    // A file where the directory would be.
+    std::fs::write(dir.path().join("file"), "").unwrap();
+    for taken in ["file", "file/below"] {
+        let e = LocalStore::open(dir.path().join(taken)).await.unwrap_err();
+        assert!(e.message().contains("cannot open the directory"), "{e:?}");
+    }
 }
 
 #[tokio::test]

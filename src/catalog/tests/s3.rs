@@ -3,6 +3,7 @@
 use object_store::{Error, ObjectStoreExt, PutMode, PutOptions};
 
 use super::util::*;
+use super::{faults, group, interleave};
 use crate::catalog::*;
 use crate::common::*;
 use crate::testing::s3_server::S3Server;
@@ -89,4 +90,36 @@ async fn a_catalog_lives_on_s3() {
     assert_eq!(opened.snapshot().table(table.def.id).unwrap().segments.len(), 36);
     append(&opened, &table.def, "inline at last").await.unwrap();
     assert_eq!(catalog.refresh().await.unwrap().table(table.def.id).unwrap().segments.len(), 37);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn puts_that_fail_leave_the_log_old_or_new() {
+    let server = S3Server::start(&["bucket"]).await;
+    let mut stores = 0;
+    let new_store = || {
+        stores += 1;
+        server.store("bucket", &format!("house-{stores}"))
+    };
+    // The first entry, a lease, commits with and without objects, the checkpoint.
+    faults::fail_each(new_store, |k| [1, 2, 4, 7, 12].contains(&k)).await;
+    faults::lose_an_acknowledgement(server.store("bucket", "lost")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn concurrent_commits_share_entries() {
+    let server = S3Server::start(&["bucket"]).await;
+    let (_, entries) = group::commits_per_second(server.store("bucket", "group")).await;
+    assert!(entries <= 80, "160 commits in {entries} entries");
+}
+
+#[tokio::test]
+async fn two_writers_a_reader_and_a_collector_share_a_bucket() {
+    let server = S3Server::start(&["bucket"]).await;
+    let mut all = interleave::Told::default();
+    for (seed, sleeps) in [(1, false), (1001, true)] {
+        let told = interleave::run_on(server.store("bucket", &format!("seed-{seed}")), seed, sleeps).await;
+        all.acknowledged.extend(told.acknowledged);
+        all.collected += told.collected;
+    }
+    assert!(!all.acknowledged.is_empty() && all.collected > 0, "nothing interesting happened: {all:?}");
 }

@@ -154,3 +154,38 @@ async fn joins_on_several_keys_lose_nothing() {
         }
     }
 }
+
+/// The bounds that DataFusion's aggregates push down leave out those aggregates that have none yet.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn aggregates_bounds_lose_nothing() {
+    let warehouse = warehouse(2, 2, Geometry::new(64, 1024).unwrap()).await;
+    let session = warehouse.session();
+    session.sql("create table t (a int, b int, s varchar(9)) diststyle even sortkey(a)").await.unwrap();
+    session
+        .sql("insert into t select v, case when v >= 10000 then v end, 's' || v from generate_series(0, 19999) g(v)")
+        .await
+        .unwrap();
+    let plain = plain(2);
+    copy_to(&session, "select * from t", &plain, "t").await;
+    let bare = super::util::plain(2);
+    bare.register_table("t", warehouse.table("t").await.unwrap()).unwrap();
+    let small_batches = |context: &SessionContext| {
+        let state = context.state_ref();
+        let mut state = state.write();
+        *state.config_mut() = state.config().clone().with_batch_size(64);
+    };
+    small_batches(session.context());
+    small_batches(&bare);
+    for sql in [
+        "select min(a), max(b) from t where a >= 0",
+        "select min(a), max(a + 1) from t where a >= 0",
+        "select min(a), max(length(s)) from t where a >= 0",
+        "select min(a) filter (where b is null), max(a) filter (where b > 19000) from t where a >= 0",
+        "select min(c), max(d) from (select a + 1 as c, -b as d from t) u where c >= 0",
+        "select max(a) from t where a >= 0",
+    ] {
+        let expected = theirs(&plain, sql).await;
+        assert_eq!(ours(&session, sql).await, expected, "in a session: {sql}");
+        assert_eq!(theirs(&bare, sql).await, expected, "in a plain context: {sql}");
+    }
+}

@@ -24,8 +24,8 @@ pub const TYPES: [SqlType; 12] = [
 
 /// Replays one input: encoding id, index into [`TYPES`], rows (u16), length of the dictionary (u32), dictionary, page.
 ///
-/// Panics when reading raises anything but Corrupt, or decodes to another number of rows than asked for. An input too
-/// short to have a meaning is passed over.
+/// Panics when reading raises anything but Corrupt at an offset within the page or dictionary (or Unsupported), or
+/// decodes to another number of rows than asked for. An input too short to have a meaning is passed over.
 pub fn replay(input: &[u8]) {
     let Some((header, rest)) = input.split_first_chunk::<8>() else {
         return;
@@ -43,13 +43,16 @@ pub fn replay(input: &[u8]) {
 /// Opens, filters and decodes a page of `rows` rows, with and without a selection; panics as [`replay`] does.
 pub fn read(id: EncodingId, ty: SqlType, rows: usize, dictionary: Option<&[u8]>, page: &[u8]) {
     let stored = ty.stored();
-    let corrupt = |e: crate::common::Error| {
-        let expected = matches!(e.kind(), ErrorKind::Corrupt | ErrorKind::Unsupported);
-        assert!(expected, "damaged bytes raised {e:?}");
+    let corrupt_within = |e: crate::common::Error, len: usize| {
+        let within = e.offset().is_some_and(|at| at <= len as u64);
+        let expected = if e.kind() == ErrorKind::Corrupt { within } else { e.kind() == ErrorKind::Unsupported };
+        assert!(expected, "{len} damaged bytes raised {e:?}");
     };
+    let corrupt = |e| corrupt_within(e, page.len());
+    let dictionary_len = dictionary.map_or(0, <[u8]>::len);
     let dictionary = match dictionary.map(|bytes| open_dictionary(id, stored, bytes)).transpose() {
         Ok(dictionary) => dictionary,
-        Err(e) => return corrupt(e),
+        Err(e) => return corrupt_within(e, dictionary_len),
     };
     let open = || Page::open(id, stored, rows, page, dictionary.as_ref());
     if let Err(e) = open() {

@@ -89,7 +89,7 @@ pub(super) struct Page<'a> {
     stored: Stored,
     rows: usize,
     source: TextData<'a>,
-    /// Where the payload stands in the bytes given.
+    /// Where the payload stands in the bytes given; what was made while decoding stands there as a whole.
     at: usize,
     /// The text once it was checked.
     text: Option<Text<'a>>,
@@ -134,6 +134,14 @@ impl<'a> Page<'a> {
         T::from_le(T::chunks(self.bytes())[i])
     }
 
+    /// Where byte `i` of the payload, or what it was made of, stands in the bytes given.
+    fn place(&self, i: usize) -> usize {
+        match self.source {
+            TextData::Borrowed(_) => self.at + i,
+            TextData::Owned(_) => self.at,
+        }
+    }
+
     fn text_end(&self, i: usize) -> usize {
         let end = &self.bytes()[i * 4..i * 4 + 4];
         u32::from_le_bytes([end[0], end[1], end[2], end[3]]) as usize
@@ -148,7 +156,7 @@ impl<'a> Page<'a> {
                 TextData::Borrowed(bytes) => TextData::Borrowed(&bytes[start..]),
                 TextData::Owned(buffer) => TextData::Owned(buffer.slice(start)),
             };
-            self.text = Some(Text::checked(ends, data, self.at + start)?);
+            self.text = Some(Text::checked(ends, data, self.place(start))?);
         }
         Ok(self.text.as_ref().expect("it was just made"))
     }
@@ -237,9 +245,8 @@ impl<'a> Page<'a> {
                         let value = self.bytes()[self.rows * 4..]
                             .get(start..self.text_end(i))
                             .ok_or_else(|| Error::corrupt(self.at as u64, "strings' ends do not fit their bytes"))?;
-                        out.push_checked(value).map_err(|_| {
-                            Error::corrupt((self.at + self.rows * 4 + start) as u64, "text is not valid UTF-8")
-                        })?;
+                        out.push_checked(value)
+                            .map_err(|e| Error::corrupt(self.place(self.rows * 4 + start) as u64, e.message()))?;
                     }
                     return Ok(());
                 }

@@ -33,7 +33,7 @@ impl TextData<'_> {
 }
 
 impl<'a> Text<'a> {
-    /// Errors: Corrupt when the invariants do not hold, `at` being where the text stands.
+    /// Errors: Corrupt when the invariants do not hold, `at` being where the text stands, or what it was made of.
     pub fn checked(ends: Vec<u32>, data: TextData<'a>, at: usize) -> Result<Self> {
         let bytes = data.as_slice();
         let corrupt = |what: &str| Error::corrupt(at as u64, what);
@@ -41,8 +41,9 @@ impl<'a> Text<'a> {
             return Err(corrupt("strings' ends do not fit their bytes"));
         }
         if !bytes.is_ascii() {
+            let place = |valid: usize| if matches!(data, TextData::Borrowed(_)) { at + valid } else { at };
             std::str::from_utf8(bytes)
-                .map_err(|e| Error::corrupt((at + e.valid_up_to()) as u64, "text is not valid UTF-8"))?;
+                .map_err(|e| Error::corrupt(place(e.valid_up_to()) as u64, "text is not valid UTF-8"))?;
             let continues = |end: &u32| bytes.get(*end as usize).is_some_and(|b| b & 0xc0 == 0x80);
             if ends.iter().any(continues) {
                 return Err(corrupt("a string ends within a character"));

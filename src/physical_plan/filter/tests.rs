@@ -43,7 +43,7 @@ fn join_filter(on: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> 
 
 fn compiled(filter: &Arc<dyn PhysicalExpr>, partition: usize, partitions: usize, key: Option<usize>) -> CompiledFilter {
     let routing = Routing { partition, partitions, key };
-    FilterCompiler::new(vec![Arc::clone(filter)], TYPES.to_vec(), routing).compile().unwrap()
+    FilterCompiler::new(vec![Arc::clone(filter)], TYPES.to_vec(), routing, BoundsTrust::None).compile().unwrap()
 }
 
 #[test]

@@ -10,12 +10,15 @@ use crate::common::{Bounds, Comparison, Predicate};
 use crate::distribution::{hash_array, slice_of_hash};
 use crate::physical_plan::filter::{CompiledFilter, FilterKind, ResidualConjunct, from_scalar};
 use crate::physical_plan::scan::WantedFirst;
+use crate::physical_plan::work::Parts;
 use crate::storage::segment::OpenSegment;
 
 impl ScanStream {
-    /// The slices that equality or IN on the distribution key leaves; of dynamic filters if `dynamic`.
+    /// The slices that equality or IN on the distribution key leaves; of dynamic filters if `dynamic`. `None` where the
+    /// filters do not tell, or the rows were placed by a hash that this build does not know.
     pub(super) fn possible_slices(&self, filter: &CompiledFilter, dynamic: bool) -> Result<Option<BTreeSet<u32>>> {
-        let Some(key) = self.key.filter(|_| self.options.prune) else { return Ok(None) };
+        let hashed = self.options.prune && self.table.def.hash_is_known();
+        let Some(key) = self.key.filter(|_| hashed) else { return Ok(None) };
         let sql_type = self.table.def.columns[key].sql_type;
         let mut possible: Option<BTreeSet<u32>> = None;
         for conjunct in filter.encoded.iter().filter(|c| c.column == key) {
@@ -67,12 +70,12 @@ impl ScanStream {
         let residual = filter.residual.iter().filter(|c| c.needs.is_some()).flat_map(|c| c.columns.iter().copied());
         for column in filter.encoded.iter().map(|c| c.column).chain(residual) {
             if let Some(ordinal) = segment.ordinal(self.table.def.columns[column].id) {
-                segment.footer.zone_map(ordinal).map_err(external)?;
+                segment.zone_map(ordinal).map_err(external)?;
             }
         }
         Ok(filter.refuted(&|column, predicate| {
             let ordinal = segment.ordinal(self.table.def.columns[column].id);
-            let zones = ordinal.and_then(|ordinal| segment.footer.zone_map(ordinal).ok());
+            let zones = ordinal.and_then(|ordinal| segment.zone_map(ordinal).ok());
             zones.is_none_or(|zones| zones[zone].bounds.may_satisfy(predicate))
         }))
     }
@@ -83,7 +86,7 @@ impl ScanStream {
         for (i, conjunct) in self.filter.filter.encoded.iter().enumerate() {
             let proven = match current.segment.ordinal(self.table.def.columns[conjunct.column].id) {
                 Some(ordinal) if self.options.prune => {
-                    let zones = current.segment.footer.zone_map(ordinal).map_err(external)?;
+                    let zones = current.segment.zone_map(ordinal).map_err(external)?;
                     zones[zone].bounds.all_satisfy(&conjunct.predicate)
                 }
                 _ => false,
@@ -103,7 +106,7 @@ impl ScanStream {
         wanted: WantedFirst,
     ) -> Result<()> {
         let Some(ordinal) = segment.ordinal(self.table.def.columns[wanted.column].id) else { return Ok(()) };
-        let map = segment.footer.zone_map(ordinal).map_err(external)?;
+        let map = segment.zone_map(ordinal).map_err(external)?;
         zones.make_contiguous().sort_by(|a, b| {
             let (a, b) = (&map[*a].bounds, &map[*b].bounds);
             let (nearer, further) = if wanted.descending { (&b.max, &a.max) } else { (&a.min, &b.min) };
@@ -115,8 +118,18 @@ impl ScanStream {
         Ok(())
     }
 
-    pub(super) fn count_pruned(&self, kind: FilterKind, zones: usize) {
+    /// Counts zones that `kind` pruned, and what they leave nothing of.
+    pub(super) fn count_pruned(&self, parts: &Parts, kind: FilterKind, zones: usize) {
         self.metrics.zones_pruned.add(kind, zones);
+        for (part, pruned) in [
+            (&parts.slice, &self.metrics.slices_pruned),
+            (&parts.segment, &self.metrics.segments_pruned),
+            (&parts.chunk, &self.metrics.chunks_pruned),
+        ] {
+            if let Some(kind) = part.prune(kind, zones) {
+                pruned.add(kind, 1);
+            }
+        }
         self.table.store.count_pruned(zones);
     }
 }

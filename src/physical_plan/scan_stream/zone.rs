@@ -39,12 +39,12 @@ impl ScanStream {
     async fn scan_zone_of(&mut self, current: &mut Current, zone: usize) -> Result<()> {
         // Filters may have moved since the chunk was opened.
         if let Some(kind) = self.prunes_zone(&current.segment, zone)? {
-            self.count_pruned(kind, 1);
+            self.count_pruned(&current.parts, kind, 1);
             return Ok(());
         }
         let rows = current.segment.footer.zone_rows(zone);
         let mut mask = Mask::all(rows);
-        let mut pages = Pages { rows, open: Vec::new() };
+        let mut pages = Pages { zone, rows, open: Vec::new() };
 
         let conjuncts = self.undecided(current, zone)?;
         let wanted: Vec<usize> = conjuncts.iter().map(|i| self.filter.filter.encoded[*i].column).collect();
@@ -97,7 +97,7 @@ impl ScanStream {
     ) -> Result<Vec<Fetched>> {
         let mut fetched: Vec<Fetched> = Vec::new();
         for column in columns {
-            let known = pages.open.iter().any(|(c, _)| *c == column) || fetched.iter().any(|f| f.column == column);
+            let known = pages.open.iter().any(|p| p.column == column) || fetched.iter().any(|f| f.column == column);
             let Some(ordinal) = current.segment.ordinal(self.table.def.columns[column].id).filter(|_| !known) else {
                 continue;
             };
@@ -105,16 +105,14 @@ impl ScanStream {
             let bytes = match ahead {
                 Some((_, bytes)) => bytes.clone(),
                 None => {
-                    let pages = self.table.store.pages(&current.segment, ordinal, &[zone]).await.map_err(external)?;
-                    let bytes = pages.into_iter().next().unwrap_or_default();
-                    self.metrics.bytes_read.add(bytes.len());
-                    bytes
+                    let pages = self.store.pages(&current.segment, ordinal, &[zone]).await.map_err(external)?;
+                    pages.into_iter().next().unwrap_or_default()
                 }
             };
             let dictionary = match current.dictionaries.iter().find(|(o, _)| *o == ordinal) {
                 Some((_, dictionary)) => dictionary.clone(),
                 None => {
-                    let opened = self.table.store.dictionary(&current.segment, ordinal, current.chunk);
+                    let opened = self.store.dictionary(&current.segment, ordinal, current.chunk);
                     let dictionary = opened.await.map_err(external)?;
                     current.dictionaries.push((ordinal, dictionary.clone()));
                     dictionary
@@ -137,18 +135,19 @@ impl ScanStream {
         current.prepared.resize(self.filter.filter.encoded.len(), None);
         for i in conjuncts {
             let conjunct = &self.filter.filter.encoded[*i];
-            let Some((dictionary, page)) = pages.get(conjunct.column) else {
+            let Some(open) = pages.get(conjunct.column) else {
                 if !absent_satisfies(&self.table.def.columns[conjunct.column], &conjunct.predicate)? {
                     mask.clear_all();
                     return Ok(());
                 }
                 continue;
             };
-            if let (None, Some(dictionary)) = (&current.prepared[*i], dictionary) {
-                let prepared = dictionary.prepare(&conjunct.predicate).map_err(|e| current.locate(e))?;
+            if let (None, Some(dictionary)) = (&current.prepared[*i], open.dictionary) {
+                let prepared = dictionary.prepare(&conjunct.predicate).map_err(external)?;
                 current.prepared[*i] = Some(Arc::new(prepared));
             }
-            page.filter(&conjunct.predicate, current.prepared[*i].as_deref(), mask).map_err(|e| current.locate(e))?;
+            let filtered = open.page.filter(&conjunct.predicate, current.prepared[*i].as_deref(), mask);
+            filtered.map_err(|e| current.locate(e, open.at))?;
             if !mask.any() {
                 return Ok(());
             }
@@ -210,13 +209,13 @@ impl ScanStream {
         builder: &mut ColumnBuilder,
     ) -> Result<()> {
         let _timer = self.metrics.decode_time.timer();
-        let Some((_, page)) = pages.get(column) else {
+        let Some(open) = pages.get(column) else {
             let absent = self.table.def.columns[column].absent.as_ref();
             return builder.append_constant(absent, count).map_err(external);
         };
         self.metrics.add_decoded(column, count);
         let selection = if count == mask.len() { Selection::All } else { Selection::Rows(mask) };
-        page.decode(selection, builder).map_err(|e| current.locate(e))
+        open.page.decode(selection, builder).map_err(|e| current.locate(e, open.at))
     }
 
     /// Appends the surviving rows' output columns; `early` were decoded already.
@@ -250,27 +249,39 @@ struct Fetched {
 
 /// The pages of one zone that were opened, so that none is unpacked twice.
 struct Pages<'a> {
+    /// Counted over the segment.
+    zone: usize,
     rows: usize,
-    /// By column of the table.
-    open: Vec<(usize, (Option<&'a Dictionary>, Page<'a>))>,
+    open: Vec<OpenPage<'a>>,
+}
+
+struct OpenPage<'a> {
+    /// Of the table.
+    column: usize,
+    dictionary: Option<&'a Dictionary>,
+    page: Page<'a>,
+    /// Where in the segment its bytes begin.
+    at: u64,
 }
 
 impl<'a> Pages<'a> {
     fn open(&mut self, fetched: &'a [Fetched], current: &Current, columns: &[ColumnDef]) -> Result<()> {
         for f in fetched {
             let directory = current.segment.directory(f.ordinal).map_err(external)?;
-            directory.check_type(columns[f.column].sql_type).map_err(|e| current.locate(e))?;
+            directory.check_type(columns[f.column].sql_type).map_err(|e| current.locate(e, 0))?;
             let encoding = directory.chunks[current.chunk].encoding;
-            let page = Page::open(encoding, directory.stored, self.rows, &f.bytes, f.dictionary.as_deref())
-                .map_err(|e| current.locate(e))?;
-            self.open.push((f.column, (f.dictionary.as_deref(), page)));
+            let dictionary = f.dictionary.as_deref();
+            let at = current.segment.page(f.ordinal, self.zone).map_err(external)?.range.offset;
+            let page = Page::open(encoding, directory.stored, self.rows, &f.bytes, dictionary)
+                .map_err(|e| current.locate(e, at))?;
+            self.open.push(OpenPage { column: f.column, dictionary, page, at });
         }
         Ok(())
     }
 
     /// `None` when the segment was written before the column existed.
-    fn get(&mut self, column: usize) -> Option<&mut (Option<&'a Dictionary>, Page<'a>)> {
-        self.open.iter_mut().find(|(c, _)| *c == column).map(|(_, page)| page)
+    fn get(&mut self, column: usize) -> Option<&mut OpenPage<'a>> {
+        self.open.iter_mut().find(|p| p.column == column)
     }
 }
 

@@ -36,6 +36,8 @@ fn formats_and_text_options() {
     let o = copy("copy t from 'f' null as '\\0' ignoreheader as 3 emptyasnull blanksasnull").options;
     assert_eq!((o.null_as.as_str(), o.ignore_header, o.empty_as_null, o.blanks_as_null), ("\0", 3, true, true));
     assert_eq!(copy("copy t from 'f' null 'NULL' ignoreheader 1").options.null_as, "NULL");
+    assert!(!o.ignore_blank_lines && copy("copy t from 'f' ignoreblanklines csv").options.ignore_blank_lines);
+    invalid("copy t from 'f' parquet ignoreblanklines", "does not go with PARQUET", 1, 25);
     invalid("copy t from 'f' delimiter ',,'", "one ASCII character", 1, 27);
     invalid("copy t from 'f' delimiter '§'", "one ASCII character", 1, 27);
     invalid("copy t from 'f' delimiter '\\777'", "one ASCII character", 1, 27);
@@ -79,7 +81,6 @@ fn options_not_offered_are_named() {
         "ENCODING",
         "EXPLICIT_IDS",
         "FILLRECORD",
-        "IGNOREBLANKLINES",
         "ROUNDEC",
         "TRIMBLANKS",
         "TRUNCATECOLUMNS",

@@ -7,6 +7,7 @@ mod report;
 mod rival;
 mod run;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use blueshift::engine::tpch::{QUERIES, Query, Table, tables};
@@ -23,8 +24,8 @@ use rival::Rival;
 /// runs at scale 0.1 and then at scale 1.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Where the warehouse is kept; without --scale, the directory of one warehouse a scale. By default
-    /// target/tpch/sfSCALE in a cargo checkout, else blueshift-tpch/sfSCALE in the directory for temporary files
+    /// Where the warehouse is kept; without --scale, the directory of one warehouse a scale. By default tpch/sfSCALE below
+    /// CARGO_TARGET_DIR or, in a checkout of Blueshift, below its target; elsewhere blueshift-tpch/sfSCALE
     #[arg(short, long, value_name = "WAREHOUSE")]
     warehouse: Option<String>,
     /// The scale factor: 1 is about 1 GB of text
@@ -173,11 +174,30 @@ fn location(args: &Args, scale: f64) -> Result<String, Failure> {
 /// Where warehouses are kept by default.
 fn home() -> PathBuf {
     let here = std::env::current_dir().unwrap_or_default();
-    let checkout = here.ancestors().find(|d| d.join("Cargo.toml").is_file()).map(Path::to_path_buf);
-    match checkout {
-        Some(root) => root.join("target").join("tpch"),
-        None => std::env::temp_dir().join("blueshift-tpch"),
+    home_from(&here, std::env::var_os("CARGO_TARGET_DIR"))
+}
+
+/// As [`home`], for the current directory `here`: with cargo's own output, but not in another project's.
+fn home_from(here: &Path, target: Option<OsString>) -> PathBuf {
+    if let Some(target) = target.filter(|t| !t.is_empty()) {
+        return here.join(target).join("tpch");
     }
+    let project = here.ancestors().find(|d| d.join("Cargo.toml").is_file());
+    let manifest = project.map(|root| std::fs::read_to_string(root.join("Cargo.toml")).unwrap_or_default());
+    match project {
+        Some(root) if manifest.as_deref().is_some_and(is_blueshift) => root.join("target").join("tpch"),
+        _ => here.join("blueshift-tpch"),
+    }
+}
+
+/// Whether a Cargo.toml is the one of the package `blueshift`.
+fn is_blueshift(manifest: &str) -> bool {
+    let mut lines = manifest.lines().map(str::trim).skip_while(|line| *line != "[package]").skip(1);
+    let name = lines.by_ref().take_while(|line| !line.starts_with('[')).find_map(|line| {
+        let (key, value) = line.split_once('=')?;
+        (key.trim() == "name").then(|| value.trim())
+    });
+    name == Some("\"blueshift\"")
 }
 
 fn parse_scale(text: &str) -> Result<f64, String> {
@@ -218,6 +238,24 @@ mod tests {
         assert!(parse_queries("0").is_err());
         assert!(parse_queries("23").is_err());
         assert!(parse_queries("").is_err());
+    }
+
+    #[test]
+    fn warehouses_stand_in_no_other_projects_target() {
+        let dir = tempfile::tempdir().unwrap();
+        let (root, inner) = (dir.path(), dir.path().join("src/deep"));
+        std::fs::create_dir_all(&inner).unwrap();
+        let home = |target: Option<&str>| home_from(&inner, target.map(OsString::from));
+        assert_eq!(home(None), inner.join("blueshift-tpch"));
+        std::fs::write(root.join("Cargo.toml"), "[package]\nname = \"other\"\n[dependencies]\nname = \"blueshift\"\n")
+            .unwrap();
+        assert_eq!(home(None), inner.join("blueshift-tpch"));
+        std::fs::write(root.join("Cargo.toml"), include_str!("../../../../Cargo.toml")).unwrap();
+        assert_eq!(home(None), root.join("target/tpch"));
+        // What cargo was told goes before.
+        assert_eq!(home(Some("")), root.join("target/tpch"));
+        assert_eq!(home(Some("/elsewhere")), Path::new("/elsewhere/tpch"));
+        assert_eq!(home(Some("out")), inner.join("out/tpch"));
     }
 
     #[test]

@@ -369,7 +369,10 @@ fn mistakes_are_explained() {
     }
     for (arguments, said) in [
         (&["--format", "xml"][..], "possible values: table, csv, json"),
-        (&["-w", "/proc/nothing/here"], "cannot open the directory \"/proc/nothing/here\""),
+        (
+            &["-w", "/proc/nothing/here"],
+            "cannot use the place: /proc/nothing/here: No such file or directory (os error 2)\nHINT: name a directory",
+        ),
         (&["-w", "s3:/bucket"], "two slashes follow a URL's scheme\nHINT: use a path, file:///directory"),
         (&["-w", ""], "the location is empty\nHINT: use a path"),
     ] {

@@ -195,7 +195,7 @@ impl Resolver<'_> {
         let id = state.def.id;
         let version = self.snapshot.version;
         // Named after its first segment: other transactions of the same version have runs of their own.
-        let own_run = RunId(state.next_segment.into());
+        let own_run = RunId(state.next_segment);
         let mut added = Vec::with_capacity(segments.len());
         for (next, segment) in (state.next_segment..).zip(segments) {
             if segment.slice >= self.snapshot.info.slices {

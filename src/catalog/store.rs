@@ -144,7 +144,15 @@ impl WarehouseStore {
     /// What [`MakeDurable::prepare`] does.
     pub(super) async fn prepare(&self) -> Result<()> {
         let Some(hook) = &self.hook else { return Ok(()) };
-        hook.prepare().await.map_err(|e| Error::unavailable(format!("cannot use the place: {e}")).with_source(e))
+        hook.prepare().await.map_err(|e| {
+            // Which implementation of a store it was is nothing to whoever named the place.
+            let reason = match &e {
+                object_store::Error::Generic { source, .. } => source.to_string(),
+                other => other.to_string(),
+            };
+            let error = Error::unavailable(format!("cannot use the place: {reason}")).with_source(e);
+            error.with_hint("name a directory that exists or can be made, and written to")
+        })
     }
 
     pub(super) async fn make_durable(&self, path: &Path) -> Result<()> {

@@ -148,11 +148,9 @@ fn coerce_column(array: &ArrayRef, column: &ColumnDef, table: &str) -> Result<Ar
     } else {
         let rounded = round_for(array, column.sql_type)?;
         let options = CastOptions { safe: false, format_options: FormatOptions::default() };
-        cast_with_options(&rounded, &to, &options).map_err(|e| {
-            let (reason, name, sql_type) = (Error::from(e), &column.name, column.sql_type);
-            let message = format!("a value does not fit column \"{name}\" of type {sql_type}: {}", reason.message());
-            Error::invalid(SqlState::NUMERIC_OUT_OF_RANGE, message)
-        })?
+        let cast = cast_with_options(&rounded, &to, &options).map_err(|e| misfit(column, Error::from(e).message()))?;
+        check_finite(&rounded, &cast, column)?;
+        cast
     };
     if !column.nullable && array.null_count() > 0 {
         return Err(Error::invalid(
@@ -198,6 +196,34 @@ fn round_for(array: &ArrayRef, to: SqlType) -> Result<ArrayRef> {
         }
         _ => Arc::clone(array),
     })
+}
+
+/// A REAL or DOUBLE is infinite only where the value that was given is; Arrow's casts make others so that are too large.
+fn check_finite(given: &ArrayRef, cast: &ArrayRef, column: &ColumnDef) -> Result<()> {
+    let infinite: Vec<usize> = match cast.data_type() {
+        DataType::Float32 => positions(cast.as_primitive::<Float32Type>().iter(), f32::is_infinite),
+        DataType::Float64 => positions(cast.as_primitive::<Float64Type>().iter(), f64::is_infinite),
+        _ => return Ok(()),
+    };
+    if infinite.is_empty() {
+        return Ok(());
+    }
+    let exact = cast_with_options(given, &DataType::Utf8View, &CastOptions::default())?;
+    let exact = exact.as_string_view();
+    let overflowed = infinite.into_iter().find(|row| !exact.value(*row).to_ascii_lowercase().contains("inf"));
+    match overflowed {
+        None => Ok(()),
+        Some(row) => Err(misfit(column, &format!("{} is out of range", exact.value(row)))),
+    }
+}
+
+fn positions<T>(values: impl Iterator<Item = Option<T>>, holds: impl Fn(T) -> bool) -> Vec<usize> {
+    values.enumerate().filter_map(|(row, value)| value.is_some_and(&holds).then_some(row)).collect()
+}
+
+fn misfit(column: &ColumnDef, reason: &str) -> Error {
+    let message = format!("a value does not fit column \"{}\" of type {}: {reason}", column.name, column.sql_type);
+    Error::invalid(SqlState::NUMERIC_OUT_OF_RANGE, message)
 }
 
 fn check_precision(array: &ArrayRef, precision: u8, column: &ColumnDef) -> Result<()> {

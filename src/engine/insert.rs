@@ -30,7 +30,7 @@ pub(super) async fn insert(running: &Running<'_>, insert: Insert, parameters: Op
             let targets = target_columns(load.def(), insert)?;
             let streams = match insert.source {
                 // In order, so that a row's number tells where it stands.
-                InsertSource::Values(_) => vec![running.run_in_order(&plan).await?],
+                InsertSource::Values(_) if !insert.source.reads_tables() => vec![running.run_in_order(&plan).await?],
                 _ => running.run_partitions(&plan).await?,
             };
             load.take(streams).await.map_err(|refused| placed(refused, insert, &targets))?;
@@ -49,10 +49,12 @@ fn placed(refused: Refused, insert: &Insert, targets: &[usize]) -> Error {
     };
     let field = targets.iter().position(|target| *target == misfit.column);
     let value = match &insert.source {
-        InsertSource::Values(rows) => rows.get(misfit.row.unwrap_or(0) as usize).and_then(|row| {
-            let value = field.and_then(|field| row.get(field)).or(row.first());
-            value.and_then(InsertValue::position)
-        }),
+        InsertSource::Values(rows) if !insert.source.reads_tables() => {
+            rows.get(misfit.row.unwrap_or(0) as usize).and_then(|row| {
+                let value = field.and_then(|field| row.get(field)).or(row.first());
+                value.and_then(InsertValue::position)
+            })
+        }
         _ => None,
     };
     let column = || field.and_then(|field| insert.columns.get(field)).map(|column| column.position);
@@ -153,7 +155,7 @@ async fn source(
     if let Some(e) = bad_default {
         return Err(e);
     }
-    match (query, parameters) {
+    let plan = match (query, parameters) {
         (Some(mut query), _) if !matches!(insert.source, InsertSource::Values(_)) => {
             name_apart(&mut query.body);
             let plan = running.plan(&SqlStatement::Query(query)).await?;
@@ -165,7 +167,27 @@ async fn source(
         (Some(query), Some(values)) => rows_with(running, *query.body, values).await,
         (Some(query), None) => running.plan(&SqlStatement::Query(query)).await,
         (None, _) => LogicalPlanBuilder::empty(true).build().map_err(from_datafusion),
+    }?;
+    match plan {
+        LogicalPlan::Values(values) if insert.source.reads_tables() => {
+            rows_of_queries(values.values).map_err(from_datafusion)
+        }
+        other => Ok(other),
     }
+}
+
+/// VALUES with subqueries, as a union: DataFusion evaluates VALUES before it has run any subquery.
+fn rows_of_queries(rows: Vec<Vec<DfExpr>>) -> datafusion::common::Result<LogicalPlan> {
+    let mut union: Option<LogicalPlanBuilder> = None;
+    for row in rows {
+        let fields = row.into_iter().enumerate().map(|(i, expr)| expr.alias(format!("column{}", i + 1)));
+        let row = LogicalPlanBuilder::empty(true).project(fields)?;
+        union = Some(match union {
+            Some(rows) => rows.union(row.build()?)?,
+            None => row,
+        });
+    }
+    union.unwrap_or_else(|| LogicalPlanBuilder::empty(false)).build()
 }
 
 /// VALUES with values for its parameters. Rows are planned one by one: in a list, DataFusion would cast a parameter to

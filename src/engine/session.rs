@@ -25,8 +25,8 @@ use super::statement::{CancelToken, StatementState};
 use super::warehouse::Warehouse;
 use super::{copy, ddl, insert, parameters};
 use crate::catalog::{PinnedSnapshot, Snapshot, Transaction};
-use crate::common::{Error, Result};
-use crate::sql::ast::ObjectName;
+use crate::common::{Error, ErrorKind, Result};
+use crate::sql::ast::{Insert, ObjectName};
 use crate::sql::{self, Statement, StatementText};
 
 /// A session of one user on one warehouse.
@@ -148,6 +148,10 @@ impl Session {
     }
 
     async fn execute(&self, statement: Statement, parameters: Option<ParamValues>) -> Result<Output> {
+        let statement = match statement {
+            Statement::Insert(insert) if !insert.source.reads_tables() => return self.append(insert, parameters).await,
+            other => other,
+        };
         let running = self.begin().await?;
         match statement {
             Statement::Query(query) => running.query(&query, parameters).await,
@@ -174,6 +178,26 @@ impl Session {
     async fn begin(&self) -> Result<Running<'_>> {
         let pin = self.warehouse.pin_newest().await?;
         self.begin_at(pin)
+    }
+
+    /// An INSERT that reads no table. Where its target is known, the store is not asked for a newer version first: the
+    /// commit finds out whether the target is still as it is known. What is wrong by a definition that is no longer the
+    /// newest is tried again.
+    async fn append(&self, insert: Insert, parameters: Option<ParamValues>) -> Result<Output> {
+        let known = self.warehouse.inner.catalog.pin();
+        let target =
+            |snapshot: &Snapshot| names::table_of(snapshot, &insert.table).map(|table| Arc::clone(&table.def)).ok();
+        if let Some(before) = target(&known) {
+            match insert::insert(&self.begin_at(known)?, insert.clone(), parameters.clone()).await {
+                Err(e) if e.kind() == ErrorKind::Invalid => {
+                    if target(&*self.warehouse.pin_newest().await?) == Some(before) {
+                        return Err(e);
+                    }
+                }
+                outcome => return outcome,
+            }
+        }
+        insert::insert(&self.begin().await?, insert, parameters).await
     }
 
     pub(super) fn begin_at(&self, pin: PinnedSnapshot) -> Result<Running<'_>> {

@@ -3,8 +3,9 @@
 //! Positions are those of the whole text that was parsed, line and column counted from 1.
 
 use std::fmt;
+use std::ops::ControlFlow;
 
-use sqlparser::ast::{Expr, Query, SetExpr, Spanned, Values};
+use sqlparser::ast::{Expr, Query, SetExpr, Spanned, Values, Visit, Visitor};
 
 use crate::common::error::Position;
 use crate::common::{EncodingName, SortStyle, SqlType};
@@ -268,6 +269,26 @@ impl InsertValue {
 }
 
 impl InsertSource {
+    /// Whether the rows depend on what any table holds, as far as the text tells.
+    pub fn reads_tables(&self) -> bool {
+        struct Queries;
+        impl Visitor for Queries {
+            type Break = ();
+            fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+                ControlFlow::Break(())
+            }
+        }
+        let has_query = |value: &InsertValue| match value {
+            InsertValue::Default(_) => false,
+            InsertValue::Expr(expr) => expr.visit(&mut Queries).is_break(),
+        };
+        match self {
+            InsertSource::DefaultValues => false,
+            InsertSource::Values(rows) => rows.iter().flatten().any(has_query),
+            InsertSource::Query(_) => true,
+        }
+    }
+
     /// The source as a query; `default` gives what the DEFAULT keyword stands for in the field counted from 0.
     /// `None` for [`InsertSource::DefaultValues`].
     pub fn into_query(self, mut default: impl FnMut(usize) -> Expr) -> Option<Box<Query>> {

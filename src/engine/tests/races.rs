@@ -143,3 +143,33 @@ async fn views_and_prepared_statements_hold_no_version() {
     session.sql("insert into t values (2)").await.unwrap();
     assert!(weak.upgrade().is_none(), "the version is still held");
 }
+
+/// An INSERT of values begins with what its process knows, and finds what others have made of the table.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_insert_of_values_meets_the_newest_definition() {
+    let (one, two) = two().await;
+    for session in [&one, &two] {
+        session.sql("create table if not exists t (a int, b int)").await.unwrap();
+    }
+    one.sql("insert into t values (1, 2)").await.unwrap();
+    // One value a row was wrong, and is right now; two were right, and are too many.
+    two.sql("drop table t").await.unwrap();
+    two.sql("create table t (word varchar(9))").await.unwrap();
+    one.sql("insert into t values ('new')").await.unwrap();
+    two.sql("drop table t").await.unwrap();
+    two.sql("create table t (a int)").await.unwrap();
+    let many = error(&one, "insert into t values (1, 2)").await;
+    assert!(many.message().contains("2 values"), "{many}");
+    one.sql("insert into t values (3)").await.unwrap();
+    assert_eq!(ours(&two, "select * from t").await, vec!["| 3 |", "| a |"]);
+    // A table that only the other process knows, and one that is gone.
+    two.sql("create table u (a int default 5)").await.unwrap();
+    one.sql("insert into u default values").await.unwrap();
+    assert_eq!(ours(&two, "select * from u").await, vec!["| 5 |", "| a |"]);
+    two.sql("drop table u").await.unwrap();
+    assert_eq!(error(&one, "insert into u values (1)").await.state(), SqlState::UNDEFINED_TABLE);
+    // What reads a table reads the newest version.
+    two.sql("insert into t values (40)").await.unwrap();
+    one.sql("insert into t values ((select max(a) + 1 from t))").await.unwrap();
+    assert_eq!(ours(&two, "select max(a) as m from t").await, vec!["| 41 |", "| m  |"]);
+}

@@ -161,10 +161,10 @@ impl SchemaProvider for WarehouseSchema {
         if let Some(state) = lookup_table(warehouse, &pin, &self.name, name) {
             return Ok(Some(table_provider(warehouse, &state)));
         }
-        if self.name == system::SCHEMA || self.name == DEFAULT_SCHEMA {
-            if let Some(table) = system::table(name, Arc::new(warehouse.clone())) {
-                return Ok(Some(table));
-            }
+        if (self.name == system::SCHEMA || self.name == DEFAULT_SCHEMA)
+            && let Some(table) = system::table(name, Arc::new(warehouse.clone()))
+        {
+            return Ok(Some(table));
         }
         match &self.catalog.files {
             Some(state) if self.name == DEFAULT_SCHEMA => file_table(name, state).await,

@@ -71,6 +71,25 @@ impl<'a> FromIterator<&'a [u8]> for ByteValues {
     }
 }
 
+impl Values {
+    pub fn len(&self) -> usize {
+        match self {
+            Values::Bool(v) => v.len(),
+            Values::I16(v) => v.len(),
+            Values::I32(v) => v.len(),
+            Values::I64(v) => v.len(),
+            Values::I128(v) => v.len(),
+            Values::F32(v) => v.len(),
+            Values::F64(v) => v.len(),
+            Values::Bytes(v) => v.len(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// Rows of one column, as encoders take them.
 ///
 /// Invariant: `validity`, where present, has as many bits as there are values and at least one is unset.
@@ -124,16 +143,7 @@ impl Column {
     }
 
     pub fn len(&self) -> usize {
-        match &self.values {
-            Values::Bool(v) => v.len(),
-            Values::I16(v) => v.len(),
-            Values::I32(v) => v.len(),
-            Values::I64(v) => v.len(),
-            Values::I128(v) => v.len(),
-            Values::F32(v) => v.len(),
-            Values::F64(v) => v.len(),
-            Values::Bytes(v) => v.len(),
-        }
+        self.values.len()
     }
 
     pub fn is_empty(&self) -> bool {

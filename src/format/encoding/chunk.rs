@@ -184,7 +184,7 @@ impl ChunkEncoder {
     /// The encodings that AUTO would take, best first; the last holds any chunk.
     fn candidates(&self, pages: &[Filled], rows: usize) -> Result<Vec<EncodingId>> {
         let sample = sample(pages);
-        let sampled = len_of(&sample);
+        let sampled = sample.len();
         let scaled = |bytes: usize| bytes * rows / sampled;
         let raw = scaled(raw::encoded_len(&sample));
         let runs = runlength::analyze(&sample, SAMPLE_RUNS, rows, pages.len());
@@ -400,23 +400,10 @@ fn take(values: &Values, rows: &[usize]) -> Values {
     }
 }
 
-fn len_of(values: &Values) -> usize {
-    match values {
-        Values::Bool(v) => v.len(),
-        Values::I16(v) => v.len(),
-        Values::I32(v) => v.len(),
-        Values::I64(v) => v.len(),
-        Values::I128(v) => v.len(),
-        Values::F32(v) => v.len(),
-        Values::F64(v) => v.len(),
-        Values::Bytes(v) => v.len(),
-    }
-}
-
 /// Runs of consecutive rows spread over the pages that hold values; all rows of a small chunk.
 fn sample(pages: &[Filled]) -> Values {
     let pages: Vec<&Values> = pages.iter().filter_map(|page| page.values.as_ref()).collect();
-    let rows: usize = pages.iter().map(|page| len_of(page)).sum();
+    let rows: usize = pages.iter().map(|page| page.len()).sum();
     // Positions within a sample fit 16 bits, as those of a zone do.
     let wanted = (rows / SAMPLE_SHARE).clamp(SAMPLE_MIN_ROWS, Geometry::MAX_ZONE_ROWS as usize).min(rows);
     let run = wanted.div_ceil(SAMPLE_RUNS);
@@ -428,8 +415,8 @@ fn sample(pages: &[Filled]) -> Values {
         let mut page = 0;
         let mut before = 0;
         for row in start..end {
-            while row - before >= len_of(pages[page]) {
-                before += len_of(pages[page]);
+            while row - before >= pages[page].len() {
+                before += pages[page].len();
                 page += 1;
             }
             picked[page].push(row - before);

@@ -155,48 +155,87 @@ impl ScanStream {
         Ok(())
     }
 
-    /// Evaluates the other conjuncts in written order, each on the rows that the ones before left. Returns the columns
-    /// decoded for it, cut to the surviving rows.
+    /// Evaluates the other conjuncts in the order given, each on the rows that the ones before left. One that raises is
+    /// evaluated again after the others: the planner may have put it before the conjunct that excludes the row. Returns
+    /// the columns decoded for it, cut to the surviving rows.
     fn filter_decoded(
         &mut self,
         current: &Current,
         pages: &mut Pages<'_>,
         mask: &mut Mask,
     ) -> Result<Vec<(usize, ArrayRef)>> {
+        let mut due = Vec::with_capacity(self.filter.residual.len());
+        for (i, residual) in self.filter.residual.iter_mut().enumerate() {
+            match residual.leave_out {
+                0 => due.push(i),
+                _ => residual.leave_out -= 1,
+            }
+        }
         let mut decoded: Vec<(usize, ArrayRef)> = Vec::new();
-        for i in 0..self.filter.residual.len() {
-            if self.filter.residual[i].leave_out > 0 {
-                self.filter.residual[i].leave_out -= 1;
-                continue;
-            }
-            let rows = mask.count();
-            for column in self.filter.residual[i].conjunct.columns.clone() {
-                if decoded.iter().all(|(c, _)| *c != column) {
-                    let mut builder = ColumnBuilder::new(self.table.def.columns[column].sql_type, rows);
-                    self.decode_into(current, pages, column, mask, rows, &mut builder)?;
-                    decoded.push((column, builder.finish().map_err(external)?));
+        while !due.is_empty() {
+            let before = mask.count();
+            let mut raised = None;
+            let mut again = Vec::new();
+            for i in due {
+                self.decode_for(i, current, pages, mask, &mut decoded)?;
+                match self.narrow(i, mask, &mut decoded) {
+                    Ok(0) => return Ok(Vec::new()),
+                    Ok(_) => {}
+                    Err(e) => {
+                        again.push(i);
+                        raised.get_or_insert(e);
+                    }
                 }
             }
-            let _timer = self.metrics.filter_time.timer();
-            let residual = &mut self.filter.residual[i];
-            let keep = residual.evaluate(&decoded, rows)?;
-            let passed = keep.true_count();
-            if passed == rows {
-                continue;
-            }
-            for (row, position) in mask.ones().collect::<Vec<usize>>().into_iter().enumerate() {
-                if !keep.value(row) {
-                    mask.clear(position);
-                }
-            }
-            if passed == 0 {
-                return Ok(Vec::new());
-            }
-            for (_, array) in &mut decoded {
-                *array = filter_array(array, &keep)?;
+            match raised {
+                Some(e) if mask.count() == before => return Err(e),
+                _ => due = again,
             }
         }
         Ok(decoded)
+    }
+
+    /// Decodes what the `i`-th residual conjunct reads and is not decoded yet.
+    fn decode_for(
+        &self,
+        i: usize,
+        current: &Current,
+        pages: &mut Pages<'_>,
+        mask: &Mask,
+        decoded: &mut Vec<(usize, ArrayRef)>,
+    ) -> Result<()> {
+        let rows = mask.count();
+        for column in &self.filter.residual[i].conjunct.columns {
+            if decoded.iter().all(|(c, _)| c != column) {
+                let mut builder = ColumnBuilder::new(self.table.def.columns[*column].sql_type, rows);
+                self.decode_into(current, pages, *column, mask, rows, &mut builder)?;
+                decoded.push((*column, builder.finish().map_err(external)?));
+            }
+        }
+        Ok(())
+    }
+
+    /// Clears the rows that do not pass the `i`-th residual conjunct; returns how many are left. Where the conjunct
+    /// raises, nothing has changed.
+    fn narrow(&mut self, i: usize, mask: &mut Mask, decoded: &mut [(usize, ArrayRef)]) -> Result<usize> {
+        let _timer = self.metrics.filter_time.timer();
+        let rows = mask.count();
+        let keep = self.filter.residual[i].evaluate(decoded, rows)?;
+        let passed = keep.true_count();
+        if passed == rows {
+            return Ok(rows);
+        }
+        for (row, position) in mask.ones().collect::<Vec<usize>>().into_iter().enumerate() {
+            if !keep.value(row) {
+                mask.clear(position);
+            }
+        }
+        if passed > 0 {
+            for (_, array) in decoded {
+                *array = filter_array(array, &keep)?;
+            }
+        }
+        Ok(passed)
     }
 
     fn decode_into(

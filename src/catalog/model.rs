@@ -147,7 +147,7 @@ pub struct Extent {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SegmentId(pub u64);
 
-/// A run's number: that of its first segment in the table. Within a slice, the segments of a run have disjoint key ranges.
+/// A run's number: that of its first segment in the table, or a later one. Within a slice, the segments of a run have disjoint key ranges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RunId(pub u64);
 

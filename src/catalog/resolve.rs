@@ -194,8 +194,9 @@ impl Resolver<'_> {
         let state = self.table(table)?.clone();
         let id = state.def.id;
         let version = self.snapshot.version;
-        // Named after its first segment: other transactions of the same version have runs of their own.
-        let own_run = RunId(state.next_segment);
+        // Other transactions of the same version have runs of their own.
+        let newest = state.segments.iter().map(|s| s.run.0).max().unwrap_or(0);
+        let own_run = RunId(state.next_segment.max(newest + 1));
         let mut added = Vec::with_capacity(segments.len());
         for (next, segment) in (state.next_segment..).zip(segments) {
             if segment.slice >= self.snapshot.info.slices {

@@ -28,9 +28,9 @@ impl TypePlanner for CastTypes {
             | AstType::CharacterVarying(length)
             | AstType::Nvarchar(length) => match length {
                 Some(length) => SqlType::varchar(bytes(length, SqlType::MAX_VARCHAR_BYTES)),
-                // As long as the value.
-                None => return Ok(Some(Arc::new(Field::new("", DataType::Utf8View, true)))),
+                None => return Ok(Some(text())),
             },
+            AstType::Text | AstType::String(_) => return Ok(Some(text())),
             AstType::Char(length) | AstType::Character(length) => match length {
                 Some(length) => SqlType::char(bytes(length, SqlType::MAX_CHAR_BYTES)),
                 None => Ok(SqlType::Char(SqlType::MAX_CHAR_BYTES)),
@@ -39,6 +39,11 @@ impl TypePlanner for CastTypes {
         };
         declared.map(|declared| Some(cast_target(declared))).map_err(|e| DataFusionError::External(Box::new(e)))
     }
+}
+
+/// As long as the value. A field with a name drops what the source's metadata says of its length.
+fn text() -> FieldRef {
+    Arc::new(Field::new("text", DataType::Utf8View, true))
 }
 
 fn bytes(length: &CharacterLength, max: u32) -> u64 {

@@ -1,10 +1,11 @@
 //! INSERT.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use datafusion::common::{DFSchema, ParamValues};
-use datafusion::logical_expr::{Expr as DfExpr, LogicalPlan, LogicalPlanBuilder, lit};
+use datafusion::logical_expr::{Expr as DfExpr, LogicalPlan, LogicalPlanBuilder, Union, lit};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast::{
     Expr, Ident, Query, SelectItem, SetExpr, Statement as SqlStatement, Value, ValueWithSpan,
@@ -178,16 +179,15 @@ async fn source(
 
 /// VALUES with subqueries, as a union: DataFusion evaluates VALUES before it has run any subquery.
 fn rows_of_queries(rows: Vec<Vec<DfExpr>>) -> datafusion::common::Result<LogicalPlan> {
-    let mut union: Option<LogicalPlanBuilder> = None;
-    for row in rows {
+    let row = |row: Vec<DfExpr>| {
         let fields = row.into_iter().enumerate().map(|(i, expr)| expr.alias(format!("column{}", i + 1)));
-        let row = LogicalPlanBuilder::empty(true).project(fields)?;
-        union = Some(match union {
-            Some(rows) => rows.union(row.build()?)?,
-            None => row,
-        });
+        LogicalPlanBuilder::empty(true).project(fields)?.build().map(Arc::new)
+    };
+    let rows = rows.into_iter().map(row).collect::<datafusion::common::Result<Vec<_>>>()?;
+    match <[Arc<LogicalPlan>; 1]>::try_from(rows) {
+        Ok([row]) => Ok(Arc::unwrap_or_clone(row)),
+        Err(rows) => Union::try_new_with_loose_types(rows).map(LogicalPlan::Union),
     }
-    union.unwrap_or_else(|| LogicalPlanBuilder::empty(false)).build()
 }
 
 /// VALUES with values for its parameters. Rows are planned one by one: in a list, DataFusion would cast a parameter to

@@ -85,7 +85,9 @@ impl Reading {
                 | ScalarValue::Decimal128(Some(_), ..)
                 | ScalarValue::Decimal256(Some(_), ..),
             ) => value.cast_to(&DataType::Float64).ok()?,
-            (Reading::Char, ScalarValue::Utf8(Some(text))) if text.ends_with(' ') => {
+            (Reading::Char, ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)))
+                if text.ends_with(' ') =>
+            {
                 ScalarValue::Utf8(Some(text.trim_end_matches(' ').to_string()))
             }
             _ => return None,

@@ -24,7 +24,7 @@ use super::filter::{BoundsTrust, FilterCompiler, Routing};
 use super::metrics::ScanMetrics;
 use super::scan_stream::ScanStream;
 use super::statistics;
-use super::work::{self, SharedWork, Unit, Work, zones_of};
+use super::work::{self, SharedUnits, Unit, zones_of};
 use crate::catalog::model::{EffectiveDist, SegmentRef, TableDef};
 use crate::common::{SqlType, Stored};
 use crate::distribution::SliceMap;
@@ -57,8 +57,8 @@ pub struct ScanOptions {
 /// Guarantees:
 /// 1. every partition is there, also one that all was pruned of: there are always `slices.partitions()`;
 /// 2. rows of a KEY table leave through the partition that its slice belongs to; those of other tables through any, as
-///    partitions share the work, but with `datafusion.execution.enable_file_stream_work_stealing` off, those, too, through
-///    the partition of their slice, so that a partition does not depend on what its siblings read;
+///    partitions share the work zone by zone, but with `datafusion.execution.enable_file_stream_work_stealing` off,
+///    those, too, through the partition of their slice. A partition gives the same rows each time it is executed;
 /// 3. filters are answered exactly, except dynamic ones, which only ever drop rows that their producer would drop.
 #[derive(Debug, Clone)]
 pub struct SliceScan {
@@ -189,7 +189,12 @@ impl SliceScan {
         LexOrdering::new(order)
     }
 
-    fn stream(&self, partition: usize, work: Work, context: &TaskContext) -> Result<SendableRecordBatchStream> {
+    fn stream(
+        &self,
+        partition: usize,
+        work: VecDeque<Unit>,
+        context: &TaskContext,
+    ) -> Result<SendableRecordBatchStream> {
         let types: Vec<SqlType> = self.table.def.columns.iter().map(|c| c.sql_type).collect();
         let routing = Routing {
             partition,
@@ -233,21 +238,21 @@ impl SliceScan {
 
 impl DataSource for SliceScan {
     fn open(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        self.stream(partition, Work::Own(self.own_units(partition)), &context)
+        self.stream(partition, self.own_units(partition), &context)
     }
 
     /// The partitions of EVEN and ALL tables share their work, unless they may be polled in separate processes: each
     /// would take all of its own copy.
     fn create_sibling_state(&self, config: &ConfigOptions) -> Option<Arc<dyn Any + Send + Sync>> {
         let shared = self.key().is_none() && config.execution.enable_file_stream_work_stealing;
-        shared.then(|| Arc::new(SharedWork::new(self.options.slices.partitions())) as _)
+        shared.then(|| Arc::new(self.shared_units()) as _)
     }
 
     fn open_with_args(&self, args: OpenArgs) -> Result<SendableRecordBatchStream> {
-        match args.sibling_state.and_then(|state| state.downcast::<SharedWork>().ok()) {
-            Some(work) => {
-                let units = work.open(args.partition, || self.shared_units());
-                self.stream(args.partition, Work::Shared(units), &args.context)
+        match args.sibling_state.and_then(|state| state.downcast::<SharedUnits>().ok()) {
+            Some(units) => {
+                let own = units.iter().skip(args.partition).step_by(self.options.slices.partitions());
+                self.stream(args.partition, own.cloned().collect(), &args.context)
             }
             None => self.open(args.partition, args.context),
         }
@@ -334,7 +339,7 @@ impl DataSource for SliceScan {
             }
         }
         let scan = SliceScan::new(Arc::clone(&self.table), self.options, ordinals, self.filters.clone(), self.fetch);
-        Ok(Some(Arc::new(SliceScan { wanted_first: self.wanted_first, ..scan })))
+        Ok(Some(Arc::new(SliceScan { wanted_first: self.wanted_first, trust: self.trust, ..scan })))
     }
 
     fn try_pushdown_filters(

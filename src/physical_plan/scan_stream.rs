@@ -19,7 +19,7 @@ use roaring::RoaringBitmap;
 use super::filter::{CompiledFilter, FilterCompiler, ResidualConjunct};
 use super::metrics::ScanMetrics;
 use super::scan::{ScanOptions, ScanTable, WantedFirst, table_schema};
-use super::work::{Parts, Unit, Work};
+use super::work::{Parts, Unit};
 use crate::catalog::model::SegmentRef;
 use crate::common::Error;
 use crate::format::column::ColumnBuilder;
@@ -38,7 +38,7 @@ pub(super) struct ScanStream {
     /// The distribution key's ordinal.
     key: Option<usize>,
     filter: Compiled,
-    work: Work,
+    work: VecDeque<Unit>,
     metrics: ScanMetrics,
     batch_rows: usize,
     /// Rows that may still leave.
@@ -96,7 +96,7 @@ impl ScanStream {
         schema: SchemaRef,
         compiler: FilterCompiler,
         key: Option<usize>,
-        work: Work,
+        work: VecDeque<Unit>,
         metrics: ScanMetrics,
         batch_rows: usize,
         fetch: Option<usize>,
@@ -169,7 +169,7 @@ impl ScanStream {
                 self.scan_zone(zone).await?;
                 continue;
             }
-            match self.work.next() {
+            match self.work.pop_front() {
                 Some(unit) => self.open(unit).await?,
                 None => {
                     self.current = None;

@@ -5,8 +5,6 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use parking_lot::Mutex;
-
 use super::filter::FilterKind;
 use crate::catalog::model::SegmentRef;
 use crate::format::Geometry;
@@ -93,56 +91,9 @@ pub(super) fn zones_of(segment: &SegmentRef, geometry: Geometry) -> usize {
     (segment.rows as usize).div_ceil(geometry.zone_rows())
 }
 
-/// The queue that the partitions of one round share.
-pub(super) type SharedUnits = Arc<Mutex<VecDeque<Unit>>>;
-
-/// Where a partition takes its work from.
-#[derive(Debug)]
-pub(super) enum Work {
-    Own(VecDeque<Unit>),
-    Shared(SharedUnits),
-}
-
-impl Work {
-    pub fn next(&mut self) -> Option<Unit> {
-        match self {
-            Work::Own(units) => units.pop_front(),
-            Work::Shared(units) => units.lock().pop_front(),
-        }
-    }
-}
-
-/// What the partitions of a plan share, one queue a round: a partition that opens for the n-th time takes from the n-th.
-/// Operators execute their input anew on one plan, as a nested loop join does whose build side outgrows its memory; each
-/// round then has all rows.
-#[derive(Debug)]
-pub(super) struct SharedWork {
-    rounds: Mutex<Rounds>,
-}
-
-#[derive(Debug)]
-struct Rounds {
-    queues: Vec<SharedUnits>,
-    /// By partition: how often it was opened.
-    opened: Vec<usize>,
-}
-
-impl SharedWork {
-    pub fn new(partitions: usize) -> Self {
-        SharedWork { rounds: Mutex::new(Rounds { queues: Vec::new(), opened: vec![0; partitions] }) }
-    }
-
-    /// The queue of `partition`'s next round, which `units` fills if the partition is the first to come to it.
-    pub fn open(&self, partition: usize, units: impl FnOnce() -> VecDeque<Unit>) -> SharedUnits {
-        let mut rounds = self.rounds.lock();
-        let round = rounds.opened[partition];
-        rounds.opened[partition] += 1;
-        if round == rounds.queues.len() {
-            rounds.queues.push(Arc::new(Mutex::new(units())));
-        }
-        Arc::clone(&rounds.queues[round])
-    }
-}
+/// The zones that the partitions of a plan share: each takes every P-th unit, always the same ones, so that a partition
+/// that is executed anew, beside others that are not, gives the rows that it gave before.
+pub(super) type SharedUnits = VecDeque<Unit>;
 
 #[cfg(test)]
 mod tests {

@@ -57,6 +57,7 @@ fn cut_name(name: &mut String) {
 }
 
 const MAX_DECIMAL_DIGITS: i64 = 38;
+const FAR_EXPONENT: i64 = 1 << 40;
 
 /// The tokens of a text that makes sense and is not too deep, and how deep its brackets go.
 pub(super) fn checked_tokens(sql: &str, origin: Position) -> Result<(Vec<TokenWithSpan>, usize)> {
@@ -85,8 +86,9 @@ fn without_exponent(token: &Token) -> Option<Vec<Token>> {
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let digits = format!("{whole}{fraction}");
     let digits = digits.trim_start_matches('0');
-    // An exponent that is not even a number of this size is beyond every type; the cast says so.
-    let scale = fraction.len() as i64 - exponent.parse::<i64>().unwrap_or(i64::MAX / 2);
+    // So far off that no digits bring it back: what is beyond every type stays so, and the cast says so.
+    let far = if exponent.starts_with('-') { -FAR_EXPONENT } else { FAR_EXPONENT };
+    let scale = fraction.len() as i64 - exponent.parse().unwrap_or(far).clamp(-FAR_EXPONENT, FAR_EXPONENT);
     let (count, zeros) = (digits.len() as i64, (-scale).max(0));
     if scale.max(count + zeros) > MAX_DECIMAL_DIGITS {
         let double = [Token::SingleQuotedString(number.clone()), Token::DoubleColon, Token::make_keyword("FLOAT8")];

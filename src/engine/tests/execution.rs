@@ -36,6 +36,36 @@ async fn a_plan_gives_its_rows_each_time() {
     }
 }
 
+/// An operator may execute one partition anew before it has come to another: no round takes rows from the next.
+#[tokio::test]
+async fn a_partition_gives_the_same_rows_each_time() {
+    for layout in LAYOUTS {
+        let warehouse = table(layout).await;
+        let session = warehouse.session();
+        let context = session.context();
+        let plan = context.sql("select k from t").await.unwrap().create_physical_plan().await.unwrap();
+        let partitions = plan.properties().partitioning.partition_count();
+        assert_eq!(partitions, 4, "{layout}");
+        let rows = async |partition| {
+            let stream = plan.execute(partition, context.task_ctx()).unwrap();
+            lines(&stream.try_collect::<Vec<_>>().await.unwrap())
+        };
+        let first = rows(0).await;
+        assert_eq!(rows(0).await, first, "{layout}, again and before the others");
+        let mut all = first;
+        for partition in 1..partitions {
+            let own = rows(partition).await;
+            assert_eq!(rows(partition).await, own, "{layout}, partition {partition}");
+            all.extend(own);
+        }
+        all.retain(|line| !line.contains('k'));
+        let count = all.len();
+        all.sort();
+        all.dedup();
+        assert_eq!((count, all.len()), (500, 500), "{layout}");
+    }
+}
+
 /// Where each partition runs by itself, in a process of its own with a plan of its own, none takes another's rows.
 #[tokio::test]
 async fn partitions_without_siblings_keep_to_their_own_rows() {

@@ -16,10 +16,11 @@ use datafusion::common::{DFSchema, ExprSchema, Result, ScalarValue, plan_err};
 use datafusion::logical_expr::expr::{Between, BinaryExpr, InList};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{Expr, ExprSchemable, Like, LogicalPlan, Operator};
+use datafusion::logical_expr::{Expr, ExprSchemable, Like, LogicalPlan};
 use datafusion::optimizer::AnalyzerRule;
 
 use crate::common::SqlType;
+use crate::physical_plan::guarded::compares;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -139,20 +140,6 @@ fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         },
         other => Transformed::no(other),
     })
-}
-
-fn compares(op: Operator) -> bool {
-    matches!(
-        op,
-        Operator::Eq
-            | Operator::NotEq
-            | Operator::Lt
-            | Operator::LtEq
-            | Operator::Gt
-            | Operator::GtEq
-            | Operator::IsDistinctFrom
-            | Operator::IsNotDistinctFrom
-    )
 }
 
 /// A LIKE pattern whose escape character is `escape`, with backslashes instead.

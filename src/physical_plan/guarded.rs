@@ -43,24 +43,25 @@ pub(super) fn is_true(expr: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Resu
     })
 }
 
+/// Whether an operator compares two values of one type, which none of them can make it fail at.
+pub fn compares(op: Operator) -> bool {
+    matches!(
+        op,
+        Operator::Eq
+            | Operator::NotEq
+            | Operator::Lt
+            | Operator::LtEq
+            | Operator::Gt
+            | Operator::GtEq
+            | Operator::IsDistinctFrom
+            | Operator::IsNotDistinctFrom
+    )
+}
+
 /// Whether no value of any row can make `expr` raise.
 fn cannot_fail(expr: &Arc<dyn PhysicalExpr>) -> bool {
     let known = match expr.downcast_ref::<BinaryExpr>() {
-        Some(binary) => {
-            matches!(
-                binary.op(),
-                Operator::And
-                    | Operator::Or
-                    | Operator::Eq
-                    | Operator::NotEq
-                    | Operator::Lt
-                    | Operator::LtEq
-                    | Operator::Gt
-                    | Operator::GtEq
-                    | Operator::IsDistinctFrom
-                    | Operator::IsNotDistinctFrom
-            )
-        }
+        Some(binary) => matches!(binary.op(), Operator::And | Operator::Or) || compares(*binary.op()),
         None => {
             expr.is::<Column>()
                 || expr.is::<Literal>()

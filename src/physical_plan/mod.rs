@@ -3,7 +3,7 @@
 pub mod config;
 pub mod declared;
 pub mod filter;
-mod guarded;
+pub(crate) mod guarded;
 pub mod load;
 pub mod metrics;
 pub mod provider;

@@ -12,7 +12,7 @@ use super::load::{Load, retry_conflicts, retry_while};
 use super::names::{self, at, schema_of};
 use super::output::Output;
 use super::session::Running;
-use crate::catalog::{ColumnDef, EffectiveDist, TableDef};
+use crate::catalog::{ColumnDef, EffectiveDist, Snapshot, TableDef, Transaction};
 use crate::common::{ColumnId, DistStyle, EncodingName, Error, Result, SchemaId, SortKey, SqlState, SqlType, TableId};
 use crate::distribution::HASH_ID;
 use crate::format::encoding;
@@ -316,29 +316,45 @@ fn like_table(
 
 pub(super) async fn drop_table(running: &Running<'_>, drop: DropTable) -> Result<Output> {
     let names: Vec<&ObjectName> = drop.names.iter().filter(|name| !running.session.drop_foreign(name)).collect();
+    let what = |name: &&ObjectName| format!("table \"{}\"", name.unquoted());
+    let notices = drop_all(running, drop.if_exists, &names, what, |transaction, snapshot, name, dropped| {
+        let table = names::table_of(snapshot, name)?;
+        if dropped.insert(table.def.id.0) {
+            transaction.drop_table(&table.def);
+        }
+        Ok(())
+    });
+    Ok(Output::done("DROP TABLE", None).with_notices(notices.await?))
+}
+
+/// Drops what is named, in one transaction. `drop_one` is told the ids that are dropped already. Returns the notices.
+async fn drop_all<N>(
+    running: &Running<'_>,
+    if_exists: bool,
+    names: &[N],
+    what: impl Fn(&N) -> String,
+    drop_one: impl Fn(&mut Transaction, &Snapshot, &N, &mut BTreeSet<u32>) -> Result<()>,
+) -> Result<Vec<String>> {
     // What another session drops first is missing at the next attempt.
-    let notices = retry_while(
-        |e| drop.if_exists && missing(e),
+    retry_while(
+        |e| if_exists && missing(e),
         || async {
             let mut notices = Vec::new();
             let (mut transaction, snapshot) = running.transaction();
             let mut dropped = BTreeSet::new();
-            for name in &names {
-                match names::table_of(&snapshot, name) {
-                    Ok(table) if dropped.insert(table.def.id) => transaction.drop_table(&table.def),
-                    Ok(_) => {}
-                    Err(e) if drop.if_exists && missing(&e) => {
-                        notices.push(format!("table \"{}\" does not exist, skipping", name.unquoted()));
+            for name in names {
+                match drop_one(&mut transaction, &snapshot, name, &mut dropped) {
+                    Err(e) if if_exists && missing(&e) => {
+                        notices.push(format!("{} does not exist, skipping", what(name)));
                     }
-                    Err(e) => return Err(e),
+                    outcome => outcome?,
                 }
             }
             running.warehouse.inner.catalog.commit(transaction).await?;
             Ok(notices)
         },
     )
-    .await?;
-    Ok(Output::done("DROP TABLE", None).with_notices(notices))
+    .await
 }
 
 fn missing(e: &Error) -> bool {
@@ -374,28 +390,15 @@ pub(super) async fn create_schema(running: &Running<'_>, create: CreateSchema) -
 
 pub(super) async fn drop_schema(running: &Running<'_>, drop: DropSchema) -> Result<Output> {
     let names = drop.names.iter().map(single).collect::<Result<Vec<&Ident>>>()?;
-    let notices = retry_while(
-        |e| drop.if_exists && missing(e),
-        || async {
-            let mut notices = Vec::new();
-            let (mut transaction, snapshot) = running.transaction();
-            let mut dropped = BTreeSet::new();
-            for name in &names {
-                match snapshot.schema_named(&name.value) {
-                    Some(schema) if dropped.insert(schema.id) => transaction.drop_schema(schema, drop.cascade),
-                    Some(_) => {}
-                    None if drop.if_exists => {
-                        notices.push(format!("schema \"{}\" does not exist, skipping", name.value));
-                    }
-                    None => return Err(names::no_such_schema(name)),
-                }
-            }
-            running.warehouse.inner.catalog.commit(transaction).await?;
-            Ok(notices)
-        },
-    )
-    .await?;
-    Ok(Output::done("DROP SCHEMA", None).with_notices(notices))
+    let what = |name: &&Ident| format!("schema \"{}\"", name.value);
+    let notices = drop_all(running, drop.if_exists, &names, what, |transaction, snapshot, name, dropped| {
+        let schema = snapshot.schema_named(&name.value).ok_or_else(|| names::no_such_schema(name))?;
+        if dropped.insert(schema.id.0) {
+            transaction.drop_schema(schema, drop.cascade);
+        }
+        Ok(())
+    });
+    Ok(Output::done("DROP SCHEMA", None).with_notices(notices.await?))
 }
 
 /// A schema's name, which has no schema before it.

@@ -20,7 +20,7 @@ struct Layer {
 ///
 /// `common`, `format` and `distribution` are pure: values, bytes and Arrow arrays, no I/O and nothing async. The store
 /// begins at `catalog`, DataFusion at `physical_plan`; `sql` knows DataFusion's SQL parser only.
-const LAYERS: [Layer; 12] = [
+const LAYERS: [Layer; 13] = [
     Layer { level: 0, module: "common", imports: &[], externals: &["uuid"] },
     Layer {
         level: 0,
@@ -51,6 +51,21 @@ const LAYERS: [Layer; 12] = [
     Layer { level: 2, module: "sql", imports: &["common"], externals: &["sqlparser"] },
     Layer {
         level: 2,
+        module: "functions",
+        imports: &["common"],
+        externals: &[
+            "chrono",
+            "chrono_tz",
+            "crc32fast",
+            "datafusion",
+            "datafusion_functions_json",
+            "regex",
+            "serde_json",
+            "sha1",
+        ],
+    },
+    Layer {
+        level: 2,
         module: "physical_plan",
         imports: &["common", "format", "distribution", "catalog", "storage"],
         externals: PLAN,
@@ -77,6 +92,7 @@ const LAYERS: [Layer; 12] = [
             "catalog",
             "storage",
             "sql",
+            "functions",
             "physical_plan",
             "optimizer",
             "system",

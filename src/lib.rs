@@ -23,6 +23,7 @@
 //! | [`storage`] | segments on an object store: loads sort and write them, scans read them |
 //! | [`sql`] | statements that DataFusion's parser does not know |
 //! | [`physical_plan`] | the table provider and the scan |
+//! | [`functions`] | Redshift's functions that DataFusion lacks |
 //! | [`system`] | system tables |
 //! | [`engine`] | warehouse, sessions, statements: where the rest is put together |
 //! | [`docs`] | the stored format, the glossary, design notes |
@@ -42,6 +43,8 @@ pub mod docs;
 #[cfg(feature = "engine")]
 pub mod engine;
 pub mod format;
+#[cfg(feature = "engine")]
+pub mod functions;
 #[cfg(test)]
 mod layering;
 #[cfg(feature = "engine")]

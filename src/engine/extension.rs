@@ -8,13 +8,14 @@ use datafusion::prelude::SessionConfig;
 use super::names::{CATALOG, DEFAULT_SCHEMA};
 use super::warehouse::Warehouse;
 use crate::distribution::SliceMap;
+use crate::functions::Functions;
 use crate::optimizer::add_analyzer_rules;
 use crate::physical_plan::config::BlueshiftOptions;
 use crate::physical_plan::declared::Declared;
 
 /// Adds a warehouse to an application's own session.
 pub trait SessionStateBuilderExt {
-    /// Adds Blueshift's settings, its function and its rules to those that the builder has, and switches off what of
+    /// Adds Blueshift's settings, its functions and its rules to those that the builder has, and switches off what of
     /// DataFusion's is unsound over scans that drop rows (`optimizer.enable_aggregate_dynamic_filter_pushdown`). Register
     /// [`Warehouse::catalog`] or single tables on the context built.
     ///
@@ -36,6 +37,7 @@ pub(super) fn with_blueshift(mut builder: SessionStateBuilder) -> SessionStateBu
     // Unsound in DataFusion 55.2: see `BoundsTrust`.
     config.options_mut().optimizer.enable_aggregate_dynamic_filter_pushdown = false;
     builder.scalar_functions().get_or_insert_default().push(Arc::new(Declared::default().into()));
+    let mut builder = Functions::additions().register(builder);
     add_analyzer_rules(&mut builder.analyzer().get_or_insert_default().rules);
     builder
 }

@@ -26,6 +26,7 @@ use super::warehouse::Warehouse;
 use super::{copy, ddl, insert, parameters};
 use crate::catalog::{PinnedSnapshot, Snapshot, Transaction};
 use crate::common::{Error, ErrorKind, Result};
+use crate::functions::Functions;
 use crate::sql::ast::{Insert, ObjectName};
 use crate::sql::{self, Statement, StatementText};
 
@@ -55,7 +56,9 @@ impl Session {
     pub(super) fn new(warehouse: Warehouse) -> Self {
         let foreign = Arc::new(ForeignTables::default());
         let config = session_config(&warehouse);
-        let state = with_blueshift(SessionStateBuilder::new().with_default_features().with_config(config))
+        let builder = with_blueshift(SessionStateBuilder::new().with_default_features().with_config(config));
+        let state = Functions::replacements()
+            .register(builder)
             .with_type_planner(Arc::new(CastTypes))
             .with_runtime_env(Arc::clone(&warehouse.inner.runtime))
             .build();

@@ -1,5 +1,6 @@
 //! A place in the tokens of a text, and the small readings that all statements share.
 
+use sqlparser::ast::VisitMut;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, TokenizerError, Word};
 
@@ -8,6 +9,7 @@ use crate::common::{Error, Result, SqlState};
 
 use super::ast::{Ident, ObjectName};
 use super::dialect::BlueshiftDialect;
+use super::rewrite::rewrite;
 use super::{depth, unparse};
 
 static DIALECT: BlueshiftDialect = BlueshiftDialect;
@@ -119,9 +121,13 @@ impl<'a> Cursor<'a> {
     }
 
     /// Reads with `sqlparser`.
-    pub fn with<T>(&mut self, read: impl FnOnce(&mut Parser<'static>) -> Result<T, ParserError>) -> Result<T> {
-        let result = read(&mut self.parser);
-        result.map_err(|e| self.convert(e))
+    pub fn with<T>(&mut self, read: impl FnOnce(&mut Parser<'static>) -> Result<T, ParserError>) -> Result<T>
+    where
+        T: VisitMut,
+    {
+        let mut parsed = read(&mut self.parser).map_err(|e| self.convert(e))?;
+        rewrite(&mut parsed)?;
+        Ok(parsed)
     }
 
     /// Where the next token stands; the end of the text where there is none.

@@ -13,6 +13,7 @@ mod depth;
 mod dialect;
 mod insert;
 mod parser;
+mod rewrite;
 mod split;
 pub mod unparse;
 mod validate;

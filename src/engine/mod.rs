@@ -16,6 +16,8 @@ mod output;
 mod parameters;
 mod profile;
 mod session;
+#[cfg(feature = "sqllogictest")]
+pub mod slt;
 mod statement;
 #[cfg(test)]
 mod tests;

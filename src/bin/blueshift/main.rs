@@ -1,8 +1,9 @@
-//! The command line: `blueshift sql` runs statements, `blueshift tpch` the TPC-H benchmark.
+//! The command line: `blueshift sql` runs statements, `blueshift slt` sqllogictest files, `blueshift tpch` the TPC-H benchmark.
 
 mod args;
 mod failure;
 mod render;
+mod slt;
 mod sql;
 mod tpch;
 
@@ -27,6 +28,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Sql(sql::Args),
+    Slt(slt::Args),
     Tpch(tpch::Args),
 }
 
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
             }
             run(args.engine.threads(), sql::run(args))
         }
+        Ok(Cli { command: Command::Slt(args) }) => run(args.engine.threads(), slt::run(args)),
         Ok(Cli { command: Command::Tpch(args) }) => run(args.engine.threads(), tpch::run(args)),
     };
     match outcome {

@@ -165,31 +165,127 @@ fn terminal() -> (std::fs::File, std::fs::File) {
     }
 }
 
+/// A shell at a terminal, and what it has shown so far.
+#[cfg(unix)]
+struct AtTerminal {
+    shell: std::process::Child,
+    typed: std::fs::File,
+    shown: std::sync::Arc<std::sync::Mutex<String>>,
+}
+
+#[cfg(unix)]
+impl AtTerminal {
+    fn open(directory: &Path, arguments: &[&str]) -> Self {
+        let (typed, end) = terminal();
+        let copy = || end.try_clone().unwrap();
+        let mut prompt = command(directory, arguments);
+        prompt.env("BLUESHIFT_HISTORY", "history").env("TERM", "xterm");
+        let shell = prompt.stdin(copy()).stdout(copy()).stderr(copy()).spawn().unwrap();
+        let shown = std::sync::Arc::<std::sync::Mutex<String>>::default();
+        let (mut reader, into) = (typed.try_clone().unwrap(), shown.clone());
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            // The end is an error on Linux, when the last copy of the other end is closed.
+            while let Ok(n @ 1..) = std::io::Read::read(&mut reader, &mut bytes) {
+                into.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..n]));
+            }
+        });
+        AtTerminal { shell, typed, shown }
+    }
+
+    /// Waits until `text` has been shown behind what was shown before, and returns what was shown up to then.
+    fn wait_for(&self, text: &str) -> String {
+        let began = Instant::now();
+        loop {
+            {
+                let mut shown = self.shown.lock().unwrap();
+                if let Some(at) = shown.find(text) {
+                    let rest = shown.split_off(at + text.len());
+                    return std::mem::replace(&mut *shown, rest);
+                }
+                assert!(began.elapsed() < Duration::from_secs(120), "no {text:?} in {:?}", *shown);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Types at the prompt.
+    fn type_in(&mut self, text: &str) {
+        self.wait_for("blueshift=> ");
+        self.typed.write_all(text.as_bytes()).unwrap();
+    }
+
+    fn end(mut self) {
+        assert!(self.shell.wait().unwrap().success());
+    }
+}
+
 #[cfg(unix)]
 #[test]
-fn the_prompt_takes_statements_over_lines_and_goes_on_after_errors() {
+fn the_shell_takes_statements_and_commands_and_goes_on_after_errors() {
     let dir = tempfile::tempdir().unwrap();
-    let at_prompt = |lines: &str| {
-        let (mut typed, read) = terminal();
-        let mut prompt = command(dir.path(), &["sql", "--format", "csv"]);
-        let child = prompt.stdin(read).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        // With the command, this process's copy of the other end goes.
-        drop(prompt);
-        typed.write_all(lines.as_bytes()).unwrap();
-        let output = child.wait_with_output().unwrap();
-        assert!(output.status.success(), "{}", text(&output.stderr));
-        (text(&output.stdout).to_string(), text(&output.stderr).to_string())
-    };
-    let (out, err) = at_prompt(
-        "create table t (a int);\ninsert into t\nvalues (1), (2);\n\nselct;\nselect sum(a) as s from t;\n\\q\n",
-    );
-    let (first, more) = ("blueshift=> ", "blueshift-> ");
-    assert_eq!(out, format!("{first}{first}{more}{first}{first}{first}s\r\n3\r\n{first}"));
-    assert!(err.contains("\\q quits") && err.contains("selct"), "{err}");
-    // Commands of other shells are told, and the end of input is an end.
-    let (out, err) = at_prompt("quit\n\\d t\nselect 1 as a; select 2 as b;\n\u{4}");
-    assert_eq!(out, format!("{first}{first}{first}a\r\n1\r\nb\r\n2\r\n{first}\n"));
-    assert!(err.contains("There is no command \\d t"), "{err}");
+    std::fs::write(dir.path().join("more.sql"), "select 'of a file' as x;\n\\timing on\nselct 7;\nselect 8;\n")
+        .unwrap();
+    let mut shell = AtTerminal::open(dir.path(), &["sql"]);
+    shell.type_in("create table t (a int, some_column varchar(9));\r");
+    shell.wait_for("CREATE TABLE");
+    // A statement goes on over lines until its semicolon.
+    shell.type_in("insert into t\rvalues (1, 'x'),\r(2, null);\r");
+    shell.wait_for("INSERT 0 2");
+    // Tab completes a column of the table that is named.
+    shell.type_in("select a, some_column from t where some_c\t = 'x';\r");
+    let row = shell.wait_for("(1 row)");
+    assert!(row.contains("where some_column = 'x'") && row.contains("| x "), "{row}");
+    shell.type_in("selct;\r");
+    let error = shell.wait_for("^");
+    assert!(error.contains("ERROR") && error.contains("line 1, column 1"), "{error}");
+    shell.type_in("\\d t\r");
+    let described = shell.wait_for("(1 row)");
+    for word in ["some_column", "character varying(9)", "diststyle", "AUTO(ALL)", "skew of rows"] {
+        assert!(described.contains(word), "{described}");
+    }
+    shell.type_in("\\dt\r");
+    assert!(shell.wait_for("(1 row)").contains("public"));
+    shell.type_in("\\x on\r");
+    shell.type_in("select a, some_column from t order by a;\r");
+    let records = shell.wait_for("(2 rows)");
+    assert!(records.contains("-[ RECORD 2 ]") && records.contains("some_column | NULL"), "{records}");
+    // An error ends a file, not the shell; what the file set stays set.
+    shell.type_in("\\i more.sql\r");
+    let file = shell.wait_for("^");
+    assert!(file.contains("of a file") && file.contains("more.sql, line 3, column 1"), "{file}");
+    shell.type_in("\\o out.txt\r");
+    shell.type_in("select 'for the file';\r");
+    shell.wait_for("Time: ");
+    shell.type_in("\\o\r");
+    shell.type_in("\\nothing\r");
+    shell.wait_for("there is no command \\nothing");
+    shell.type_in("\\q\r");
+    shell.end();
+    assert!(std::fs::read_to_string(dir.path().join("out.txt")).unwrap().contains("for the file"));
+    let history = std::fs::read_to_string(dir.path().join("history")).unwrap();
+    assert!(history.contains("values (1, 'x'),"), "{history}");
+}
+
+#[cfg(unix)]
+#[test]
+fn what_runs_is_cancelled_and_the_shell_goes_on() {
+    unsafe extern "C" {
+        fn kill(process: i32, signal: i32) -> i32;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut shell = AtTerminal::open(dir.path(), &["sql"]);
+    shell.type_in("select count(*) from generate_series(1, 1000000000000) s(v) where v % 7 = 1;\r");
+    std::thread::sleep(Duration::from_secs(2));
+    // SAFETY: `kill` takes any numbers; the process is a child that has not been waited for. 2 is SIGINT.
+    assert_eq!(unsafe { kill(shell.shell.id() as i32, 2) }, 0);
+    shell.wait_for("the statement was cancelled");
+    // Of a long result the shell shows both ends.
+    shell.type_in("select v from generate_series(1, 1000) s(v);\r");
+    let long = shell.wait_for("(1000 rows, 100 of them shown");
+    assert!(long.contains(" 50 |") && !long.contains(" 51 |") && long.contains(" 951 |"), "{long}");
+    shell.type_in("\u{4}");
+    shell.end();
 }
 
 #[test]

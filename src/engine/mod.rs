@@ -5,6 +5,7 @@ mod catalog_provider;
 mod coerce;
 mod copy;
 mod ddl;
+mod describe;
 mod error;
 mod extension;
 mod files;
@@ -19,6 +20,7 @@ mod session;
 #[cfg(feature = "sqllogictest")]
 pub mod slt;
 mod statement;
+mod summarize;
 #[cfg(test)]
 mod tests;
 mod text;

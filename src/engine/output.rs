@@ -10,6 +10,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{Stream, StreamExt};
 
 use super::error::from_datafusion;
@@ -50,6 +51,13 @@ impl Output {
             stream: Some(stream),
             plan: None,
         }
+    }
+
+    /// Of a statement whose rows are known.
+    pub(super) fn batch(tag: impl Into<String>, batch: RecordBatch) -> Self {
+        let schema = batch.schema();
+        let rows = RecordBatchStreamAdapter::new(schema, futures::stream::iter([Ok(batch)]));
+        Output::rows(tag, Box::pin(rows))
     }
 
     pub fn with_notices(mut self, notices: Vec<String>) -> Self {

@@ -23,7 +23,7 @@ use super::names::{self, CATALOG, DEFAULT_SCHEMA};
 use super::output::Output;
 use super::statement::{CancelToken, StatementState};
 use super::warehouse::Warehouse;
-use super::{copy, ddl, insert, parameters};
+use super::{copy, ddl, describe, insert, parameters, summarize};
 use crate::catalog::{PinnedSnapshot, Snapshot, Transaction};
 use crate::common::{Error, ErrorKind, Result};
 use crate::functions::Functions;
@@ -167,6 +167,8 @@ impl Session {
             Statement::ShowTable { name } => Err(Error::unsupported("SHOW TABLE is not supported yet")
                 .with_position(name.position().line, name.position().column)
                 .with_hint("pg_table_def describes a table's columns")),
+            Statement::Describe { name } => describe::describe(&running, &name).await,
+            Statement::Summarize(relation) => summarize::summarize(&running, relation).await,
             Statement::DataFusion { sql, position } => running.datafusion(&sql).await.map_err(|e| match e.position() {
                 Some(at) if position.line > 1 || position.column > 1 => {
                     let column = if at.line == 1 { at.column + position.column - 1 } else { at.column };

@@ -25,7 +25,13 @@ pub enum Statement {
     ShowTable {
         name: ObjectName,
     },
-    /// Reads only: SELECT, WITH, VALUES, EXPLAIN of these, SHOW, DESCRIBE, SET, PREPARE, EXECUTE, DEALLOCATE. It is
+    /// `DESCRIBE name`: the columns of a table or view.
+    Describe {
+        name: ObjectName,
+    },
+    /// `SUMMARIZE {name | query}`: what the columns hold, a row for each.
+    Summarize(Relation),
+    /// Reads only: SELECT, WITH, VALUES, EXPLAIN of these, SHOW, SET, PREPARE, EXECUTE, DEALLOCATE. It is
     /// given to DataFusion as it is.
     Query(Box<sqlparser::ast::Statement>),
     /// What only DataFusion's own statement parser reads: CREATE/DROP VIEW, CREATE EXTERNAL TABLE, COPY … TO, RESET,
@@ -34,6 +40,13 @@ pub enum Statement {
         sql: String,
         position: Position,
     },
+}
+
+/// Rows, by name or by query.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Relation {
+    Name(ObjectName),
+    Query(Box<Query>),
 }
 
 /// A name. Unquoted ones are in lower case, all are at most [`Ident::MAX_BYTES`] long.

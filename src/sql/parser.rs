@@ -6,7 +6,7 @@ use sqlparser::tokenizer::Token;
 use crate::common::error::Position;
 use crate::common::{Error, Result};
 
-use super::ast::{CreateSchema, DropSchema, DropTable, ObjectName, Statement};
+use super::ast::{CreateSchema, DropSchema, DropTable, ObjectName, Relation, Statement};
 use super::cursor::{Cursor, START, checked_tokens, syntax_error, unsupported};
 use super::{copy, create_table, insert};
 
@@ -117,6 +117,7 @@ fn statement(c: &mut Cursor) -> Result<Statement> {
     match first.as_str() {
         "SELECT" | "WITH" | "VALUES" | "FROM" | "TABLE" => read_only(c),
         "EXPLAIN" | "DESCRIBE" | "DESC" => explain(c),
+        "SUMMARIZE" => summarize(c),
         "CREATE" => create(c),
         "DROP" => drop(c),
         "INSERT" => insert::insert(c),
@@ -189,7 +190,9 @@ fn explain(c: &mut Cursor) -> Result<Statement> {
         _ => DescribeAlias::Describe,
     };
     if !explains && !query_at(c, 1) {
-        return Ok(Statement::Query(Box::new(c.with(|p| p.parse_statement())?)));
+        c.skip();
+        c.take("TABLE");
+        return Ok(Statement::Describe { name: c.object_name("a table name or a query")? });
     }
     let before = c.mark();
     c.skip();
@@ -217,6 +220,16 @@ fn explain(c: &mut Cursor) -> Result<Statement> {
         format: None,
         options: None,
     })))
+}
+
+/// `SUMMARIZE {[TABLE] name | query}`
+fn summarize(c: &mut Cursor) -> Result<Statement> {
+    c.skip();
+    if query_at(c, 0) {
+        return Ok(Statement::Summarize(Relation::Query(query(c)?)));
+    }
+    c.take("TABLE");
+    Ok(Statement::Summarize(Relation::Name(c.object_name("a table name or a query")?)))
 }
 
 /// `EXPLAIN (option, …) query`

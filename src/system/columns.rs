@@ -8,8 +8,9 @@ use arrow::datatypes::{DataType, Field, Schema};
 
 use super::blocks::{Block, blocks_of};
 use super::{SEARCH_PATH, SystemContext};
-use crate::catalog::{ColumnDef, EffectiveDist, TableDef};
-use crate::common::{EncodingName, Result, SortStyle};
+use crate::catalog::{ColumnDef, EffectiveDist, TableDef, TableState};
+use crate::common::{EncodingName, Result, SortStyle, SqlType};
+use crate::storage::segment::SegmentStore;
 
 pub(super) fn schema() -> Schema {
     let text = |name: &str| Field::new(name, DataType::Utf8, false);
@@ -41,8 +42,38 @@ pub(super) fn shown_encoding(column: &ColumnDef, ordinal: usize, blocks: &[Block
     }
 }
 
-/// The column's position in the sort key, from 1; those of an interleaved key alternate in sign, as in Redshift. 0 for
-/// a column that is not in the key.
+/// A column as `pg_table_def` and DESCRIBE show it.
+#[derive(Debug, Clone)]
+pub struct ShownColumn {
+    pub name: String,
+    pub sql_type: SqlType,
+    pub encoding: &'static str,
+    pub distkey: bool,
+    /// The position in the sort key, from 1; those of an interleaved key alternate in sign, as in Redshift. 0 for a column that
+    /// is not in the key.
+    pub sortkey: i32,
+    pub not_null: bool,
+    pub default: Option<String>,
+}
+
+/// A table's columns in their order. `distkey` also tells the key that AUTO chose.
+pub async fn shown_columns(state: &TableState, segments: &SegmentStore) -> Result<Vec<ShownColumn>> {
+    let def = &state.def;
+    let auto = def.columns.iter().any(|c| c.encoding == EncodingName::Auto);
+    let blocks = if auto { blocks_of(state, segments).await? } else { Vec::new() };
+    let shown = def.columns.iter().enumerate().map(|(ordinal, column)| ShownColumn {
+        name: column.name.clone(),
+        sql_type: column.sql_type,
+        encoding: shown_encoding(column, ordinal, &blocks),
+        distkey: def.effective_dist == EffectiveDist::Key(column.id),
+        sortkey: sort_position(def, column),
+        not_null: !column.nullable,
+        default: column.default_sql.clone(),
+    });
+    Ok(shown.collect())
+}
+
+/// See [`ShownColumn::sortkey`].
 fn sort_position(def: &TableDef, column: &ColumnDef) -> i32 {
     let Some(sort) = &def.sort else { return 0 };
     let Some(at) = sort.columns.iter().position(|id| *id == column.id) else { return 0 };
@@ -50,7 +81,7 @@ fn sort_position(def: &TableDef, column: &ColumnDef) -> i32 {
     if sort.style == SortStyle::Interleaved && position % 2 == 0 { -position } else { position }
 }
 
-/// Tables of the search path's schemas, each column's in its order. `distkey` also tells the key that AUTO chose.
+/// Columns of the search path's tables.
 pub(super) async fn columns(context: &SystemContext) -> Result<Vec<ArrayRef>> {
     let snapshot = &context.snapshot;
     let (mut schemas, mut tables, mut names) = (Vec::new(), Vec::new(), Vec::new());
@@ -58,18 +89,15 @@ pub(super) async fn columns(context: &SystemContext) -> Result<Vec<ArrayRef>> {
     let (mut keys, mut sort, mut not_null) = (Vec::new(), Vec::new(), Vec::new());
     for schema in SEARCH_PATH.iter().filter_map(|name| snapshot.schema_named(name)) {
         for state in snapshot.table_names(schema.id).filter_map(|(_, id)| snapshot.table(id)) {
-            let def = &state.def;
-            let auto = def.columns.iter().any(|c| c.encoding == EncodingName::Auto);
-            let blocks = if auto { blocks_of(state, &context.segments).await? } else { Vec::new() };
-            for (ordinal, column) in def.columns.iter().enumerate() {
+            for column in shown_columns(state, &context.segments).await? {
                 schemas.push(schema.name.clone());
-                tables.push(def.name.clone());
-                names.push(column.name.clone());
+                tables.push(state.def.name.clone());
+                names.push(column.name);
                 types.push(column.sql_type.to_string());
-                encodings.push(shown_encoding(column, ordinal, &blocks));
-                keys.push(def.effective_dist == EffectiveDist::Key(column.id));
-                sort.push(sort_position(def, column));
-                not_null.push(!column.nullable);
+                encodings.push(column.encoding);
+                keys.push(column.distkey);
+                sort.push(column.sortkey);
+                not_null.push(column.not_null);
             }
         }
     }

@@ -21,6 +21,8 @@ use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
+pub use columns::{ShownColumn, shown_columns};
+
 use crate::catalog::PinnedSnapshot;
 use crate::common::Result;
 use crate::storage::segment::SegmentStore;

@@ -22,6 +22,15 @@ pub struct Source {
     /// The file, if it was one.
     pub file: Option<String>,
     pub text: String,
+    /// How many files run one another to get here.
+    pub depth: usize,
+}
+
+impl Source {
+    /// Text of no file.
+    pub fn typed(text: String) -> Self {
+        Source { file: None, text, depth: 0 }
+    }
 }
 
 impl From<Error> for Failure {

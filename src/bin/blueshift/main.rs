@@ -3,6 +3,7 @@
 mod args;
 mod failure;
 mod render;
+mod shell;
 mod slt;
 mod sql;
 mod tpch;

@@ -1,21 +1,21 @@
 //! `blueshift sql`: statements from the command line, files or standard input, in one session.
 
-use std::io::{self, BufWriter, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
-use blueshift::engine::{Session, StatementText, Warehouse, is_complete, split};
+use blueshift::engine::Warehouse;
 use clap::ArgMatches;
 
 use crate::args::EngineArgs;
 use crate::failure::{Failure, Source, note};
-use crate::render::{self, Format};
+use crate::render::Format;
+use crate::shell::{Shell, Then};
 
 /// Run SQL statements in one session
 ///
 /// Statements are separated by semicolons and run in the order of the -c and -f options; standard input is read when
-/// there is neither. The first error ends the run. On a terminal, a plain prompt takes statements, and errors do not end
-/// it.
+/// there is neither. The first error ends the run. On a terminal, a shell takes statements and commands (\\? lists them),
+/// and errors do not end it.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Where the warehouse is kept: a directory, s3://bucket/prefix or memory://; a new place becomes a warehouse.
@@ -61,18 +61,13 @@ impl Args {
 pub async fn run(args: Args) -> Result<(), Failure> {
     // What cannot be read is found before anything runs.
     let mut sources = args.order.iter().map(read).collect::<Result<Vec<Source>, Failure>>()?;
-    let shell = sources.is_empty() && io::stdin().is_terminal();
-    if sources.is_empty() && !shell {
+    let at_terminal = sources.is_empty() && io::stdin().is_terminal();
+    if sources.is_empty() && !at_terminal {
         sources.push(read(&Input::File("-".into()))?);
     }
     let warehouse = open(&args).await?;
-    let session = warehouse.session();
-    let printer = Printer { format: args.format, timing: args.timing };
-    let outcome = match shell {
-        true => prompt(&session, &printer).await,
-        false => run_all(&session, &printer, &sources).await,
-    };
-    drop(session);
+    let shell = Shell::new(warehouse.session(), args.format, args.timing);
+    let outcome = if at_terminal { shell.prompt().await } else { run_all(shell, &sources).await };
     let closed = warehouse.close().await;
     outcome?;
     Ok(closed?)
@@ -80,19 +75,23 @@ pub async fn run(args: Args) -> Result<(), Failure> {
 
 fn read(input: &Input) -> Result<Source, Failure> {
     match input {
-        Input::Command(text) => Ok(Source { file: None, text: text.clone() }),
+        Input::Command(text) => Ok(Source::typed(text.clone())),
         Input::File(path) if path == Path::new("-") => {
             let mut bytes = Vec::new();
             io::stdin().read_to_end(&mut bytes)?;
-            Ok(Source { file: None, text: utf8(bytes, "standard input")? })
+            Ok(Source::typed(utf8(bytes, "standard input")?))
         }
-        Input::File(path) => {
-            let name = path.display().to_string();
-            let bytes = std::fs::read(path).map_err(|e| Failure::Message(format!("cannot read {name}: {e}")))?;
-            let text = utf8(bytes, &name)?;
-            Ok(Source { text: text.strip_prefix('\u{feff}').map(str::to_string).unwrap_or(text), file: Some(name) })
-        }
+        Input::File(path) => read_file(path),
     }
+}
+
+/// The statements of a file.
+pub fn read_file(path: &Path) -> Result<Source, Failure> {
+    let name = path.display().to_string();
+    let bytes = std::fs::read(path).map_err(|e| Failure::Message(format!("cannot read {name}: {e}")))?;
+    let text = utf8(bytes, &name)?;
+    let text = text.strip_prefix('\u{feff}').map(str::to_string).unwrap_or(text);
+    Ok(Source { file: Some(name), ..Source::typed(text) })
 }
 
 fn utf8(bytes: Vec<u8>, name: &str) -> Result<String, Failure> {
@@ -114,87 +113,11 @@ async fn open(args: &Args) -> Result<Warehouse, Failure> {
     Ok(warehouse)
 }
 
-async fn run_all(session: &Session, printer: &Printer, sources: &[Source]) -> Result<(), Failure> {
+async fn run_all(mut shell: Shell, sources: &[Source]) -> Result<(), Failure> {
     for source in sources {
-        for statement in split(&source.text) {
-            printer.run(session, statement, source).await?;
+        if let Then::Quit = shell.run_text(source).await? {
+            break;
         }
     }
-    Ok(())
-}
-
-/// Reads statements from a terminal until its end or `\q`; errors do not end it.
-async fn prompt(session: &Session, printer: &Printer) -> Result<(), Failure> {
-    note("Type statements that end with a semicolon; \\q quits.");
-    let mut text = String::new();
-    loop {
-        {
-            let mut out = io::stdout();
-            out.write_all(if text.is_empty() { b"blueshift=> " } else { b"blueshift-> " })?;
-            out.flush()?;
-        }
-        let line = tokio::task::spawn_blocking(|| {
-            let mut line = String::new();
-            io::stdin().read_line(&mut line).map(|_| line)
-        });
-        let line = line.await.map_err(|e| Failure::Message(e.to_string()))??;
-        if line.is_empty() {
-            writeln!(io::stdout())?;
-            return Ok(());
-        }
-        match line.trim() {
-            "\\q" => return Ok(()),
-            "" if text.is_empty() => continue,
-            command if text.is_empty() && matches!(command, "quit" | "exit") => {
-                note("\\q quits.");
-                continue;
-            }
-            command if text.is_empty() && command.starts_with('\\') => {
-                note(&format!("There is no command {command}; \\q quits, everything else is SQL."));
-                continue;
-            }
-            _ => text.push_str(&line),
-        }
-        if is_complete(&text) {
-            let source = Source { file: None, text: std::mem::take(&mut text) };
-            for statement in split(&source.text) {
-                match printer.run(session, statement, &source).await {
-                    Err(Failure::Io(e)) => return Err(Failure::Io(e)),
-                    Err(failure) => {
-                        failure.report();
-                        break;
-                    }
-                    Ok(()) => {}
-                }
-            }
-        }
-    }
-}
-
-/// Runs statements and writes their results.
-struct Printer {
-    format: Format,
-    timing: bool,
-}
-
-impl Printer {
-    async fn run(&self, session: &Session, statement: StatementText<'_>, source: &Source) -> Result<(), Failure> {
-        let started = Instant::now();
-        let outcome = self.print(session, statement).await;
-        if self.timing {
-            note(&format!("Time: {:.3} ms", started.elapsed().as_secs_f64() * 1e3));
-        }
-        outcome.map_err(|failure| match failure {
-            Failure::Engine { error, source: None } => Failure::Engine { error, source: Some(source.clone()) },
-            other => other,
-        })
-    }
-
-    async fn print(&self, session: &Session, statement: StatementText<'_>) -> Result<(), Failure> {
-        let output = session.statement(statement).await?;
-        output.notices.iter().for_each(|notice| note(&format!("NOTICE: {notice}")));
-        let mut out = BufWriter::with_capacity(1 << 16, io::stdout());
-        render::write(&mut out, output, self.format).await?;
-        Ok(out.flush()?)
-    }
+    shell.finish()
 }

@@ -1,5 +1,7 @@
 //! Results as text: an aligned table, CSV, JSON.
 
+pub mod screen;
+
 use std::io::Write;
 
 use arrow::array::{Array, RecordBatch};

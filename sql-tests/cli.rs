@@ -235,7 +235,7 @@ fn the_shell_takes_statements_and_commands_and_goes_on_after_errors() {
     // Tab completes a column of the table that is named.
     shell.type_in("select a, some_column from t where some_c\t = 'x';\r");
     let row = shell.wait_for("(1 row)");
-    assert!(row.contains("where some_column = 'x'") && row.contains("| x "), "{row}");
+    assert!(row.contains("where some_column") && row.contains("| x "), "{row}");
     shell.type_in("selct;\r");
     let error = shell.wait_for("^");
     assert!(error.contains("ERROR") && error.contains("line 1, column 1"), "{error}");

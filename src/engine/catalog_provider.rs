@@ -261,6 +261,6 @@ impl system::SystemSource for Warehouse {
     async fn read(&self, session: &dyn Session) -> Result<system::SystemContext> {
         let snapshot = version_of(self, session).await?;
         let segments = self.inner.segments.at(snapshot.clone());
-        Ok(system::SystemContext { snapshot, segments })
+        Ok(system::SystemContext { snapshot, segments, only: None })
     }
 }

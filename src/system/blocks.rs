@@ -118,7 +118,7 @@ pub(super) fn schema() -> Schema {
 /// that is stored. The hidden columns of Redshift (INSERT_XID, DELETE_XID, ROW_ID) are not stored and not shown.
 pub(super) async fn columns(context: &SystemContext) -> Result<Vec<ArrayRef>> {
     let mut rows: Vec<(i32, SqlType, Block)> = Vec::new();
-    for state in context.snapshot.tables.values() {
+    for state in context.tables() {
         let blocks = blocks_of(state, &context.segments).await?;
         let table = state.def.id.0 as i32;
         rows.extend(blocks.into_iter().map(|block| (table, state.def.columns[block.column].sql_type, block)));
@@ -162,7 +162,7 @@ pub(super) async fn columns(context: &SystemContext) -> Result<Vec<ArrayRef>> {
 /// A bound as Redshift keeps it, in 8 bytes: dates and timestamps count from 2000-01-01, decimals are unscaled, text
 /// is its first 8 bytes (the first is the most significant, so that the numbers order as the texts), BOOLEAN 0 or 1.
 /// What does not fit is the nearest that does. Floating-point numbers are rounded down.
-fn as_bigint(value: &Scalar, sql_type: SqlType) -> i64 {
+pub(super) fn as_bigint(value: &Scalar, sql_type: SqlType) -> i64 {
     match (value, sql_type) {
         (Scalar::Bool(v), _) => i64::from(*v),
         (Scalar::Int(v), _) => {
@@ -184,7 +184,7 @@ fn as_bigint(value: &Scalar, sql_type: SqlType) -> i64 {
 }
 
 /// A bound as the column's values are written.
-fn as_text(value: &Scalar, sql_type: SqlType) -> String {
+pub(super) fn as_text(value: &Scalar, sql_type: SqlType) -> String {
     match (value, sql_type) {
         (Scalar::Int(v), SqlType::Date) => ScalarValue::Date32(i32::try_from(*v).ok()).to_string(),
         (Scalar::Int(v), SqlType::Timestamp) => {

@@ -8,6 +8,7 @@ mod blocks;
 mod columns;
 mod slices;
 mod table_info;
+mod zones;
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,22 +17,23 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::{DataFusionError, Result as DfResult};
+use datafusion::common::{DataFusionError, Result as DfResult, ScalarValue};
 use datafusion::datasource::memory::MemorySourceConfig;
-use datafusion::logical_expr::{Expr, TableType};
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
 pub use columns::{ShownColumn, shown_columns};
 
-use crate::catalog::PinnedSnapshot;
-use crate::common::Result;
+use crate::catalog::{PinnedSnapshot, TableState};
+use crate::common::{Result, TableId};
 use crate::storage::segment::SegmentStore;
 
 /// The schema that holds the system tables; they are found without naming it, too.
 pub const SCHEMA: &str = "pg_catalog";
 
 /// The system tables' names.
-pub const TABLES: [&str; 5] = ["pg_table_def", "stv_blocklist", "stv_slices", "stv_tbl_perm", "svv_table_info"];
+pub const TABLES: [&str; 6] =
+    ["pg_table_def", "stv_blocklist", "stv_slices", "stv_tbl_perm", "stv_zonelist", "svv_table_info"];
 
 /// The schemas that an unqualified name is looked up in: `pg_table_def` shows no others.
 const SEARCH_PATH: [&str; 1] = ["public"];
@@ -41,6 +43,15 @@ const SEARCH_PATH: [&str; 1] = ["public"];
 pub struct SystemContext {
     pub snapshot: PinnedSnapshot,
     pub segments: SegmentStore,
+    /// The only table that the statement asks about, where its filters say so.
+    pub only: Option<TableId>,
+}
+
+impl SystemContext {
+    /// The tables that the statement asks about, in the order of their ids.
+    fn tables(&self) -> impl Iterator<Item = &Arc<TableState>> {
+        self.snapshot.tables.values().filter(|t| self.only.is_none_or(|only| t.def.id == only))
+    }
 }
 
 /// Gives what the system tables show.
@@ -62,13 +73,20 @@ enum Kind {
     StvBlocklist,
     StvSlices,
     StvTblPerm,
+    StvZonelist,
     SvvTableInfo,
 }
 
 impl Kind {
     /// In the order of [`TABLES`].
-    const ALL: [Kind; 5] =
-        [Kind::PgTableDef, Kind::StvBlocklist, Kind::StvSlices, Kind::StvTblPerm, Kind::SvvTableInfo];
+    const ALL: [Kind; 6] = [
+        Kind::PgTableDef,
+        Kind::StvBlocklist,
+        Kind::StvSlices,
+        Kind::StvTblPerm,
+        Kind::StvZonelist,
+        Kind::SvvTableInfo,
+    ];
 
     fn name(self) -> &'static str {
         TABLES[self as usize]
@@ -80,7 +98,17 @@ impl Kind {
             Kind::StvBlocklist => blocks::schema(),
             Kind::StvSlices => slices::stv_slices_schema(),
             Kind::StvTblPerm => slices::stv_tbl_perm_schema(),
+            Kind::StvZonelist => zones::schema(),
             Kind::SvvTableInfo => table_info::schema(),
+        }
+    }
+
+    /// The column that holds a table's id.
+    fn table_column(self) -> Option<&'static str> {
+        match self {
+            Kind::StvBlocklist | Kind::StvZonelist => Some("tbl"),
+            Kind::StvTblPerm => Some("id"),
+            _ => None,
         }
     }
 
@@ -90,13 +118,14 @@ impl Kind {
             Kind::StvBlocklist => blocks::columns(context).await?,
             Kind::StvSlices => slices::stv_slices(context),
             Kind::StvTblPerm => slices::stv_tbl_perm(context).await?,
+            Kind::StvZonelist => zones::columns(context).await?,
             Kind::SvvTableInfo => table_info::columns(context).await?,
         };
         Ok(RecordBatch::try_new(schema, columns)?)
     }
 }
 
-/// A system table. Filters are left to DataFusion.
+/// A system table. Filters are left to DataFusion; one that names a table's id also spares reading the others.
 struct SystemTable {
     kind: Kind,
     schema: SchemaRef,
@@ -123,13 +152,31 @@ impl TableProvider for SystemTable {
         &self,
         state: &dyn Session,
         projection: Option<&Vec<usize>>,
-        _filters: &[Expr],
+        filters: &[Expr],
         _limit: Option<usize>,
     ) -> DfResult<Arc<dyn ExecutionPlan>> {
-        let context = self.source.read(state).await?;
+        let mut context = self.source.read(state).await?;
+        context.only = filters.iter().find_map(|filter| self.only(filter));
         let rows = self.kind.rows(&context, Arc::clone(&self.schema)).await;
         let rows = rows.map_err(|e| DataFusionError::External(Box::new(e)))?;
         Ok(MemorySourceConfig::try_new_exec(&[vec![rows]], Arc::clone(&self.schema), projection.cloned())?)
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> DfResult<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+}
+
+impl SystemTable {
+    /// The table that a filter `id = literal` leaves.
+    fn only(&self, filter: &Expr) -> Option<TableId> {
+        let column = self.kind.table_column()?;
+        let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = filter else { return None };
+        let (Expr::Column(named), Expr::Literal(value, _)) = (left.as_ref(), right.as_ref()) else { return None };
+        match value {
+            ScalarValue::Int32(Some(id)) if named.name == column => u32::try_from(*id).ok().map(TableId),
+            _ => None,
+        }
     }
 }
 

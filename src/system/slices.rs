@@ -82,7 +82,7 @@ struct SliceOfTable {
 /// DISTSTYLE ALL is stored once, on slice 0.
 pub(super) async fn stv_tbl_perm(context: &SystemContext) -> Result<Vec<ArrayRef>> {
     let mut rows: Vec<SliceOfTable> = Vec::new();
-    for state in context.snapshot.tables.values() {
+    for state in context.tables() {
         let sorted = sorted_run(state);
         let first = rows.len();
         rows.extend((0..context.snapshot.info.slices).map(|slice| SliceOfTable {

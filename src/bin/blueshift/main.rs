@@ -1,7 +1,9 @@
-//! The command line: `blueshift sql` runs statements, `blueshift slt` sqllogictest files, `blueshift tpch` the TPC-H benchmark.
+//! The command line: `blueshift sql` runs statements, `blueshift slt` sqllogictest files, `blueshift inspect` shows how
+//! tables are stored, `blueshift tpch` the TPC-H benchmark.
 
 mod args;
 mod failure;
+mod inspect;
 mod render;
 mod shell;
 mod slt;
@@ -30,6 +32,7 @@ struct Cli {
 enum Command {
     Sql(sql::Args),
     Slt(slt::Args),
+    Inspect(inspect::Args),
     Tpch(tpch::Args),
 }
 
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
             run(args.engine.threads(), sql::run(args))
         }
         Ok(Cli { command: Command::Slt(args) }) => run(args.engine.threads(), slt::run(args)),
+        Ok(Cli { command: Command::Inspect(args) }) => run(args.engine.threads(), inspect::run(args)),
         Ok(Cli { command: Command::Tpch(args) }) => run(args.engine.threads(), tpch::run(args)),
     };
     match outcome {

@@ -6,17 +6,21 @@
 use std::sync::Arc;
 
 use datafusion::execution::SessionStateBuilder;
+use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
 mod dates;
+pub mod refused;
 mod strings;
 
-/// Functions of the three kinds.
+/// Functions of the three kinds, and operators.
 #[derive(Debug, Default, Clone)]
 pub struct Functions {
     pub scalar: Vec<Arc<ScalarUDF>>,
     pub aggregate: Vec<Arc<AggregateUDF>>,
     pub window: Vec<Arc<WindowUDF>>,
+    /// What operators mean.
+    pub planners: Vec<Arc<dyn ExprPlanner>>,
 }
 
 impl Functions {
@@ -41,6 +45,7 @@ impl Functions {
         builder.scalar_functions().get_or_insert_default().extend(self.scalar);
         builder.aggregate_functions().get_or_insert_default().extend(self.aggregate);
         builder.window_functions().get_or_insert_default().extend(self.window);
+        builder.expr_planners().get_or_insert_default().extend(self.planners);
         builder
     }
 }

@@ -41,8 +41,13 @@ impl Functions {
     }
 
     /// Adds them to what a session has; of one name the last counts.
+    ///
+    /// A function that is replaced goes with its aliases. DataFusion would keep it under them, and when a session's state
+    /// is built from another's, register it by its name again.
     pub fn register(self, mut builder: SessionStateBuilder) -> SessionStateBuilder {
-        builder.scalar_functions().get_or_insert_default().extend(self.scalar);
+        let known = builder.scalar_functions().get_or_insert_default();
+        known.retain(|other| self.scalar.iter().all(|function| function.name() != other.name()));
+        known.extend(self.scalar);
         builder.aggregate_functions().get_or_insert_default().extend(self.aggregate);
         builder.window_functions().get_or_insert_default().extend(self.window);
         builder.expr_planners().get_or_insert_default().extend(self.planners);

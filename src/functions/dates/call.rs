@@ -32,6 +32,7 @@ pub const UTC: &str = "UTC";
 /// A function: its name, what it takes, what it gives.
 pub struct Call {
     pub name: &'static str,
+    pub aliases: Vec<String>,
     /// The parameters of each form of the call.
     pub forms: &'static [&'static [Kind]],
     /// The type of the result; arguments are as [`Kind`] says.
@@ -55,7 +56,7 @@ impl Call {
         returns: fn(&Types) -> Result<DataType>,
         invoke: fn(&Arguments) -> Result<ArrayRef>,
     ) -> Call {
-        Call { name, forms, returns, invoke, otherwise: None, preimage: None, monotonic: false }
+        Call { name, aliases: Vec::new(), forms, returns, invoke, otherwise: None, preimage: None, monotonic: false }
     }
 
     pub fn function(self) -> Arc<ScalarUDF> {
@@ -120,14 +121,16 @@ impl Kind {
         }
     }
 
-    /// The type that an argument of type `given` is cast to.
+    /// The type that an argument of type `given` is cast to. Text stays of its type until the call: a literal within a
+    /// cast would no longer be known as constant.
     fn takes(self, given: &DataType) -> Option<DataType> {
         use DataType::*;
         let micros = |zone: Option<&str>| Timestamp(TimeUnit::Microsecond, zone.map(Into::into));
         let text = matches!(given, Utf8 | LargeUtf8 | Utf8View);
         let null = matches!(given, Null);
         Some(match self {
-            Kind::Part | Kind::Text if text || null => Utf8View,
+            Kind::Part | Kind::Text if null => Utf8View,
+            Kind::Part | Kind::Text if text => given.clone(),
             Kind::Integer if null || text || given.is_integer() || matches!(given, Decimal128(_, 0)) => Int64,
             Kind::Number if null => Int64,
             Kind::Number if given.is_integer() => Int64,
@@ -144,7 +147,7 @@ impl Kind {
                 Date32 => Date32,
                 Date64 | Timestamp(_, None) => micros(None),
                 Timestamp(_, Some(_)) => micros(Some(UTC)),
-                _ if text => Utf8View,
+                _ if text => given.clone(),
                 _ if null && self == Kind::Written => Utf8View,
                 _ if null => micros(None),
                 _ => return None,
@@ -407,6 +410,10 @@ impl ScalarUDFImpl for Function {
         self.call.name
     }
 
+    fn aliases(&self) -> &[String] {
+        &self.call.aliases
+    }
+
     fn signature(&self) -> &Signature {
         &self.signature
     }
@@ -419,7 +426,8 @@ impl ScalarUDFImpl for Function {
                 other.as_ref(),
             )
             .map(|fields| fields.iter().map(|f| f.data_type().clone()).collect()),
-            (None, None) => Err(external(self.call.refuse(given))),
+            // The type of the result is an error then, and a better one than DataFusion makes of an error here.
+            (None, None) => Ok(given.to_vec()),
         }
     }
 
@@ -431,6 +439,9 @@ impl ScalarUDFImpl for Function {
         let types: Vec<DataType> = args.arg_fields.iter().map(|f| f.data_type().clone()).collect();
         if let (false, Some(other)) = (self.is_ours(&types), &self.call.otherwise) {
             return other.return_field_from_args(args);
+        }
+        if self.call.coerced(&types).is_none() {
+            return Err(external(self.call.refuse(&types)));
         }
         let types = Types { types, constants: args.scalar_arguments.to_vec() };
         let returns = (self.call.returns)(&types).map_err(external)?;
@@ -452,7 +463,13 @@ impl ScalarUDFImpl for Function {
             .collect();
         let constant = constants.iter().all(Option::is_some);
         let rows = if constant { 1 } else { args.number_rows };
-        let arrays = args.args.iter().map(|arg| arg.to_array(rows)).collect::<DfResult<Vec<_>>>()?;
+        let array = |arg: &ColumnarValue| match arg.to_array(rows)? {
+            text if matches!(text.data_type(), DataType::Utf8 | DataType::LargeUtf8) => {
+                Ok(arrow::compute::cast(&text, &DataType::Utf8View)?)
+            }
+            other => Ok(other),
+        };
+        let arrays = args.args.iter().map(array).collect::<DfResult<Vec<_>>>()?;
         let arguments = Arguments { name: self.call.name, arrays, constants, rows, returns: args.return_type() };
         let result = (self.call.invoke)(&arguments).map_err(external)?;
         if constant { ScalarValue::try_from_array(&result, 0).map(ColumnarValue::Scalar) } else { Ok(ColumnarValue::Array(result)) }

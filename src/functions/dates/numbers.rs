@@ -187,7 +187,7 @@ impl NumberFormat {
                         }
                         format.whole += 1;
                     }
-                    if format.sign == Sign::After && !matches!(format.items.last(), Some(Item::Digit)) {
+                    if format.sign == Sign::After {
                         return Err(wrong(text, "has S between digits").with_hint("write S first or last"));
                     }
                     format.items.push(Item::Digit);

@@ -33,11 +33,13 @@ pub(super) fn replacements() -> Vec<Arc<ScalarUDF>> {
         Call {
             preimage: Some(year_range),
             otherwise: Some(datetime::date_part()),
+            aliases: vec!["datepart".to_string()],
             ..Call::new("date_part", &[&[Kind::Part, Kind::Temporal]], double, date_part)
         }
         .function(),
         Call {
             preimage: Some(truncated_range),
+            aliases: vec!["datetrunc".to_string()],
             monotonic: true,
             ..Call::new("date_trunc", &[&[Kind::Part, Kind::Moment]], date_trunc_type, date_trunc)
         }

@@ -19,6 +19,9 @@ use super::super::cursor::{at, invalid};
 /// Functions whose first argument is a part.
 const OF_PARTS: [&str; 6] = ["dateadd", "datediff", "date_part", "datepart", "date_trunc", "extract"];
 
+/// Those of them that take lengths of time only.
+const OF_LENGTHS: [&str; 3] = ["dateadd", "datediff", "date_trunc"];
+
 pub(super) fn rewrite(expr: &mut Expr) -> Result<()> {
     match expr {
         Expr::Function(function) => part_of(function),
@@ -70,6 +73,14 @@ fn part_of(function: &mut Function) -> Result<()> {
         _ => return Ok(()),
     };
     let name = match DatePart::parse(&text) {
+        Some(part) if OF_LENGTHS.contains(known) && !part.is_length() => {
+            return Err(invalid(
+                SqlState::INVALID_PARAMETER,
+                format!("{known} does not take the date part {}", part.name()),
+                at(span.start),
+            )
+            .with_hint("use a length of time: year, quarter, month, week, day, hour, minute, second and so on"));
+        }
         Some(part) => part.name().to_string(),
         None if is_datafusions(&text) => text,
         None => return Err(no_such_part(known, &text, span)),
@@ -172,8 +183,9 @@ fn read_date(data_type: &DataType, value: &mut ValueWithSpan) {
         return;
     }
     let date = format!("{year:04}-{month:02}-{day:02}");
-    // In the form that DataFusion reads, the rest may stand as it is.
-    if text.starts_with(&date) && (with_time || text.len() == date.len()) {
+    // As DataFusion reads it. It wants seconds.
+    let has_seconds = text.matches(':').count() >= 2;
+    if text.starts_with(&date) && (text.len() == date.len() || (with_time && has_seconds)) {
         return;
     }
     value.value = Value::SingleQuotedString(if with_time {

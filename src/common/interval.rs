@@ -188,7 +188,8 @@ mod tests {
         assert_eq!(read("-1 day -2 hours"), interval(0, -1, -2 * HOUR_US));
         assert_eq!(read("0.5 mon"), interval(0, 0, 15 * DAY_US));
         assert_eq!(read("1.5 years"), interval(18, 0, 0));
-        for wrong in ["", "days", "1 fortnight", "1 2x 3", "1:99", "1 epoch", "9999999999999999999 days", "1.2.3 days"] {
+        for wrong in ["", "days", "1 fortnight", "1 2x 3", "1:99", "1 epoch", "9999999999999999999 days", "1.2.3 days"]
+        {
             assert_eq!(read(wrong), None, "{wrong}");
         }
     }

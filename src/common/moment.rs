@@ -59,7 +59,17 @@ pub fn month_number(name: &str) -> Option<i64> {
 }
 
 pub const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
     "December",
 ];
 
@@ -266,8 +276,19 @@ mod tests {
     fn dates_are_read_in_redshifts_forms() {
         let expected = Moment { days: days(2008, 12, 31), time: 0, offset: None };
         for text in [
-            "2008-12-31", "20081231", "12-31-2008", "12/31/2008", "12/31/08", "Dec 31, 2008", "December 31, 2008",
-            "31-Dec-2008", "Dec-31-2008", "Dec 31,2008", "2008-Dec-31", " 2008/12/31 ", "31 December 2008",
+            "2008-12-31",
+            "20081231",
+            "12-31-2008",
+            "12/31/2008",
+            "12/31/08",
+            "Dec 31, 2008",
+            "December 31, 2008",
+            "31-Dec-2008",
+            "Dec-31-2008",
+            "Dec 31,2008",
+            "2008-Dec-31",
+            " 2008/12/31 ",
+            "31 December 2008",
         ] {
             assert_eq!(Moment::parse(text), Some(expected), "{text}");
         }
@@ -281,16 +302,26 @@ mod tests {
         let read = |text| Moment::parse(text).and_then(Moment::micros);
         let noon = days(2008, 6, 1) * DAY_US + 12 * HOUR_US;
         for text in [
-            "2008-06-01 12:00", "2008-06-01T12:00:00", "Jun 1,2008 12:00:00", "20080601 12:00:00.000", "6/1/2008 12:00 PM",
-            "2008-06-01 12:00:00Z", "2008-06-01 12:00:00 UTC", "2008-06-01 14:00:00+02", "2008-06-01 07:00:00 EST",
-            "2008-06-01 06:30-05:30", "2008-06-01 17:30:00 +0530",
+            "2008-06-01 12:00",
+            "2008-06-01T12:00:00",
+            "Jun 1,2008 12:00:00",
+            "20080601 12:00:00.000",
+            "6/1/2008 12:00 PM",
+            "2008-06-01 12:00:00Z",
+            "2008-06-01 12:00:00 UTC",
+            "2008-06-01 14:00:00+02",
+            "2008-06-01 07:00:00 EST",
+            "2008-06-01 06:30-05:30",
+            "2008-06-01 17:30:00 +0530",
         ] {
             assert_eq!(read(text), Some(noon), "{text}");
         }
         assert_eq!(read("2008-06-01 12:00:00.000001"), Some(noon + 1));
         assert_eq!(read("2008-06-01 12:00:00.0000019"), Some(noon + 1));
         assert_eq!(read("2008-06-01 24:00:00"), Some(noon + 12 * HOUR_US));
-        for text in ["2008-06-01 25:00", "2008-06-01 12:60", "2008-06-01 12:00 IST", "2008-06-01 13:00 PM", "2008-06-01 12"] {
+        for text in
+            ["2008-06-01 25:00", "2008-06-01 12:60", "2008-06-01 12:00 IST", "2008-06-01 13:00 PM", "2008-06-01 12"]
+        {
             assert_eq!(read(text), None, "{text}");
         }
         assert_eq!(parse_time("04:05:06.789"), Some(4 * HOUR_US + 5 * MINUTE_US + 6_789_000));

@@ -13,6 +13,11 @@ mod dates;
 pub mod refused;
 mod strings;
 
+/// The timestamp of a date's midnight. Comparisons of it with constants become comparisons of the date.
+pub fn midnight() -> Arc<ScalarUDF> {
+    dates::midnight()
+}
+
 /// Functions of the three kinds, and operators.
 #[derive(Debug, Default, Clone)]
 pub struct Functions {

@@ -5,8 +5,6 @@ const REFUSED: &[(&str, &str)] = &[
     // Dates and times.
     ("age", "subtract the timestamps, or use MONTHS_BETWEEN or DATEDIFF"),
     ("isfinite", "every date and timestamp is finite"),
-    ("localtime", "use SYSDATE::TIME"),
-    ("localtimestamp", "use SYSDATE"),
     ("pg_timezone_abbrevs", "zones have the names of the IANA database, such as Europe/Paris"),
     ("pg_timezone_names", "zones have the names of the IANA database, such as Europe/Paris"),
 ];

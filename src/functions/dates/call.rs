@@ -216,7 +216,9 @@ impl Arguments<'_> {
             Some(scalar) => text_of_scalar(scalar)
                 .map(Some)
                 .ok_or_else(|| Error::internal(format!("{what} of {} is {}", self.name, scalar.data_type()))),
-            None => Err(Error::invalid(SqlState::INVALID_PARAMETER, format!("{what} of {} must be a literal", self.name))),
+            None => {
+                Err(Error::invalid(SqlState::INVALID_PARAMETER, format!("{what} of {} must be a literal", self.name)))
+            }
         }
     }
 
@@ -274,7 +276,8 @@ impl Arguments<'_> {
         if let Some(micros) = Moment::parse(text).and_then(Moment::micros) {
             return Ok(micros);
         }
-        let hint = if moment::parse_time(text).is_some() { "cast it to TIME" } else { "write it as 2008-12-31 23:59:59" };
+        let hint =
+            if moment::parse_time(text).is_some() { "cast it to TIME" } else { "write it as 2008-12-31 23:59:59" };
         Err(Error::invalid(SqlState::INVALID_TEXT, format!("{}: \"{text}\" is not a date or timestamp", self.name))
             .with_hint(hint))
     }
@@ -472,12 +475,16 @@ impl ScalarUDFImpl for Function {
         let arrays = args.args.iter().map(array).collect::<DfResult<Vec<_>>>()?;
         let arguments = Arguments { name: self.call.name, arrays, constants, rows, returns: args.return_type() };
         let result = (self.call.invoke)(&arguments).map_err(external)?;
-        if constant { ScalarValue::try_from_array(&result, 0).map(ColumnarValue::Scalar) } else { Ok(ColumnarValue::Array(result)) }
+        if constant {
+            ScalarValue::try_from_array(&result, 0).map(ColumnarValue::Scalar)
+        } else {
+            Ok(ColumnarValue::Array(result))
+        }
     }
 
     fn preimage(&self, args: &[Expr], literal: &Expr, info: &SimplifyContext) -> DfResult<PreimageResult> {
-        let (Some(preimage), [first, .., last]) = (self.call.preimage, args) else { return Ok(PreimageResult::None) };
-        let part = first.as_literal().and_then(text_of_scalar);
+        let (Some(preimage), [others @ .., last]) = (self.call.preimage, args) else { return Ok(PreimageResult::None) };
+        let part = others.first().map_or(Some(""), |part| part.as_literal().and_then(text_of_scalar));
         let (Some(part), Some(literal)) = (part, literal.as_literal()) else { return Ok(PreimageResult::None) };
         let data_type = info.get_data_type(last)?;
         let Some((lower, upper)) = preimage(part, literal, &data_type) else { return Ok(PreimageResult::None) };

@@ -20,13 +20,8 @@ pub(super) fn replacements() -> Vec<Arc<ScalarUDF>> {
     let config = datafusion::config::ConfigOptions::new();
     let read: &[&[Kind]] = &[&[Kind::Written, Kind::Text], &[Kind::Written, Kind::Text, Kind::Boolean]];
     vec![
-        Call::new(
-            "to_char",
-            &[&[Kind::Temporal, Kind::Text], &[Kind::Number, Kind::Text]],
-            to_char_type,
-            to_char,
-        )
-        .function(),
+        Call::new("to_char", &[&[Kind::Temporal, Kind::Text], &[Kind::Number, Kind::Text]], to_char_type, to_char)
+            .function(),
         Call {
             otherwise: Some(datetime::to_date()),
             ..Call::new("to_date", read, |types| checked(types, "to_date").map(|()| DataType::Date32), to_date)
@@ -202,9 +197,7 @@ fn to_number_type(types: &Types) -> Result<DataType> {
             Ok(DataType::Decimal128(precision, scale))
         }
         (None, Some(_)) => Ok(DataType::Decimal128(18, 0)),
-        (None, None) => {
-            Err(Error::invalid(SqlState::INVALID_PARAMETER, "the format of to_number must be a literal"))
-        }
+        (None, None) => Err(Error::invalid(SqlState::INVALID_PARAMETER, "the format of to_number must be a literal")),
     }
 }
 

@@ -198,8 +198,15 @@ impl Field {
         use Field::*;
         !matches!(
             self,
-            MonthName(_) | MonthShort(_) | MonthRoman(_) | DayName(_) | DayShort(_) | Meridian(..) | Era(..)
-                | ZoneName(_) | ZoneOffset
+            MonthName(_)
+                | MonthShort(_)
+                | MonthRoman(_)
+                | DayName(_)
+                | DayShort(_)
+                | Meridian(..)
+                | Era(..)
+                | ZoneName(_)
+                | ZoneOffset
         )
     }
 

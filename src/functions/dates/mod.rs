@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use datafusion::logical_expr::ScalarUDF;
+
 use super::Functions;
 
 mod add;
@@ -21,12 +23,17 @@ mod zones;
 #[cfg(test)]
 mod tests;
 
+pub(super) fn midnight() -> Arc<ScalarUDF> {
+    parts::midnight()
+}
+
 pub(super) fn additions(functions: &mut Functions) {
     functions.scalar.extend(now::additions());
     functions.scalar.extend(add::functions());
     functions.scalar.extend(difference::functions());
     functions.scalar.extend(compare::functions());
     functions.scalar.extend(parts::additions());
+    functions.scalar.push(midnight());
     functions.scalar.extend(zones::functions());
     functions.scalar.push(convert::to_number());
 }

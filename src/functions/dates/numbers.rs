@@ -65,7 +65,9 @@ impl Digits {
         let dropped = u32::try_from((scale - places as i64).max(0)).ok()?;
         let magnitude = unscaled.unsigned_abs();
         let rounded = match 10_u128.checked_pow(dropped) {
-            Some(divisor) => magnitude / divisor + u128::from(magnitude % divisor >= divisor.div_ceil(2) && dropped > 0),
+            Some(divisor) => {
+                magnitude / divisor + u128::from(magnitude % divisor >= divisor.div_ceil(2) && dropped > 0)
+            }
             None => 0,
         };
         let mut digits = rounded.to_string();
@@ -166,8 +168,16 @@ impl NumberFormat {
                     length = 2;
                 }
                 ("EE" | "CC", _) | (_, 'V') => {
-                    let token = if upper(2) == "CC" { "CC" } else if first == 'v' || first == 'V' { "V" } else { "EEEE" };
-                    return Err(Error::unsupported(format!("{token} in the number format '{text}' is not supported yet")));
+                    let token = if upper(2) == "CC" {
+                        "CC"
+                    } else if first == 'v' || first == 'V' {
+                        "V"
+                    } else {
+                        "EEEE"
+                    };
+                    return Err(Error::unsupported(format!(
+                        "{token} in the number format '{text}' is not supported yet"
+                    )));
                 }
                 (_, '"') => {
                     let quoted = rest.get(1..).unwrap_or_default();
@@ -236,7 +246,9 @@ impl NumberFormat {
         let (precision, scale) = ((self.whole + self.fraction).max(1), self.fraction);
         match (u8::try_from(precision), i8::try_from(scale)) {
             (Ok(precision), Ok(scale)) if precision <= 38 => Ok((precision, scale)),
-            _ => Err(Error::invalid(SqlState::NUMERIC_OUT_OF_RANGE, "a number format to read by has at most 38 digits")),
+            _ => {
+                Err(Error::invalid(SqlState::NUMERIC_OUT_OF_RANGE, "a number format to read by has at most 38 digits"))
+            }
         }
     }
 
@@ -374,9 +386,13 @@ impl NumberFormat {
         let mut negative = false;
         let wrong = || {
             Error::invalid(SqlState::INVALID_TEXT, format!("to_number: \"{text}\" is not written as its format says"))
-                .with_hint("write 9 for each digit, D for the point, G for commas, S or MI for the sign, L for the currency")
+                .with_hint(
+                    "write 9 for each digit, D for the point, G for commas, S or MI for the sign, L for the currency",
+                )
         };
-        if let Some(inner) = rest.strip_prefix('<').and_then(|r| r.strip_suffix('>')).filter(|_| self.sign == Sign::Brackets) {
+        if let Some(inner) =
+            rest.strip_prefix('<').and_then(|r| r.strip_suffix('>')).filter(|_| self.sign == Sign::Brackets)
+        {
             (negative, rest) = (true, inner.trim());
         }
         let (mut value, mut fraction, mut any) = (0_i128, None, false);

@@ -53,6 +53,16 @@ pub(super) fn replacements() -> Vec<Arc<ScalarUDF>> {
     ]
 }
 
+/// See [`crate::functions::midnight`].
+pub(super) fn midnight() -> Arc<ScalarUDF> {
+    Call {
+        preimage: Some(day_range),
+        monotonic: true,
+        ..Call::new("midnight", &[&[Kind::Moment]], |_| Ok(timestamp(false)), |args| args.temporal(args.micros(0)?))
+    }
+    .function()
+}
+
 /// That a constant part goes with the type of what it is taken of.
 fn checked(types: &Types, function: &str) -> Result<()> {
     let Some(name) = types.constant_text(0) else { return Ok(()) };
@@ -211,6 +221,16 @@ fn year_range(name: &str, literal: &ScalarValue, of: &DataType) -> Option<(Scala
         return None;
     }
     Some((at(days(year, 1, 1) * DAY_US, of)?, at(days(year + 1, 1, 1) * DAY_US, of)?))
+}
+
+/// The days whose midnight a literal is. There is none of a literal with a time; where it would be is still what tells
+/// the days before it from those after it.
+fn day_range(_: &str, literal: &ScalarValue, of: &DataType) -> Option<(ScalarValue, ScalarValue)> {
+    let (ScalarValue::TimestampMicrosecond(Some(micros), None), DataType::Date32) = (literal, of) else { return None };
+    let next = micros.div_euclid(DAY_US) + 1;
+    let first = if micros % DAY_US == 0 { next - 1 } else { next };
+    let date = |days| i32::try_from(days).ok().map(|days| ScalarValue::Date32(Some(days)));
+    Some((date(first)?, date(next)?))
 }
 
 /// The moments that are truncated to a literal, so that `date_trunc('month', t) = '2024-01-01'` prunes.

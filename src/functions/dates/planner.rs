@@ -33,7 +33,10 @@ impl ExprPlanner for Arithmetic {
             left = cast(left, timestamp(false));
         } else if !minus && of_right == DataType::Date32 && is_interval(&of_left) && has_time(&left) {
             right = cast(right, timestamp(false));
-        } else if minus && is_point(&of_left) && is_point(&of_right) && !(of_left == DataType::Date32 && of_right == DataType::Date32)
+        } else if minus
+            && is_point(&of_left)
+            && is_point(&of_right)
+            && !(of_left == DataType::Date32 && of_right == DataType::Date32)
         {
             let call = ScalarFunction::new_udf(timestamp_difference(), vec![left, right]);
             return Ok(PlannerResult::Planned(Expr::ScalarFunction(call)));

@@ -39,8 +39,11 @@ pub fn check(format: &Format, function: &str) -> Result<()> {
                 return Err(refused(function, field, "does not tell a date").with_hint("leave it out of the format"));
             }
             Field::ZoneName(_) | Field::ZoneOffset => {
-                return Err(Error::unsupported(format!("{function}: {} is not supported in a format to read by", field.name()))
-                    .with_hint("read the text without its zone, then use CONVERT_TIMEZONE"));
+                return Err(Error::unsupported(format!(
+                    "{function}: {} is not supported in a format to read by",
+                    field.name()
+                ))
+                .with_hint("read the text without its zone, then use CONVERT_TIMEZONE"));
             }
             _ => {}
         }
@@ -168,12 +171,15 @@ impl<'a> Reader<'a> {
                 // A name may be followed by letters of the format.
                 let name = [letters, letters.get(..3).unwrap_or_default()].into_iter();
                 let names = name.chain(MONTHS.iter().filter_map(|month| letters.get(..month.len())));
-                let found = names.filter_map(|name| Some((month_number(name)?, name.len()))).max_by_key(|found| found.1);
+                let found =
+                    names.filter_map(|name| Some((month_number(name)?, name.len()))).max_by_key(|found| found.1);
                 let (month, length) = found.ok_or_else(|| self.wrong("a month's name"))?;
                 said.month = Some(month);
                 self.rest = self.rest.get(length..).unwrap_or_default();
             }
-            Field::MonthRoman(_) => said.month = Some(self.name(&ROMAN_MONTHS, "a month in Roman numerals")? as i64 + 1),
+            Field::MonthRoman(_) => {
+                said.month = Some(self.name(&ROMAN_MONTHS, "a month in Roman numerals")? as i64 + 1)
+            }
             Field::WeekOfMonth => said.week_of_month = Some(self.number(1, "a week")?.0),
             Field::WeekOfYear => said.week_of_year = Some(self.number(2, "a week")?.0),
             Field::IsoWeek => said.iso_week = Some(self.number(2, "a week")?.0),
@@ -199,7 +205,8 @@ impl<'a> Reader<'a> {
             Field::Microsecond => said.millionths += self.fraction(6, "microseconds")?,
             Field::Meridian(case, points) => {
                 let names = if points { ["a.m.", "p.m."] } else { ["am", "pm"] };
-                said.afternoon = Some(self.name(&names, &format!("{} or {}", case.apply("AM"), case.apply("PM")))? == 1);
+                said.afternoon =
+                    Some(self.name(&names, &format!("{} or {}", case.apply("AM"), case.apply("PM")))? == 1);
             }
             Field::Era(_, points) => {
                 let names = if points { ["a.d.", "b.c."] } else { ["ad", "bc"] };
@@ -256,7 +263,8 @@ impl Said {
     }
 
     fn days(&self, strict: bool) -> Result<i64, &'static str> {
-        let within = |what, value: i64, last: i64| if strict && !(1..=last).contains(&value) { Err(what) } else { Ok(value) };
+        let within =
+            |what, value: i64, last: i64| if strict && !(1..=last).contains(&value) { Err(what) } else { Ok(value) };
         if let Some(julian) = self.julian {
             return Ok(julian - JULIAN_EPOCH);
         }

@@ -23,13 +23,8 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
         )
         .function(),
         // A TIMESTAMP gets a zone, a TIMESTAMPTZ loses it.
-        Call::new(
-            "timezone",
-            &[&[Kind::Text, Kind::Moment]],
-            |types| Ok(timestamp(!types.has_zone(1))),
-            timezone,
-        )
-        .function(),
+        Call::new("timezone", &[&[Kind::Text, Kind::Moment]], |types| Ok(timestamp(!types.has_zone(1))), timezone)
+            .function(),
     ]
 }
 
@@ -105,8 +100,9 @@ fn micros_of(offset: chrono::FixedOffset) -> i64 {
 
 fn zone_of(function: &str, name: &str) -> Result<Zone> {
     Zone::parse(name).ok_or_else(|| {
-        Error::invalid(SqlState::INVALID_PARAMETER, format!("{function}: \"{name}\" is not a time zone"))
-            .with_hint("write a name such as Europe/Paris, or a distance from UTC, west positive: UTC+8 for Los Angeles in winter")
+        Error::invalid(SqlState::INVALID_PARAMETER, format!("{function}: \"{name}\" is not a time zone")).with_hint(
+            "write a name such as Europe/Paris, or a distance from UTC, west positive: UTC+8 for Los Angeles in winter",
+        )
     })
 }
 

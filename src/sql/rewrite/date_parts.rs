@@ -127,7 +127,7 @@ fn extract(field: &DateTimeField, of: &mut Expr) -> Result<Option<Expr>> {
     Ok(Some(call(Ident::new("extract"), vec![text_at(part.name().to_string(), span), of])))
 }
 
-/// An interval literal as months, days and nanoseconds.
+/// An interval literal as months, days and microseconds, as both DataFusion and this function read it.
 fn read_interval(interval: &mut IntervalExpr) -> Result<()> {
     let Some((text, span)) = literal(&interval.value) else { return Ok(()) };
     let wrong = |what: &str| {
@@ -147,10 +147,16 @@ fn read_interval(interval: &mut IntervalExpr) -> Result<()> {
             .ok_or_else(|| wrong(&format!(" {} to {}", from.name(), to.name())))?,
         (unit, _) => Interval::parse(&text, unit.unwrap_or(DatePart::Second)).ok_or_else(|| wrong(""))?,
     };
-    let nanos = read.micros.checked_mul(1000);
-    let fits = i32::try_from(read.months).is_ok() && i32::try_from(read.days).is_ok();
-    let Some(nanos) = nanos.filter(|_| fits) else { return Err(wrong(" that fits")) };
-    let written = format!("{} months {} days {nanos} nanoseconds", read.months, read.days);
+    let fits = read.micros.checked_mul(1000).is_some()
+        && i32::try_from(read.months).is_ok()
+        && i32::try_from(read.days).is_ok();
+    if !fits {
+        return Err(wrong(" that fits"));
+    }
+    let lengths = [(read.months, "months"), (read.days, "days"), (read.micros, "microseconds")];
+    let lengths = lengths.into_iter().filter(|(n, _)| *n != 0).map(|(n, unit)| format!("{n} {unit}"));
+    let written = lengths.collect::<Vec<_>>().join(" ");
+    let written = if written.is_empty() { "0 days".to_string() } else { written };
     *interval = IntervalExpr {
         value: Box::new(text_at(written, span)),
         leading_field: None,

@@ -246,10 +246,9 @@ impl Said {
             if (self.hour12 && strict && !(1..=12).contains(&hour)) || (self.afternoon.is_some() && hour > 12) {
                 return Err("the hour");
             }
-            match self.afternoon {
-                Some(afternoon) => hour = hour % 12 + if afternoon { 12 } else { 0 },
-                // Without AM or PM, 12 is noon.
-                None => {}
+            // Without AM or PM, 12 is noon.
+            if let Some(afternoon) = self.afternoon {
+                hour = hour % 12 + if afternoon { 12 } else { 0 };
             }
         }
         if strict {

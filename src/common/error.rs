@@ -58,6 +58,9 @@ impl SqlState {
     pub const OUT_OF_MEMORY: SqlState = SqlState("53200");
     pub const SNAPSHOT_TOO_OLD: SqlState = SqlState("72000");
     pub const QUERY_CANCELED: SqlState = SqlState("57014");
+    pub const INVALID_DATETIME_FORMAT: SqlState = SqlState("22007");
+    pub const DATETIME_OVERFLOW: SqlState = SqlState("22008");
+    pub const UNDEFINED_FUNCTION: SqlState = SqlState("42883");
 }
 
 /// Where in the SQL text, both counted from 1.

@@ -5,6 +5,7 @@ use datafusion::common::SchemaError;
 
 use super::names::FIND_TABLE;
 use crate::common::{Error, ErrorKind, SqlState};
+use crate::functions::refused;
 
 /// Our own error where one was carried through, else the kind that fits.
 pub fn from_datafusion(error: DataFusionError) -> Error {
@@ -67,7 +68,10 @@ pub fn from_datafusion(error: DataFusionError) -> Error {
         DataFusionError::Plan(message) if message.contains("not found") && message.starts_with("table") => {
             Error::invalid(SqlState::UNDEFINED_TABLE, message).with_hint(FIND_TABLE)
         }
-        DataFusionError::Plan(message) => Error::invalid(SqlState::SYNTAX_ERROR, message),
+        DataFusionError::Plan(message) => match message.strip_prefix("Invalid function '") {
+            Some(rest) => no_such_function(rest),
+            None => Error::invalid(SqlState::SYNTAX_ERROR, message),
+        },
         DataFusionError::Execution(message) | DataFusionError::Configuration(message) => {
             Error::invalid(SqlState::INVALID_PARAMETER, message)
         }
@@ -77,6 +81,19 @@ pub fn from_datafusion(error: DataFusionError) -> Error {
             let text = other.strip_backtrace();
             Error::new(ErrorKind::Invalid, text)
         }
+    }
+}
+
+/// The error of a call, from what DataFusion says behind the quote: `name'.` and which name it takes to be meant.
+fn no_such_function(rest: &str) -> Error {
+    let (name, meant) = rest.split_once('\'').unwrap_or((rest, ""));
+    if let Some(hint) = refused::hint(name) {
+        return Error::unsupported(format!("function {name} is not supported")).with_hint(hint);
+    }
+    let error = Error::invalid(SqlState::UNDEFINED_FUNCTION, format!("there is no function {name}"));
+    match meant.split('\'').nth(1) {
+        Some(meant) => error.with_hint(format!("did you mean {meant}?")),
+        None => error,
     }
 }
 

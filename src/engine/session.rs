@@ -292,7 +292,7 @@ impl Running<'_> {
 
     /// What only DataFusion's own parser reads.
     async fn datafusion(&self, text: &str) -> Result<Output> {
-        let mut plan = self.state.create_logical_plan(text).await.map_err(from_datafusion)?;
+        let mut plan = plan_text(&self.state, text).await?;
         let tag = text.split_whitespace().take(2).collect::<Vec<_>>().join(" ").to_ascii_uppercase();
         let mut notices = Vec::new();
         match &plan {
@@ -301,7 +301,7 @@ impl Running<'_> {
             }
             LogicalPlan::Ddl(ddl) => {
                 notices.extend(gone_with_the_session(ddl));
-                plan = self.session.lasting_state().create_logical_plan(text).await.map_err(from_datafusion)?;
+                plan = plan_text(&self.session.lasting_state(), text).await?;
             }
             LogicalPlan::Statement(_) => {}
             _ => return Ok(Output::rows(tag, self.run(&plan).await?)),
@@ -339,6 +339,20 @@ impl Running<'_> {
     async fn physical(&self, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
         self.state.create_physical_plan(plan).await.map_err(from_datafusion)
     }
+}
+
+/// The plan of a statement that only DataFusion's parser reads, with Redshift's spellings in its expressions.
+async fn plan_text(state: &SessionState, text: &str) -> Result<LogicalPlan> {
+    let dialect = state.config_options().sql_parser.dialect;
+    let mut statement = state.sql_to_statement(text, &dialect).map_err(from_datafusion)?;
+    let mut inner = &mut statement;
+    while let DfStatement::Explain(explain) = inner {
+        inner = explain.statement.as_mut();
+    }
+    if let DfStatement::Statement(statement) = inner {
+        sql::rewrite(statement.as_mut())?;
+    }
+    state.statement_to_plan(statement).await.map_err(from_datafusion)
 }
 
 async fn plan_with(state: &SessionState, query: &SqlStatement) -> Result<LogicalPlan> {

@@ -6,17 +6,26 @@
 use std::sync::Arc;
 
 use datafusion::execution::SessionStateBuilder;
+use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
 mod dates;
+pub mod refused;
 mod strings;
 
-/// Functions of the three kinds.
+/// The timestamp of a date's midnight. Comparisons of it with constants become comparisons of the date.
+pub fn midnight() -> Arc<ScalarUDF> {
+    dates::midnight()
+}
+
+/// Functions of the three kinds, and operators.
 #[derive(Debug, Default, Clone)]
 pub struct Functions {
     pub scalar: Vec<Arc<ScalarUDF>>,
     pub aggregate: Vec<Arc<AggregateUDF>>,
     pub window: Vec<Arc<WindowUDF>>,
+    /// What operators mean.
+    pub planners: Vec<Arc<dyn ExprPlanner>>,
 }
 
 impl Functions {
@@ -37,10 +46,16 @@ impl Functions {
     }
 
     /// Adds them to what a session has; of one name the last counts.
+    ///
+    /// A function that is replaced goes with its aliases. DataFusion would keep it under them, and when a session's state
+    /// is built from another's, register it by its name again.
     pub fn register(self, mut builder: SessionStateBuilder) -> SessionStateBuilder {
-        builder.scalar_functions().get_or_insert_default().extend(self.scalar);
+        let known = builder.scalar_functions().get_or_insert_default();
+        known.retain(|other| self.scalar.iter().all(|function| function.name() != other.name()));
+        known.extend(self.scalar);
         builder.aggregate_functions().get_or_insert_default().extend(self.aggregate);
         builder.window_functions().get_or_insert_default().extend(self.window);
+        builder.expr_planners().get_or_insert_default().extend(self.planners);
         builder
     }
 }

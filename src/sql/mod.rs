@@ -24,4 +24,5 @@ mod tests;
 pub use ast::Statement;
 pub use dialect::BlueshiftDialect;
 pub use parser::{parse, parse_name, parse_one};
+pub use rewrite::rewrite;
 pub use split::{StatementText, is_complete, split};

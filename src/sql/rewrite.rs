@@ -12,7 +12,7 @@ mod calls;
 mod date_parts;
 
 /// Rewrites the expressions within `node`: a statement, a query or an expression.
-pub(super) fn rewrite<T: VisitMut>(node: &mut T) -> Result<()> {
+pub fn rewrite<T: VisitMut>(node: &mut T) -> Result<()> {
     match node.visit(&mut Rewriter) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),

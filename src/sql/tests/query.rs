@@ -86,8 +86,10 @@ fn queries_read_as_datafusion_reads_them() {
         "deallocate p",
         "prepare p (int) as select $1",
     ] {
-        let generic = sqlparser::parser::Parser::parse_sql(&sqlparser::dialect::GenericDialect, sql);
-        assert_eq!(query(sql), generic.unwrap()[0], "{sql}");
+        let mut generic =
+            sqlparser::parser::Parser::parse_sql(&sqlparser::dialect::GenericDialect, sql).unwrap().remove(0);
+        crate::sql::rewrite(&mut generic).unwrap();
+        assert_eq!(query(sql), generic, "{sql}");
     }
     assert_eq!(query("select 'a'\n'b'").to_string(), "SELECT 'ab'");
 }
@@ -221,4 +223,40 @@ fn syntax_errors_have_their_place() {
     assert!(parse(" ; ; -- nothing\n").unwrap().is_empty());
     assert!(parse_one("select 1; select 2").is_err());
     assert!(parse_one("").is_err());
+}
+
+#[test]
+fn spellings_of_dates_are_rewritten_once() {
+    for (sql, expected) in [
+        ("select dateadd(mon, 1, d)", "SELECT dateadd('month', 1, d)"),
+        ("select DATE_PART('Y', d), datediff(qtr, a, b)", "SELECT DATE_PART('year', d), datediff('quarter', a, b)"),
+        ("select extract(dw from d)", "SELECT extract('dayofweek', d)"),
+        ("select extract(isodow from d)", "SELECT EXTRACT(ISODOW FROM d)"),
+        ("select sysdate, t.sysdate, \"sysdate\"", "SELECT sysdate(), t.sysdate, \"sysdate\""),
+        ("select d at time zone 'EST'", "SELECT timezone('EST', d)"),
+        ("select interval '1 year 2 mons', interval '0'", "SELECT INTERVAL '14 months', INTERVAL '0 days'"),
+        ("select interval '-1:30' hour to minute", "SELECT INTERVAL '-5400000000 microseconds'"),
+        ("select interval '1.5 days'", "SELECT INTERVAL '1 days 43200000000 microseconds'"),
+        ("select date '12-31-2008', date '2008-12-31'", "SELECT DATE '2008-12-31', DATE '2008-12-31'"),
+        ("select '31-Dec-2008'::date, 'x'::date", "SELECT '2008-12-31'::DATE, 'x'::DATE"),
+        ("select timestamp '20081231 10:00'", "SELECT TIMESTAMP '2008-12-31 10:00:00.000000'"),
+        ("select date_trunc(p.part, d), other(month, d)", "SELECT date_trunc(p.part, d), other(month, d)"),
+    ] {
+        let once = query(sql).to_string();
+        assert_eq!(once, expected, "{sql}");
+        assert_eq!(query(&once).to_string(), expected, "{sql}");
+    }
+    for (sql, column) in [
+        ("select dateadd(foo, 1, d)", 16),
+        ("select dateadd('foo', 1, d)", 16),
+        ("select datediff(epoch, a, b)", 17),
+        ("select extract(foo from d)", 16),
+        ("select interval '1 foo'", 17),
+        ("select interval '99999999999 years'", 17),
+        ("select interval '400 years' hour to minute", 17),
+        ("select localtimestamp", 8),
+    ] {
+        let error = crate::sql::parse_one(sql).unwrap_err();
+        assert_eq!(error.position().map(|at| at.column), Some(column), "{sql}: {error}");
+    }
 }

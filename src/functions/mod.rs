@@ -9,7 +9,9 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
 mod dates;
+pub mod json;
 mod strings;
+pub mod zones;
 
 /// Functions of the three kinds.
 #[derive(Debug, Default, Clone)]
@@ -25,6 +27,8 @@ impl Functions {
         let mut all = Functions::default();
         dates::additions(&mut all);
         strings::additions(&mut all);
+        json::additions(&mut all);
+        zones::additions(&mut all);
         all
     }
 

@@ -24,7 +24,7 @@ pub fn cast_target(sql_type: SqlType) -> FieldRef {
 
 /// The type that [`cast_target`] was given, if it made the field.
 pub fn of_cast_target(field: &Field) -> Option<SqlType> {
-    SqlType::parse_text(field.name().strip_prefix(TARGET)?)
+    SqlType::parse_told(field.name().strip_prefix(TARGET)?)
 }
 
 /// `declared(text, 'character varying(5)')`: the text, cut to the type's bytes between characters; for CHAR without
@@ -55,7 +55,7 @@ impl ScalarUDFImpl for Declared {
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
         let told = match args.scalar_arguments {
-            [_, Some(ScalarValue::Utf8(Some(told)))] => SqlType::parse_text(told),
+            [_, Some(ScalarValue::Utf8(Some(told)))] => SqlType::parse_told(told),
             _ => None,
         };
         match told {

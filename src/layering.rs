@@ -73,7 +73,7 @@ const LAYERS: [Layer; 13] = [
     Layer {
         level: 3,
         module: "optimizer",
-        imports: &["common", "distribution", "catalog", "physical_plan"],
+        imports: &["common", "distribution", "catalog", "functions", "physical_plan"],
         externals: PLAN,
     },
     Layer {

@@ -149,7 +149,7 @@ const GOLDEN_DECIMAL: [u64; 5] =
     [0x5fdf_1327_d2d8_911f, 0xf7be_32bf_e7ff_049c, 0x4650_44f7_d173_5b82, 0x0309_6963_82cc_ce2f, 0];
 const GOLDEN_DATE: [u64; 4] = [0x5fdf_1327_d2d8_911f, 0x675d_4f47_546b_6804, 0x99fc_9d42_4293_ef03, 0];
 const GOLDEN_TIMESTAMP: [u64; 4] = [0x5fdf_1327_d2d8_911f, 0xf04d_c157_fa13_fea1, 0x5fdf_4a97_c2d3_115f, 0];
-const GOLDEN_TIME: [u64; 4] = [0x5fdf_1327_d2d8_911f, 0x1, 0x9f63_3a9f_ad5c_2231, 0];
+const GOLDEN_TIME: [u64; 4] = [0x5fdf_1327_d2d8_911f, 0x13f2_eaec_7675_8fd7, 0x9f63_3a9f_ad5c_2231, 0];
 const GOLDEN_TEXT_HASHES: [u64; 9] = [
     0x5fdf_1327_d2d8_911f,
     0xf74e_9725_ac23_d094,

@@ -84,10 +84,11 @@ async fn create_table_as(
 ) -> Result<Output> {
     let statement = datafusion::sql::sqlparser::ast::Statement::Query(Box::new(query.clone()));
     let plan = running.plan(&statement).await?;
-    let columns = columns_of_query(&plan, create)?;
+    // Types are what the rules make of casts.
+    let columns = columns_of_query(&running.analyzed(&plan)?, create)?;
     let def = define(running, create, &columns, schema)?;
     let mut transaction = running.warehouse.inner.catalog.begin(running.statement.user);
-    let load = Load::create(running.warehouse, def, &transaction)?;
+    let load = Load::create(running.warehouse, def, &transaction)?.in_zone(running.zone()?);
     load.take(running.run_partitions(&plan).await?).await?;
     let (rows, said) = load.finish(&mut transaction).await?;
     notices.extend(said);
@@ -441,7 +442,8 @@ where
     retry_conflicts(|| async {
         let (mut transaction, snapshot) = running.transaction();
         let table = names::table_of(&snapshot, name)?;
-        let empty = Load::new(running.warehouse, table, (0..table.def.columns.len()).collect(), &transaction)?;
+        let columns = (0..table.def.columns.len()).collect();
+        let empty = Load::new(running.warehouse, table, columns, &transaction)?.in_zone(running.zone()?);
         let outcome = load(empty).await?.finish(&mut transaction).await?;
         running.warehouse.inner.catalog.commit(transaction).await?;
         Ok(outcome)

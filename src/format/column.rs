@@ -169,6 +169,11 @@ impl Column {
         }
     }
 
+    /// Whether the values have this stored form; bytes have both forms of them.
+    pub fn fits(&self, stored: Stored) -> bool {
+        self.stored() == stored || matches!(self.values, Values::Bytes(_)) && stored == Stored::Binary
+    }
+
     pub fn null_count(&self) -> usize {
         self.validity.as_ref().map_or(0, NullBuffer::null_count)
     }

@@ -116,6 +116,13 @@ pub fn super_takes(from: &DataType) -> bool {
     }
 }
 
+/// Whether a function takes SUPER, or JSON as text.
+pub fn takes_super(function: &str) -> bool {
+    KINDS.iter().any(|kind| kind.name() == function)
+        || function.starts_with("json_")
+        || matches!(function, "declared" | "arrow_typeof" | "arrow_metadata")
+}
+
 /// The end of the JSON value that begins at `at`; `None` where the text is damaged.
 fn value_end(json: &str, at: usize) -> Option<usize> {
     let bytes = json.as_bytes();

@@ -13,8 +13,9 @@ use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit, TimestampMicrosecond
 use arrow::error::ArrowError;
 use chrono::{DateTime, FixedOffset, LocalResult, NaiveDateTime, Offset, TimeDelta, TimeZone, Utc};
 use datafusion::common::{Result as DfResult, ScalarValue, exec_err, internal_err, plan_err};
+use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{
-    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, lit,
 };
 
 use super::Functions;
@@ -32,6 +33,11 @@ pub fn zone(setting: Option<&str>) -> Result<Tz> {
         Error::invalid(SqlState::INVALID_PARAMETER, format!("\"{name}\" is no time zone"))
             .with_hint("give a name such as 'America/New_York' or 'UTC', or an offset such as '+02:00'")
     })
+}
+
+/// The zone of a session that has set none.
+pub fn utc() -> Tz {
+    chrono_tz::UTC.name().parse().unwrap_or_else(|_| unreachable!("Arrow knows UTC"))
 }
 
 /// Instants, as `Timestamp(µs, "UTC")`, of text, dates and timestamps; local times are of `zone`.
@@ -60,6 +66,16 @@ pub fn to_instants(array: &ArrayRef, zone: Tz) -> Result<ArrayRef> {
         }
     };
     Ok(Arc::new(instants.with_timezone(UTC)))
+}
+
+/// As [`to_instants`], NULL for text that is no instant.
+fn to_instants_or_null(array: &ArrayRef, zone: Tz) -> Result<ArrayRef> {
+    if !matches!(array.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View) {
+        return to_instants(array, zone);
+    }
+    let texts = cast(array, &DataType::Utf8View)?;
+    let instants = texts.as_string_view().iter().map(|text| instant_of_text(text?, zone).ok());
+    Ok(Arc::new(instants.collect::<TimestampMicrosecondArray>().with_timezone(UTC)))
 }
 
 /// The local times of instants, as `Timestamp(µs)` without a zone.
@@ -147,6 +163,8 @@ fn text_of(micros: i64, zone: Tz) -> Result<String> {
 pub enum Zoned {
     /// [`to_instants`]
     Instants,
+    /// The same, NULL where text is no instant.
+    InstantsOrNull,
     /// [`to_local`]
     Local,
     /// [`to_text`]
@@ -160,6 +178,12 @@ pub struct InZone {
     signature: Signature,
 }
 
+/// `value` through one of these functions, in the zone of a session's setting.
+pub fn in_zone(makes: Zoned, value: Expr, setting: Option<&str>) -> Expr {
+    let zone = lit(setting.unwrap_or(UTC));
+    Expr::ScalarFunction(ScalarFunction::new_udf(Arc::new(InZone::new(makes).into()), vec![value, zone]))
+}
+
 impl InZone {
     pub fn new(makes: Zoned) -> Self {
         InZone { makes, signature: Signature::any(2, Volatility::Immutable) }
@@ -170,6 +194,7 @@ impl ScalarUDFImpl for InZone {
     fn name(&self) -> &str {
         match self.makes {
             Zoned::Instants => "timestamptz_in_zone",
+            Zoned::InstantsOrNull => "try_timestamptz_in_zone",
             Zoned::Local => "timestamp_in_zone",
             Zoned::Text => "text_in_zone",
         }
@@ -188,7 +213,7 @@ impl ScalarUDFImpl for InZone {
         let from = value.data_type();
         let text = matches!(from, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
         let fits = match self.makes {
-            Zoned::Instants => {
+            Zoned::Instants | Zoned::InstantsOrNull => {
                 text || matches!(
                     from,
                     DataType::Timestamp(..)
@@ -204,11 +229,12 @@ impl ScalarUDFImpl for InZone {
             return plan_err!("{} does not take a value of type {from}", self.name());
         }
         let makes = match self.makes {
-            Zoned::Instants => DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into())),
+            Zoned::Instants | Zoned::InstantsOrNull => DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into())),
             Zoned::Local => DataType::Timestamp(TimeUnit::Microsecond, None),
             Zoned::Text => DataType::Utf8View,
         };
-        Ok(Arc::new(Field::new(self.name(), makes, value.is_nullable())))
+        let nullable = value.is_nullable() || self.makes == Zoned::InstantsOrNull;
+        Ok(Arc::new(Field::new(self.name(), makes, nullable)))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> DfResult<ColumnarValue> {
@@ -222,6 +248,7 @@ impl ScalarUDFImpl for InZone {
         let make = |array: &ArrayRef| {
             match self.makes {
                 Zoned::Instants => to_instants(array, zone),
+                Zoned::InstantsOrNull => to_instants_or_null(array, zone),
                 Zoned::Local => to_local(array, zone),
                 Zoned::Text => to_text(array, zone),
             }
@@ -238,7 +265,7 @@ impl ScalarUDFImpl for InZone {
 }
 
 pub(super) fn additions(functions: &mut Functions) {
-    for makes in [Zoned::Instants, Zoned::Local, Zoned::Text] {
+    for makes in [Zoned::Instants, Zoned::InstantsOrNull, Zoned::Local, Zoned::Text] {
         functions.scalar.push(Arc::new(ScalarUDF::from(InZone::new(makes))));
     }
 }

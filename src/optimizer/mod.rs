@@ -2,6 +2,8 @@
 
 pub mod casts;
 pub mod literals;
+pub mod supers;
+pub mod zones;
 
 use std::sync::Arc;
 
@@ -10,8 +12,12 @@ use datafusion::optimizer::AnalyzerRule;
 /// Puts Blueshift's analyzer rules, as far as they are missing, among others: they see types as they were written, so
 /// that they stand before those are coerced.
 pub fn add_analyzer_rules(rules: &mut Vec<Arc<dyn AnalyzerRule + Send + Sync>>) {
-    let ours: [Arc<dyn AnalyzerRule + Send + Sync>; 2] =
-        [Arc::new(literals::Literals), Arc::new(casts::DeclaredCasts::default())];
+    let ours: [Arc<dyn AnalyzerRule + Send + Sync>; 4] = [
+        Arc::new(literals::Literals),
+        Arc::new(casts::DeclaredCasts::default()),
+        Arc::new(zones::ZonedTimes),
+        Arc::new(supers::Supers),
+    ];
     for rule in ours {
         if rules.iter().all(|other| other.name() != rule.name()) {
             let at = rules.iter().position(|other| other.name() == "type_coercion").unwrap_or(rules.len());

@@ -124,7 +124,7 @@ impl ChunkEncoder {
     ///
     /// Errors: Unsupported for an encoding that is not stored; Invalid when a zone's text takes 4 GiB or more.
     pub fn encode(&mut self, chunk: &Column) -> Result<EncodedChunk> {
-        if chunk.stored() != self.stored || chunk.is_empty() || chunk.len() > self.geometry.chunk_rows() {
+        if !chunk.fits(self.stored) || chunk.is_empty() || chunk.len() > self.geometry.chunk_rows() {
             return Err(Error::internal(format!("a chunk of {} rows of {:?}", chunk.len(), chunk.stored())));
         }
         let zone_rows = self.geometry.zone_rows();

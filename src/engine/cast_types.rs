@@ -26,6 +26,12 @@ impl TypePlanner for CastTypes {
             | AstType::Dec(ExactNumberInfo::None) => {
                 return Ok(Some(plain(SqlType::Decimal { precision: 18, scale: 0 })));
             }
+            AstType::Dec(ExactNumberInfo::Precision(precision)) => {
+                return decimal(*precision, 0).map(Some);
+            }
+            AstType::Dec(ExactNumberInfo::PrecisionAndScale(precision, scale)) => {
+                return decimal(*precision, *scale).map(Some);
+            }
             // FLOAT is DOUBLE PRECISION; with a precision in bits, the smaller type that has it.
             AstType::Float(ExactNumberInfo::None) => return Ok(Some(plain(SqlType::Double))),
             AstType::Float(ExactNumberInfo::Precision(1..=24)) => return Ok(Some(plain(SqlType::Real))),
@@ -66,6 +72,12 @@ impl TypePlanner for CastTypes {
 /// A type that Arrow's tells wholly.
 fn plain(sql_type: SqlType) -> FieldRef {
     Arc::new(Field::new("", sql_type.arrow_type(), true))
+}
+
+fn decimal(precision: u64, scale: i64) -> Result<FieldRef> {
+    // A negative scale is out of range as well as one that is too large.
+    let declared = SqlType::decimal(precision, u64::try_from(scale).unwrap_or(u64::MAX));
+    declared.map(plain).map_err(|e| DataFusionError::External(Box::new(e)))
 }
 
 /// A type that the parser does not know; `None` where nobody does.

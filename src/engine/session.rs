@@ -69,10 +69,12 @@ impl Session {
         let mut builder = Functions::replacements().register(builder);
         // Before DataFusion's planners, which take `c.a` and `c[0]` for parts of structs and arrays.
         builder.expr_planners().get_or_insert_default().insert(0, Arc::new(json::Navigation));
-        let state = builder
+        let mut state = builder
             .with_type_planner(Arc::new(CastTypes))
             .with_runtime_env(Arc::clone(&warehouse.inner.runtime))
             .build();
+        // The operators `->`, `->>` and `?`; a session that is just being built takes what it is given.
+        let _ = datafusion_functions_json::register_all(&mut state);
         let context = SessionContext::new_with_state(state);
         let catalog = WarehouseCatalog::latest(warehouse.clone()).with_foreign(Arc::clone(&foreign));
         context.register_catalog(CATALOG, Arc::new(catalog));

@@ -4,6 +4,8 @@
 //! numbers and the order of names stay as they were written. What is text and not SUPER becomes a JSON string where SUPER
 //! is wanted, as in Redshift; `json_parse` reads JSON.
 //!
+//! Redshift limits a value to 16 MB of its own form; here the limit counts the bytes of the JSON text.
+//!
 //! Source: Redshift manual, "SUPER type", "Querying semistructured data" and the pages of the functions.
 
 #[cfg(test)]

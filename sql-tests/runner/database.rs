@@ -237,7 +237,10 @@ fn dashed(line: &str) -> String {
 /// Values as text: NULL as `NULL`, the empty text as `(empty)`, timestamps with a blank before the time, a plan as a row for
 /// each of its lines.
 fn rows(schema: &Schema, batches: &[RecordBatch]) -> Result<Vec<Vec<String>>, Error> {
-    let options = FormatOptions::default().with_null("NULL").with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"));
+    let options = FormatOptions::default()
+        .with_null("NULL")
+        .with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"))
+        .with_timestamp_tz_format(Some("%Y-%m-%d %H:%M:%S%.f%:z"));
     let mut rows = Vec::new();
     for batch in batches {
         if batch.schema().fields().len() != schema.fields().len() {

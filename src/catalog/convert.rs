@@ -95,6 +95,10 @@ fn sql_type(sql_type: SqlType) -> (u32, u32, u32) {
         SqlType::Varchar(bytes) => (9, bytes, 0),
         SqlType::Date => (10, 0, 0),
         SqlType::Timestamp => (11, 0, 0),
+        SqlType::Time => (12, 0, 0),
+        SqlType::TimestampTz => (13, 0, 0),
+        SqlType::Varbyte(bytes) => (14, bytes, 0),
+        SqlType::Super => (15, 0, 0),
     }
 }
 
@@ -111,6 +115,10 @@ fn read_sql_type(kind: u32, size: u32, scale: u32) -> Result<SqlType> {
         9 => SqlType::varchar(size.into()).map_err(|e| damaged(e.message()))?,
         10 => SqlType::Date,
         11 => SqlType::Timestamp,
+        12 => SqlType::Time,
+        13 => SqlType::TimestampTz,
+        14 => SqlType::varbyte(size.into()).map_err(|e| damaged(e.message()))?,
+        15 => SqlType::Super,
         _ => return Err(damaged("an unknown column type")),
     })
 }

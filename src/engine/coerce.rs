@@ -2,20 +2,25 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringViewArray};
-use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, Float32Type, Float64Type, SchemaRef};
+use arrow::array::timezone::Tz;
+use arrow::array::{Array, ArrayRef, AsArray, BinaryViewArray, RecordBatch, StringViewArray};
+use arrow::compute::{CastOptions, cast, cast_with_options};
+use arrow::datatypes::{DataType, Float32Type, Float64Type, SchemaRef, Time64MicrosecondType};
 use arrow::util::display::FormatOptions;
 
 use crate::catalog::model::{ColumnDef, TableDef};
 use crate::common::{Error, Result, SqlState, SqlType};
+use crate::functions::json::{super_takes, to_super};
+use crate::functions::zones;
 use crate::physical_plan::scan::table_schema;
 
 /// Turns batches of a source into batches of a table.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Coercion {
     def: Arc<TableDef>,
     schema: SchemaRef,
+    /// Of local times that become instants, and of instants that become text.
+    zone: Tz,
     /// Per column of the table: which column of the source it takes.
     source: Vec<usize>,
 }
@@ -24,7 +29,13 @@ impl Coercion {
     /// `source[i]` is the source's column for the table's `i`-th.
     pub fn new(def: Arc<TableDef>, source: Vec<usize>) -> Self {
         let schema = Arc::new(table_schema(&def));
-        Coercion { def, schema, source }
+        Coercion { def, schema, zone: zones::utc(), source }
+    }
+
+    /// With a session's time zone instead of UTC.
+    pub fn in_zone(mut self, zone: Tz) -> Self {
+        self.zone = zone;
+        self
     }
 
     pub fn def(&self) -> &Arc<TableDef> {
@@ -35,8 +46,7 @@ impl Coercion {
     pub fn check_types(&self, types: &[DataType]) -> Result<(), Refused> {
         for (ordinal, (column, from)) in self.def.columns.iter().zip(&self.source).enumerate() {
             let from = types.get(*from).ok_or_else(|| Error::internal("a source column is missing"))?;
-            let to = column.sql_type.arrow_type();
-            if !assignable(from, &to) {
+            if !takes(column.sql_type, from) {
                 let error = Error::invalid(
                     SqlState::DATATYPE_MISMATCH,
                     format!(
@@ -68,7 +78,7 @@ impl Coercion {
         let columns = self.def.columns.iter().zip(&self.source).enumerate();
         columns
             .map(|(ordinal, (column, from))| {
-                coerce_column(batch.column(*from), column, &self.def.name).map_err(|error| Misfit {
+                coerce_column(batch.column(*from), column, &self.def.name, self.zone).map_err(|error| Misfit {
                     error,
                     column: ordinal,
                     row: None,
@@ -123,6 +133,25 @@ impl From<Refused> for Error {
 }
 
 /// Whether a value of Arrow type `from` may be assigned to a column of `to`.
+fn takes(to: SqlType, from: &DataType) -> bool {
+    let text = |t: &DataType| matches!(t, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+    match (to, from) {
+        (_, DataType::Dictionary(_, value)) => takes(to, value),
+        (SqlType::Super, from) => super_takes(from),
+        (SqlType::Varbyte(_), from) => {
+            text(from)
+                || from.is_null()
+                || matches!(from, DataType::Binary | DataType::LargeBinary | DataType::BinaryView)
+                || matches!(from, DataType::FixedSizeBinary(_))
+        }
+        (SqlType::Time, from) => {
+            text(from) || from.is_null() || matches!(from, DataType::Time32(_) | DataType::Time64(_))
+        }
+        (to, from) => assignable(from, &to.arrow_type()),
+    }
+}
+
+/// As [`takes`], for types of numbers, text and dates.
 fn assignable(from: &DataType, to: &DataType) -> bool {
     let text = |t: &DataType| matches!(t, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
     match (from, to) {
@@ -141,16 +170,18 @@ fn assignable(from: &DataType, to: &DataType) -> bool {
     }
 }
 
-fn coerce_column(array: &ArrayRef, column: &ColumnDef, table: &str) -> Result<ArrayRef> {
+fn coerce_column(array: &ArrayRef, column: &ColumnDef, table: &str, zone: Tz) -> Result<ArrayRef> {
     let to = column.sql_type.arrow_type();
-    let array = if *array.data_type() == to {
+    let array = if let Some(special) = cast_specially(array, column, zone)? {
+        special
+    } else if *array.data_type() == to {
         Arc::clone(array)
     } else {
         let rounded = round_for(array, column.sql_type)?;
         let options = CastOptions { safe: false, format_options: FormatOptions::default() };
-        let cast = cast_with_options(&rounded, &to, &options).map_err(|e| misfit(column, Error::from(e).message()))?;
-        check_finite(&rounded, &cast, column)?;
-        cast
+        let made = cast_with_options(&rounded, &to, &options).map_err(|e| misfit(column, Error::from(e).message()))?;
+        check_finite(&rounded, &made, column)?;
+        made
     };
     if !column.nullable && array.null_count() > 0 {
         return Err(Error::invalid(
@@ -163,6 +194,14 @@ fn coerce_column(array: &ArrayRef, column: &ColumnDef, table: &str) -> Result<Ar
         check_precision(&array, precision, column)?;
     }
     match column.sql_type {
+        SqlType::Varbyte(bytes) => {
+            check_bytes(array.as_binary_view(), bytes, column)?;
+            Ok(array)
+        }
+        SqlType::Time => {
+            check_time(&array, column)?;
+            Ok(array)
+        }
         SqlType::Varchar(bytes) => {
             check_length(array.as_string_view(), bytes, column)?;
             Ok(array)
@@ -178,6 +217,32 @@ fn coerce_column(array: &ArrayRef, column: &ColumnDef, table: &str) -> Result<Ar
         }
         _ => Ok(array),
     }
+}
+
+/// The casts that Arrow does otherwise, or not at all; `None` for all others.
+fn cast_specially(array: &ArrayRef, column: &ColumnDef, zone: Tz) -> Result<Option<ArrayRef>> {
+    let of_column = |e: Error| {
+        let reason = e.message().to_string();
+        let named = Error::invalid(e.state(), format!("a value does not fit column \"{}\": {reason}", column.name));
+        match e.hint() {
+            Some(hint) => named.with_hint(hint),
+            None => named,
+        }
+    };
+    let zoned = matches!(array.data_type(), DataType::Timestamp(_, Some(_)));
+    Ok(Some(match column.sql_type {
+        SqlType::TimestampTz => zones::to_instants(array, zone).map_err(of_column)?,
+        SqlType::Timestamp if zoned => zones::to_local(array, zone).map_err(of_column)?,
+        SqlType::Date if zoned => cast(&zones::to_local(array, zone).map_err(of_column)?, &DataType::Date32)?,
+        SqlType::Char(_) | SqlType::Varchar(_) if zoned => zones::to_text(array, zone).map_err(of_column)?,
+        // Text is JSON here; what is to become a JSON string was made one by the statement's plan.
+        SqlType::Super => Arc::new(to_super(array, true).map_err(of_column)?),
+        // By way of a type that every form of text and bytes can be cast to.
+        SqlType::Varbyte(_) if *array.data_type() != DataType::BinaryView => {
+            cast(&cast(array, &DataType::Binary)?, &DataType::BinaryView)?
+        }
+        _ => return Ok(None),
+    }))
 }
 
 /// Integers take fractions rounded half away from zero, as Redshift's INSERT does; Arrow's casts would cut.
@@ -235,6 +300,27 @@ fn check_precision(array: &ArrayRef, precision: u8, column: &ColumnDef) -> Resul
             SqlState::NUMERIC_OUT_OF_RANGE,
             format!("a value has more digits than column \"{}\" of type {} holds", column.name, column.sql_type),
         )),
+    }
+}
+
+fn check_bytes(array: &BinaryViewArray, bytes: u32, column: &ColumnDef) -> Result<()> {
+    match (0..array.len()).find(|i| array.is_valid(*i) && array.value(*i).len() > bytes as usize) {
+        None => Ok(()),
+        Some(i) => Err(Error::invalid(
+            SqlState::STRING_TOO_LONG,
+            format!("value too long for column \"{}\" of type {}", column.name, column.sql_type),
+        )
+        .with_detail(format!("the value has {} bytes", array.value(i).len()))),
+    }
+}
+
+/// Arrow's type can hold times that no day has.
+fn check_time(array: &ArrayRef, column: &ColumnDef) -> Result<()> {
+    const DAY: i64 = 86_400_000_000;
+    let times = array.as_primitive::<Time64MicrosecondType>();
+    match times.iter().flatten().find(|micros| !(0..DAY).contains(micros)) {
+        None => Ok(()),
+        Some(micros) => Err(misfit(column, &format!("{micros} microseconds are not within a day"))),
     }
 }
 
@@ -305,7 +391,7 @@ mod tests {
     }
 
     fn coerced(array: ArrayRef, sql_type: SqlType) -> Result<Vec<String>> {
-        let array = coerce_column(&array, &column(sql_type, true), "t")?;
+        let array = coerce_column(&array, &column(sql_type, true), "t", zones::utc())?;
         assert_eq!(*array.data_type(), sql_type.arrow_type());
         let options = FormatOptions::default().with_null("NULL");
         let shown = arrow::util::display::ArrayFormatter::try_new(&array, &options).unwrap();
@@ -350,7 +436,7 @@ mod tests {
     #[test]
     fn null_is_refused_where_declared() {
         let nulls: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None]));
-        let error = coerce_column(&nulls, &column(SqlType::BigInt, false), "t").unwrap_err();
+        let error = coerce_column(&nulls, &column(SqlType::BigInt, false), "t", zones::utc()).unwrap_err();
         assert_eq!(error.state(), SqlState::NOT_NULL_VIOLATION);
     }
 

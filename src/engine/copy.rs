@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::array::timezone::Tz;
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::DataFusionError;
 use datafusion::datasource::file_format::FileFormat;
@@ -73,7 +74,7 @@ async fn load_files(running: &Running<'_>, copy: &Copy, files: &CopyFiles, load:
             for group in files.files.chunks(threads) {
                 let mut streams = Vec::with_capacity(group.len());
                 for file in group {
-                    let stream = text_stream(copy, files, file, Arc::clone(&columns));
+                    let stream = text_stream(copy, files, file, Arc::clone(&columns), running.zone()?);
                     streams.push(fill(running, stream, &def, &targets).await?);
                 }
                 load.take(streams).await.map_err(|refused| match refused {
@@ -227,6 +228,7 @@ fn text_stream(
     files: &CopyFiles,
     file: &ObjectMeta,
     columns: Arc<Vec<ColumnDef>>,
+    zone: Tz,
 ) -> SendableRecordBatchStream {
     let fields: Vec<arrow::datatypes::Field> =
         columns.iter().map(|c| arrow::datatypes::Field::new(&c.name, c.sql_type.arrow_type(), true)).collect();
@@ -254,7 +256,7 @@ fn text_stream(
     let name = name.strip_prefix("file://").unwrap_or(&name).to_string();
     tokio::task::spawn_blocking(move || {
         let emit = |batch| sender.blocking_send(Ok(batch)).map_err(|_| Error::internal("the load was given up"));
-        if let Err(e) = text::parse(ChannelReader::new(pieces), &name, &columns, &options, emit) {
+        if let Err(e) = text::parse(ChannelReader::new(pieces), &name, &columns, &options, zone, emit) {
             let _ = sender.blocking_send(Err(e));
         }
     });

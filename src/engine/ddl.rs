@@ -84,10 +84,11 @@ async fn create_table_as(
 ) -> Result<Output> {
     let statement = datafusion::sql::sqlparser::ast::Statement::Query(Box::new(query.clone()));
     let plan = running.plan(&statement).await?;
-    let columns = columns_of_query(&plan, create)?;
+    // Types are what the rules make of casts.
+    let columns = columns_of_query(&running.analyzed(&plan)?, create)?;
     let def = define(running, create, &columns, schema)?;
     let mut transaction = running.warehouse.inner.catalog.begin(running.statement.user);
-    let load = Load::create(running.warehouse, def, &transaction)?;
+    let load = Load::create(running.warehouse, def, &transaction)?.in_zone(running.zone()?);
     load.take(running.run_partitions(&plan).await?).await?;
     let (rows, said) = load.finish(&mut transaction).await?;
     notices.extend(said);
@@ -188,6 +189,23 @@ fn define(running: &Running<'_>, create: &CreateTable, specs: &[ColumnSpec], sch
             Some(SortKey { style: *style, columns: columns.iter().map(find).collect::<Result<_>>()? })
         }
     };
+    let keys = match &create.sort {
+        Some(SortClause::Columns { columns, .. }) => columns.iter().map(|key| ("SORTKEY", key)).collect(),
+        _ => Vec::new(),
+    };
+    let keys = keys.into_iter().chain(match &create.dist {
+        Some(DistClause::Key(key)) => Some(("DISTKEY", key)),
+        _ => None,
+    });
+    for (what, key) in keys {
+        let id = find(key)?;
+        if let Some(column) = columns.iter().find(|c| c.id == id && !c.sql_type.can_be_key()) {
+            let message = format!("column \"{}\" of type {} cannot be {what}", column.name, column.sql_type);
+            return Err(Error::invalid(SqlState::INVALID_TABLE_DEFINITION, message)
+                .with_hint("a key is a number, text, a BOOLEAN, a date or a time")
+                .with_position(key.position().line, key.position().column));
+        }
+    }
     let encode_auto = create.encode_auto || specs.iter().all(|s| s.encode.is_none());
     let mut def = TableDef {
         id: TableId(0),
@@ -241,8 +259,8 @@ fn default_encoding(sql_type: SqlType, in_sort_key: bool) -> EncodingName {
         _ if in_sort_key => EncodingName::Raw,
         SqlType::Boolean | SqlType::Real | SqlType::Double => EncodingName::Raw,
         SqlType::SmallInt | SqlType::Integer | SqlType::BigInt | SqlType::Decimal { .. } => EncodingName::Az64,
-        SqlType::Date | SqlType::Timestamp => EncodingName::Az64,
-        SqlType::Char(_) | SqlType::Varchar(_) => EncodingName::Zstd,
+        SqlType::Date | SqlType::Time | SqlType::Timestamp | SqlType::TimestampTz => EncodingName::Az64,
+        SqlType::Char(_) | SqlType::Varchar(_) | SqlType::Varbyte(_) | SqlType::Super => EncodingName::Zstd,
     }
 }
 
@@ -424,7 +442,8 @@ where
     retry_conflicts(|| async {
         let (mut transaction, snapshot) = running.transaction();
         let table = names::table_of(&snapshot, name)?;
-        let empty = Load::new(running.warehouse, table, (0..table.def.columns.len()).collect(), &transaction)?;
+        let columns = (0..table.def.columns.len()).collect();
+        let empty = Load::new(running.warehouse, table, columns, &transaction)?.in_zone(running.zone()?);
         let outcome = load(empty).await?.finish(&mut transaction).await?;
         running.warehouse.inner.catalog.commit(transaction).await?;
         Ok(outcome)

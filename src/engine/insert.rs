@@ -8,7 +8,8 @@ use datafusion::common::{DFSchema, ParamValues};
 use datafusion::logical_expr::{Expr as DfExpr, LogicalPlan, LogicalPlanBuilder, Union, lit};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, Query, SelectItem, SetExpr, Statement as SqlStatement, Value, ValueWithSpan,
+    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Query, SelectItem, SetExpr,
+    Statement as SqlStatement, Value, ValueWithSpan,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
@@ -19,7 +20,8 @@ use super::names::{self, no_such_column};
 use super::output::Output;
 use super::session::Running;
 use crate::catalog::{ColumnDef, TableDef};
-use crate::common::{Error, Result, SqlState};
+use crate::common::{Error, Result, SqlState, SqlType};
+use crate::functions::json::assign_to_super;
 use crate::sql::ast::{Insert, InsertSource, InsertValue, values_query};
 
 pub(super) async fn insert(running: &Running<'_>, insert: Insert, parameters: Option<ParamValues>) -> Result<Output> {
@@ -142,7 +144,7 @@ async fn source(
 ) -> Result<LogicalPlan> {
     let null = || Expr::Value(ValueWithSpan { value: Value::Null, span: Span::empty() });
     let mut bad_default = None;
-    let query: Option<Box<Query>> = insert.source.clone().into_query(|field| {
+    let query: Option<Box<Query>> = with_super(insert.source.clone(), def, targets)?.into_query(|field| {
         let default = targets.get(field).and_then(|ordinal| def.columns[*ordinal].default_sql.clone());
         match default.map(|sql| parse_expr(&sql)) {
             Some(Ok(expr)) => expr,
@@ -175,6 +177,25 @@ async fn source(
         }
         other => Ok(other),
     }
+}
+
+/// VALUES whose values for SUPER columns are SUPER: DataFusion would make one type of those of all rows, text of numbers.
+fn with_super(source: InsertSource, def: &TableDef, targets: &[usize]) -> Result<InsertSource> {
+    let is_super = |field: usize| {
+        targets.get(field).and_then(|t| def.columns.get(*t)).is_some_and(|c| c.sql_type == SqlType::Super)
+    };
+    let InsertSource::Values(mut rows) = source else { return Ok(source) };
+    for value in rows.iter_mut().flat_map(|row| row.iter_mut().enumerate()).filter(|(field, _)| is_super(*field)) {
+        let InsertValue::Expr(given) = value.1 else { continue };
+        let mut call = parse_expr("to_super(NULL)")?;
+        if let Expr::Function(function) = &mut call
+            && let FunctionArguments::List(list) = &mut function.args
+        {
+            list.args = vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(given.clone()))];
+        }
+        *given = call;
+    }
+    Ok(InsertSource::Values(rows))
 }
 
 /// VALUES with subqueries, as a union: DataFusion evaluates VALUES before it has run any subquery.
@@ -237,6 +258,8 @@ fn fill(
             Some(field) => DfExpr::Column(source_columns[field].clone()),
             None => default_of(running, column)?,
         };
+        // Text becomes a JSON string, SUPER stays what it is.
+        let expr = if column.sql_type == SqlType::Super { assign_to_super(expr) } else { expr };
         projection.push(expr.alias(format!("{}_{ordinal}", column.name)));
     }
     LogicalPlanBuilder::from(source).project(projection).and_then(LogicalPlanBuilder::build).map_err(from_datafusion)
@@ -271,7 +294,10 @@ fn name_apart(body: &mut SetExpr) {
 /// What a column holds that an INSERT leaves out.
 pub(super) fn default_of(running: &Running<'_>, column: &ColumnDef) -> Result<DfExpr> {
     match &column.default_sql {
-        Some(sql) => running.state.create_logical_expr(sql, &DFSchema::empty()).map_err(from_datafusion),
+        Some(sql) => {
+            let expr = running.state.create_logical_expr(sql, &DFSchema::empty()).map_err(from_datafusion)?;
+            Ok(if column.sql_type == SqlType::Super { assign_to_super(expr) } else { expr })
+        }
         None => Ok(lit(ScalarValue::Null)),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow::array::timezone::Tz;
 use async_trait::async_trait;
 use datafusion::common::runtime::JoinSet;
 use datafusion::common::{DataFusionError, Result as DfResult};
@@ -98,6 +99,12 @@ impl Load {
             notices: Vec::new(),
         };
         Ok(Load { coercion, gathered: Arc::new(Mutex::new(gathered)), creates })
+    }
+
+    /// With a session's time zone instead of UTC.
+    pub fn in_zone(self, zone: Tz) -> Self {
+        let coercion = Arc::new(Coercion::clone(&self.coercion).in_zone(zone));
+        Load { coercion, ..self }
     }
 
     /// The table's definition, for which the streams' rows are checked.

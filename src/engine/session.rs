@@ -4,14 +4,20 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::array::RecordBatch;
+use arrow::array::timezone::Tz;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
+use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::execution::context::{SQLOptions, SessionContext};
 use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{DdlStatement, LogicalPlan, Statement as PlannedStatement};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, execute_stream};
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
+use futures::StreamExt;
 use parking_lot::Mutex;
 
 use super::cast_types::CastTypes;
@@ -25,10 +31,14 @@ use super::statement::{CancelToken, StatementState};
 use super::warehouse::Warehouse;
 use super::{copy, ddl, describe, insert, parameters, summarize};
 use crate::catalog::{PinnedSnapshot, Snapshot, Transaction};
+use crate::common::sql_type::UTC;
 use crate::common::{Error, ErrorKind, Result};
-use crate::functions::Functions;
+use crate::functions::{Functions, json, zones};
 use crate::sql::ast::{Insert, ObjectName};
 use crate::sql::{self, Statement, StatementText};
+
+/// DataFusion's setting of the time zone.
+const TIME_ZONE: &str = "datafusion.execution.time_zone";
 
 /// A session of one user on one warehouse.
 ///
@@ -57,11 +67,15 @@ impl Session {
         let foreign = Arc::new(ForeignTables::default());
         let config = session_config(&warehouse);
         let builder = with_blueshift(SessionStateBuilder::new().with_default_features().with_config(config));
-        let state = Functions::replacements()
-            .register(builder)
+        let mut builder = Functions::replacements().register(builder);
+        // Before DataFusion's planners, which take `c.a` and `c[0]` for parts of structs and arrays.
+        builder.expr_planners().get_or_insert_default().insert(0, Arc::new(json::Navigation));
+        let mut state = builder
             .with_type_planner(Arc::new(CastTypes))
             .with_runtime_env(Arc::clone(&warehouse.inner.runtime))
             .build();
+        // The operators `->`, `->>` and `?`; a session that is just being built takes what it is given.
+        let _ = datafusion_functions_json::register_all(&mut state);
         let context = SessionContext::new_with_state(state);
         let catalog = WarehouseCatalog::latest(warehouse.clone()).with_foreign(Arc::clone(&foreign));
         context.register_catalog(CATALOG, Arc::new(catalog));
@@ -115,7 +129,9 @@ impl Session {
             .cloned()
             .ok_or_else(|| Error::internal("a transaction begun by the catalog has a snapshot"))?;
         let table = names::table_of(&snapshot, &name)?;
-        let load = Load::new(&self.warehouse, table, (0..table.def.columns.len()).collect(), &transaction)?;
+        let zone = zones::zone(self.context.state().config().options().execution.time_zone.as_deref())?;
+        let columns = (0..table.def.columns.len()).collect();
+        let load = Load::new(&self.warehouse, table, columns, &transaction)?.in_zone(zone);
         load.take(streams).await?;
         let (rows, _) = load.finish(&mut transaction).await?;
         self.warehouse.inner.catalog.commit(transaction).await?;
@@ -260,6 +276,26 @@ impl Running<'_> {
         (transaction, snapshot)
     }
 
+    fn zone_setting(&self) -> Option<&str> {
+        self.state.config().options().execution.time_zone.as_deref()
+    }
+
+    /// The session's time zone.
+    pub fn zone(&self) -> Result<Tz> {
+        zones::zone(self.zone_setting())
+    }
+
+    /// A plan as the analyzer's rules leave it; one with a UNION as it is, since DataFusion gives such a column the declared
+    /// type of any of its inputs, be it too short for the others.
+    pub fn analyzed(&self, plan: &LogicalPlan) -> Result<LogicalPlan> {
+        let unites = |p: &LogicalPlan| Ok(matches!(p, LogicalPlan::Union(_) | LogicalPlan::RecursiveQuery(_)));
+        if plan.exists(unites).map_err(from_datafusion)? {
+            return Ok(plan.clone());
+        }
+        let analyzer = self.state.analyzer();
+        analyzer.execute_and_check(plan.clone(), self.state.config_options(), |_, _| {}).map_err(from_datafusion)
+    }
+
     /// The logical plan of a query.
     pub async fn plan(&self, query: &SqlStatement) -> Result<LogicalPlan> {
         plan_with(&self.state, query).await
@@ -276,6 +312,11 @@ impl Running<'_> {
         if let LogicalPlan::Statement(statement) = &plan {
             // SET, PREPARE and the like change the session itself; EXECUTE gives the plan that PREPARE stored.
             let tag = statement_tag(statement);
+            if let PlannedStatement::SetVariable(set) = statement
+                && set.variable == TIME_ZONE
+            {
+                zones::zone(Some(&set.value))?;
+            }
             let frame = self.session.context.execute_logical_plan(plan).await.map_err(from_datafusion)?;
             if frame.schema().fields().is_empty() {
                 return Ok(Output::done(tag, None));
@@ -287,7 +328,8 @@ impl Running<'_> {
         let tag = if matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_)) { "EXPLAIN" } else { "SELECT" };
         let physical = self.physical(&plan).await?;
         let stream = execute_stream(Arc::clone(&physical), self.state.task_ctx()).map_err(from_datafusion)?;
-        Ok(Output::rows(tag, self.statement.govern(stream)).with_plan(physical))
+        let stream = shown_in(self.zone_setting(), self.statement.govern(stream));
+        Ok(Output::rows(tag, stream).with_plan(physical))
     }
 
     /// What only DataFusion's own parser reads.
@@ -353,6 +395,34 @@ async fn plan_text(state: &SessionState, text: &str) -> Result<LogicalPlan> {
         sql::rewrite(statement.as_mut())?;
     }
     state.statement_to_plan(statement).await.map_err(from_datafusion)
+}
+
+/// Rows with their instants as a zone shows them; the instants stay the same.
+fn shown_in(zone: Option<&str>, stream: SendableRecordBatchStream) -> SendableRecordBatchStream {
+    let Some(zone) = zone.filter(|zone| *zone != UTC) else { return stream };
+    let shown = |field: &Arc<Field>| match field.data_type() {
+        DataType::Timestamp(unit, Some(_)) => {
+            Arc::new(Field::clone(field).with_data_type(DataType::Timestamp(*unit, Some(zone.into()))))
+        }
+        _ => Arc::clone(field),
+    };
+    let old = stream.schema();
+    if !old.fields().iter().any(|field| matches!(field.data_type(), DataType::Timestamp(_, Some(_)))) {
+        return stream;
+    }
+    let fields: Vec<Arc<Field>> = old.fields().iter().map(shown).collect();
+    let schema = Arc::new(Schema::new_with_metadata(fields, old.metadata().clone()));
+    let to = Arc::clone(&schema);
+    let batches = stream.map(move |batch| {
+        let batch = batch?;
+        let columns = batch.columns().iter().zip(to.fields());
+        let columns = columns.map(|(column, field)| match field.data_type() == column.data_type() {
+            true => Ok(Arc::clone(column)),
+            false => arrow::compute::cast(column, field.data_type()),
+        });
+        Ok(RecordBatch::try_new(Arc::clone(&to), columns.collect::<std::result::Result<_, ArrowError>>()?)?)
+    });
+    Box::pin(RecordBatchStreamAdapter::new(schema, batches))
 }
 
 async fn plan_with(state: &SessionState, query: &SqlStatement) -> Result<LogicalPlan> {

@@ -136,11 +136,12 @@ pub fn stored_byte(stored: crate::common::Stored) -> u8 {
         Stored::F32 => 5,
         Stored::F64 => 6,
         Stored::Bytes => 7,
+        Stored::Binary => 8,
     }
 }
 
 /// The inverse of [`stored_byte`].
 pub fn stored_from_byte(byte: u8) -> Option<crate::common::Stored> {
     use crate::common::Stored::*;
-    [Bool, I16, I32, I64, I128, F32, F64, Bytes].into_iter().find(|s| stored_byte(*s) == byte)
+    [Bool, I16, I32, I64, I128, F32, F64, Bytes, Binary].into_iter().find(|s| stored_byte(*s) == byte)
 }

@@ -22,6 +22,7 @@ mod validate;
 mod tests;
 
 pub use ast::Statement;
+pub use data_type::refused_type;
 pub use dialect::BlueshiftDialect;
 pub use parser::{parse, parse_name, parse_one};
 pub use rewrite::rewrite;

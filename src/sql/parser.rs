@@ -1,6 +1,6 @@
 //! Which statement it is, and the short ones.
 
-use sqlparser::ast::{DescribeAlias, Query, SetExpr, Statement as SqlStatement};
+use sqlparser::ast::{DescribeAlias, Expr, Query, Set, SetExpr, Statement as SqlStatement, Value};
 use sqlparser::tokenizer::Token;
 
 use crate::common::error::Position;
@@ -126,6 +126,7 @@ fn statement(c: &mut Cursor) -> Result<Statement> {
             c.take("SHOW TABLE");
             Ok(Statement::ShowTable { name: c.object_name("a table name")? })
         }
+        "SET" if c.is("SET TIME ZONE") => set_time_zone(c),
         "SHOW" | "SET" | "EXECUTE" | "DEALLOCATE" => Ok(Statement::Query(Box::new(c.with(|p| p.parse_statement())?))),
         "PREPARE" => prepare(c),
         "RESET" => Ok(datafusion(c)),
@@ -136,6 +137,26 @@ fn statement(c: &mut Cursor) -> Result<Statement> {
         refused if REFUSED.contains(&refused) => Err(unsupported(refused, position)),
         _ => Err(c.expected("a statement")),
     }
+}
+
+/// `SET TIME ZONE x` is `SET timezone TO x`; LOCAL and DEFAULT are UTC.
+fn set_time_zone(c: &mut Cursor) -> Result<Statement> {
+    let mut statement = c.with(|p| p.parse_statement())?;
+    if let SqlStatement::Set(Set::SetTimeZone { value, .. }) = &statement {
+        let value = match value {
+            Expr::Identifier(word) if ["local", "default"].contains(&word.value.to_lowercase().as_str()) => {
+                Expr::Value(Value::SingleQuotedString("UTC".to_string()).into())
+            }
+            other => other.clone(),
+        };
+        statement = SqlStatement::Set(Set::SingleAssignment {
+            scope: None,
+            hivevar: false,
+            variable: sqlparser::ast::ObjectName::from(vec![sqlparser::ast::Ident::new("timezone")]),
+            values: vec![value],
+        });
+    }
+    Ok(Statement::Query(Box::new(statement)))
 }
 
 /// The rest of the statement as text for DataFusion's parser.

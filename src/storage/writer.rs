@@ -10,7 +10,8 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer};
 use arrow::compute::interleave;
 use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType,
+    ArrowPrimitiveType, BinaryViewType, ByteViewType, DataType, Date32Type, Decimal128Type, Int16Type, Int32Type,
+    Int64Type, StringViewType, Time64MicrosecondType, TimestampMicrosecondType,
 };
 use bytes::Bytes;
 
@@ -274,8 +275,11 @@ pub(super) fn gather(arrays: &[&dyn Array], rows: &[(u32, u32)], sql_type: SqlTy
         (Stored::I32, DataType::Int32) => Values::I32(numbers::<Int32Type, _>(arrays, rows, |v| v).into()),
         (Stored::I32, DataType::Date32) => Values::I32(numbers::<Date32Type, _>(arrays, rows, |v| v).into()),
         (Stored::I64, DataType::Int64) => Values::I64(numbers::<Int64Type, _>(arrays, rows, |v| v).into()),
-        (Stored::I64, DataType::Timestamp(_, None)) => {
+        (Stored::I64, DataType::Timestamp(_, _)) => {
             Values::I64(numbers::<TimestampMicrosecondType, _>(arrays, rows, |v| v).into())
+        }
+        (Stored::I64, DataType::Time64(_)) => {
+            Values::I64(numbers::<Time64MicrosecondType, _>(arrays, rows, |v| v).into())
         }
         (Stored::I64, DataType::Decimal128(_, _)) => {
             let wide = |v: i128| i64::try_from(v);
@@ -295,7 +299,8 @@ pub(super) fn gather(arrays: &[&dyn Array], rows: &[(u32, u32)], sql_type: SqlTy
         (Stored::I128, DataType::Decimal128(_, _)) => {
             Values::I128(numbers::<Decimal128Type, _>(arrays, rows, |v| v).into())
         }
-        (Stored::Bytes, DataType::Utf8View) => Values::Bytes(texts(arrays, rows)),
+        (Stored::Bytes, DataType::Utf8View) => Values::Bytes(texts::<StringViewType>(arrays, rows)),
+        (Stored::Binary, DataType::BinaryView) => Values::Bytes(texts::<BinaryViewType>(arrays, rows)),
         _ => {
             let indices: Vec<(usize, usize)> = rows.iter().map(|(b, r)| (*b as usize, *r as usize)).collect();
             return Column::from_array(&interleave(arrays, &indices)?, sql_type);
@@ -313,8 +318,8 @@ fn numbers<T: ArrowPrimitiveType, V>(
     rows.iter().map(|(batch, row)| to(values[*batch as usize][*row as usize])).collect()
 }
 
-fn texts(arrays: &[&dyn Array], rows: &[(u32, u32)]) -> ByteValues {
-    let arrays: Vec<_> = arrays.iter().map(|a| a.as_string_view()).collect();
+fn texts<T: ByteViewType>(arrays: &[&dyn Array], rows: &[(u32, u32)]) -> ByteValues {
+    let arrays: Vec<_> = arrays.iter().map(|a| a.as_byte_view::<T>()).collect();
     let total: usize =
         rows.iter().map(|(batch, row)| arrays[*batch as usize].views()[*row as usize] as u32 as usize).sum();
     let mut offsets = Vec::with_capacity(rows.len() + 1);
@@ -323,7 +328,8 @@ fn texts(arrays: &[&dyn Array], rows: &[(u32, u32)]) -> ByteValues {
     for (batch, row) in rows {
         let array = arrays[*batch as usize];
         if array.is_valid(*row as usize) {
-            data.extend_from_slice(array.value(*row as usize).as_bytes());
+            let value: &[u8] = array.value(*row as usize).as_ref();
+            data.extend_from_slice(value);
         }
         offsets.push(data.len() as i64);
     }

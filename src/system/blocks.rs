@@ -159,8 +159,8 @@ pub(super) async fn columns(context: &SystemContext) -> Result<Vec<ArrayRef>> {
     ])
 }
 
-/// A bound as Redshift keeps it, in 8 bytes: dates and timestamps count from 2000-01-01, decimals are unscaled, text
-/// is its first 8 bytes (the first is the most significant, so that the numbers order as the texts), BOOLEAN 0 or 1.
+/// A bound as Redshift keeps it, in 8 bytes: dates and timestamps count from 2000-01-01, decimals are unscaled, text and
+/// bytes are their first 8 bytes (the first is the most significant, so that the numbers order as the texts), BOOLEAN 0 or 1.
 /// What does not fit is the nearest that does. Floating-point numbers are rounded down.
 pub(super) fn as_bigint(value: &Scalar, sql_type: SqlType) -> i64 {
     match (value, sql_type) {
@@ -169,7 +169,7 @@ pub(super) fn as_bigint(value: &Scalar, sql_type: SqlType) -> i64 {
             let v = i64::try_from(*v).unwrap_or(if *v < 0 { i64::MIN } else { i64::MAX });
             match sql_type {
                 SqlType::Date => v.saturating_sub(EPOCH_DAYS),
-                SqlType::Timestamp => v.saturating_sub(EPOCH_MICROSECONDS),
+                SqlType::Timestamp | SqlType::TimestampTz => v.saturating_sub(EPOCH_MICROSECONDS),
                 _ => v,
             }
         }
@@ -192,6 +192,11 @@ pub(super) fn as_text(value: &Scalar, sql_type: SqlType) -> String {
             let text = micros.cast_to(&DataType::Utf8).unwrap_or(micros).to_string();
             text.replace('T', " ")
         }
+        (Scalar::Int(v), SqlType::TimestampTz) => format!("{}+00", as_text(&Scalar::Int(*v), SqlType::Timestamp)),
+        (Scalar::Int(v), SqlType::Time) => {
+            let time = ScalarValue::Time64Microsecond(i64::try_from(*v).ok());
+            time.cast_to(&DataType::Utf8).unwrap_or(time).to_string()
+        }
         (Scalar::Int(v), SqlType::Decimal { scale, .. }) if scale > 0 => {
             let unit = 10u128.pow(u32::from(scale));
             let sign = if *v < 0 { "-" } else { "" };
@@ -202,6 +207,7 @@ pub(super) fn as_text(value: &Scalar, sql_type: SqlType) -> String {
         (Scalar::Bool(v), _) => v.to_string(),
         (Scalar::Float(v), SqlType::Real) => (*v as f32).to_string(),
         (Scalar::Float(v), _) => v.to_string(),
+        (Scalar::Bytes(v), SqlType::Varbyte(_)) => v.iter().map(|byte| format!("{byte:02x}")).collect(),
         (Scalar::Bytes(v), _) => String::from_utf8_lossy(v).into_owned(),
     }
 }

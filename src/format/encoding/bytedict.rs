@@ -93,7 +93,7 @@ pub(super) struct Coded {
 /// The codes of each page's values: those of `shared` if it has them all, else of a new dictionary; `None` when that
 /// would have more than [`MAX_VALUES`].
 pub(super) fn encode(stored: Stored, pages: &[&Values], shared: Option<&Codes>) -> Result<Option<Coded>> {
-    if stored == Stored::Bytes {
+    if stored.is_bytes() {
         let texts: Vec<&ByteValues> = pages
             .iter()
             .map(|page| match page {
@@ -251,7 +251,7 @@ pub(super) enum Table {
     /// Aligned values.
     Fixed { stored: Stored, count: usize, values: Buffer },
     /// Views of the values, those of long ones into `buffer` as buffer 0; it is empty when none is long.
-    Text { text: Text<'static>, views: Vec<u128>, buffer: Buffer },
+    Text { stored: Stored, text: Text<'static>, views: Vec<u128>, buffer: Buffer },
 }
 
 impl Table {
@@ -262,11 +262,11 @@ impl Table {
         // A copy, so that the values are aligned and text can be shared with the batches that refer to it.
         let values = Buffer::from(reader.rest());
         let page = raw::Page::of_buffer(stored, count, values.clone(), at)?;
-        if stored != Stored::Bytes {
+        if !stored.is_bytes() {
             return Ok(Table::Fixed { stored, count, values });
         }
         let text = page.into_text()?;
-        let buffer = text.to_array().values().clone();
+        let buffer = text.to_buffer();
         if buffer.len() > i32::MAX as usize {
             return Err(Error::corrupt(at as u64, "a dictionary's text is too long"));
         }
@@ -277,7 +277,7 @@ impl Table {
         };
         let views: Vec<u128> = (0..text.len()).map(view).collect();
         let long = views.iter().any(|view| *view as u32 as usize > ViewBuilder::INLINE);
-        Ok(Table::Text { text, views, buffer: if long { buffer } else { Buffer::from_vec(Vec::<u8>::new()) } })
+        Ok(Table::Text { stored, text, views, buffer: if long { buffer } else { Buffer::from_vec(Vec::<u8>::new()) } })
     }
 
     pub fn len(&self) -> usize {
@@ -290,7 +290,7 @@ impl Table {
     pub fn holds(&self, form: Stored) -> bool {
         match self {
             Table::Fixed { stored, .. } => *stored == form,
-            Table::Text { .. } => form == Stored::Bytes,
+            Table::Text { stored, .. } => *stored == form,
         }
     }
 

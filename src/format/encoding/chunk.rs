@@ -124,7 +124,7 @@ impl ChunkEncoder {
     ///
     /// Errors: Unsupported for an encoding that is not stored; Invalid when a zone's text takes 4 GiB or more.
     pub fn encode(&mut self, chunk: &Column) -> Result<EncodedChunk> {
-        if chunk.stored() != self.stored || chunk.is_empty() || chunk.len() > self.geometry.chunk_rows() {
+        if !chunk.fits(self.stored) || chunk.is_empty() || chunk.len() > self.geometry.chunk_rows() {
             return Err(Error::internal(format!("a chunk of {} rows of {:?}", chunk.len(), chunk.stored())));
         }
         let zone_rows = self.geometry.zone_rows();
@@ -194,6 +194,13 @@ impl ChunkEncoder {
         let (mut best, mut bytes) = (EncodingId::Raw, raw);
         let mut otherwise = EncodingId::Raw;
         match &sample {
+            Values::Bytes(_) if self.stored == Stored::Binary => {
+                if let Some(dictionary) = dictionary
+                    && at_most(dictionary, COMPRESSED_OVER_RAW_PERCENT, raw)
+                {
+                    (best, bytes) = (EncodingId::ByteDict, dictionary);
+                }
+            }
             Values::Bytes(text) => {
                 let symbols = scaled(fsst::analyze(text)?) + 1024;
                 if at_most(symbols, COMPRESSED_OVER_RAW_PERCENT, raw) {
@@ -225,7 +232,7 @@ impl ChunkEncoder {
             (best, bytes) = (EncodingId::RunLength, runs);
         }
         // Zstandard costs the most to try; what already is a byte a row or less has little to gain.
-        let percent = if self.stored == Stored::Bytes { ZSTD_PERCENT } else { ZSTD_OF_NUMBERS_PERCENT };
+        let percent = if self.stored.is_bytes() { ZSTD_PERCENT } else { ZSTD_OF_NUMBERS_PERCENT };
         if bytes > rows && at_most(scaled(zstd::analyze(&sample)?), percent, bytes) {
             best = EncodingId::Zstd;
         }

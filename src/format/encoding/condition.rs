@@ -88,7 +88,7 @@ impl<'p> Condition<'p> {
     pub fn new(predicate: &'p Predicate, stored: Stored) -> Result<Option<Self>> {
         Ok(match predicate {
             Predicate::IsNull | Predicate::IsNotNull => None,
-            _ if stored == Stored::Bytes => Some(Condition::Text(TextTest::new(predicate)?)),
+            _ if stored.is_bytes() => Some(Condition::Text(TextTest::new(predicate)?)),
             _ => Some(Condition::Keys(KeyTest::new(predicate, stored)?)),
         })
     }
@@ -313,7 +313,7 @@ impl<'p> TextTest<'p> {
             keep_each(mask, |i| self.holds(text.value(i)) == Some(true));
             return Ok(());
         };
-        let array = text.to_array();
+        let array = text.to_array()?;
         let pattern = LargeStringArray::new_scalar(pattern);
         let held: BooleanArray = match (case_insensitive, self.negated) {
             (false, false) => like(&array, &pattern),

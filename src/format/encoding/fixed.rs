@@ -106,6 +106,8 @@ pub(super) fn put_key(stored: Stored, key: i128, out: &mut Vec<u8>) {
         Stored::I128 => key.put(out),
         Stored::F32 => f32_of_key(key as i32).put(out),
         Stored::F64 => f64_of_key(key as i64).put(out),
-        Stored::Bool | Stored::Bytes => unreachable!("only fixed-width values have keys that are written"),
+        Stored::Bool | Stored::Bytes | Stored::Binary => {
+            unreachable!("only fixed-width values have keys that are written")
+        }
     }
 }

@@ -25,7 +25,7 @@ use super::bytedict::packed_vectors;
 use super::condition::{Condition, TextSet, TextTest, keep_each};
 use super::fixed::wrong_builder;
 use super::text::{Text, TextData};
-use crate::common::{Error, Result, SqlState};
+use crate::common::{Error, Result, SqlState, Stored};
 use crate::format::bitpack::{self, Packed, Scratch};
 use crate::format::bytes::{Reader, WriteLe};
 use crate::format::column::{BuilderValues, ByteValues};
@@ -304,7 +304,7 @@ impl<'a> Page<'a> {
             if data.len() != self.total {
                 return Err(Error::corrupt(self.at as u64, "strings are shorter than stated"));
             }
-            self.text = Some(Text::checked(ends, TextData::Owned(Buffer::from_vec(data)), self.at)?);
+            self.text = Some(Text::checked(ends, TextData::Owned(Buffer::from_vec(data)), self.at, Stored::Bytes)?);
         }
         Ok(self.text.as_ref().expect("it was just made"))
     }

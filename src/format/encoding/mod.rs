@@ -87,13 +87,18 @@ fn has_encoding(name: EncodingName, ty: SqlType) -> bool {
     use SqlType as T;
     let text = matches!(ty, T::Char(_) | T::Varchar(_));
     let number = matches!(ty, T::SmallInt | T::Integer | T::BigInt | T::Decimal { .. });
-    let time = matches!(ty, T::Date | T::Timestamp);
+    let time = matches!(ty, T::Date | T::Time | T::Timestamp | T::TimestampTz);
+    let bytes = matches!(ty, T::Varbyte(_) | T::Super);
+    // Redshift's list of DELTA's types has no TIME and no zones.
+    let day = matches!(ty, T::Date | T::Timestamp);
     match name {
-        EncodingName::Auto | EncodingName::Raw | EncodingName::RunLength | EncodingName::Zstd => true,
-        EncodingName::Az64 | EncodingName::Delta => number || time,
-        EncodingName::Delta32k => (number || time) && ty != T::SmallInt,
-        EncodingName::ByteDict => ty != T::Boolean,
-        EncodingName::Lzo => number || time || text,
+        EncodingName::Auto | EncodingName::Raw | EncodingName::Zstd => true,
+        EncodingName::RunLength => ty != T::Super,
+        EncodingName::Az64 => number || time,
+        EncodingName::Delta => number || day,
+        EncodingName::Delta32k => (number || day) && ty != T::SmallInt,
+        EncodingName::ByteDict => !matches!(ty, T::Boolean | T::Super),
+        EncodingName::Lzo => number || time || text || bytes,
         EncodingName::Mostly8 => number,
         EncodingName::Mostly16 => number && ty != T::SmallInt,
         EncodingName::Mostly32 => matches!(ty, T::BigInt | T::Decimal { .. }),

@@ -2,11 +2,12 @@
 
 use super::condition::Condition;
 use super::dictionary::{Content, Dictionary, PreparedPredicate};
+use super::fixed::wrong_builder;
 use super::{Selection, VALIDITY_ALL_NULL, VALIDITY_BITMAP, VALIDITY_NO_NULLS};
 use super::{az64, bytedict, fsst, raw, runlength, supports, zstd};
 use crate::common::{Error, Predicate, Result, Stored};
 use crate::format::bytes::Reader;
-use crate::format::column::ColumnBuilder;
+use crate::format::column::{BuilderValues, ColumnBuilder};
 use crate::format::mask::Mask;
 use crate::format::stable::{EncodingId, Geometry};
 
@@ -16,7 +17,7 @@ use crate::format::stable::{EncodingId, Geometry};
 /// 1. no method panics on them, and what they allocate is bounded by a multiple of the bytes and rows given (1,024 for
 ///    ZSTD, less for all others);
 /// 2. [`Page::decode`] appends exactly the selected rows or fails; after a failure the builder is unusable;
-/// 3. text that was appended is UTF-8.
+/// 3. text that was appended is UTF-8: bytes that need not be are never appended to a builder of text.
 #[derive(Debug)]
 pub struct Page<'a> {
     rows: usize,
@@ -141,6 +142,11 @@ impl<'a> Page<'a> {
         }
         // A full mask is no selection: whole vectors are decoded without looking at it.
         let selection = if count == self.rows { Selection::All } else { selection };
+        // Before any value: a builder of text does not check what pages of text have checked.
+        let binary = self.stored == Stored::Binary;
+        if matches!(&out.values, BuilderValues::Views(views) if views.is_binary() != binary) {
+            return Err(wrong_builder());
+        }
         let before = out.len();
         match &mut self.body {
             Body::AllNull => {

@@ -158,14 +158,36 @@ fn types_by_all_their_names() {
         ("date", Date),
         ("timestamp", Timestamp),
         ("timestamp without time zone", Timestamp),
+        ("timestamp(6)", Timestamp),
+        ("timestamptz", TimestampTz),
+        ("timestamp with time zone", TimestampTz),
+        ("time", Time),
+        ("time without time zone", Time),
+        ("dec(5, 2)", decimal(5, 2)),
+        ("varbyte", Varbyte(64_000)),
+        ("varbyte(16777216)", Varbyte(16_777_216)),
+        ("varbinary(7)", Varbyte(7)),
+        ("binary varying(9)", Varbyte(9)),
+        ("super", Super),
     ] {
         assert_eq!(create(&format!("create table t (a {name} not null)")).columns[0].sql_type, expected, "{name}");
     }
-    for name in ["TIME", "TIMETZ", "SUPER", "VARBYTE", "GEOMETRY", "GEOGRAPHY", "HLLSKETCH"] {
-        unsupported(&format!("create table t (a {})", name.to_lowercase()), &format!("the type {name}"), 1, 19);
+    for name in ["TIMETZ", "TIME WITH TIME ZONE", "GEOMETRY", "GEOGRAPHY", "HLLSKETCH", "INTERVAL"] {
+        let sql = format!("create table t (a {})", name.to_lowercase());
+        unsupported(&sql, &format!("the type {name}"), 1, 19);
+        assert!(
+            refused(&sql).hint().is_some_and(|hint| hint.starts_with("use ") || hint.starts_with("count ")),
+            "{name}"
+        );
     }
-    unsupported("create table t (a timestamptz)", "TIMESTAMPTZ", 1, 19);
-    unsupported("create table t (a timestamp with time zone)", "TIMESTAMP WITH TIME ZONE", 1, 19);
+    for (name, closest) in [("json", "SUPER"), ("bytea", "VARBYTE"), ("uuid", "CHAR(36)"), ("binary", "VARBYTE")] {
+        let sql = format!("create table t (a {name})");
+        invalid(&sql, "unknown type", 1, 19);
+        assert!(refused(&sql).hint().is_some_and(|hint| hint.starts_with(&format!("use {closest};"))), "{name}");
+    }
+    invalid("create table t (a varbyte(0))", "length 0", 1, 19);
+    invalid("create table t (a varbyte(16777217))", "16777217", 1, 19);
+    invalid("create table t (a super(5))", "takes no length", 1, 24);
     invalid("create table t (\n a money)", "unknown type \"money\"", 2, 4);
     assert!(refused("create table t (a money)").hint().is_some());
     invalid("create table t (a decimal(39))", "precision 39", 1, 19);

@@ -55,8 +55,8 @@ macro_rules! per_isa {
 mod convert;
 mod select;
 
-pub use convert::{Target, gather, lanes_at, max_lane, widen, widen_with};
-pub use select::{VectorBits, bits_by, gather_bits, range_bits, range_bits_with, table_bits, values_bits};
+pub use convert::{Narrow, Target, gather, lanes_at, map_lanes, max_lane, widen, widen_signed, widen_with};
+pub use select::{VectorBits, bits_by, gather_bits, range_bits, range_bits_with, set_bits, table_bits, values_bits};
 
 /// The instruction sets that the kernels exist for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,8 +3,9 @@
 //! The rows that a file expects do not depend on the number of slices, the block geometry, pruning or the distribution
 //! of tables, so every file runs in all of [`config::DEFAULT`], which covers all pairs of these choices. Nor do they
 //! depend on how columns are encoded: some files also run in each encoding, which every column has that can have it.
-//! `BLUESHIFT_LONG=1` runs all combinations, and every encoding in each of the default ones. A file that shows layout says so in its first lines,
-//! `# layout-dependent: slices=2 geometry=tiny`, and runs once, in the configuration that it names.
+//! `BLUESHIFT_LONG=1`, or the argument `--full`, runs all combinations, and every encoding in each of the default ones.
+//! A file that shows layout says so in its first lines, `# layout-dependent: slices=2 geometry=tiny`, and runs once, in
+//! the configuration that it names.
 //!
 //! An argument filters by name: `cargo test --test sql -- pruning/`. `--complete` writes what came out into the files,
 //! to be read and judged before it is committed.
@@ -45,9 +46,10 @@ struct Report {
 }
 
 fn main() -> ExitCode {
-    let long = std::env::var("BLUESHIFT_LONG").ok();
+    let full = std::env::args().any(|w| w == "--full").then(|| "1".to_string());
+    let long = full.or_else(|| std::env::var("BLUESHIFT_LONG").ok());
     let complete = std::env::args().any(|w| w == "--complete");
-    let arguments = Arguments::from_iter(std::env::args().filter(|w| w != "--complete"));
+    let arguments = Arguments::from_iter(std::env::args().filter(|w| w != "--complete" && w != "--full"));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_stack_size(STACK_BYTES)

@@ -157,6 +157,11 @@ narrow!(1: i8, 2: i16, 4: i32);
 
 /// Appends the numbers of `values`, of which there are at most 1,024.
 pub fn widen_signed<N: Narrow, D: Target>(values: &[N], out: &mut Vec<D>) {
+    widen_signed_with(Isa::detect(), values, out);
+}
+
+/// [`widen_signed`] by the given instruction set's kernel.
+pub fn widen_signed_with<N: Narrow, D: Target>(isa: Isa, values: &[N], out: &mut Vec<D>) {
     #[inline(always)]
     fn body<N: Narrow, D: Target>(values: &[N], out: &mut [MaybeUninit<D>]) {
         for (slot, value) in out.iter_mut().zip(values) {
@@ -167,7 +172,6 @@ pub fn widen_signed<N: Narrow, D: Target>(values: &[N], out: &mut Vec<D>) {
         per_isa!(isa, [N: Narrow, D: Target] [N, D], body(values: &[N], out: &mut [MaybeUninit<D>]));
     }
     assert!(values.len() <= VECTOR_ROWS);
-    let isa = Isa::detect();
     out.reserve(values.len());
     let room = &mut out.spare_capacity_mut()[..values.len()];
     if D::EXTENDED {
@@ -185,6 +189,11 @@ pub fn widen_signed<N: Narrow, D: Target>(values: &[N], out: &mut Vec<D>) {
 
 /// Appends `f(lane)` for the first `rows` lanes; `f` should be cheap and without branches, so that it is vectorised.
 pub fn map_lanes<D, F: Fn(u64) -> D>(lanes: Lanes<'_>, rows: usize, f: &F, out: &mut Vec<D>) {
+    map_lanes_with(Isa::detect(), lanes, rows, f, out);
+}
+
+/// [`map_lanes`] by the given instruction set's kernel.
+pub fn map_lanes_with<D, F: Fn(u64) -> D>(isa: Isa, lanes: Lanes<'_>, rows: usize, f: &F, out: &mut Vec<D>) {
     #[inline(always)]
     fn body<L: Lane, D, F: Fn(u64) -> D>(lanes: &[L], f: &F, out: &mut [MaybeUninit<D>]) {
         for (slot, lane) in out.iter_mut().zip(lanes) {
@@ -197,7 +206,7 @@ pub fn map_lanes<D, F: Fn(u64) -> D>(lanes: Lanes<'_>, rows: usize, f: &F, out: 
     }
     out.reserve(rows);
     let room = &mut out.spare_capacity_mut()[..rows];
-    each_lane!(lanes, array => run(Isa::detect(), &array[..rows], f, room));
+    each_lane!(lanes, array => run(isa, &array[..rows], f, room));
     // SAFETY: `body` wrote all `rows` slots of the reserved room, as many as there are lanes.
     unsafe { out.set_len(out.len() + rows) };
 }

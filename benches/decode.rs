@@ -80,7 +80,9 @@ fn cases() -> Vec<Case> {
             ty: SqlType::SmallInt,
             column: Column::new(
                 Values::I16(
-                    (0..ROWS).map(|i| if random(i) % 90 == 0 { 3000 } else { random(i) as i16 % 20 }).collect(),
+                    (0..ROWS)
+                        .map(|i| if random(i).is_multiple_of(90) { 3000 } else { random(i) as i16 % 20 })
+                        .collect(),
                 ),
                 None,
             ),

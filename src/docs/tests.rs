@@ -206,9 +206,20 @@ fn encodings_and_sections() {
         .iter()
         .map(|id| {
             let dictionary = match id {
-                EncodingId::ByteDict => "values",
+                EncodingId::ByteDict | EncodingId::FsstDict => "values",
                 EncodingId::Fsst => "symbols",
-                EncodingId::Raw | EncodingId::Az64 | EncodingId::RunLength | EncodingId::Zstd => "none",
+                EncodingId::Text255 | EncodingId::Text32k => "words",
+                EncodingId::Raw
+                | EncodingId::Az64
+                | EncodingId::RunLength
+                | EncodingId::Zstd
+                | EncodingId::Delta
+                | EncodingId::Delta32k
+                | EncodingId::Mostly8
+                | EncodingId::Mostly16
+                | EncodingId::Mostly32
+                | EncodingId::Lz4
+                | EncodingId::Alp => "none",
             };
             format!("| {id:?} | {} | {} | {dictionary} |", *id as u8, forms(*id).join(" "))
         })

@@ -253,14 +253,14 @@ fn column(spec: &ColumnSpec, id: ColumnId) -> ColumnDef {
 }
 
 /// What a column without ENCODE gets in a table where another column has one (Redshift manual, "Compression
-/// encodings"; ZSTD stands for LZO, which is not stored yet).
+/// encodings").
 fn default_encoding(sql_type: SqlType, in_sort_key: bool) -> EncodingName {
     match sql_type {
         _ if in_sort_key => EncodingName::Raw,
         SqlType::Boolean | SqlType::Real | SqlType::Double => EncodingName::Raw,
         SqlType::SmallInt | SqlType::Integer | SqlType::BigInt | SqlType::Decimal { .. } => EncodingName::Az64,
         SqlType::Date | SqlType::Time | SqlType::Timestamp | SqlType::TimestampTz => EncodingName::Az64,
-        SqlType::Char(_) | SqlType::Varchar(_) | SqlType::Varbyte(_) | SqlType::Super => EncodingName::Zstd,
+        SqlType::Char(_) | SqlType::Varchar(_) | SqlType::Varbyte(_) | SqlType::Super => EncodingName::Lzo,
     }
 }
 

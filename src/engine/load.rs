@@ -17,6 +17,7 @@ use super::names;
 use super::warehouse::Warehouse;
 use crate::catalog::{EffectiveDist, NewSegment, TableDef, TableState, Transaction};
 use crate::common::{DistStyle, Error, ErrorKind, Result, UserId};
+use crate::format::encoding::SMALL_TABLE_BYTES;
 use crate::physical_plan::load::RowSink;
 use crate::storage::loader::{ObjectNames, choose_run, emptiest_slice, store_rows};
 use crate::storage::merge::merge_runs;
@@ -187,6 +188,9 @@ impl Gathered {
     async fn store(&mut self) -> Result<Vec<NewSegment>> {
         self.settle_auto()?;
         if self.runs.is_empty() {
+            if self.stored_bytes() + self.sorter.memory_bytes() as u64 <= SMALL_TABLE_BYTES {
+                self.sorter.set_light();
+            }
             return self.store_gathered(true).await;
         }
         let last = self.store_gathered(false).await?;
@@ -208,16 +212,20 @@ impl Gathered {
         Arc::clone(self.warehouse.inner.catalog.store().objects())
     }
 
+    /// Encoded bytes of the table's rows and of the runs.
+    fn stored_bytes(&self) -> u64 {
+        let before = self.table.segments.iter().flat_map(|s| &s.columns);
+        let runs = self.runs.iter().flatten().flat_map(|s| &s.columns);
+        before.chain(runs).map(|c| c.bytes).sum()
+    }
+
     /// An AUTO table that outgrows its distribution gets another, before its rows are placed.
     fn settle_auto(&mut self) -> Result<()> {
         if self.def.dist != DistStyle::Auto || self.def.effective_dist != EffectiveDist::All {
             return Ok(());
         }
         let rows = self.table.stored_rows() + self.sorter.total_rows();
-        let before = self.table.segments.iter().flat_map(|s| &s.columns);
-        let runs = self.runs.iter().flatten().flat_map(|s| &s.columns);
-        let stored: u64 = before.chain(runs).map(|c| c.bytes).sum();
-        let now = auto_distribution(&self.def, rows, stored + self.sorter.memory_bytes() as u64);
+        let now = auto_distribution(&self.def, rows, self.stored_bytes() + self.sorter.memory_bytes() as u64);
         if now == self.def.effective_dist {
             return Ok(());
         }

@@ -29,6 +29,8 @@ pub struct LoadLayout {
     pub geometry: Geometry,
     pub slices: u32,
     pub columns: Vec<ColumnSpec>,
+    /// Whether AUTO keeps to light encodings.
+    light: bool,
     /// Ordinals of the sort key's columns.
     sort: Vec<usize>,
     dist: LoadDist,
@@ -74,7 +76,7 @@ impl LoadLayout {
         };
         let columns =
             def.columns.iter().map(|c| ColumnSpec { id: c.id, sql_type: c.sql_type, encoding: c.encoding }).collect();
-        Ok(LoadLayout { geometry, slices, columns, sort, dist })
+        Ok(LoadLayout { geometry, slices, columns, light: false, sort, dist })
     }
 
     /// Makes the sort keys of the table's rows.
@@ -187,6 +189,11 @@ impl SliceSorter {
         Ok(std::mem::replace(self, rest))
     }
 
+    /// Tells that the rows taken so far make a small table with those that it holds.
+    pub fn set_light(&mut self) {
+        self.layout.light = true;
+    }
+
     /// Forgets the placement of the rows held and places them by `layout` instead (AUTO decides once it has seen them).
     pub fn replace_layout(&mut self, layout: LoadLayout) -> Result<()> {
         let batches = std::mem::take(&mut self.batches);
@@ -234,7 +241,7 @@ impl SliceRows {
         if !layout.sort.is_empty() {
             sort_rows(&self.shared.keys, &mut self.rows);
         }
-        let mut builder = SegmentBuilder::new(layout.geometry, self.slice, &layout.columns);
+        let mut builder = SegmentBuilder::new(layout.geometry, self.slice, &layout.columns).light(layout.light);
         for rows in self.rows.chunks(layout.geometry.chunk_rows()) {
             let chunk = (0..layout.columns.len())
                 .map(|ordinal| {

@@ -72,7 +72,7 @@ pub(super) async fn blocks_of(state: &TableState, store: &SegmentStore) -> Resul
     Ok(blocks)
 }
 
-/// A stored encoding as `pg_table_def` names it.
+/// A stored encoding as `stv_blocklist`, and for AUTO `pg_table_def`, names it: where LZO is declared LZ4 is stored.
 pub(super) fn encoding_word(encoding: EncodingId) -> &'static str {
     match encoding {
         EncodingId::Raw => "none",
@@ -81,6 +81,16 @@ pub(super) fn encoding_word(encoding: EncodingId) -> &'static str {
         EncodingId::RunLength => "runlength",
         EncodingId::Zstd => "zstd",
         EncodingId::Fsst => "fsst",
+        EncodingId::Delta => "delta",
+        EncodingId::Delta32k => "delta32k",
+        EncodingId::Mostly8 => "mostly8",
+        EncodingId::Mostly16 => "mostly16",
+        EncodingId::Mostly32 => "mostly32",
+        EncodingId::Text255 => "text255",
+        EncodingId::Text32k => "text32k",
+        EncodingId::Lz4 => "lz4",
+        EncodingId::FsstDict => "fsstdict",
+        EncodingId::Alp => "alp",
     }
 }
 

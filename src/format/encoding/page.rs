@@ -3,8 +3,10 @@
 use super::condition::Condition;
 use super::dictionary::{Content, Dictionary, PreparedPredicate};
 use super::fixed::wrong_builder;
+use super::fsst::SymbolTable;
+use super::words::{Kind, WordTable};
 use super::{Selection, VALIDITY_ALL_NULL, VALIDITY_BITMAP, VALIDITY_NO_NULLS};
-use super::{az64, bytedict, fsst, raw, runlength, supports, zstd};
+use super::{alp, az64, bytedict, delta, fsst, lz4, mostly, raw, runlength, supports, zstd};
 use crate::common::{Error, Predicate, Result, Stored};
 use crate::format::bytes::Reader;
 use crate::format::column::{BuilderValues, ColumnBuilder};
@@ -34,7 +36,11 @@ enum Body<'a> {
     Az64(az64::Page<'a>),
     ByteDict(bytedict::Page<'a>, &'a bytedict::Table),
     RunLength(runlength::Page<'a>),
-    Fsst(fsst::Page<'a>),
+    Fsst(fsst::Page<'a, SymbolTable>),
+    Words(fsst::Page<'a, WordTable>),
+    Delta(delta::Page<'a>),
+    Mostly(mostly::Page<'a>),
+    Alp(alp::Page<'a>),
 }
 
 impl<'a> Page<'a> {
@@ -71,14 +77,27 @@ impl<'a> Page<'a> {
             EncodingId::Az64 => Body::Az64(az64::Page::open(stored, rows, &mut reader)?),
             EncodingId::RunLength => Body::RunLength(runlength::Page::open(stored, rows, &mut reader)?),
             EncodingId::Zstd => Body::Raw(zstd::open(stored, rows, &mut reader)?),
-            EncodingId::ByteDict => match dictionary.map(|d| &d.content) {
+            EncodingId::Lz4 => Body::Raw(lz4::open(stored, rows, &mut reader)?),
+            EncodingId::Delta => Body::Delta(delta::Page::open(stored, 1, rows, &mut reader)?),
+            EncodingId::Delta32k => Body::Delta(delta::Page::open(stored, 2, rows, &mut reader)?),
+            EncodingId::Mostly8 => Body::Mostly(mostly::Page::open(stored, 1, rows, &mut reader)?),
+            EncodingId::Mostly16 => Body::Mostly(mostly::Page::open(stored, 2, rows, &mut reader)?),
+            EncodingId::Mostly32 => Body::Mostly(mostly::Page::open(stored, 4, rows, &mut reader)?),
+            EncodingId::Alp => Body::Alp(alp::Page::open(stored, rows, &mut reader)?),
+            EncodingId::ByteDict | EncodingId::FsstDict => match dictionary.map(|d| &d.content) {
                 Some(Content::Values(table)) if table.holds(stored) => {
                     Body::ByteDict(bytedict::Page::open(rows, &mut reader)?, table)
                 }
                 _ => return Err(missing()),
             },
             EncodingId::Fsst => match dictionary.map(|d| &d.content) {
-                Some(Content::Symbols(table)) => Body::Fsst(fsst::Page::open(rows, table, &mut reader)?),
+                Some(Content::Symbols(table)) => Body::Fsst(fsst::Page::open(rows, &**table, &mut reader)?),
+                _ => return Err(missing()),
+            },
+            EncodingId::Text255 | EncodingId::Text32k => match dictionary.map(|d| &d.content) {
+                Some(Content::Words(table)) if (table.kind() == Kind::Text255) == (id == EncodingId::Text255) => {
+                    Body::Words(fsst::Page::open(rows, table, &mut reader)?)
+                }
                 _ => return Err(missing()),
             },
         };
@@ -122,6 +141,10 @@ impl<'a> Page<'a> {
             Body::Az64(page) => page.filter(&condition, mask),
             Body::RunLength(page) => page.filter(&condition, mask),
             Body::Fsst(page) => page.filter(&condition, mask),
+            Body::Words(page) => page.filter(&condition, mask),
+            Body::Delta(page) => page.filter(&condition, mask),
+            Body::Mostly(page) => page.filter(&condition, mask),
+            Body::Alp(page) => page.filter(&condition, mask),
             Body::ByteDict(page, table) => page.filter(table, &table.evaluate(&condition)?, mask),
         }
     }
@@ -157,6 +180,10 @@ impl<'a> Page<'a> {
             Body::Az64(page) => page.decode(selection, &mut out.values)?,
             Body::RunLength(page) => page.decode(selection, &mut out.values)?,
             Body::Fsst(page) => page.decode(selection, &mut out.values)?,
+            Body::Words(page) => page.decode(selection, &mut out.values)?,
+            Body::Delta(page) => page.decode(selection, &mut out.values)?,
+            Body::Mostly(page) => page.decode(selection, &mut out.values)?,
+            Body::Alp(page) => page.decode(selection, &mut out.values)?,
             Body::ByteDict(page, table) => page.decode(table, selection, &mut out.values)?,
         }
         debug_assert_eq!(out.len(), before + count);

@@ -58,6 +58,9 @@ impl SqlState {
     pub const OUT_OF_MEMORY: SqlState = SqlState("53200");
     pub const SNAPSHOT_TOO_OLD: SqlState = SqlState("72000");
     pub const QUERY_CANCELED: SqlState = SqlState("57014");
+    pub const PROGRAM_LIMIT: SqlState = SqlState("54000");
+    pub const INVALID_FOREIGN_KEY: SqlState = SqlState("42830");
+    pub const GENERATED_ALWAYS: SqlState = SqlState("428C9");
 }
 
 /// Where in the SQL text, both counted from 1.

@@ -301,6 +301,7 @@ mod tests {
             default_sql: None,
             absent: None,
             encoding: EncodingName::Auto,
+            identity: None,
         }
     }
 

@@ -20,6 +20,7 @@ use super::output::Output;
 use super::session::Running;
 use crate::catalog::{ColumnDef, TableDef};
 use crate::common::{Error, Result, SqlState};
+use crate::sql;
 use crate::sql::ast::{Insert, InsertSource, InsertValue, values_query};
 
 pub(super) async fn insert(running: &Running<'_>, insert: Insert, parameters: Option<ParamValues>) -> Result<Output> {
@@ -277,10 +278,5 @@ pub(super) fn default_of(running: &Running<'_>, column: &ColumnDef) -> Result<Df
 }
 
 fn parse_expr(sql: &str) -> Result<Expr> {
-    use datafusion::sql::sqlparser::parser::Parser;
-    let dialect = crate::sql::BlueshiftDialect;
-    Parser::new(&dialect)
-        .try_with_sql(sql)
-        .and_then(|mut parser| parser.parse_expr())
-        .map_err(|e| Error::internal(format!("a stored DEFAULT does not parse: {e}")))
+    sql::parse_expr(sql).map_err(|e| Error::internal(format!("a stored DEFAULT does not parse: {}", e.message())))
 }

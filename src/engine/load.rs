@@ -69,6 +69,7 @@ impl Load {
             def: Arc::new(def),
             segments: Arc::default(),
             next_segment: 0,
+            identity_given: 0,
             changed: transaction.base(),
             data_changed: transaction.base(),
         };

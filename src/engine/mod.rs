@@ -3,6 +3,7 @@
 mod cast_types;
 mod catalog_provider;
 mod coerce;
+mod constraints;
 mod copy;
 mod ddl;
 mod error;

@@ -164,9 +164,7 @@ impl Session {
             Statement::DropSchema(drop) => ddl::drop_schema(&running, drop).await,
             Statement::Insert(insert) => insert::insert(&running, insert, parameters).await,
             Statement::Copy(copy) => copy::copy(&running, *copy).await,
-            Statement::ShowTable { name } => Err(Error::unsupported("SHOW TABLE is not supported yet")
-                .with_position(name.position().line, name.position().column)
-                .with_hint("pg_table_def describes a table's columns")),
+            Statement::ShowTable { name } => ddl::show_table(&running, &name),
             Statement::DataFusion { sql, position } => running.datafusion(&sql).await.map_err(|e| match e.position() {
                 Some(at) if position.line > 1 || position.column > 1 => {
                     let column = if at.line == 1 { at.column + position.column - 1 } else { at.column };

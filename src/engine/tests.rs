@@ -16,4 +16,5 @@ mod rate;
 #[cfg(feature = "s3")]
 mod s3;
 mod scans;
+mod show_table;
 mod util;

@@ -23,5 +23,5 @@ mod tests;
 
 pub use ast::Statement;
 pub use dialect::BlueshiftDialect;
-pub use parser::{parse, parse_name, parse_one};
+pub use parser::{parse, parse_expr, parse_name, parse_one};
 pub use split::{StatementText, is_complete, split};

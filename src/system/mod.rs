@@ -6,8 +6,12 @@
 
 mod blocks;
 mod columns;
+mod constraints;
 mod slices;
+mod table_ddl;
 mod table_info;
+
+pub use table_ddl::table_ddl;
 
 use std::fmt;
 use std::sync::Arc;
@@ -29,7 +33,15 @@ use crate::storage::segment::SegmentStore;
 pub const SCHEMA: &str = "pg_catalog";
 
 /// The system tables' names.
-pub const TABLES: [&str; 5] = ["pg_table_def", "stv_blocklist", "stv_slices", "stv_tbl_perm", "svv_table_info"];
+pub const TABLES: [&str; 7] = [
+    "pg_constraint",
+    "pg_table_def",
+    "stv_blocklist",
+    "stv_slices",
+    "stv_tbl_perm",
+    "svv_table_info",
+    "v_generate_tbl_ddl",
+];
 
 /// The schemas that an unqualified name is looked up in: `pg_table_def` shows no others.
 const SEARCH_PATH: [&str; 1] = ["public"];
@@ -56,17 +68,26 @@ pub fn table(name: &str, source: Arc<dyn SystemSource>) -> Option<Arc<dyn TableP
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
+    PgConstraint,
     PgTableDef,
     StvBlocklist,
     StvSlices,
     StvTblPerm,
     SvvTableInfo,
+    VGenerateTblDdl,
 }
 
 impl Kind {
     /// In the order of [`TABLES`].
-    const ALL: [Kind; 5] =
-        [Kind::PgTableDef, Kind::StvBlocklist, Kind::StvSlices, Kind::StvTblPerm, Kind::SvvTableInfo];
+    const ALL: [Kind; 7] = [
+        Kind::PgConstraint,
+        Kind::PgTableDef,
+        Kind::StvBlocklist,
+        Kind::StvSlices,
+        Kind::StvTblPerm,
+        Kind::SvvTableInfo,
+        Kind::VGenerateTblDdl,
+    ];
 
     fn name(self) -> &'static str {
         TABLES[self as usize]
@@ -74,21 +95,25 @@ impl Kind {
 
     fn schema(self) -> Schema {
         match self {
+            Kind::PgConstraint => constraints::schema(),
             Kind::PgTableDef => columns::schema(),
             Kind::StvBlocklist => blocks::schema(),
             Kind::StvSlices => slices::stv_slices_schema(),
             Kind::StvTblPerm => slices::stv_tbl_perm_schema(),
             Kind::SvvTableInfo => table_info::schema(),
+            Kind::VGenerateTblDdl => table_ddl::schema(),
         }
     }
 
     async fn rows(self, context: &SystemContext, schema: SchemaRef) -> Result<RecordBatch> {
         let columns = match self {
+            Kind::PgConstraint => constraints::columns(context)?,
             Kind::PgTableDef => columns::columns(context).await?,
             Kind::StvBlocklist => blocks::columns(context).await?,
             Kind::StvSlices => slices::stv_slices(context),
             Kind::StvTblPerm => slices::stv_tbl_perm(context).await?,
             Kind::SvvTableInfo => table_info::columns(context).await?,
+            Kind::VGenerateTblDdl => table_ddl::columns(context)?,
         };
         Ok(RecordBatch::try_new(schema, columns)?)
     }

@@ -11,6 +11,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::sql::sqlparser::ast::{Expr, Query};
 
 use super::constraints::constraints;
+use super::ctas::fill_layout;
 use super::error::from_datafusion;
 use super::load::{Load, retry_conflicts, retry_while};
 use super::names::{self, at, schema_of};
@@ -95,7 +96,9 @@ async fn create_table_as(
     let statement = datafusion::sql::sqlparser::ast::Statement::Query(Box::new(query.clone()));
     let plan = running.plan(&statement).await?;
     let columns = columns_of_query(&plan, create)?;
-    let def = define(running, create, &columns, schema)?;
+    let mut layout = create.clone();
+    notices.extend(fill_layout(running, &mut layout, &plan));
+    let def = define(running, &layout, &columns, schema)?;
     let mut transaction = running.warehouse.inner.catalog.begin(running.statement.user);
     let load = Load::create(running.warehouse, def, &transaction)?;
     load.take(running.run_partitions(&plan).await?).await?;

@@ -12,6 +12,7 @@ use tokio::sync::Mutex;
 
 use super::coerce::{Coercion, Misfit, Refused};
 use super::error::from_datafusion;
+use super::identity::{Generate, Identities};
 use super::names;
 use super::warehouse::Warehouse;
 use crate::catalog::{EffectiveDist, NewSegment, TableDef, TableState, Transaction};
@@ -31,6 +32,7 @@ const ATTEMPTS: usize = 5;
 #[derive(Debug)]
 pub struct Load {
     coercion: Arc<Coercion>,
+    identities: Option<Arc<Identities>>,
     gathered: Arc<Mutex<Gathered>>,
     /// Whether the transaction is to create the table.
     creates: bool,
@@ -85,6 +87,7 @@ impl Load {
     ) -> Result<Self> {
         let sorter = SliceSorter::new(layout(warehouse, &table, &table.def)?)?;
         let coercion = Arc::new(Coercion::new(Arc::clone(&table.def), source));
+        let identities = Identities::of(warehouse, &table.def).map(Arc::new);
         let gathered = Gathered {
             warehouse: warehouse.clone(),
             def: TableDef::clone(&table.def),
@@ -98,7 +101,13 @@ impl Load {
             names: ObjectNames::new(transaction),
             notices: Vec::new(),
         };
-        Ok(Load { coercion, gathered: Arc::new(Mutex::new(gathered)), creates })
+        Ok(Load { coercion, identities, gathered: Arc::new(Mutex::new(gathered)), creates })
+    }
+
+    /// Says which rows, of those taken from now on, get values of the identity column; none do unless this is called.
+    pub fn generating(mut self, generate: Generate) -> Self {
+        self.coercion = Arc::new(self.coercion.generating(generate));
+        self
     }
 
     /// The table's definition, for which the streams' rows are checked.
@@ -113,10 +122,17 @@ impl Load {
             let types: Vec<_> = stream.schema().fields().iter().map(|f| f.data_type().clone()).collect();
             self.coercion.check_types(&types)?;
             let (coercion, gathered) = (Arc::clone(&self.coercion), Arc::clone(&self.gathered));
+            let identities = self.identities.clone();
             tasks.spawn(async move {
                 let mut before = 0;
                 while let Some(batch) = stream.next().await {
-                    let rows = coercion.coerce(&batch.map_err(from_datafusion)?).map_err(|e| e.after(before))?;
+                    let batch = batch.map_err(from_datafusion)?;
+                    let mut columns = coercion.coerce(&batch).map_err(|e| e.after(before))?;
+                    if let Some(identities) = &identities {
+                        let filled = identities.fill(&mut columns, &batch, coercion.generate()).await;
+                        filled.map_err(|e| e.after(before))?;
+                    }
+                    let rows = coercion.rows(columns)?;
                     before += rows.num_rows() as u64;
                     gathered.lock().await.push(rows).await?;
                 }
@@ -266,6 +282,8 @@ impl TableSink {
                 .with_hint("plan the statement again"));
         }
         let load = Load::new(&self.warehouse, &table, (0..table.def.columns.len()).collect(), &transaction)?;
+        // DataFusion's INSERT gives NULL for columns that it leaves out.
+        let load = load.generating(Generate::Nulls);
         load.take(streams).await?;
         let (rows, _) = load.finish(&mut transaction).await?;
         self.warehouse.inner.catalog.commit(transaction).await?;

@@ -6,6 +6,7 @@ mod delete_vectors;
 mod dynamic_filters;
 mod embedding;
 mod execution;
+mod identity;
 mod lengths;
 mod mutants;
 mod prepared;

@@ -370,6 +370,8 @@ pub struct CopyOptions {
     pub empty_as_null: bool,
     /// BLANKSASNULL: a text field of nothing but blanks is NULL.
     pub blanks_as_null: bool,
+    /// EXPLICIT_IDS, where it stands: files bring the values of the identity column.
+    pub explicit_ids: Option<Position>,
     pub credentials: Credentials,
     pub region: Option<String>,
 }

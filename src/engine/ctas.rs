@@ -1,7 +1,7 @@
 //! CREATE TABLE AS without words about layout: what the query tells (Redshift manual, "CREATE TABLE AS", "Usage notes").
 
 use datafusion::datasource::source_as_provider;
-use datafusion::logical_expr::{Expr as DfExpr, JoinType, LogicalPlan, Projection, TableScan};
+use datafusion::logical_expr::{Expr as DfExpr, JoinType, LogicalPlan, Projection, Sort as SortPlan, TableScan};
 
 use super::names::DEFAULT_SCHEMA;
 use super::session::Running;
@@ -64,6 +64,35 @@ pub(super) fn fill_layout(running: &Running<'_>, create: &mut CreateTable, plan:
             guess.why
         )
     })
+}
+
+/// The ordinals of the columns by which the query's rows come in order, if it has an ORDER BY outermost.
+pub(super) fn ordered_by(plan: &LogicalPlan) -> Vec<usize> {
+    match plan {
+        LogicalPlan::Projection(projection) => {
+            let taken = taken(projection);
+            let place = |ordinal| taken.iter().position(|taken| *taken == Some(ordinal));
+            ordered_by(&projection.input).into_iter().map_while(place).collect()
+        }
+        LogicalPlan::SubqueryAlias(alias) => ordered_by(&alias.input),
+        LogicalPlan::Sort(sort) => sorted_columns(sort),
+        _ => Vec::new(),
+    }
+}
+
+/// The columns that a sort begins with.
+fn sorted_columns(sort: &SortPlan) -> Vec<usize> {
+    let ordinal = |expr: &DfExpr| match expr {
+        DfExpr::Column(column) => sort.input.schema().maybe_index_of_column(column),
+        _ => None,
+    };
+    let mut columns = Vec::new();
+    for ordinal in sort.expr.iter().map_while(|s| ordinal(&s.expr)) {
+        if !columns.contains(&ordinal) {
+            columns.push(ordinal);
+        }
+    }
+    columns
 }
 
 /// A layout by ordinals of a plan's columns.
@@ -129,16 +158,7 @@ impl Guesser<'_> {
             LogicalPlan::Repartition(repartition) => self.of(&repartition.input),
             LogicalPlan::Sort(sort) if sort.fetch.is_none() => {
                 let input = self.of(&sort.input);
-                let ordinal = |expr: &DfExpr| match expr {
-                    DfExpr::Column(column) => sort.input.schema().maybe_index_of_column(column),
-                    _ => None,
-                };
-                let mut columns = Vec::new();
-                for ordinal in sort.expr.iter().map_while(|s| ordinal(&s.expr)) {
-                    if !columns.contains(&ordinal) {
-                        columns.push(ordinal);
-                    }
-                }
+                let columns = sorted_columns(sort);
                 let sort = match columns.is_empty() {
                     true => Sort::None,
                     false => Sort::Columns(SortStyle::Compound, columns),
@@ -207,15 +227,17 @@ fn of_table(def: &TableDef) -> Guess {
     Guess { dist, sort, why: "the table that it is taken from" }
 }
 
-fn of_projection(input: Guess, projection: &Projection) -> Guess {
+/// Which column of its input each of a projection's is.
+fn taken(projection: &Projection) -> Vec<Option<usize>> {
     let schema = projection.input.schema();
-    let taken: Vec<Option<usize>> = projection
-        .expr
-        .iter()
-        .map(|expr| match expr.clone().unalias_nested().data {
-            DfExpr::Column(column) => schema.maybe_index_of_column(&column),
-            _ => None,
-        })
-        .collect();
+    let column = |expr: &DfExpr| match expr.clone().unalias_nested().data {
+        DfExpr::Column(column) => schema.maybe_index_of_column(&column),
+        _ => None,
+    };
+    projection.expr.iter().map(column).collect()
+}
+
+fn of_projection(input: Guess, projection: &Projection) -> Guess {
+    let taken = taken(projection);
     input.mapped(|ordinal| taken.iter().position(|taken| *taken == Some(ordinal)))
 }

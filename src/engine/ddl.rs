@@ -11,7 +11,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::sql::sqlparser::ast::{Expr, Query};
 
 use super::constraints::constraints;
-use super::ctas::fill_layout;
+use super::ctas::{fill_layout, ordered_by};
 use super::error::from_datafusion;
 use super::load::{Load, retry_conflicts, retry_while};
 use super::names::{self, at, schema_of};
@@ -97,10 +97,12 @@ async fn create_table_as(
     let plan = running.plan(&statement).await?;
     let columns = columns_of_query(&plan, create)?;
     let mut layout = create.clone();
+    let ordered_by = ordered_by(&plan);
     notices.extend(fill_layout(running, &mut layout, &plan));
     let def = define(running, &layout, &columns, schema)?;
+    let ordered_by = ordered_by.into_iter().filter_map(|ordinal| Some(def.columns.get(ordinal)?.id)).collect();
     let mut transaction = running.warehouse.inner.catalog.begin(running.statement.user);
-    let load = Load::create(running.warehouse, def, &transaction)?;
+    let load = Load::create(running.warehouse, def, ordered_by, &transaction)?;
     load.take(running.run_partitions(&plan).await?).await?;
     let (rows, said) = load.finish(&mut transaction).await?;
     notices.extend(said);

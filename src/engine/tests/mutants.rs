@@ -188,11 +188,18 @@ async fn what_auto_chooses_too_late_is_noticed() {
         let rows = "select (v * 7919) % 397, v from generate_series(0, 396) g(v)";
         session.sql(&format!("insert into {name} {rows}")).await.unwrap();
     }
-    let one = "select count(*), sum(n) from b where k = 5";
+    // Pruning leaves out slice 0, where the row is, for most keys.
+    let found = async |context: &SessionContext| {
+        let mut found = 0;
+        for k in 1..20 {
+            found += theirs(context, &format!("select n from b where k = {k}")).await.len().saturating_sub(1);
+        }
+        found
+    };
     let honest = context(&warehouse, nothing, ("all_rows", nothing)).await;
-    assert!(theirs(&honest, one).await[0].starts_with("| 1 "));
+    assert_eq!(found(&honest).await, 19);
     let lying = context(&warehouse, nothing, ("all_rows", |t: &mut ScanTable| key(t, "k"))).await;
-    assert!(theirs(&lying, one).await.iter().any(|line| line.starts_with("| 0 ")));
+    assert!(found(&lying).await < 19);
     assert_ne!(theirs(&lying, JOIN).await, theirs(&honest, JOIN).await);
     let sorted = |t: &mut ScanTable| {
         let def = Arc::make_mut(&mut t.def);

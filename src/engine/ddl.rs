@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Schema as ArrowSchema};
+use arrow::datatypes::{DataType, Field, Schema as ArrowSchema, SchemaRef};
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -355,12 +355,17 @@ pub(super) async fn drop_table(running: &Running<'_>, drop: DropTable) -> Result
     Ok(Output::done("DROP TABLE", None).with_notices(notices.await?))
 }
 
+/// The column of SHOW TABLE, named as Redshift's.
+pub(super) fn show_table_schema() -> SchemaRef {
+    Arc::new(ArrowSchema::new(vec![Field::new("Show Table DDL statement", DataType::Utf8, false)]))
+}
+
 /// One row: the statement that makes the table again.
 pub(super) fn show_table(running: &Running<'_>, name: &ObjectName) -> Result<Output> {
     let table = names::table_of(&running.pin, name)?;
     let ddl: ArrayRef = Arc::new(StringArray::from(vec![table_ddl(&running.pin, &table.def)?]));
-    let rows = RecordBatch::try_from_iter([("Show Table DDL statement", ddl)])?;
-    let schema = rows.schema();
+    let schema = show_table_schema();
+    let rows = RecordBatch::try_new(Arc::clone(&schema), vec![ddl])?;
     let stream = RecordBatchStreamAdapter::new(schema, futures::stream::iter([Ok(rows)]));
     Ok(Output::rows("SHOW", Box::pin(stream)))
 }

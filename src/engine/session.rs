@@ -152,6 +152,7 @@ impl Session {
                 (types, Arc::new(plan.schema().as_arrow().clone()))
             }
             Statement::Insert(insert) => (insert::parameters(&self.begin().await?, insert).await?, none),
+            Statement::ShowTable { .. } => (HashMap::new(), ddl::show_table_schema()),
             _ => (HashMap::new(), none),
         };
         Ok(Prepared { session: self, statement, parameters: parameters::in_order(parameters)?, schema })

@@ -102,6 +102,17 @@ async fn shown(session: &Session, name: &str) -> String {
     rows[0].column(0).as_string::<i32>().value(0).to_string()
 }
 
+#[tokio::test]
+async fn prepared_it_tells_its_column() {
+    let warehouse = warehouse(1, 1, Geometry::TINY).await;
+    let session = warehouse.session();
+    session.sql("create table t (a int)").await.unwrap();
+    let prepared = session.prepare("show table t").await.unwrap();
+    let rows = prepared.execute(Vec::new()).await.unwrap();
+    assert_eq!(rows.schema(), prepared.schema());
+    assert_eq!(rows.collect().await.unwrap()[0].num_rows(), 1);
+}
+
 async fn definition(session: &Session, name: &str) -> TableDef {
     let (_, state) = state(session.warehouse(), name).await;
     let def = TableDef::clone(&state.def);

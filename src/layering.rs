@@ -79,7 +79,7 @@ const LAYERS: [Layer; 13] = [
     Layer {
         level: 3,
         module: "system",
-        imports: &["common", "format", "distribution", "catalog", "storage"],
+        imports: &["common", "format", "distribution", "catalog", "storage", "sql"],
         externals: PLAN,
     },
     Layer {

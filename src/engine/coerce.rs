@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use arrow::array::timezone::Tz;
-use arrow::array::{Array, ArrayRef, AsArray, BinaryViewArray, RecordBatch, StringViewArray};
+use arrow::array::{Array, ArrayRef, AsArray, BinaryViewArray, RecordBatch, StringViewArray, new_null_array};
 use arrow::compute::{CastOptions, cast, cast_with_options};
 use arrow::datatypes::{DataType, Float32Type, Float64Type, SchemaRef, Time64MicrosecondType};
 use arrow::util::display::FormatOptions;
 
+use super::identity::Generate;
 use crate::catalog::model::{ColumnDef, TableDef};
 use crate::common::{Error, Result, SqlState, SqlType};
 use crate::functions::json::{super_takes, to_super};
@@ -21,21 +22,35 @@ pub struct Coercion {
     schema: SchemaRef,
     /// Of local times that become instants, and of instants that become text.
     zone: Tz,
-    /// Per column of the table: which column of the source it takes.
+    /// Per column of the table: which column of the source it takes, or [`Coercion::NOT_GIVEN`].
     source: Vec<usize>,
+    generate: Generate,
 }
 
 impl Coercion {
     /// `source[i]` is the source's column for the table's `i`-th.
     pub fn new(def: Arc<TableDef>, source: Vec<usize>) -> Self {
         let schema = Arc::new(table_schema(&def));
-        Coercion { def, schema, zone: zones::utc(), source }
+        Coercion { def, schema, zone: zones::utc(), source, generate: Generate::Nothing }
     }
+
+    /// Instead of a column of the source: the table's is NULL before identity values are put in.
+    pub const NOT_GIVEN: usize = usize::MAX;
 
     /// With a session's time zone instead of UTC.
     pub fn in_zone(mut self, zone: Tz) -> Self {
         self.zone = zone;
         self
+    }
+
+    /// The same, for rows of which some get identity values.
+    pub fn generating(&self, generate: Generate) -> Self {
+        Coercion { generate, ..self.clone() }
+    }
+
+    /// Which rows get identity values.
+    pub fn generate(&self) -> Generate {
+        self.generate
     }
 
     pub fn def(&self) -> &Arc<TableDef> {
@@ -45,6 +60,9 @@ impl Coercion {
     /// Fails unless a source with columns of `types` can be assigned at all.
     pub fn check_types(&self, types: &[DataType]) -> Result<(), Refused> {
         for (ordinal, (column, from)) in self.def.columns.iter().zip(&self.source).enumerate() {
+            if *from == Self::NOT_GIVEN {
+                continue;
+            }
             let from = types.get(*from).ok_or_else(|| Error::internal("a source column is missing"))?;
             if !takes(column.sql_type, from) {
                 let error = Error::invalid(
@@ -61,24 +79,33 @@ impl Coercion {
         Ok(())
     }
 
-    /// The table's rows of `batch`.
+    /// The table's columns of `batch`; an identity column is NULL where it is to be given a value.
     ///
     /// Errors: the first row with a value that is out of range, too long or NULL where it may not be; Invalid, naming
     /// the column.
-    pub fn coerce(&self, batch: &RecordBatch) -> Result<RecordBatch, Refused> {
-        let columns = self.columns(batch).map_err(|misfit| {
+    pub fn coerce(&self, batch: &RecordBatch) -> Result<Vec<ArrayRef>, Refused> {
+        self.columns(batch).map_err(|misfit| {
             // One row at a time finds the first that does not fit.
             let bad = |row| self.columns(&batch.slice(row, 1)).err().map(|m| Misfit { row: Some(row as u64), ..m });
             Refused::Value((0..batch.num_rows()).find_map(bad).unwrap_or(misfit))
-        })?;
-        Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(Error::from)?)
+        })
+    }
+
+    /// The table's rows, of columns that [`Coercion::coerce`] made.
+    pub fn rows(&self, columns: Vec<ArrayRef>) -> Result<RecordBatch> {
+        Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
     }
 
     fn columns(&self, batch: &RecordBatch) -> Result<Vec<ArrayRef>, Misfit> {
         let columns = self.def.columns.iter().zip(&self.source).enumerate();
         columns
             .map(|(ordinal, (column, from))| {
-                coerce_column(batch.column(*from), column, &self.def.name, self.zone).map_err(|error| Misfit {
+                if *from == Self::NOT_GIVEN {
+                    return Ok(new_null_array(&column.sql_type.arrow_type(), batch.num_rows()));
+                }
+                let nullable = column.nullable || column.identity.is_some() && self.generate != Generate::Nothing;
+                let array = batch.column(*from);
+                coerce_column(array, column, nullable, &self.def.name, self.zone).map_err(|error| Misfit {
                     error,
                     column: ordinal,
                     row: None,
@@ -170,7 +197,7 @@ fn assignable(from: &DataType, to: &DataType) -> bool {
     }
 }
 
-fn coerce_column(array: &ArrayRef, column: &ColumnDef, table: &str, zone: Tz) -> Result<ArrayRef> {
+fn coerce_column(array: &ArrayRef, column: &ColumnDef, nullable: bool, table: &str, zone: Tz) -> Result<ArrayRef> {
     let to = column.sql_type.arrow_type();
     let array = if let Some(special) = cast_specially(array, column, zone)? {
         special
@@ -183,12 +210,8 @@ fn coerce_column(array: &ArrayRef, column: &ColumnDef, table: &str, zone: Tz) ->
         check_finite(&rounded, &made, column)?;
         made
     };
-    if !column.nullable && array.null_count() > 0 {
-        return Err(Error::invalid(
-            SqlState::NOT_NULL_VIOLATION,
-            format!("NULL in column \"{}\" of table \"{table}\", which is NOT NULL", column.name),
-        )
-        .with_hint("give a value, or leave such rows out"));
+    if !nullable && array.null_count() > 0 {
+        return Err(null_refused(column, table));
     }
     if let SqlType::Decimal { precision, .. } = column.sql_type {
         check_precision(&array, precision, column)?;
@@ -243,6 +266,15 @@ fn cast_specially(array: &ArrayRef, column: &ColumnDef, zone: Tz) -> Result<Opti
         }
         _ => return Ok(None),
     }))
+}
+
+/// The error of a NULL where none may be.
+pub fn null_refused(column: &ColumnDef, table: &str) -> Error {
+    Error::invalid(
+        SqlState::NOT_NULL_VIOLATION,
+        format!("NULL in column \"{}\" of table \"{table}\", which is NOT NULL", column.name),
+    )
+    .with_hint("give a value, or leave such rows out")
 }
 
 /// Integers take fractions rounded half away from zero, as Redshift's INSERT does; Arrow's casts would cut.
@@ -387,11 +419,12 @@ mod tests {
             default_sql: None,
             absent: None,
             encoding: EncodingName::Auto,
+            identity: None,
         }
     }
 
     fn coerced(array: ArrayRef, sql_type: SqlType) -> Result<Vec<String>> {
-        let array = coerce_column(&array, &column(sql_type, true), "t", zones::utc())?;
+        let array = coerce_column(&array, &column(sql_type, true), true, "t", zones::utc())?;
         assert_eq!(*array.data_type(), sql_type.arrow_type());
         let options = FormatOptions::default().with_null("NULL");
         let shown = arrow::util::display::ArrayFormatter::try_new(&array, &options).unwrap();
@@ -436,7 +469,7 @@ mod tests {
     #[test]
     fn null_is_refused_where_declared() {
         let nulls: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None]));
-        let error = coerce_column(&nulls, &column(SqlType::BigInt, false), "t", zones::utc()).unwrap_err();
+        let error = coerce_column(&nulls, &column(SqlType::BigInt, false), false, "t", zones::utc()).unwrap_err();
         assert_eq!(error.state(), SqlState::NOT_NULL_VIOLATION);
     }
 

@@ -393,7 +393,16 @@ mod tests {
 
     fn column(name: &str, sql_type: SqlType) -> ColumnDef {
         let (name, encoding) = (name.to_string(), EncodingName::Auto);
-        ColumnDef { id: ColumnId(1), name, sql_type, nullable: true, default_sql: None, absent: None, encoding }
+        ColumnDef {
+            id: ColumnId(1),
+            name,
+            sql_type,
+            nullable: true,
+            default_sql: None,
+            absent: None,
+            encoding,
+            identity: None,
+        }
     }
 
     /// What `COPY t FROM 'f'` with `options` reads of a file, read by `step` bytes.

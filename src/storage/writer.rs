@@ -17,7 +17,7 @@ use bytes::Bytes;
 
 use super::sort::{KeyEncoder, SortKeys, sort_rows};
 use crate::catalog::model::{EffectiveDist, TableDef};
-use crate::common::{ColumnId, DistStyle, Error, Result, SqlState, SqlType, Stored};
+use crate::common::{ColumnId, Error, Result, SqlState, SqlType, Stored};
 use crate::distribution::{hash_array, slice_of_hash};
 use crate::format::column::{ByteValues, Column, Values};
 use crate::format::segment::{ColumnSpec, FinishedSegment, SegmentBuilder};
@@ -152,6 +152,11 @@ impl SliceSorter {
 
     pub fn layout(&self) -> &LoadLayout {
         &self.layout
+    }
+
+    /// What was taken since the last split, in the order that it came.
+    pub fn batches(&self) -> &[RecordBatch] {
+        &self.batches
     }
 
     /// Takes a batch whose columns are the table's, in its order and of its Arrow types, checked against NOT NULL and
@@ -405,17 +410,6 @@ impl ObjectPacker {
 pub const AUTO_ALL_MAX_ROWS: u64 = 1_000_000;
 /// Bytes (of Arrow arrays) above which an AUTO table is no longer ALL.
 pub const AUTO_ALL_MAX_BYTES: u64 = 64 << 20;
-
-/// What AUTO amounts to for a table of so many rows and bytes (our own rule; Redshift's cut-offs are unpublished).
-pub fn auto_distribution(def: &TableDef, rows: u64, bytes: u64) -> EffectiveDist {
-    match def.dist {
-        DistStyle::Even => EffectiveDist::Even,
-        DistStyle::Key(id) => EffectiveDist::Key(id),
-        DistStyle::All => EffectiveDist::All,
-        DistStyle::Auto if rows <= AUTO_ALL_MAX_ROWS && bytes <= AUTO_ALL_MAX_BYTES => EffectiveDist::All,
-        DistStyle::Auto => EffectiveDist::Even,
-    }
-}
 
 #[cfg(test)]
 mod tests {

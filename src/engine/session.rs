@@ -57,15 +57,15 @@ impl Session {
         let foreign = Arc::new(ForeignTables::default());
         let config = session_config(&warehouse);
         let builder = with_blueshift(SessionStateBuilder::new().with_default_features().with_config(config));
-        let state = Functions::replacements()
-            .register(builder)
+        let process = warehouse.next_process();
+        let builder = Functions::of_session(process).register(Functions::replacements().register(builder));
+        let state = builder
             .with_type_planner(Arc::new(CastTypes))
             .with_runtime_env(Arc::clone(&warehouse.inner.runtime))
             .build();
         let context = SessionContext::new_with_state(state);
         let catalog = WarehouseCatalog::latest(warehouse.clone()).with_foreign(Arc::clone(&foreign));
         context.register_catalog(CATALOG, Arc::new(catalog));
-        let process = warehouse.next_process();
         Session { warehouse, context, foreign, process, running: Mutex::default() }
     }
 

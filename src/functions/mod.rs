@@ -8,8 +8,13 @@ use std::sync::Arc;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
+mod aggregates;
 mod dates;
-mod strings;
+mod json;
+mod kernel;
+mod numbers;
+mod session;
+mod text;
 
 /// Functions of the three kinds.
 #[derive(Debug, Default, Clone)]
@@ -23,16 +28,29 @@ impl Functions {
     /// Functions whose names DataFusion does not know: they take nothing away from an application's own session.
     pub fn additions() -> Functions {
         let mut all = Functions::default();
+        aggregates::additions(&mut all);
         dates::additions(&mut all);
-        strings::additions(&mut all);
+        json::additions(&mut all);
+        numbers::additions(&mut all);
+        session::additions(&mut all);
+        text::additions(&mut all);
         all
     }
 
     /// Functions that DataFusion knows by the same name and that Redshift defines otherwise, for Blueshift's own sessions.
     pub fn replacements() -> Functions {
         let mut all = Functions::default();
+        aggregates::replacements(&mut all);
         dates::replacements(&mut all);
-        strings::replacements(&mut all);
+        session::replacements(&mut all);
+        text::replacements(&mut all);
+        all
+    }
+
+    /// Functions that tell what session they run in. `process` is its number in the warehouse's process.
+    pub fn of_session(process: u32) -> Functions {
+        let mut all = Functions::default();
+        session::of_session(&mut all, process);
         all
     }
 

@@ -1,0 +1,54 @@
+//! Operators that mean something else in DataFusion, or nothing.
+
+use sqlparser::ast::{BinaryOperator, Expr, Spanned, UnaryOperator, Value, ValueWithSpan};
+
+use super::build::{call, take};
+use crate::common::Result;
+
+/// A sign binds closer than `^`: `-2 ^ 2` is 4 (Redshift's manual, "Mathematical operator symbols", by PostgreSQL's
+/// order of operators). `sqlparser` reads the sign last.
+pub(super) fn sign_of_power(expr: &mut Expr) {
+    if let Expr::UnaryOp { op, expr: inner } = expr
+        && matches!(op, UnaryOperator::Minus | UnaryOperator::Plus)
+        && let Expr::BinaryOp { left, op: BinaryOperator::BitwiseXor, right } = inner.as_mut()
+    {
+        let signed = Expr::UnaryOp { op: *op, expr: Box::new(take(left)) };
+        *expr = Expr::BinaryOp { left: Box::new(signed), op: BinaryOperator::BitwiseXor, right: Box::new(take(right)) };
+    }
+}
+
+pub(super) fn rewrite(expr: &mut Expr) -> Result<()> {
+    match expr {
+        // `#` is PGBitwiseXor.
+        Expr::BinaryOp { left, op: BinaryOperator::BitwiseXor, right } => {
+            let span = left.span();
+            *expr = call("power", vec![take(left), take(right)], span);
+        }
+        Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
+            if let Some(escape) = escape_char.take().and_then(unusual) {
+                let span = pattern.span();
+                **pattern = call("like_pattern", vec![take(pattern), escape], span);
+            }
+        }
+        Expr::SimilarTo { negated, expr: text, pattern, escape_char } => {
+            let span = text.span();
+            let mut args = vec![take(text), take(pattern)];
+            args.extend(escape_char.take().map(Expr::Value));
+            let similar = call("similar_to", args, span);
+            *expr = match negated {
+                true => Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(similar) },
+                false => similar,
+            };
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// An escape that is not the backslash, which LIKE has by itself.
+fn unusual(escape: ValueWithSpan) -> Option<Expr> {
+    match &escape.value {
+        Value::SingleQuotedString(text) if text == "\\" => None,
+        _ => Some(Expr::Value(escape)),
+    }
+}

@@ -1,0 +1,39 @@
+//! Spellings that `sqlparser` cannot read.
+
+use sqlparser::keywords::Keyword;
+use sqlparser::tokenizer::{Token, TokenWithSpan, Word};
+
+/// `APPROXIMATE COUNT(DISTINCT …)` becomes a function of another name; of `APPROXIMATE PERCENTILE_DISC(…)` the exact
+/// answer is one.
+pub(in crate::sql) fn rewrite(tokens: &mut Vec<TokenWithSpan>) {
+    let words: Vec<usize> = (0..tokens.len()).filter(|i| !matches!(tokens[*i].token, Token::Whitespace(_))).collect();
+    let is = |tokens: &[TokenWithSpan], at: Option<&usize>, word: &str| {
+        at.and_then(|at| tokens.get(*at)).is_some_and(|t| match &t.token {
+            Token::Word(w) => w.quote_style.is_none() && w.value.eq_ignore_ascii_case(word),
+            _ => false,
+        })
+    };
+    let mut dropped = Vec::new();
+    for (n, at) in words.iter().enumerate() {
+        let opens = |n: usize| words.get(n).is_some_and(|at| tokens[*at].token == Token::LParen);
+        if !is(tokens, Some(at), "APPROXIMATE") || !opens(n + 2) {
+            continue;
+        }
+        let function = words.get(n + 1);
+        if is(tokens, function, "COUNT") && is(tokens, words.get(n + 3), "DISTINCT") {
+            if let Some(function) = function {
+                tokens[*function].token = Token::Word(Word {
+                    value: "approximate_count".to_string(),
+                    quote_style: None,
+                    keyword: Keyword::NoKeyword,
+                });
+            }
+            dropped.push(*at);
+        } else if is(tokens, function, "PERCENTILE_DISC") {
+            dropped.push(*at);
+        }
+    }
+    for at in dropped.into_iter().rev() {
+        tokens.remove(at);
+    }
+}

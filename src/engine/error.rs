@@ -67,6 +67,9 @@ pub fn from_datafusion(error: DataFusionError) -> Error {
         DataFusionError::Plan(message) if message.contains("not found") && message.starts_with("table") => {
             Error::invalid(SqlState::UNDEFINED_TABLE, message).with_hint(FIND_TABLE)
         }
+        DataFusionError::Plan(message) if coercion(&message).is_some() => {
+            Error::invalid(SqlState::DATATYPE_MISMATCH, coercion(&message).unwrap_or_default())
+        }
         DataFusionError::Plan(message) => Error::invalid(SqlState::SYNTAX_ERROR, message),
         DataFusionError::Execution(message) | DataFusionError::Configuration(message) => {
             Error::invalid(SqlState::INVALID_PARAMETER, message)
@@ -78,6 +81,12 @@ pub fn from_datafusion(error: DataFusionError) -> Error {
             Error::new(ErrorKind::Invalid, text)
         }
     }
+}
+
+/// What a function said of its arguments, without what DataFusion says around it.
+fn coercion(message: &str) -> Option<&str> {
+    let (_, said) = message.split_once("user-defined coercion failed with: Error during planning: ")?;
+    Some(said.split_once(" No function matches").map_or(said, |(said, _)| said).trim_end_matches('.'))
 }
 
 /// A copy of an error that others hold too.

@@ -113,7 +113,10 @@ fn version() -> String {
 
 fn setting(args: &ScalarFunctionArgs, name: &str) -> Result<Option<String>> {
     let wanted = name.to_ascii_lowercase();
-    let found = args.config_options.entries().into_iter().find(|entry| entry.key == wanted);
+    // Blueshift's own settings are listed without their prefix.
+    let own = wanted.strip_prefix("blueshift.");
+    let mut entries = args.config_options.entries().into_iter();
+    let found = entries.find(|entry| entry.key == wanted || Some(entry.key.as_str()) == own);
     match found {
         Some(entry) => Ok(entry.value),
         None => Err(invalid("current_setting", format!("there is no setting \"{name}\"; SHOW ALL lists them"))),

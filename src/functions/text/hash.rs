@@ -118,6 +118,7 @@ fn fnv_hash(args: &Args) -> Result<ArrayRef> {
                 let text: &StringViewArray = text.as_string_view();
                 hash(seed, text.value(0).as_bytes())
             }
+            DataType::Null => return Ok(None),
             DataType::Boolean => hash(seed, &[u8::from(column.as_boolean().value(at))]),
             other => match other.primitive_width() {
                 Some(width) => {

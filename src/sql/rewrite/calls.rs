@@ -13,7 +13,7 @@ pub(super) fn rewrite(expr: &mut Expr) -> Result<()> {
             let Some(named) = Call::of(function) else { return Ok(()) };
             let count = argument_count(function);
             let rewritten = match named.name.as_str() {
-                "listagg" | "percentile_cont" | "percentile_disc" | "approximate_count" => {
+                "listagg" | "percentile_cont" | "percentile_disc" | "approximate_count" | "variance" => {
                     return ordered::rewrite(expr, &named);
                 }
                 "nvl" | "isnull" if count >= 2 => {

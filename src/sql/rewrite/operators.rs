@@ -2,7 +2,7 @@
 
 use sqlparser::ast::{BinaryOperator, Expr, Spanned, UnaryOperator, Value, ValueWithSpan};
 
-use super::build::{call, take};
+use super::build::{binary, call, take};
 use crate::common::Result;
 
 /// A sign binds closer than `^`: `-2 ^ 2` is 4 (Redshift's manual, "Mathematical operator symbols", by PostgreSQL's
@@ -24,6 +24,11 @@ pub(super) fn rewrite(expr: &mut Expr) -> Result<()> {
             let span = left.span();
             *expr = call("power", vec![take(left), take(right)], span);
         }
+        // Which DataFusion has not.
+        Expr::UnaryOp { op: UnaryOperator::BitwiseNot, expr: bits } => {
+            let ones = Expr::UnaryOp { op: UnaryOperator::Minus, expr: Box::new(Expr::value(number(1))) };
+            *expr = binary(take(bits), BinaryOperator::PGBitwiseXor, ones);
+        }
         Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
             if let Some(escape) = escape_char.take().and_then(unusual) {
                 let span = pattern.span();
@@ -43,6 +48,10 @@ pub(super) fn rewrite(expr: &mut Expr) -> Result<()> {
         _ => {}
     }
     Ok(())
+}
+
+fn number(number: u64) -> Value {
+    Value::Number(number.to_string(), false)
 }
 
 /// An escape that is not the backslash, which LIKE has by itself.

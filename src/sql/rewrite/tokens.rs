@@ -4,8 +4,11 @@ use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Token, TokenWithSpan, Word};
 
 /// `APPROXIMATE COUNT(DISTINCT …)` becomes a function of another name; of `APPROXIMATE PERCENTILE_DISC(…)` the exact
-/// answer is one.
+/// answer is one. `a # b` is what `sqlparser` reads as `a XOR b`.
 pub(in crate::sql) fn rewrite(tokens: &mut Vec<TokenWithSpan>) {
+    for token in tokens.iter_mut().filter(|t| t.token == Token::Sharp) {
+        token.token = Token::make_keyword("XOR");
+    }
     let words: Vec<usize> = (0..tokens.len()).filter(|i| !matches!(tokens[*i].token, Token::Whitespace(_))).collect();
     let is = |tokens: &[TokenWithSpan], at: Option<&usize>, word: &str| {
         at.and_then(|at| tokens.get(*at)).is_some_and(|t| match &t.token {

@@ -8,15 +8,16 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::{SortOptions, cast, concat, filter, is_not_null, sort_to_indices};
-use arrow::datatypes::{DataType, Decimal128Type, Field, FieldRef, Float64Type, Int64Type, Schema};
+use arrow::datatypes::{DataType, Decimal128Type, Field, FieldRef, Float64Type, Int64Type};
 use datafusion::common::{Result, ScalarValue, plan_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::AggregateOrderSensitivity;
-use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, ColumnarValue, Signature, Volatility};
+use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility};
 
 use super::super::kernel::invalid;
+use super::constant;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Kind {
@@ -75,16 +76,6 @@ impl Percentile {
             _ => Err(invalid(name, "the percentile must be a constant between 0 and 1")),
         }
     }
-}
-
-/// An argument that is the same for all rows.
-fn constant(args: &AccumulatorArgs, i: usize) -> Result<Option<ScalarValue>> {
-    let Some(expr) = args.exprs.get(i) else { return Ok(None) };
-    let nothing = RecordBatch::new_empty(Arc::new(Schema::empty()));
-    Ok(match expr.evaluate(&nothing) {
-        Ok(ColumnarValue::Scalar(value)) => Some(value),
-        _ => None,
-    })
 }
 
 impl AggregateUDFImpl for Percentile {

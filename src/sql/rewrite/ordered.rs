@@ -1,21 +1,19 @@
 //! Aggregates with an order: LISTAGG, percentiles before OVER, and APPROXIMATE.
 
 use sqlparser::ast::{
-    BinaryOperator, DataType, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
+    DataType, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
     FunctionArguments, Ident, ObjectName, ObjectNamePart, OrderByExpr, Value, WindowFrame, WindowFrameBound,
     WindowFrameUnits, WindowType,
 };
 
-use super::build::{Call, binary, call as new_call, cast, copy, operand, take};
+use super::build::{Call, cast, take};
 use crate::common::Result;
 use crate::sql::cursor::unsupported;
 
 pub(super) fn rewrite(expr: &mut Expr, call: &Call) -> Result<()> {
-    if call.name == "listagg" {
-        return listagg(expr, call);
-    }
     let Expr::Function(function) = expr else { return Ok(()) };
     match call.name.as_str() {
+        "listagg" => listagg(function, call),
         "variance" => {
             rename(function, "var_samp", call);
             Ok(())
@@ -40,25 +38,17 @@ fn literal(value: Value) -> FunctionArg {
     FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::value(value)))
 }
 
-/// `LISTAGG([DISTINCT] x [, separator]) [WITHIN GROUP (ORDER BY …)] [OVER (PARTITION BY …)]` is DataFusion's
-/// `string_agg`, whose order stands within the parentheses or, for a window, in the window.
-fn listagg(expr: &mut Expr, call: &Call) -> Result<()> {
-    let Expr::Function(function) = expr else { return Ok(()) };
+/// `LISTAGG([DISTINCT] x [, separator]) [WITHIN GROUP (ORDER BY …)] [OVER (PARTITION BY …)]`: the order
+/// stands within the parentheses or, for a window, in the window.
+fn listagg(function: &mut Function, call: &Call) -> Result<()> {
     let order = std::mem::take(&mut function.within_group);
     let FunctionArguments::List(list) = &mut function.args else { return Err(call.takes("text and a separator")) };
-    match list.args.len() {
-        1 => list.args.push(literal(Value::SingleQuotedString(String::new()))),
-        2 => {}
-        _ => return Err(call.takes("text and a separator")),
+    if list.args.is_empty() || list.args.len() > 2 {
+        return Err(call.takes("text and a separator"));
     }
-    if list.duplicate_treatment == Some(DuplicateTreatment::Distinct) {
-        if function.over.is_some() {
-            return Err(unsupported("LISTAGG(DISTINCT …) OVER", call.position())
-                .with_hint("aggregate in a subquery with GROUP BY, and join it"));
-        }
-        let Some(separator) = list.args.pop() else { return Ok(()) };
-        list.clauses.extend((!order.is_empty()).then_some(FunctionArgumentClause::OrderBy(order)));
-        return distinct(expr, separator, call);
+    if function.over.is_some() && list.duplicate_treatment == Some(DuplicateTreatment::Distinct) {
+        return Err(unsupported("LISTAGG(DISTINCT …) OVER", call.position())
+            .with_hint("aggregate in a subquery with GROUP BY, and join it"));
     }
     if !order.is_empty() {
         match &mut function.over {
@@ -66,31 +56,6 @@ fn listagg(expr: &mut Expr, call: &Call) -> Result<()> {
             Some(window) => order_window(window, order, call)?,
         }
     }
-    rename(function, "string_agg", call);
-    Ok(())
-}
-
-/// `string_agg(DISTINCT …)` orders by the text that its argument is cast to, so that values are gathered as they are.
-fn distinct(expr: &mut Expr, separator: FunctionArg, call: &Call) -> Result<()> {
-    let Expr::Function(function) = expr else { return Ok(()) };
-    let value = match &function.args {
-        FunctionArguments::List(list) => list.args.first(),
-        _ => None,
-    };
-    let (
-        Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(value))),
-        FunctionArg::Unnamed(FunctionArgExpr::Expr(separator)),
-    ) = (value, separator)
-    else {
-        return Err(call.takes("text and a separator"));
-    };
-    let given = Expr::IsNotNull(operand(copy(value)?));
-    function.filter = Some(Box::new(match function.filter.take() {
-        Some(filter) => binary(*filter, BinaryOperator::And, given),
-        None => given,
-    }));
-    rename(function, "array_agg", call);
-    *expr = new_call("array_to_string", vec![take(expr), separator], call.span);
     Ok(())
 }
 

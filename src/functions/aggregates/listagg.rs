@@ -79,7 +79,12 @@ impl AggregateUDFImpl for ListAgg {
     }
 
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {
-        AggregateOrderSensitivity::SoftRequirement
+        AggregateOrderSensitivity::Beneficial
+    }
+
+    /// It sorts in any case.
+    fn with_beneficial_ordering(self: Arc<Self>, _: bool) -> Result<Option<Arc<dyn AggregateUDFImpl>>> {
+        Ok(Some(self))
     }
 }
 

@@ -140,27 +140,6 @@ pub(super) fn invalid(name: &str, message: impl fmt::Display) -> DataFusionError
     DataFusionError::External(Box::new(Error::invalid(SqlState::INVALID_PARAMETER, format!("{name}: {message}"))))
 }
 
-/// What was made of the last key; keys of neighbouring rows are mostly the same, and those of a constant always.
-pub(super) struct Memo<T> {
-    last: Option<(String, T)>,
-}
-
-impl<T> Memo<T> {
-    pub fn new() -> Self {
-        Memo { last: None }
-    }
-
-    pub fn get(&mut self, key: &str, make: impl FnOnce() -> Result<T>) -> Result<&T> {
-        if self.last.as_ref().is_none_or(|(last, _)| last != key) {
-            self.last = Some((key.to_string(), make()?));
-        }
-        match &self.last {
-            Some((_, made)) => Ok(made),
-            None => datafusion::common::internal_err!("it was just made"),
-        }
-    }
-}
-
 struct RowFunction {
     function: Function,
     aliases: Vec<String>,

@@ -62,3 +62,51 @@ impl Functions {
         builder
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use datafusion::execution::SessionStateDefaults;
+
+    use super::*;
+
+    fn names(functions: &Functions) -> Vec<String> {
+        let scalar = functions
+            .scalar
+            .iter()
+            .flat_map(|f| std::iter::once(f.name()).chain(f.aliases().iter().map(|a| a.as_str())));
+        let aggregate = functions
+            .aggregate
+            .iter()
+            .flat_map(|f| std::iter::once(f.name()).chain(f.aliases().iter().map(|a| a.as_str())));
+        let window = functions
+            .window
+            .iter()
+            .flat_map(|f| std::iter::once(f.name()).chain(f.aliases().iter().map(|a| a.as_str())));
+        scalar.chain(aggregate).chain(window).map(str::to_string).collect()
+    }
+
+    fn of_datafusion() -> HashSet<String> {
+        let all = Functions {
+            scalar: SessionStateDefaults::default_scalar_functions(),
+            aggregate: SessionStateDefaults::default_aggregate_functions(),
+            window: SessionStateDefaults::default_window_functions(),
+        };
+        names(&all).into_iter().collect()
+    }
+
+    #[test]
+    fn additions_take_no_name_from_datafusion_and_replacements_each() {
+        let theirs = of_datafusion();
+        let mut seen = HashSet::new();
+        for name in names(&Functions::additions()) {
+            assert!(!theirs.contains(&name), "DataFusion has {name}");
+            assert!(seen.insert(name.clone()), "{name} is there twice");
+        }
+        for name in names(&Functions::replacements()) {
+            assert!(theirs.contains(&name), "DataFusion does not have {name}");
+            assert!(seen.insert(name.clone()), "{name} is there twice");
+        }
+    }
+}

@@ -47,6 +47,9 @@ struct Percentile {
 /// The digits after the point that are kept of a percentile that is a DOUBLE.
 const DOUBLE_DIGITS: i8 = 4;
 
+/// As many are kept of any: a percentile of them times as many rows as there can be stays within an `i128`.
+const MOST_DIGITS: i8 = 18;
+
 impl Percentile {
     fn udaf(kind: Kind) -> AggregateUDF {
         Percentile { kind, signature: Signature::user_defined(Volatility::Immutable) }.into()
@@ -110,13 +113,16 @@ impl AggregateUDFImpl for Percentile {
             DataType::Float16 | DataType::Float32 if self.kind != Kind::Discrete => DataType::Float64,
             DataType::Null => DataType::Float64,
             t if t.is_string() && self.kind != Kind::Discrete => return plan_err!("{name} of text has no meaning"),
-            t if t.is_primitive() || t.is_string() || *t == DataType::Boolean => t.clone(),
+            DataType::Boolean if self.kind != Kind::Discrete => return plan_err!("{name} of BOOLEAN has no meaning"),
+            t if t.is_string() || *t == DataType::Boolean => t.clone(),
+            t if t.is_primitive() && !matches!(t, DataType::Interval(_)) => t.clone(),
             t => return plan_err!("{name} of {t} is not supported"),
         };
         let mut types = vec![value];
         if let Some(percentile) = given.get(1) {
             types.push(match percentile {
-                decimal @ DataType::Decimal128(_, scale) if *scale >= 0 => decimal.clone(),
+                decimal @ DataType::Decimal128(_, 0..=MOST_DIGITS) => decimal.clone(),
+                DataType::Decimal128(_, MOST_DIGITS..) => DataType::Decimal128(MOST_DIGITS as u8 + 1, MOST_DIGITS),
                 t if t.is_integer() => DataType::Decimal128(20, 0),
                 t if t.is_numeric() => DataType::Decimal128(DOUBLE_DIGITS as u8 + 6, DOUBLE_DIGITS),
                 t => return plan_err!("{name}: the percentile is of type {t}, not a number"),

@@ -12,7 +12,7 @@ use datafusion::common::Result;
 use datafusion::logical_expr::ScalarUDF;
 use regex::{Captures, Regex};
 
-use super::super::kernel::{Args, Function, Memo, Param};
+use super::super::kernel::{Args, Function, Param};
 use super::pattern::{Flags, compile};
 
 pub(super) fn additions() -> Vec<Arc<ScalarUDF>> {
@@ -62,22 +62,31 @@ pub(super) fn replacements() -> Vec<Arc<ScalarUDF>> {
     ]
 }
 
-/// Patterns with their flags, compiled.
+/// The last pattern with its parameters, compiled: those of a constant are the same in every row.
+#[derive(Default)]
 struct Patterns {
-    flags: Memo<Flags>,
-    regex: Memo<Regex>,
+    last: Option<Compiled>,
+}
+
+struct Compiled {
+    pattern: String,
+    letters: String,
+    regex: Regex,
+    flags: Flags,
 }
 
 impl Patterns {
-    fn new() -> Self {
-        Patterns { flags: Memo::new(), regex: Memo::new() }
-    }
-
     fn get(&mut self, name: &str, pattern: &str, letters: &str) -> Result<(&Regex, Flags)> {
-        let flags = *self.flags.get(letters, || Flags::read(name, letters))?;
-        // A newline cannot stand among the letters.
-        let key = format!("{letters}\n{pattern}");
-        Ok((self.regex.get(&key, || compile(name, pattern, flags))?, flags))
+        let compiled = match self.last.take() {
+            Some(last) if last.pattern == pattern && last.letters == letters => last,
+            _ => {
+                let flags = Flags::read(name, letters)?;
+                let regex = compile(name, pattern, flags)?;
+                Compiled { pattern: pattern.to_string(), letters: letters.to_string(), regex, flags }
+            }
+        };
+        let compiled = self.last.insert(compiled);
+        Ok((&compiled.regex, compiled.flags))
     }
 }
 
@@ -117,7 +126,7 @@ fn matches<'a>(regex: &'a Regex, text: &'a str, from: usize) -> impl Iterator<It
 }
 
 fn substr(args: &Args) -> Result<ArrayRef> {
-    let mut patterns = Patterns::new();
+    let mut patterns = Patterns::default();
     args.texts(|row| {
         let (Some(text), Some(pattern)) = (args.text(0, row), args.text(1, row)) else { return Ok(None) };
         let (position, occurrence) = (args.int(2, row).unwrap_or(1), args.int(3, row).unwrap_or(1));
@@ -127,7 +136,7 @@ fn substr(args: &Args) -> Result<ArrayRef> {
 }
 
 fn instr(args: &Args) -> Result<ArrayRef> {
-    let mut patterns = Patterns::new();
+    let mut patterns = Patterns::default();
     args.ints(|row| {
         let (Some(text), Some(pattern)) = (args.text(0, row), args.text(1, row)) else { return Ok(None) };
         let (position, occurrence) = (args.int(2, row).unwrap_or(1), args.int(3, row).unwrap_or(1));
@@ -141,7 +150,7 @@ fn instr(args: &Args) -> Result<ArrayRef> {
 }
 
 fn count(args: &Args) -> Result<ArrayRef> {
-    let mut patterns = Patterns::new();
+    let mut patterns = Patterns::default();
     args.ints(|row| {
         let (Some(text), Some(pattern)) = (args.text(0, row), args.text(1, row)) else { return Ok(None) };
         let (regex, _) = patterns.get("regexp_count", pattern, args.text(3, row).unwrap_or(""))?;
@@ -154,7 +163,7 @@ fn count(args: &Args) -> Result<ArrayRef> {
 /// Replaces every match. `$1` or `\1` to `$9` or `\9` in the replacement are the pattern's groups, `\\` and `$$` the
 /// characters themselves.
 fn replace(args: &Args) -> Result<ArrayRef> {
-    let mut patterns = Patterns::new();
+    let mut patterns = Patterns::default();
     args.texts(|row| {
         let (Some(text), Some(pattern)) = (args.text(0, row), args.text(1, row)) else { return Ok(None) };
         let replacement = args.text(2, row).unwrap_or("");

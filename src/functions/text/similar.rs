@@ -6,8 +6,9 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 use datafusion::common::Result;
 use datafusion::logical_expr::ScalarUDF;
+use regex::Regex;
 
-use super::super::kernel::{Args, Function, Memo, Param, invalid};
+use super::super::kernel::{Args, Function, Param, invalid};
 use super::pattern::{brackets, build};
 
 pub(super) fn additions() -> Vec<Arc<ScalarUDF>> {
@@ -44,15 +45,19 @@ fn escape_of(operator: &str, written: &str) -> Result<Option<char>> {
 
 /// `similar_to(text, pattern [, escape])`: whether the whole text matches; the escape is a backslash by default.
 fn similar_to(args: &Args) -> Result<ArrayRef> {
-    let mut patterns = Memo::new();
+    let mut last: Option<(String, String, Regex)> = None;
     args.bools(|row| {
         let (Some(text), Some(pattern)) = (args.text(0, row), args.text(1, row)) else { return Ok(None) };
         let escape = args.text(2, row).unwrap_or("\\");
-        let key = format!("{escape}\n{pattern}");
-        let regex = patterns.get(&key, || {
-            let written = regular(pattern, escape_of("SIMILAR TO", escape)?)?;
-            build("SIMILAR TO", pattern, &written, false, true)
-        })?;
+        let made = match last.take() {
+            Some(made) if made.0 == pattern && made.1 == escape => made,
+            _ => {
+                let written = regular(pattern, escape_of("SIMILAR TO", escape)?)?;
+                let regex = build("SIMILAR TO", pattern, &written, false, true)?;
+                (pattern.to_string(), escape.to_string(), regex)
+            }
+        };
+        let (_, _, regex) = last.insert(made);
         Ok(Some(regex.is_match(text)))
     })
 }

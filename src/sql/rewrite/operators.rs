@@ -19,11 +19,8 @@ pub(super) fn sign_of_power(expr: &mut Expr) {
 
 pub(super) fn rewrite(expr: &mut Expr) -> Result<()> {
     match expr {
-        // `#` is PGBitwiseXor.
-        Expr::BinaryOp { left, op: BinaryOperator::BitwiseXor, right } => {
-            let span = left.span();
-            *expr = call("power", vec![take(left), take(right)], span);
-        }
+        // The power; `#` is read as another operator.
+        Expr::BinaryOp { op: op @ BinaryOperator::BitwiseXor, .. } => *op = BinaryOperator::PGExp,
         // Which DataFusion has not.
         Expr::UnaryOp { op: UnaryOperator::BitwiseNot, expr: bits } => {
             let ones = Expr::UnaryOp { op: UnaryOperator::Minus, expr: Box::new(Expr::value(number(1))) };

@@ -36,7 +36,11 @@ pub(in crate::sql) fn rewrite(tokens: &mut Vec<TokenWithSpan>) {
             dropped.push(*at);
         }
     }
-    for at in dropped.into_iter().rev() {
-        tokens.remove(at);
-    }
+    let mut dropped = dropped.into_iter().peekable();
+    let mut at = 0;
+    tokens.retain(|_| {
+        let drop = dropped.next_if_eq(&at).is_some();
+        at += 1;
+        !drop
+    });
 }

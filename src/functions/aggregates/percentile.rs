@@ -121,8 +121,10 @@ impl AggregateUDFImpl for Percentile {
         let mut types = vec![value];
         if let Some(percentile) = given.get(1) {
             types.push(match percentile {
-                decimal @ DataType::Decimal128(_, 0..=MOST_DIGITS) => decimal.clone(),
-                DataType::Decimal128(_, MOST_DIGITS..) => DataType::Decimal128(MOST_DIGITS as u8 + 1, MOST_DIGITS),
+                DataType::Decimal128(_, scale) if *scale > MOST_DIGITS => {
+                    DataType::Decimal128(MOST_DIGITS as u8 + 1, MOST_DIGITS)
+                }
+                decimal @ DataType::Decimal128(_, 0..) => decimal.clone(),
                 t if t.is_integer() => DataType::Decimal128(20, 0),
                 t if t.is_numeric() => DataType::Decimal128(DOUBLE_DIGITS as u8 + 6, DOUBLE_DIGITS),
                 t => return plan_err!("{name}: the percentile is of type {t}, not a number"),

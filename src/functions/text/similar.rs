@@ -74,6 +74,16 @@ fn regular(pattern: &str, escape: Option<char>) -> Result<String> {
                 None => return Err(invalid("SIMILAR TO", format!("the pattern \"{pattern}\" ends with its escape"))),
             },
             '\\' => written.push_str("\\\\"),
+            '[' if in_brackets && chars.as_str().starts_with(':') => {
+                // To the end of the class's name.
+                written.push(c);
+                for c in chars.by_ref() {
+                    written.push(c);
+                    if c == ']' {
+                        break;
+                    }
+                }
+            }
             _ if in_brackets => {
                 in_brackets = c != ']';
                 written.push(c);

@@ -5,13 +5,13 @@ use std::ops::ControlFlow;
 use sqlparser::ast::helpers::attached_token::AttachedToken;
 use sqlparser::ast::{
     BinaryOperator, CaseWhen, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
-    FunctionArguments, Ident, ObjectName, ObjectNamePart, Spanned, Value, visit_expressions,
+    FunctionArguments, Ident, ObjectName, ObjectNamePart, Value, visit_expressions,
 };
 use sqlparser::tokenizer::Span;
 
 use crate::common::Result;
 use crate::common::error::Position;
-use crate::sql::cursor::{at, invalid};
+use crate::sql::cursor::{START, at, invalid};
 use crate::sql::depth;
 
 /// Expressions that are written once and read several times may have so many parts: they are copied, and copying a deep
@@ -36,9 +36,35 @@ pub(super) fn copy(expr: &Expr) -> Result<Expr> {
     }
 }
 
-/// Where an expression begins.
-pub(super) fn position(spanned: &impl Spanned) -> Position {
-    at(spanned.span().start)
+/// Where an expression begins, as far as its leftmost part tells. `Spanned` would walk the whole tree, on a stack as deep.
+pub(super) fn position(expr: &Expr) -> Position {
+    let mut leftmost = expr;
+    loop {
+        leftmost = match leftmost {
+            Expr::BinaryOp { left: inner, .. }
+            | Expr::Nested(inner)
+            | Expr::UnaryOp { expr: inner, .. }
+            | Expr::Cast { expr: inner, .. }
+            | Expr::Collate { expr: inner, .. }
+            | Expr::IsNull(inner)
+            | Expr::IsNotNull(inner) => inner,
+            Expr::Identifier(name) => return place(name.span),
+            Expr::CompoundIdentifier(names) => return names.first().map_or(START, |name| place(name.span)),
+            Expr::Value(value) => return place(value.span),
+            Expr::Function(function) => return name_position(&function.name),
+            _ => return START,
+        };
+    }
+}
+
+/// Where a name begins.
+pub(super) fn name_position(name: &ObjectName) -> Position {
+    name.0.first().and_then(ObjectNamePart::as_ident).map_or(START, |name| place(name.span))
+}
+
+/// The beginning of a span; that of the text where the span is of no place.
+pub(super) fn place(span: Span) -> Position {
+    if span.start.line == 0 { START } else { at(span.start) }
 }
 
 /// An operand as it must be written: in parentheses, unless it is one word.
@@ -110,7 +136,7 @@ impl Call {
     }
 
     pub fn position(&self) -> Position {
-        at(self.span.start)
+        place(self.span)
     }
 
     /// An error that the function takes other arguments.

@@ -1,6 +1,7 @@
 //! Operators that mean something else in DataFusion, or nothing.
 
-use sqlparser::ast::{BinaryOperator, Expr, Spanned, UnaryOperator, Value, ValueWithSpan};
+use sqlparser::ast::{BinaryOperator, Expr, UnaryOperator, Value, ValueWithSpan};
+use sqlparser::tokenizer::Span;
 
 use super::build::{binary, call, take};
 use crate::common::Result;
@@ -28,15 +29,13 @@ pub(super) fn rewrite(expr: &mut Expr) -> Result<()> {
         }
         Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
             if let Some(escape) = escape_char.take().and_then(unusual) {
-                let span = pattern.span();
-                **pattern = call("like_pattern", vec![take(pattern), escape], span);
+                **pattern = call("like_pattern", vec![take(pattern), escape], Span::empty());
             }
         }
         Expr::SimilarTo { negated, expr: text, pattern, escape_char } => {
-            let span = text.span();
             let mut args = vec![take(text), take(pattern)];
             args.extend(escape_char.take().map(Expr::Value));
-            let similar = call("similar_to", args, span);
+            let similar = call("similar_to", args, Span::empty());
             *expr = match negated {
                 true => Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(similar) },
                 false => similar,

@@ -5,7 +5,7 @@ use sqlparser::ast::{
     Value,
 };
 
-use super::build::{Call, call, position, take};
+use super::build::{Call, call, place, take};
 use crate::common::error::Position;
 use crate::common::{Error, Result};
 use crate::sql::cursor::{syntax_error, unsupported};
@@ -29,7 +29,7 @@ fn series(function: &Function) -> Option<Call> {
 
 pub(super) fn query(query: &mut Query) -> Result<()> {
     if let SetExpr::Select(select) = query.body.as_mut() {
-        let at = position(select.as_ref());
+        let at = place(select.select_token.0.span);
         if let Some(limit) = top(select)? {
             if query.limit_clause.is_some() || query.fetch.is_some() {
                 return Err(syntax_error("TOP and LIMIT cannot be used together", at));
@@ -83,7 +83,7 @@ fn limited(body: SetExpr, limit: LimitClause) -> Query {
 
 /// The limit that TOP is.
 fn top(select: &mut Select) -> Result<Option<LimitClause>> {
-    let at = position(select);
+    let at = place(select.select_token.0.span);
     let Some(top) = select.top.take() else { return Ok(None) };
     let limit = rows(top, at)?;
     Ok(Some(LimitClause::LimitOffset { limit: Some(limit), offset: None, limit_by: Vec::new() }))

@@ -1,10 +1,10 @@
 //! What Redshift has and Blueshift does not: an error that names it.
 
-use sqlparser::ast::{Expr, Spanned, TableFactor};
+use sqlparser::ast::{Expr, TableFactor};
 
-use super::build::{Call, position};
+use super::build::{Call, name_position, place, position};
 use crate::common::Result;
-use crate::sql::cursor::{at, unsupported};
+use crate::sql::cursor::{START, unsupported};
 
 /// Functions, in order, and what to do instead where there is something.
 const REFUSED: &[(&str, &str)] = &[
@@ -55,18 +55,22 @@ pub(super) fn check(expr: &Expr) -> Result<()> {
         Expr::OuterJoin(column) => {
             Err(unsupported("an outer join by (+)", position(column.as_ref())).with_hint("write LEFT JOIN … ON"))
         }
-        Expr::Collate { expr, .. } => Err(unsupported("COLLATE", position(expr.as_ref()))),
         _ => Ok(()),
     }
 }
 
 pub(super) fn table(table: &TableFactor) -> Result<()> {
-    let what = match table {
-        TableFactor::Pivot { .. } => "PIVOT",
-        TableFactor::Unpivot { .. } => "UNPIVOT",
+    let (what, of) = match table {
+        TableFactor::Pivot { table, .. } => ("PIVOT", table),
+        TableFactor::Unpivot { table, .. } => ("UNPIVOT", table),
         _ => return Ok(()),
     };
-    Err(unsupported(what, at(table.span().start)).with_hint("write an aggregate of CASE for each column"))
+    let at = match of.as_ref() {
+        TableFactor::Table { name, .. } => name_position(name),
+        TableFactor::Derived { alias: Some(alias), .. } => place(alias.name.span),
+        _ => START,
+    };
+    Err(unsupported(what, at).with_hint("write an aggregate of CASE for each column"))
 }
 
 #[cfg(test)]

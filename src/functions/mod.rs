@@ -71,42 +71,45 @@ mod tests {
 
     use super::*;
 
-    fn names(functions: &Functions) -> Vec<String> {
-        let scalar = functions
-            .scalar
-            .iter()
-            .flat_map(|f| std::iter::once(f.name()).chain(f.aliases().iter().map(|a| a.as_str())));
-        let aggregate = functions
-            .aggregate
-            .iter()
-            .flat_map(|f| std::iter::once(f.name()).chain(f.aliases().iter().map(|a| a.as_str())));
-        let window = functions
-            .window
-            .iter()
-            .flat_map(|f| std::iter::once(f.name()).chain(f.aliases().iter().map(|a| a.as_str())));
-        scalar.chain(aggregate).chain(window).map(str::to_string).collect()
+    /// The names of each function.
+    fn names(functions: &Functions) -> Vec<Vec<String>> {
+        let all = |name: &str, aliases: &[String]| std::iter::once(name.to_string()).chain(aliases.to_vec()).collect();
+        let scalar = functions.scalar.iter().map(|f| all(f.name(), f.aliases()));
+        let aggregate = functions.aggregate.iter().map(|f| all(f.name(), f.aliases()));
+        let window = functions.window.iter().map(|f| all(f.name(), f.aliases()));
+        scalar.chain(aggregate).chain(window).collect()
     }
 
-    fn of_datafusion() -> HashSet<String> {
-        let all = Functions {
+    fn of_datafusion() -> Functions {
+        Functions {
             scalar: SessionStateDefaults::default_scalar_functions(),
             aggregate: SessionStateDefaults::default_aggregate_functions(),
             window: SessionStateDefaults::default_window_functions(),
-        };
-        names(&all).into_iter().collect()
+        }
     }
 
     #[test]
-    fn additions_take_no_name_from_datafusion_and_replacements_each() {
-        let theirs = of_datafusion();
+    fn additions_take_no_name_from_datafusion() {
+        let theirs: HashSet<String> = names(&of_datafusion()).concat().into_iter().collect();
         let mut seen = HashSet::new();
-        for name in names(&Functions::additions()) {
+        for name in names(&Functions::additions()).concat() {
             assert!(!theirs.contains(&name), "DataFusion has {name}");
             assert!(seen.insert(name.clone()), "{name} is there twice");
         }
-        for name in names(&Functions::replacements()) {
-            assert!(theirs.contains(&name), "DataFusion does not have {name}");
-            assert!(seen.insert(name.clone()), "{name} is there twice");
+    }
+
+    /// A session state made from another registers each function again, by all its names in the order of a hash map: one
+    /// that is left under an alias would take its name back.
+    #[test]
+    fn replacements_have_all_the_names_of_what_they_replace() {
+        let ours: HashSet<String> = names(&Functions::replacements()).concat().into_iter().collect();
+        let mut replaced = HashSet::new();
+        for theirs in names(&of_datafusion()) {
+            if theirs.iter().any(|name| ours.contains(name)) {
+                assert!(theirs.iter().all(|name| ours.contains(name)), "{theirs:?} is replaced in part");
+                replaced.extend(theirs);
+            }
         }
+        assert_eq!(replaced, ours);
     }
 }

@@ -67,7 +67,7 @@ pub(super) fn checked_tokens(sql: &str, origin: Position) -> Result<(Vec<TokenWi
     result.map_err(unreadable)?;
     let brackets = depth::check(&tokens)?;
     let mut tokens = float_numbers(tokens);
-    rewrite_tokens(&mut tokens);
+    rewrite_tokens(&mut tokens)?;
     Ok((tokens, brackets))
 }
 

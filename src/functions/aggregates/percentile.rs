@@ -41,6 +41,7 @@ pub(super) fn discrete() -> AggregateUDF {
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Percentile {
     kind: Kind,
+    aliases: Vec<String>,
     signature: Signature,
 }
 
@@ -52,7 +53,8 @@ const MOST_DIGITS: i8 = 18;
 
 impl Percentile {
     fn udaf(kind: Kind) -> AggregateUDF {
-        Percentile { kind, signature: Signature::user_defined(Volatility::Immutable) }.into()
+        let aliases = if kind == Kind::Continuous { vec!["quantile_cont".to_string()] } else { Vec::new() };
+        Percentile { kind, aliases, signature: Signature::user_defined(Volatility::Immutable) }.into()
     }
 
     /// The digits that interpolation adds.
@@ -88,6 +90,10 @@ impl AggregateUDFImpl for Percentile {
             Kind::Continuous => "percentile_cont",
             Kind::Discrete => "percentile_disc",
         }
+    }
+
+    fn aliases(&self) -> &[String] {
+        &self.aliases
     }
 
     fn signature(&self) -> &Signature {

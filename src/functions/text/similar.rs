@@ -1,4 +1,4 @@
-//! `SIMILAR TO`, and LIKE with an escape character: what `sql::rewrite` makes of these operators.
+//! `SIMILAR TO`, and LIKE with an escape character and a computed pattern: what `sql::rewrite` makes of these operators.
 
 use std::sync::Arc;
 

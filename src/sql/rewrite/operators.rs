@@ -28,7 +28,10 @@ pub(super) fn rewrite(expr: &mut Expr) -> Result<()> {
             *expr = binary(take(bits), BinaryOperator::PGBitwiseXor, ones);
         }
         Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
-            if let Some(escape) = escape_char.take().and_then(unusual) {
+            // The optimizer writes literal patterns for the backslash.
+            if !matches!(pattern.as_ref(), Expr::Value(_))
+                && let Some(escape) = escape_char.take().and_then(unusual)
+            {
                 **pattern = call("like_pattern", vec![take(pattern), escape], Span::empty());
             }
         }

@@ -3,9 +3,30 @@
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Token, TokenWithSpan, Word};
 
+use crate::common::Result;
+use crate::sql::cursor::at;
+use crate::sql::depth;
+
+/// Powers in one expression.
+const MAX_POWERS: usize = 100;
+
 /// `APPROXIMATE COUNT(DISTINCT …)` becomes a function of another name; of `APPROXIMATE PERCENTILE_DISC(…)` the exact
 /// answer is one. `a # b` is what `sqlparser` reads as `a XOR b`.
-pub(in crate::sql) fn rewrite(tokens: &mut Vec<TokenWithSpan>) {
+///
+/// Errors: Invalid for a chain of `^` that is too long: each is a call within a call.
+pub(in crate::sql) fn rewrite(tokens: &mut Vec<TokenWithSpan>) -> Result<()> {
+    let mut powers = 0;
+    for t in tokens.iter() {
+        match &t.token {
+            Token::Caret if powers == MAX_POWERS => return Err(depth::too_complex(at(t.span.start))),
+            Token::Caret => powers += 1,
+            Token::Comma | Token::SemiColon => powers = 0,
+            Token::Word(w) if matches!(w.keyword, Keyword::AND | Keyword::OR | Keyword::THEN | Keyword::FROM) => {
+                powers = 0
+            }
+            _ => {}
+        }
+    }
     for token in tokens.iter_mut().filter(|t| t.token == Token::Sharp) {
         token.token = Token::make_keyword("XOR");
     }
@@ -43,4 +64,5 @@ pub(in crate::sql) fn rewrite(tokens: &mut Vec<TokenWithSpan>) {
         at += 1;
         !drop
     });
+    Ok(())
 }

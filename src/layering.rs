@@ -56,6 +56,7 @@ const LAYERS: [Layer; 13] = [
         externals: &[
             "chrono",
             "chrono_tz",
+            "crc32c",
             "crc32fast",
             "datafusion",
             "datafusion_functions_json",

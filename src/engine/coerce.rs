@@ -11,7 +11,7 @@ use arrow::util::display::FormatOptions;
 use super::identity::Generate;
 use crate::catalog::model::{ColumnDef, TableDef};
 use crate::common::{Error, Result, SqlState, SqlType};
-use crate::functions::json::{super_takes, to_super};
+use crate::functions::semistructured::{super_takes, to_super};
 use crate::functions::zones;
 use crate::physical_plan::scan::table_schema;
 

@@ -5,7 +5,6 @@ use datafusion::common::SchemaError;
 
 use super::names::FIND_TABLE;
 use crate::common::{Error, ErrorKind, SqlState};
-use crate::functions::refused;
 
 /// Our own error where one was carried through, else the kind that fits.
 pub fn from_datafusion(error: DataFusionError) -> Error {
@@ -68,6 +67,9 @@ pub fn from_datafusion(error: DataFusionError) -> Error {
         DataFusionError::Plan(message) if message.contains("not found") && message.starts_with("table") => {
             Error::invalid(SqlState::UNDEFINED_TABLE, message).with_hint(FIND_TABLE)
         }
+        DataFusionError::Plan(message) if coercion(&message).is_some() => {
+            Error::invalid(SqlState::DATATYPE_MISMATCH, coercion(&message).unwrap_or_default())
+        }
         DataFusionError::Plan(message) => match message.strip_prefix("Invalid function '") {
             Some(rest) => no_such_function(rest),
             None => Error::invalid(SqlState::SYNTAX_ERROR, message),
@@ -87,14 +89,17 @@ pub fn from_datafusion(error: DataFusionError) -> Error {
 /// The error of a call, from what DataFusion says behind the quote: `name'.` and which name it takes to be meant.
 fn no_such_function(rest: &str) -> Error {
     let (name, meant) = rest.split_once('\'').unwrap_or((rest, ""));
-    if let Some(hint) = refused::hint(name) {
-        return Error::unsupported(format!("function {name} is not supported")).with_hint(hint);
-    }
     let error = Error::invalid(SqlState::UNDEFINED_FUNCTION, format!("there is no function {name}"));
     match meant.split('\'').nth(1) {
         Some(meant) => error.with_hint(format!("did you mean {meant}?")),
         None => error,
     }
+}
+
+/// What a function said of its arguments, without what DataFusion says around it.
+fn coercion(message: &str) -> Option<&str> {
+    let (_, said) = message.split_once("user-defined coercion failed with: Error during planning: ")?;
+    Some(said.split_once(" No function matches").map_or(said, |(said, _)| said).trim_end_matches('.'))
 }
 
 /// A copy of an error that others hold too.

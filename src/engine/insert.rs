@@ -23,7 +23,7 @@ use super::session::Running;
 use crate::catalog::{ColumnDef, Identity, TableDef};
 use crate::common::error::Position;
 use crate::common::{Error, Result, SqlState, SqlType};
-use crate::functions::json::assign_to_super;
+use crate::functions::semistructured::assign_to_super;
 use crate::sql;
 use crate::sql::ast::{Insert, InsertSource, InsertValue, values_query};
 

@@ -36,7 +36,7 @@ use super::{copy, ddl, describe, insert, parameters, summarize};
 use crate::catalog::{PinnedSnapshot, Snapshot, Transaction};
 use crate::common::sql_type::UTC;
 use crate::common::{Error, ErrorKind, Result};
-use crate::functions::{Functions, json, zones};
+use crate::functions::{Functions, semistructured, zones};
 use crate::sql::ast::{Insert, ObjectName};
 use crate::sql::{self, Statement, StatementText};
 
@@ -70,9 +70,10 @@ impl Session {
         let foreign = Arc::new(ForeignTables::default());
         let config = session_config(&warehouse);
         let builder = with_blueshift(SessionStateBuilder::new().with_default_features().with_config(config));
-        let mut builder = Functions::replacements().register(builder);
+        let process = warehouse.next_process();
+        let mut builder = Functions::of_session(process).register(Functions::replacements().register(builder));
         // Before DataFusion's planners, which take `c.a` and `c[0]` for parts of structs and arrays.
-        builder.expr_planners().get_or_insert_default().insert(0, Arc::new(json::Navigation));
+        builder.expr_planners().get_or_insert_default().insert(0, Arc::new(semistructured::Navigation));
         let mut state = builder
             .with_type_planner(Arc::new(CastTypes))
             .with_runtime_env(Arc::clone(&warehouse.inner.runtime))
@@ -82,7 +83,6 @@ impl Session {
         let context = SessionContext::new_with_state(state);
         let catalog = WarehouseCatalog::latest(warehouse.clone()).with_foreign(Arc::clone(&foreign));
         context.register_catalog(CATALOG, Arc::new(catalog));
-        let process = warehouse.next_process();
         Session { warehouse, context, foreign, process, running: Mutex::default() }
     }
 

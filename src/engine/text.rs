@@ -13,7 +13,7 @@ use bytes::Bytes;
 use super::coerce::{USE_VARCHAR, multi_byte_char};
 use crate::catalog::ColumnDef;
 use crate::common::{Error, Result, SqlState, SqlType};
-use crate::functions::json::to_super;
+use crate::functions::semistructured::to_super;
 use crate::functions::zones;
 use crate::sql::ast::{CopyFormat, CopyOptions};
 

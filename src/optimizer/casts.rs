@@ -22,7 +22,7 @@ use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, ScalarUDF, lit}
 use datafusion::optimizer::AnalyzerRule;
 
 use crate::common::SqlType;
-use crate::functions::json::{assign_to_super, is_super, super_as_text};
+use crate::functions::semistructured::{assign_to_super, is_super, super_as_text};
 use crate::functions::zones::{Zoned, in_zone};
 use crate::physical_plan::declared::{self, Declared};
 

@@ -13,7 +13,7 @@ use datafusion::optimizer::AnalyzerRule;
 
 use super::casts::input_schema;
 use crate::common::Error;
-use crate::functions::json::{is_super, takes_super};
+use crate::functions::semistructured::{is_super, takes_super};
 
 /// See the module.
 #[derive(Debug, Default)]

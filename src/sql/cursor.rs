@@ -9,7 +9,7 @@ use crate::common::{Error, Result, SqlState};
 
 use super::ast::{Ident, ObjectName};
 use super::dialect::BlueshiftDialect;
-use super::rewrite::rewrite;
+use super::rewrite::{rewrite, rewrite_tokens};
 use super::{depth, unparse};
 
 static DIALECT: BlueshiftDialect = BlueshiftDialect;
@@ -66,7 +66,9 @@ pub(super) fn checked_tokens(sql: &str, origin: Position) -> Result<(Vec<TokenWi
     let (tokens, result) = tokenize(sql, origin);
     result.map_err(unreadable)?;
     let brackets = depth::check(&tokens)?;
-    Ok((float_numbers(tokens), brackets))
+    let mut tokens = float_numbers(tokens);
+    rewrite_tokens(&mut tokens)?;
+    Ok((tokens, brackets))
 }
 
 /// Writes each number with an exponent as what it is: DECIMAL, or DOUBLE where no DECIMAL holds it (`1e300`).

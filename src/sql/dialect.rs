@@ -2,10 +2,13 @@
 
 use std::any::TypeId;
 
+use sqlparser::ast::Expr;
 use sqlparser::dialect::{Dialect, GenericDialect, Precedence};
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::Token;
+
+use super::rewrite::call;
 
 /// DataFusion's default dialect, `GenericDialect`, with a few changes, so that whatever DataFusion users write parses.
 ///
@@ -40,14 +43,31 @@ impl Dialect for BlueshiftDialect {
         GenericDialect.is_identifier_part(ch)
     }
 
-    /// `x NOT NULL` is no operator: NOT NULL after a column's DEFAULT would become part of the expression.
+    /// `x NOT NULL` is no operator: NOT NULL after a column's DEFAULT would become part of the expression. `^` is the
+    /// power, which binds closer than multiplication.
     fn get_next_precedence(&self, parser: &Parser) -> Option<Result<u8, ParserError>> {
+        if parser.peek_token_ref().token == Token::Caret {
+            return Some(Ok(self.prec_value(Precedence::MulDivModOp) + 1));
+        }
         let is = |n, keyword| matches!(&parser.peek_nth_token_ref(n).token, Token::Word(w) if w.keyword == keyword);
         (is(0, Keyword::NOT) && is(1, Keyword::NULL)).then(|| Ok(self.prec_unknown()))
     }
 
     fn prec_value(&self, prec: Precedence) -> u8 {
         GenericDialect.prec_value(prec)
+    }
+
+    /// PostgreSQL's operators before their operand; of a lower precedence than addition, as there.
+    fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
+        let name = match parser.peek_token_ref().token {
+            Token::PGSquareRoot => "sqrt",
+            Token::PGCubeRoot => "cbrt",
+            Token::AtSign => "abs",
+            _ => return None,
+        };
+        let operator = parser.next_token().span;
+        let operand = parser.parse_subexpr(self.prec_value(Precedence::Caret));
+        Some(operand.map(|operand| call(name, vec![operand], operator)))
     }
 
     // Not taken over: comments that MySQL executes, and Oracle's q'[…]', which Redshift reads as ordinary text.
@@ -74,6 +94,16 @@ impl Dialect for BlueshiftDialect {
         supports_comment_optimizer_hint supports_constraint_keyword_without_name supports_key_column_option
         supports_comma_separated_trim supports_cte_without_as supports_select_item_multi_column_alias
         supports_xml_expressions
+    }
+
+    /// `CONVERT(type, x)`
+    fn convert_type_before_value(&self) -> bool {
+        true
+    }
+
+    /// `a = b(+)` is read, to be refused by name.
+    fn supports_outer_join_operator(&self) -> bool {
+        true
     }
 
     /// Redshift's `SELECT TOP n DISTINCT …`.

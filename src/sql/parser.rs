@@ -52,9 +52,11 @@ pub(super) fn one(mut statements: Vec<Statement>, position: Position) -> Result<
     }
 }
 
-/// With more open brackets than this, statements are read on a stack of their own: `sqlparser`'s recursion, bounded by
-/// its own limit, takes more than the 2 MiB of an ordinary thread in a debug build.
+/// With more open brackets or tokens than this, statements are read on a stack of their own: `sqlparser`'s recursion,
+/// bounded by its own limit, and the walk over long chains of operators take more than the 2 MiB of an ordinary thread
+/// in a debug build.
 const BRACKETS_ON_ANY_STACK: usize = 8;
+const TOKENS_ON_ANY_STACK: usize = 2000;
 const DEEP_STACK_BYTES: usize = 16 << 20;
 
 /// As [`parse`], for a text that begins at `origin` of a larger one.
@@ -67,8 +69,9 @@ pub(super) fn parse_from(sql: &str, origin: Position) -> Result<Vec<Statement>> 
             .with_hint("load rows by COPY, or in several statements"));
     }
     let (tokens, brackets) = checked_tokens(sql, origin)?;
+    let shallow = brackets <= BRACKETS_ON_ANY_STACK && tokens.len() <= TOKENS_ON_ANY_STACK;
     let read = || statements(&mut Cursor::over(tokens, sql, origin));
-    if brackets <= BRACKETS_ON_ANY_STACK {
+    if shallow {
         return read();
     }
     std::thread::scope(|scope| {

@@ -1,18 +1,28 @@
-//! Redshift's spellings within expressions, as DataFusion's planner wants them.
+//! Redshift's spellings within queries, as DataFusion's planner wants them.
 //!
-//! Each spelling is a function on one expression; all of them see every expression of a statement, the inner ones first.
+//! Each spelling is a function on one expression or query; all of them see every expression of a statement, the inner
+//! ones first.
 
 use std::ops::ControlFlow;
 
-use sqlparser::ast::{Expr, VisitMut, VisitorMut};
+use sqlparser::ast::{Expr, Query, Select, TableFactor, VisitMut, VisitorMut};
 
 use crate::common::{Error, Result};
 
+mod build;
 mod calls;
 mod date_parts;
+mod operators;
+mod ordered;
 mod parts;
+mod queries;
+mod refused;
+mod tokens;
 
-/// Rewrites the expressions within `node`: a statement, a query or an expression.
+pub(super) use build::call;
+pub(super) use tokens::rewrite as rewrite_tokens;
+
+/// Rewrites what is within `node`: a statement, a query or an expression.
 pub fn rewrite<T: VisitMut>(node: &mut T) -> Result<()> {
     match node.visit(&mut Rewriter) {
         ControlFlow::Continue(()) => Ok(()),
@@ -22,13 +32,41 @@ pub fn rewrite<T: VisitMut>(node: &mut T) -> Result<()> {
 
 struct Rewriter;
 
+fn flow(result: Result<()>) -> ControlFlow<Error> {
+    match result {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => ControlFlow::Break(error),
+    }
+}
+
 impl VisitorMut for Rewriter {
     type Break = Error;
 
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        operators::sign_of_power(expr);
+        ControlFlow::Continue(())
+    }
+
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
-        match date_parts::rewrite(expr).and_then(|()| calls::rewrite(expr)).and_then(|()| parts::rewrite(expr)) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => ControlFlow::Break(error),
-        }
+        flow(
+            refused::check(expr)
+                .and_then(|()| date_parts::rewrite(expr))
+                .and_then(|()| calls::rewrite(expr))
+                .and_then(|()| operators::rewrite(expr))
+                .and_then(|()| parts::rewrite(expr)),
+        )
+    }
+
+    fn pre_visit_table_factor(&mut self, table: &mut TableFactor) -> ControlFlow<Error> {
+        flow(refused::table(table))
+    }
+
+    fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
+        queries::select(select);
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
+        flow(queries::query(query))
     }
 }

@@ -1,0 +1,159 @@
+//! What a session tells of itself and of its values' types (Redshift's manual, "System information functions").
+
+use std::sync::Arc;
+
+use arrow::datatypes::DataType;
+use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
+use datafusion::logical_expr::{
+    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
+};
+
+use super::Functions;
+use super::kernel::invalid;
+use crate::common::SqlType;
+
+/// There are no users yet: whoever opens the warehouse is this one.
+const USER: &str = "blueshift";
+
+pub(super) fn additions(all: &mut Functions) {
+    for (name, tells) in [
+        ("current_database", Tells::Database),
+        ("current_catalog", Tells::Database),
+        ("current_schema", Tells::Schema),
+        ("current_user", Tells::User),
+        ("session_user", Tells::User),
+        ("user", Tells::User),
+        ("current_setting", Tells::Setting),
+    ] {
+        all.scalar.push(Told::udf(name, tells));
+    }
+    all.scalar.push(Arc::new(PgTypeof { signature: Signature::any(1, Volatility::Immutable) }.into()));
+}
+
+pub(super) fn replacements(all: &mut Functions) {
+    all.scalar.push(Told::udf("version", Tells::Version));
+}
+
+pub(super) fn of_session(all: &mut Functions, process: u32) {
+    all.scalar.push(Told::udf("pg_backend_pid", Tells::Process(process)));
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Tells {
+    Database,
+    Schema,
+    User,
+    /// The setting that the argument names.
+    Setting,
+    Version,
+    Process(u32),
+}
+
+/// The same value for a whole statement, taken from the session that runs it.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Told {
+    name: &'static str,
+    tells: Tells,
+    signature: Signature,
+}
+
+impl Told {
+    fn udf(name: &'static str, tells: Tells) -> Arc<ScalarUDF> {
+        let arguments = match tells {
+            Tells::Setting => TypeSignature::String(1),
+            _ => TypeSignature::Nullary,
+        };
+        let signature = Signature::new(arguments, Volatility::Stable);
+        Arc::new(ScalarUDF::from(Told { name, tells, signature }))
+    }
+}
+
+impl ScalarUDFImpl for Told {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(match self.tells {
+            Tells::Process(_) => DataType::Int32,
+            _ => DataType::Utf8View,
+        })
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let catalog = &args.config_options.catalog;
+        let text = match self.tells {
+            Tells::Database => Some(catalog.default_catalog.clone()),
+            Tells::Schema => Some(catalog.default_schema.clone()),
+            Tells::User => Some(USER.to_string()),
+            Tells::Version => Some(version()),
+            Tells::Process(number) => {
+                return Ok(ColumnarValue::Scalar(ScalarValue::Int32(i32::try_from(number).ok())));
+            }
+            Tells::Setting => match args.args.as_slice() {
+                [ColumnarValue::Scalar(name)] => match name.try_as_str().flatten() {
+                    Some(name) => setting(&args, name)?,
+                    None => None,
+                },
+                _ => return Err(invalid(self.name, "the name of a setting must be a literal")),
+            },
+        };
+        Ok(ColumnarValue::Scalar(ScalarValue::Utf8View(text)))
+    }
+}
+
+/// PostgreSQL's version first, which clients look for: Redshift says the same one.
+fn version() -> String {
+    format!("PostgreSQL 8.0.2 compatible, Blueshift {}", env!("CARGO_PKG_VERSION"))
+}
+
+fn setting(args: &ScalarFunctionArgs, name: &str) -> Result<Option<String>> {
+    let wanted = name.to_ascii_lowercase();
+    // Blueshift's own settings are listed without their prefix.
+    let own = wanted.strip_prefix("blueshift.");
+    let mut entries = args.config_options.entries().into_iter();
+    let found = entries.find(|entry| entry.key == wanted || Some(entry.key.as_str()) == own);
+    match found {
+        Some(entry) => Ok(entry.value),
+        None => Err(invalid("current_setting", format!("there is no setting \"{name}\"; SHOW ALL lists them"))),
+    }
+}
+
+/// The name of a value's type, as CREATE TABLE writes it; DataFusion's for a type that no column can have.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct PgTypeof {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for PgTypeof {
+    fn name(&self) -> &str {
+        "pg_typeof"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        match types {
+            [_] => Ok(DataType::Utf8View),
+            _ => plan_err!("pg_typeof takes one argument"),
+        }
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let [field] = args.arg_fields.as_slice() else { return exec_err!("pg_typeof takes one argument") };
+        let told = field.metadata().contains_key(crate::common::sql_type::TYPE_METADATA);
+        let name = match (SqlType::from_field(field), field.data_type()) {
+            (_, DataType::Null) => "unknown".to_string(),
+            (Some(SqlType::Varchar(_)), _) if !told => "character varying".to_string(),
+            (Some(sql_type), _) => sql_type.to_string(),
+            (None, other) => other.to_string(),
+        };
+        Ok(ColumnarValue::Scalar(ScalarValue::Utf8View(Some(name))))
+    }
+}

@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, Session, TableProvider};
 use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::SessionState;
+use futures::future::{BoxFuture, FutureExt, ready};
 use parking_lot::RwLock;
 
 use super::files::file_table;
@@ -130,6 +131,28 @@ struct WarehouseSchema {
 }
 
 impl WarehouseSchema {
+    fn find<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Arc<dyn TableProvider>>>> {
+        let found = |table| ready(Ok(Some(table))).boxed();
+        let foreign = self.catalog.foreign.tables.read().get(&self.foreign_key(name)).cloned();
+        if let Some(table) = foreign {
+            return found(table);
+        }
+        let warehouse = &self.catalog.warehouse;
+        let pin = self.catalog.pin();
+        if let Some(state) = lookup_table(warehouse, &pin, &self.name, name) {
+            return found(table_provider(warehouse, &state));
+        }
+        if (self.name == system::SCHEMA || self.name == DEFAULT_SCHEMA)
+            && let Some(table) = system::table(name, Arc::new(warehouse.clone()))
+        {
+            return found(table);
+        }
+        match &self.catalog.files {
+            Some(state) if self.name == DEFAULT_SCHEMA => file_table(name, state).boxed(),
+            _ => ready(Ok(None)).boxed(),
+        }
+    }
+
     fn foreign_key(&self, table: &str) -> (String, String) {
         (self.name.clone(), table.to_string())
     }
@@ -151,25 +174,12 @@ impl SchemaProvider for WarehouseSchema {
         names
     }
 
-    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
-        let foreign = self.catalog.foreign.tables.read().get(&self.foreign_key(name)).cloned();
-        if let Some(table) = foreign {
-            return Ok(Some(table));
-        }
-        let warehouse = &self.catalog.warehouse;
-        let pin = self.catalog.pin();
-        if let Some(state) = lookup_table(warehouse, &pin, &self.name, name) {
-            return Ok(Some(table_provider(warehouse, &state)));
-        }
-        if (self.name == system::SCHEMA || self.name == DEFAULT_SCHEMA)
-            && let Some(table) = system::table(name, Arc::new(warehouse.clone()))
-        {
-            return Ok(Some(table));
-        }
-        match &self.catalog.files {
-            Some(state) if self.name == DEFAULT_SCHEMA => file_table(name, state).await,
-            _ => Ok(None),
-        }
+    fn table<'s, 'n, 'f>(&'s self, name: &'n str) -> BoxFuture<'f, Result<Option<Arc<dyn TableProvider>>>>
+    where
+        's: 'f,
+        'n: 'f,
+    {
+        self.find(name)
     }
 
     fn register_table(&self, name: String, table: Arc<dyn TableProvider>) -> Result<Option<Arc<dyn TableProvider>>> {
@@ -242,13 +252,14 @@ struct Source {
     def: Arc<TableDef>,
 }
 
-#[async_trait]
 impl TableSource for Source {
-    async fn read(&self, session: &dyn Session) -> Result<(Arc<ScanTable>, u32)> {
-        let pin = version_of(&self.warehouse, session).await?;
-        let state = pin.table(self.def.id).cloned().ok_or_else(|| external(names::dropped(&self.def.name)))?;
-        let slices = pin.info.slices;
-        Ok((Arc::new(scan_table(&self.warehouse, pin, &state).map_err(external)?), slices))
+    fn read<'a>(&'a self, session: &'a dyn Session) -> BoxFuture<'a, Result<(Arc<ScanTable>, u32)>> {
+        Box::pin(async move {
+            let pin = version_of(&self.warehouse, session).await?;
+            let state = pin.table(self.def.id).cloned().ok_or_else(|| external(names::dropped(&self.def.name)))?;
+            let slices = pin.info.slices;
+            Ok((Arc::new(scan_table(&self.warehouse, pin, &state).map_err(external)?), slices))
+        })
     }
 
     fn sink(&self) -> Option<Arc<dyn RowSink>> {
@@ -256,11 +267,12 @@ impl TableSource for Source {
     }
 }
 
-#[async_trait]
 impl system::SystemSource for Warehouse {
-    async fn read(&self, session: &dyn Session) -> Result<system::SystemContext> {
-        let snapshot = version_of(self, session).await?;
-        let segments = self.inner.segments.at(snapshot.clone());
-        Ok(system::SystemContext { snapshot, segments, only: None })
+    fn read<'a>(&'a self, session: &'a dyn Session) -> BoxFuture<'a, Result<system::SystemContext>> {
+        Box::pin(async move {
+            let snapshot = version_of(self, session).await?;
+            let segments = self.inner.segments.at(snapshot.clone());
+            Ok(system::SystemContext { snapshot, segments, only: None })
+        })
     }
 }

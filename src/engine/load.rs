@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use arrow::array::timezone::Tz;
-use async_trait::async_trait;
 use datafusion::common::runtime::JoinSet;
 use datafusion::common::{DataFusionError, Result as DfResult};
 use datafusion::execution::SendableRecordBatchStream;
-use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, TryFutureExt};
 use object_store::ObjectStore;
 use tokio::sync::Mutex;
 
@@ -408,14 +408,13 @@ impl TableSink {
     }
 }
 
-#[async_trait]
 impl RowSink for TableSink {
     fn table(&self) -> String {
         self.def.name.clone()
     }
 
-    async fn load(&self, streams: Vec<SendableRecordBatchStream>) -> DfResult<u64> {
-        self.load_once(streams).await.map_err(|e| DataFusionError::External(Box::new(e)))
+    fn load(&self, streams: Vec<SendableRecordBatchStream>) -> BoxFuture<'_, DfResult<u64>> {
+        self.load_once(streams).map_err(|e| DataFusionError::External(Box::new(e))).boxed()
     }
 }
 

@@ -8,8 +8,9 @@ use std::time::Duration;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type, Schema};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use async_trait::async_trait;
 use datafusion::physical_plan::ExecutionPlan;
+use futures::FutureExt;
+use futures::future::{BoxFuture, ready};
 use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType};
 
 use super::session::Session;
@@ -98,6 +99,10 @@ impl SltDatabase {
         Ok((DBOutput::Rows { types, rows: rows(&schema, &batches, self.options.values)? }, plan))
     }
 
+    fn run_boxed<'a>(&'a self, sql: &'a str) -> BoxFuture<'a, Result<DBOutput<DefaultColumnType>>> {
+        self.run_with_plan(sql).map(|ran| ran.map(|(output, _)| output)).boxed()
+    }
+
     /// A CREATE TABLE with the distribution and the encodings of the options. What does not parse, or takes its layout
     /// from another table, stays as it is.
     fn configured(&self, sql: &str) -> Option<String> {
@@ -121,23 +126,31 @@ impl SltDatabase {
     }
 }
 
-#[async_trait]
 impl AsyncDB for SltDatabase {
     type Error = Error;
     type ColumnType = DefaultColumnType;
 
-    async fn run(&mut self, sql: &str) -> Result<DBOutput<DefaultColumnType>> {
-        self.run_with_plan(sql).await.map(|(output, _)| output)
+    fn run<'d, 's, 'f>(&'d mut self, sql: &'s str) -> BoxFuture<'f, Result<DBOutput<DefaultColumnType>>>
+    where
+        'd: 'f,
+        's: 'f,
+    {
+        self.run_boxed(sql)
     }
 
-    async fn shutdown(&mut self) {}
+    fn shutdown<'d, 'f>(&'d mut self) -> BoxFuture<'f, ()>
+    where
+        'd: 'f,
+    {
+        ready(()).boxed()
+    }
 
     fn engine_name(&self) -> &str {
         &self.options.engine_name
     }
 
-    async fn sleep(duration: Duration) {
-        tokio::time::sleep(duration).await;
+    fn sleep<'f>(duration: Duration) -> BoxFuture<'f, ()> {
+        tokio::time::sleep(duration).boxed()
     }
 
     fn error_sql_state(error: &Error) -> Option<String> {

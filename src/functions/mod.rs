@@ -20,6 +20,8 @@ mod session;
 mod text;
 pub mod zones;
 
+pub use dates::CALENDAR;
+
 /// The timestamp of a date's midnight. Comparisons of it with constants become comparisons of the date.
 pub fn midnight() -> Arc<ScalarUDF> {
     dates::midnight()

@@ -40,6 +40,16 @@ pub fn utc() -> Tz {
     chrono_tz::UTC.name().parse().unwrap_or_else(|_| unreachable!("Arrow knows UTC"))
 }
 
+/// What a zone is called at an instant, such as EST or EDT; a zone that has no such name by its own.
+pub fn abbreviation(name: &str, micros: i64) -> String {
+    let known = name.parse::<chrono_tz::Tz>().ok().zip(DateTime::from_timestamp_micros(micros));
+    let found = known.and_then(|(zone, at)| {
+        let offset = zone.offset_from_utc_datetime(&at.naive_utc());
+        chrono_tz::OffsetName::abbreviation(&offset).map(str::to_string)
+    });
+    found.unwrap_or_else(|| name.to_string())
+}
+
 /// Instants, as `Timestamp(µs, "UTC")`, of text, dates and timestamps; local times are of `zone`.
 ///
 /// Errors: Invalid at the first value that is none.

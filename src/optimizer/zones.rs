@@ -14,15 +14,13 @@ use datafusion::optimizer::AnalyzerRule;
 
 use super::casts::input_schema;
 use crate::common::sql_type::UTC;
+use crate::functions::CALENDAR;
 use crate::functions::zones::{Zoned, in_zone};
 use crate::physical_plan::guarded::compares;
 
 /// See the module.
 #[derive(Debug, Default)]
 pub struct ZonedTimes;
-
-/// Functions whose answer depends on the zone that an instant is seen in.
-const CALENDAR: [&str; 4] = ["date_trunc", "date_part", "date_bin", "to_char"];
 
 impl AnalyzerRule for ZonedTimes {
     fn name(&self) -> &str {

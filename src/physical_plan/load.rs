@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use async_trait::async_trait;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -16,15 +15,15 @@ use datafusion::physical_plan::{
     ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PhysicalExpr,
     PlanProperties, ReplaceChildrenOptions,
 };
+use futures::future::BoxFuture;
 
 /// Takes the rows of one statement.
-#[async_trait]
 pub trait RowSink: fmt::Debug + Send + Sync {
     /// The name of the table, for EXPLAIN.
     fn table(&self) -> String;
 
     /// Takes all rows of all streams and commits them; returns how many there were.
-    async fn load(&self, streams: Vec<SendableRecordBatchStream>) -> Result<u64>;
+    fn load(&self, streams: Vec<SendableRecordBatchStream>) -> BoxFuture<'_, Result<u64>>;
 }
 
 /// Runs all partitions of its input into a [`RowSink`] and returns one row: the count.

@@ -14,6 +14,7 @@ use datafusion::logical_expr::dml::InsertOp;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::repartition::REPARTITION_RANDOM_STATE;
+use futures::future::BoxFuture;
 
 use super::config::BlueshiftOptions;
 use super::load::{LoadExec, RowSink};
@@ -23,10 +24,9 @@ use crate::distribution::SliceMap;
 use crate::distribution::slice_hash::golden_arrays;
 
 /// Gives a table's rows at the version that a scan is to read, and takes new ones.
-#[async_trait]
 pub trait TableSource: fmt::Debug + Send + Sync {
     /// The rows at the version that `session` reads, and into how many slices the warehouse spreads them.
-    async fn read(&self, session: &dyn Session) -> Result<(Arc<ScanTable>, u32)>;
+    fn read<'a>(&'a self, session: &'a dyn Session) -> BoxFuture<'a, Result<(Arc<ScanTable>, u32)>>;
 
     /// Where inserted rows go; `None` when the table only reads.
     fn sink(&self) -> Option<Arc<dyn RowSink>>;
@@ -73,7 +73,38 @@ impl TableProvider for BlueshiftTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let (table, slices) = self.source.read(state).await?;
+        let read = self.source.read(state).await?;
+        self.plan(read, state, projection, filters, limit)
+    }
+
+    async fn insert_into(
+        &self,
+        _state: &dyn Session,
+        input: Arc<dyn ExecutionPlan>,
+        insert_op: InsertOp,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        if insert_op != InsertOp::Append {
+            return Err(DataFusionError::NotImplemented(format!(
+                "{insert_op} into a Blueshift table; use INSERT INTO"
+            )));
+        }
+        let sink = self
+            .source
+            .sink()
+            .ok_or_else(|| DataFusionError::NotImplemented("this Blueshift table can only be read".into()))?;
+        Ok(Arc::new(LoadExec::new(input, sink)))
+    }
+}
+
+impl BlueshiftTable {
+    fn plan(
+        &self,
+        (table, slices): (Arc<ScanTable>, u32),
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         if table_schema(&table.def) != *self.schema {
             return Err(DataFusionError::Plan(format!(
                 "table \"{}\" was altered since it was looked up: look it up again",
@@ -97,24 +128,6 @@ impl TableProvider for BlueshiftTable {
             None => (0..self.schema.fields().len()).collect(),
         };
         Ok(DataSourceExec::from_data_source(SliceScan::new(table, options, projection, filters, limit)))
-    }
-
-    async fn insert_into(
-        &self,
-        _state: &dyn Session,
-        input: Arc<dyn ExecutionPlan>,
-        insert_op: InsertOp,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        if insert_op != InsertOp::Append {
-            return Err(DataFusionError::NotImplemented(format!(
-                "{insert_op} into a Blueshift table; use INSERT INTO"
-            )));
-        }
-        let sink = self
-            .source
-            .sink()
-            .ok_or_else(|| DataFusionError::NotImplemented("this Blueshift table can only be read".into()))?;
-        Ok(Arc::new(LoadExec::new(input, sink)))
     }
 }
 

@@ -25,6 +25,7 @@ use datafusion::common::{DataFusionError, Result as DfResult, ScalarValue};
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
+use futures::future::BoxFuture;
 
 pub use columns::{ShownColumn, shown_columns};
 
@@ -67,10 +68,9 @@ impl SystemContext {
 }
 
 /// Gives what the system tables show.
-#[async_trait]
 pub trait SystemSource: fmt::Debug + Send + Sync {
     /// The warehouse at the version that `session` reads.
-    async fn read(&self, session: &dyn Session) -> DfResult<SystemContext>;
+    fn read<'a>(&'a self, session: &'a dyn Session) -> BoxFuture<'a, DfResult<SystemContext>>;
 }
 
 /// The system table of that name, if it is one.
@@ -175,10 +175,7 @@ impl TableProvider for SystemTable {
         filters: &[Expr],
         _limit: Option<usize>,
     ) -> DfResult<Arc<dyn ExecutionPlan>> {
-        let mut context = self.source.read(state).await?;
-        context.only = filters.iter().find_map(|filter| self.only(filter));
-        let rows = self.kind.rows(&context, Arc::clone(&self.schema)).await;
-        let rows = rows.map_err(|e| DataFusionError::External(Box::new(e)))?;
+        let rows = self.rows(state, filters).await?;
         Ok(MemorySourceConfig::try_new_exec(&[vec![rows]], Arc::clone(&self.schema), projection.cloned())?)
     }
 
@@ -188,6 +185,17 @@ impl TableProvider for SystemTable {
 }
 
 impl SystemTable {
+    /// Of a type that tells nothing, as all futures that traits with `async` return: the compiler takes minutes to see
+    /// that what they hold may go to other threads where lifetimes of a trait's method are in sight.
+    fn rows<'a>(&'a self, state: &'a dyn Session, filters: &'a [Expr]) -> BoxFuture<'a, DfResult<RecordBatch>> {
+        Box::pin(async move {
+            let mut context = self.source.read(state).await?;
+            context.only = filters.iter().find_map(|filter| self.only(filter));
+            let rows = self.kind.rows(&context, Arc::clone(&self.schema)).await;
+            rows.map_err(|e| DataFusionError::External(Box::new(e)))
+        })
+    }
+
     /// The table that a filter `id = literal` leaves.
     fn only(&self, filter: &Expr) -> Option<TableId> {
         let column = self.kind.table_column()?;

@@ -2,11 +2,12 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::util::pretty::pretty_format_batches;
-use async_trait::async_trait;
 use datafusion::catalog::{self, TableProvider};
 use datafusion::datasource::MemTable;
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::{SessionConfig, SessionContext};
+use futures::FutureExt;
+use futures::future::{BoxFuture, ready};
 use object_store::ObjectStoreExt;
 use roaring::RoaringBitmap;
 
@@ -100,10 +101,12 @@ impl HandMade {
     }
 }
 
-#[async_trait]
 impl TableSource for HandMade {
-    async fn read(&self, _: &dyn catalog::Session) -> datafusion::common::Result<(Arc<ScanTable>, u32)> {
-        Ok((Arc::clone(&self.table), self.slices))
+    fn read<'a>(
+        &'a self,
+        _: &'a dyn catalog::Session,
+    ) -> BoxFuture<'a, datafusion::common::Result<(Arc<ScanTable>, u32)>> {
+        ready(Ok((Arc::clone(&self.table), self.slices))).boxed()
     }
 
     fn sink(&self) -> Option<Arc<dyn RowSink>> {

@@ -43,6 +43,11 @@ fn dateadd_type(types: &Types) -> Result<DataType> {
     Ok(like(types, 2))
 }
 
+/// NULL where `amounts` is, too.
+fn without(sum: &ArrayRef, amounts: &Int64Array) -> Result<ArrayRef> {
+    Ok(arrow::compute::nullif(sum, &arrow::compute::is_null(amounts)?)?)
+}
+
 /// The part that a name stands for, if it is a length.
 pub(super) fn length(function: &str, name: &str) -> Result<DatePart> {
     let part = part(function, name)?;
@@ -56,14 +61,20 @@ pub(super) fn length(function: &str, name: &str) -> Result<DatePart> {
 fn dateadd(args: &Arguments) -> Result<ArrayRef> {
     let Some(name) = args.constant_text(0, "the date part")? else { return Ok(args.nulls()) };
     let part = length(args.name, name)?;
-    let (amounts, moments) = (args.integers(1)?, args.micros(2)?);
+    let amounts = args.integers(1)?;
+    if amounts.null_count() == amounts.len() {
+        return Ok(args.nulls());
+    }
     let is_time = args.is_time(2);
-    let sum = args.binary(amounts, &moments, |amount, micros| {
-        let sum = plus(part, amount, micros)?;
+    let sum = args.moved(2, part, |row, micros| {
+        if amounts.is_null(row) {
+            return Some(micros);
+        }
+        let sum = plus(part, amounts.value(row), micros)?;
         // A time goes on after midnight.
         Some(if is_time { sum.rem_euclid(DAY_US) } else { sum })
     })?;
-    args.temporal(sum)
+    Ok(if amounts.null_count() > 0 { without(&sum, amounts)? } else { sum })
 }
 
 /// `micros` and `amount` times `part`.

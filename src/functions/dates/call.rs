@@ -1,11 +1,13 @@
 //! What all functions of this folder share: how arguments are taken, and how values are read from them.
 //!
-//! Within the functions a date or timestamp is microseconds since 1970-01-01 00:00:00, a TIMESTAMPTZ the same in UTC,
-//! which is the session's zone, and a TIME is microseconds of its day.
+//! Within the functions a date or timestamp is microseconds since 1970-01-01 00:00:00, and a TIME is microseconds of its
+//! day. A TIMESTAMPTZ is what clocks show in the zone of its Arrow type, where the function is one of the [`CALENDAR`],
+//! else what they show in UTC.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use arrow::array::timezone::Tz;
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Date32Array, Int64Array, IntervalMonthDayNanoArray, PrimitiveArray,
     StringViewArray, new_null_array,
@@ -24,10 +26,35 @@ use datafusion::logical_expr::{
 
 use crate::common::calendar::DAY_US;
 use crate::common::date_part::DATE_PARTS;
+use crate::common::sql_type::UTC;
 use crate::common::{DatePart, Error, Moment, Result, SqlState, moment};
+use crate::functions::zones;
 
-/// Nobody can see the difference between zones of the same name; all values are of this one.
-pub const UTC: &str = "UTC";
+/// Functions that see an instant as a time zone shows it. The planner's rule casts their arguments to the session's.
+pub const CALENDAR: [&str; 22] = [
+    "add_months",
+    "date_bin",
+    "date_cmp",
+    "date_cmp_timestamp",
+    "date_cmp_timestamptz",
+    "date_part",
+    "date_part_year",
+    "date_trunc",
+    "dateadd",
+    "datediff",
+    "extract",
+    "last_day",
+    "months_between",
+    "next_day",
+    "timestamp_cmp",
+    "timestamp_cmp_date",
+    "timestamp_cmp_timestamptz",
+    "timestamptz_cmp",
+    "timestamptz_cmp_date",
+    "timestamptz_cmp_timestamp",
+    "to_char",
+    "trunc",
+];
 
 /// A function: its name, what it takes, what it gives.
 pub struct Call {
@@ -66,8 +93,10 @@ impl Call {
 
     /// The types that arguments are cast to; `None` where no form takes them.
     fn coerced(&self, given: &[DataType]) -> Option<Vec<DataType>> {
+        let zoned = CALENDAR.contains(&self.name);
         self.forms.iter().find_map(|form| {
-            let types = form.iter().zip(given).map(|(kind, given)| kind.takes(given)).collect::<Option<Vec<_>>>();
+            let types =
+                form.iter().zip(given).map(|(kind, given)| kind.takes(given, zoned)).collect::<Option<Vec<_>>>();
             types.filter(|_| form.len() == given.len())
         })
     }
@@ -122,8 +151,8 @@ impl Kind {
     }
 
     /// The type that an argument of type `given` is cast to. Text stays of its type until the call: a literal within a
-    /// cast would no longer be known as constant.
-    fn takes(self, given: &DataType) -> Option<DataType> {
+    /// cast would no longer be known as constant. An instant keeps its zone where the function is `zoned`.
+    fn takes(self, given: &DataType, zoned: bool) -> Option<DataType> {
         use DataType::*;
         let micros = |zone: Option<&str>| Timestamp(TimeUnit::Microsecond, zone.map(Into::into));
         let text = matches!(given, Utf8 | LargeUtf8 | Utf8View);
@@ -146,7 +175,7 @@ impl Kind {
             Kind::Moment | Kind::Temporal | Kind::Date | Kind::Written => match given {
                 Date32 => Date32,
                 Date64 | Timestamp(_, None) => micros(None),
-                Timestamp(_, Some(_)) => micros(Some(UTC)),
+                Timestamp(_, Some(zone)) => micros(Some(if zoned { zone } else { UTC })),
                 _ if text => given.clone(),
                 _ if null && self == Kind::Written => Utf8View,
                 _ if null => micros(None),
@@ -171,6 +200,14 @@ impl Types<'_> {
     /// Whether the `i`th argument is TIMESTAMPTZ.
     pub fn has_zone(&self, i: usize) -> bool {
         matches!(self.types.get(i), Some(DataType::Timestamp(_, Some(_))))
+    }
+
+    /// TIMESTAMP or, in the same zone, TIMESTAMPTZ like the `i`th argument; a date and text count as TIMESTAMP.
+    pub fn timestamp_like(&self, i: usize) -> DataType {
+        match self.types.get(i) {
+            Some(DataType::Timestamp(_, zone)) => DataType::Timestamp(TimeUnit::Microsecond, zone.clone()),
+            _ => timestamp(false),
+        }
     }
 }
 
@@ -247,8 +284,27 @@ impl Arguments<'_> {
         array.as_primitive_opt().ok_or_else(|| self.unexpected(array))
     }
 
-    /// Microseconds of dates, timestamps and times; text is read.
+    /// The time zone of the `i`th argument, where that is TIMESTAMPTZ.
+    pub fn zone(&self, i: usize) -> Option<&str> {
+        self.arrays.get(i).and_then(|array| zone_of(array.data_type()))
+    }
+
+    /// What clocks show: microseconds of dates, timestamps and times; text is read.
     pub fn micros(&self, i: usize) -> Result<Int64Array> {
+        match self.zone(i).filter(|zone| *zone != UTC) {
+            Some(_) => Ok(zones::to_local(self.array(i)?, self.parsed_zone(i)?)?
+                .as_primitive::<TimestampMicrosecondType>()
+                .reinterpret_cast()),
+            None => self.instants(i),
+        }
+    }
+
+    fn parsed_zone(&self, i: usize) -> Result<Tz> {
+        zones::zone(self.zone(i))
+    }
+
+    /// Of a TIMESTAMPTZ microseconds in UTC; of all others as [`Arguments::micros`].
+    pub fn instants(&self, i: usize) -> Result<Int64Array> {
         let array = self.array(i)?;
         match array.data_type() {
             DataType::Timestamp(TimeUnit::Microsecond, _) => {
@@ -297,9 +353,33 @@ impl Arguments<'_> {
         a.iter().map(|a| a.map(|a| f(a).ok_or_else(|| self.out_of_range())).transpose()).collect()
     }
 
+    /// The `i`th argument moved to `f` of it, a result as [`Arguments::temporal`] gives it. What is moved by hours or less
+    /// goes by the time that passes, by days or more as calendars go.
+    pub fn moved(&self, i: usize, by: DatePart, f: impl Fn(usize, i64) -> Option<i64>) -> Result<ArrayRef> {
+        let local = self.micros(i)?;
+        let to = |row: usize| {
+            let value = local.is_valid(row).then(|| local.value(row));
+            value.map_or(Ok(None), |value| f(row, value).ok_or_else(|| self.out_of_range()).map(Some))
+        };
+        let moved = (0..local.len()).map(to).collect::<Result<Int64Array>>()?;
+        let zone = match self.returns {
+            DataType::Timestamp(_, Some(zone)) if **zone != *UTC && by.is_of_time() => zone.clone(),
+            _ => return self.temporal(moved),
+        };
+        let passed = self.binary(&moved, &local, i64::checked_sub)?;
+        let instants = self.binary(&self.instants(i)?, &passed, i64::checked_add)?;
+        Ok(Arc::new(instants.reinterpret_cast::<TimestampMicrosecondType>().with_timezone(zone)))
+    }
+
     /// Microseconds as the function's result: a timestamp with or without zone, or a time.
     pub fn temporal(&self, micros: Int64Array) -> Result<ArrayRef> {
         let zone = match self.returns {
+            DataType::Timestamp(TimeUnit::Microsecond, Some(zone)) if **zone != *UTC => {
+                let local: ArrayRef = Arc::new(micros.reinterpret_cast::<TimestampMicrosecondType>());
+                let instants = zones::to_instants(&local, zones::zone(Some(zone))?)?;
+                let instants = instants.as_primitive::<TimestampMicrosecondType>().clone();
+                return Ok(Arc::new(instants.with_timezone(Arc::clone(zone))));
+            }
             DataType::Timestamp(TimeUnit::Microsecond, zone) => zone.clone(),
             DataType::Time64(TimeUnit::Microsecond) => return Ok(as_type::<Time64MicrosecondType>(micros)),
             other => return Err(Error::internal(format!("{} gives a timestamp, not {other}", self.name))),
@@ -343,8 +423,20 @@ pub fn timestamp(zone: bool) -> DataType {
 pub fn like(types: &Types, i: usize) -> DataType {
     match types.types.get(i) {
         Some(DataType::Time64(unit)) => DataType::Time64(*unit),
-        _ => timestamp(types.has_zone(i)),
+        _ => types.timestamp_like(i),
     }
+}
+
+fn zone_of(data_type: &DataType) -> Option<&str> {
+    match data_type {
+        DataType::Timestamp(_, zone) => zone.as_deref(),
+        _ => None,
+    }
+}
+
+/// Whether what clocks show goes on as time does: not where they are put back.
+fn is_steady(data_type: &DataType) -> bool {
+    zone_of(data_type).is_none_or(|zone| zone == UTC)
 }
 
 fn text_of_scalar(scalar: &ScalarValue) -> Option<&str> {
@@ -487,6 +579,9 @@ impl ScalarUDFImpl for Function {
         let part = others.first().map_or(Some(""), |part| part.as_literal().and_then(text_of_scalar));
         let (Some(part), Some(literal)) = (part, literal.as_literal()) else { return Ok(PreimageResult::None) };
         let data_type = info.get_data_type(last)?;
+        if !is_steady(&data_type) {
+            return Ok(PreimageResult::None);
+        }
         let Some((lower, upper)) = preimage(part, literal, &data_type) else { return Ok(PreimageResult::None) };
         let interval = datafusion::logical_expr::interval_arithmetic::Interval::try_new(lower, upper)?;
         Ok(PreimageResult::Range { expr: last.clone(), interval: Box::new(interval) })
@@ -495,7 +590,11 @@ impl ScalarUDFImpl for Function {
     fn output_ordering(&self, inputs: &[ExprProperties]) -> DfResult<SortProperties> {
         match inputs {
             // Text is ordered otherwise than the dates in it.
-            [others @ .., last] if self.call.monotonic && last.range.data_type().is_temporal() => {
+            [others @ .., last]
+                if self.call.monotonic
+                    && last.range.data_type().is_temporal()
+                    && is_steady(&last.range.data_type()) =>
+            {
                 let constant = others.iter().all(|p| p.sort_properties == SortProperties::Singleton);
                 Ok(if constant { last.sort_properties } else { SortProperties::Unordered })
             }

@@ -11,7 +11,7 @@ use super::call::{Arguments, Call, Kind, Types, timestamp};
 use super::format::Format;
 use super::numbers::{Digits, NumberFormat};
 use super::read::{check, read};
-use super::write::{Written, write};
+use super::write::{Shown, Written, write};
 use crate::common::calendar::DAY_US;
 use crate::common::{Error, Result, SqlState};
 
@@ -91,8 +91,8 @@ fn to_char(args: &Arguments) -> Result<ArrayRef> {
     if is_number(Some(args.data_type(0)?)) {
         return number_to_char(args);
     }
-    let (moments, formats) = (args.micros(0)?, args.text(1)?);
-    let (has_zone, is_time) = (args.has_zone(0), args.is_time(0));
+    let (moments, instants, formats) = (args.micros(0)?, args.instants(0)?, args.text(1)?);
+    let (zone, is_time) = (args.zone(0), args.is_time(0));
     let mut compiled = Compiled::new();
     let mut out = StringViewBuilder::with_capacity(args.rows);
     let mut text = String::new();
@@ -103,7 +103,10 @@ fn to_char(args: &Arguments) -> Result<ArrayRef> {
         }
         let format = compiled.get(formats.value(row), Format::compile)?;
         text.clear();
-        write(format, Written { micros: moments.value(row), has_zone, is_time }, args.name, &mut text)?;
+        let micros = moments.value(row);
+        let east = micros - instants.value(row);
+        let value = Written { micros, zone: zone.map(|name| Shown { name, east }), is_time };
+        write(format, value, args.name, &mut text)?;
         out.append_value(&text);
     }
     Ok(Arc::new(out.finish()))
@@ -181,7 +184,7 @@ fn as_text(args: &Arguments) -> Result<ArrayRef> {
     for micros in args.micros(0)?.iter() {
         let text = micros.map(|micros| {
             let mut text = String::new();
-            let value = Written { micros, has_zone: args.has_zone(0), is_time: false };
+            let value = Written { micros, zone: args.zone(0).map(|name| Shown { name, east: 0 }), is_time: false };
             write(&shown, value, args.name, &mut text).map(|()| text)
         });
         out.append_option(text.transpose()?);

@@ -48,7 +48,12 @@ fn datediff_type(types: &Types) -> Result<DataType> {
 fn datediff(args: &Arguments) -> Result<ArrayRef> {
     let Some(name) = args.constant_text(0, "the date part")? else { return Ok(args.nulls()) };
     let part = length(args.name, name)?;
-    let (from, to) = (args.micros(1)?, args.micros(2)?);
+    // An hour that clocks show twice is two.
+    let zoned = args.has_zone(1) && args.has_zone(2);
+    let (from, to) = match zoned && part.is_of_time() {
+        true => (args.instants(1)?, args.instants(2)?),
+        false => (args.micros(1)?, args.micros(2)?),
+    };
     Ok(Arc::new(args.binary(&from, &to, |from, to| ordinal(part, to)?.checked_sub(ordinal(part, from)?))?))
 }
 

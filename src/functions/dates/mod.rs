@@ -23,6 +23,8 @@ mod zones;
 #[cfg(test)]
 mod tests;
 
+pub use call::CALENDAR;
+
 pub(super) fn midnight() -> Arc<ScalarUDF> {
     parts::midnight()
 }

@@ -10,10 +10,11 @@ use datafusion::logical_expr::{
     ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
-use super::call::{UTC, external, timestamp};
+use super::call::{external, timestamp};
 use super::format::Format;
-use super::write::{Written, write};
+use super::write::{Shown, Written, write};
 use crate::common::calendar::SECOND_US;
+use crate::common::sql_type::UTC;
 use crate::common::{Error, Result};
 
 pub(super) fn additions() -> Vec<Arc<ScalarUDF>> {
@@ -57,7 +58,12 @@ fn now(now: i64) -> Result<ScalarValue> {
 fn timeofday(now: i64) -> Result<ScalarValue> {
     let format = Format::compile("Dy Mon DD HH24:MI:SS.US YYYY TZ")?;
     let mut text = String::new();
-    write(&format, Written { micros: now, has_zone: true, is_time: false }, "timeofday", &mut text)?;
+    write(
+        &format,
+        Written { micros: now, zone: Some(Shown { name: UTC, east: 0 }), is_time: false },
+        "timeofday",
+        &mut text,
+    )?;
     Ok(ScalarValue::Utf8View(Some(text)))
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, Int32Array};
+use arrow::array::{ArrayRef, Float64Array, Int32Array, Int64Array};
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::functions::{datetime, math};
@@ -10,7 +10,7 @@ use datafusion::logical_expr::ScalarUDF;
 
 use super::add::{length, plus};
 use super::call::{Arguments, Call, Kind, Types, part, timestamp};
-use crate::common::calendar::{Civil, DAY_US, SECOND_US, days, iso_week, weekday};
+use crate::common::calendar::{Civil, DAY_US, HOUR_US, MINUTE_US, SECOND_US, days, iso_week, weekday};
 use crate::common::{DatePart, Error, Result, SqlState};
 
 pub(super) fn additions() -> Vec<Arc<ScalarUDF>> {
@@ -94,7 +94,7 @@ fn extract_type(types: &Types) -> Result<DataType> {
 /// Whole numbers of the part alone: 3 seconds of 3.189717, and 189 milliseconds.
 fn extract(args: &Arguments) -> Result<ArrayRef> {
     let Some(part) = args.part()? else { return Ok(args.nulls()) };
-    let moments = args.micros(1)?;
+    let moments = seen(args, part)?;
     let values = args.unary(&moments, |micros| {
         Some(match part {
             DatePart::Second => micros.rem_euclid(60 * SECOND_US) / SECOND_US,
@@ -117,7 +117,7 @@ fn extract(args: &Arguments) -> Result<ArrayRef> {
 /// Seconds with their fraction, in seconds, milliseconds or microseconds.
 fn date_part(args: &Arguments) -> Result<ArrayRef> {
     let Some(part) = args.part()? else { return Ok(args.nulls()) };
-    let moments = args.micros(1)?;
+    let moments = seen(args, part)?;
     let values = moments.iter().map(|micros| {
         let micros = micros?;
         let of_minute = micros.rem_euclid(60 * SECOND_US) as f64;
@@ -132,7 +132,18 @@ fn date_part(args: &Arguments) -> Result<ArrayRef> {
     Ok(Arc::new(values.collect::<Float64Array>()))
 }
 
-/// A part that is a whole number.
+/// The microseconds that a part is of: since 1970 in UTC, from UTC to the zone, or as clocks show them.
+fn seen(args: &Arguments, part: DatePart) -> Result<Int64Array> {
+    match part {
+        DatePart::Epoch => args.instants(1),
+        DatePart::Timezone | DatePart::TimezoneHour | DatePart::TimezoneMinute => {
+            args.binary(&args.micros(1)?, &args.instants(1)?, i64::checked_sub)
+        }
+        _ => args.micros(1),
+    }
+}
+
+/// A part that is a whole number, of [`seen`] microseconds.
 fn field(part: DatePart, micros: i64) -> i64 {
     let day = micros.div_euclid(DAY_US);
     let of_day = micros.rem_euclid(DAY_US) / SECOND_US;
@@ -153,8 +164,9 @@ fn field(part: DatePart, micros: i64) -> i64 {
         DatePart::DayOfYear => civil.day_of_year(),
         DatePart::Second | DatePart::Epoch => of_day % 60,
         DatePart::Millisecond | DatePart::Microsecond => micros.rem_euclid(SECOND_US),
-        // All values are in UTC.
-        DatePart::Timezone | DatePart::TimezoneHour | DatePart::TimezoneMinute => 0,
+        DatePart::Timezone => micros / SECOND_US,
+        DatePart::TimezoneHour => micros / HOUR_US,
+        DatePart::TimezoneMinute => micros % HOUR_US / MINUTE_US,
     }
 }
 
@@ -168,13 +180,13 @@ fn date_trunc_type(types: &Types) -> Result<DataType> {
     if let Some(name) = types.constant_text(0) {
         length("date_trunc", name)?;
     }
-    Ok(timestamp(types.has_zone(1)))
+    Ok(types.timestamp_like(1))
 }
 
 fn date_trunc(args: &Arguments) -> Result<ArrayRef> {
     let Some(name) = args.constant_text(0, "the date part")? else { return Ok(args.nulls()) };
     let part = length(args.name, name)?;
-    args.temporal(args.unary(&args.micros(1)?, |micros| truncated(part, micros))?)
+    args.moved(1, part, |_, micros| truncated(part, micros))
 }
 
 /// The moment at which the part began; weeks begin on Monday.

@@ -3,7 +3,7 @@
 use super::format::Format;
 use super::numbers::{Digits, NumberFormat};
 use super::read::read;
-use super::write::{Written, write};
+use super::write::{Shown, Written, write};
 use crate::common::Moment;
 use crate::common::calendar::DAY_US;
 
@@ -13,7 +13,7 @@ fn at(text: &str) -> i64 {
 
 fn written(text: &str, format: &str) -> String {
     let mut out = String::new();
-    let value = Written { micros: at(text), has_zone: true, is_time: false };
+    let value = Written { micros: at(text), zone: Some(Shown { name: "UTC", east: 0 }), is_time: false };
     write(&Format::compile(format).unwrap(), value, "to_char", &mut out).unwrap();
     out
 }

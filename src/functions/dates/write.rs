@@ -3,27 +3,39 @@
 use std::fmt::Write;
 
 use super::format::{Case, Field, Format, Item, refused};
-use crate::common::calendar::{Civil, DAY_US, JULIAN_EPOCH, SECOND_US, iso_week, iso_year_start, weekday};
+use crate::common::calendar::{Civil, DAY_US, JULIAN_EPOCH, MINUTE_US, SECOND_US, iso_week, iso_year_start, weekday};
 use crate::common::moment::{MONTHS, WEEKDAYS};
+use crate::common::sql_type::UTC;
 use crate::common::{Error, Result};
+use crate::functions::zones;
 
 /// A value to write.
 #[derive(Debug, Clone, Copy)]
-pub struct Written {
+pub struct Written<'a> {
     /// Of a time, microseconds of the day.
     pub micros: i64,
-    /// TIMESTAMPTZ, in UTC.
-    pub has_zone: bool,
+    /// Of a TIMESTAMPTZ; `micros` are what clocks show there.
+    pub zone: Option<Shown<'a>>,
     pub is_time: bool,
+}
+
+/// The time zone in which a value is shown.
+#[derive(Debug, Clone, Copy)]
+pub struct Shown<'a> {
+    /// As in the IANA database, or an offset.
+    pub name: &'a str,
+    /// Microseconds from UTC, to the east.
+    pub east: i64,
 }
 
 pub const ROMAN_MONTHS: [&str; 12] = ["I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII"];
 
 /// Appends `value` in `format` to `out`. Error where the format asks for what the value does not have.
-pub fn write(format: &Format, value: Written, function: &str, out: &mut String) -> Result<()> {
+pub fn write(format: &Format, value: Written<'_>, function: &str, out: &mut String) -> Result<()> {
     let day = value.micros.div_euclid(DAY_US);
     let of_day = value.micros.rem_euclid(DAY_US);
-    let moment = At { civil: Civil::from_days(day), day, of_day };
+    let zone = value.zone.unwrap_or(Shown { name: UTC, east: 0 });
+    let moment = At { civil: Civil::from_days(day), day, of_day, instant: value.micros - zone.east, zone };
     for item in &format.0 {
         match item {
             Item::Literal(text) => out.push_str(text),
@@ -31,7 +43,7 @@ pub fn write(format: &Format, value: Written, function: &str, out: &mut String) 
                 if value.is_time && !field.is_of_time() {
                     return Err(refused(function, *field, "is of a date, and a TIME has none"));
                 }
-                if !value.has_zone && matches!(field, Field::ZoneName(_) | Field::ZoneOffset) {
+                if value.zone.is_none() && matches!(field, Field::ZoneName(_) | Field::ZoneOffset) {
                     return Err(refused(function, *field, "is of a TIMESTAMPTZ")
                         .with_hint("AT TIME ZONE makes one of a TIMESTAMP"));
                 }
@@ -47,13 +59,16 @@ pub fn write(format: &Format, value: Written, function: &str, out: &mut String) 
     Ok(())
 }
 
-struct At {
+struct At<'a> {
     civil: Civil,
     day: i64,
     of_day: i64,
+    /// Microseconds in UTC.
+    instant: i64,
+    zone: Shown<'a>,
 }
 
-impl At {
+impl At<'_> {
     fn write(&self, field: Field, fill: bool, out: &mut String) -> std::fmt::Result {
         let Civil { year, month, day } = self.civil;
         let second = self.of_day / SECOND_US;
@@ -98,8 +113,12 @@ impl At {
             Field::DayShort(case) => padded(out, &case.apply(short(name(&WEEKDAYS, weekday(self.day)))), 3, fill),
             Field::Meridian(case, points) => cased(out, case, points, if hour < 12 { "AM" } else { "PM" }),
             Field::Era(case, points) => cased(out, case, points, if year > 0 { "AD" } else { "BC" }),
-            Field::ZoneName(case) => out.write_str(&case.apply("UTC")),
-            Field::ZoneOffset => out.write_str("+00"),
+            Field::ZoneName(case) => out.write_str(&case.apply(&zones::abbreviation(self.zone.name, self.instant))),
+            Field::ZoneOffset => {
+                let (sign, minutes) = (if self.zone.east < 0 { '-' } else { '+' }, self.zone.east.abs() / MINUTE_US);
+                write!(out, "{sign}{:02}", minutes / 60)?;
+                if minutes % 60 == 0 { Ok(()) } else { write!(out, ":{:02}", minutes % 60) }
+            }
         }
     }
 }

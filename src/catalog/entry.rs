@@ -8,6 +8,7 @@ use prost::Message;
 use super::convert::{self, damaged};
 use super::frame::{self, HEADER_BYTES, Magic};
 use super::model::{DeleteVectorRef, Schema, SegmentId, SegmentRef, TableDef, WarehouseInfo};
+use super::view::{CommentOn, ViewDef};
 use super::{paths, proto};
 use crate::common::{CommitId, Error, Result, SchemaId, TableId, UserId, Version};
 
@@ -26,7 +27,7 @@ pub enum Action {
     CreateSchema(Schema),
     /// Another name or owner.
     AlterSchema(Schema),
-    /// The schema holds no table any more.
+    /// The schema holds no table and no view any more.
     DropSchema(SchemaId),
     CreateTable(TableDef),
     /// The whole definition as it is from now on.
@@ -51,6 +52,23 @@ pub enum Action {
     SetHorizon(Version),
     SetMaintenance(Option<MaintenanceLease>),
     DefineUser(UserId, String),
+    CreateView(ViewDef),
+    /// The whole definition as it is from now on.
+    AlterView(ViewDef),
+    DropView(TableId),
+    /// `None` takes it away.
+    SetComment(CommentOn, Option<String>),
+}
+
+impl Action {
+    /// The feature that readers must know.
+    fn feature(&self) -> u64 {
+        match self {
+            Action::CreateView(_) | Action::AlterView(_) | Action::DropView(_) => frame::FEATURE_VIEWS,
+            Action::SetComment(..) => frame::FEATURE_COMMENTS,
+            _ => 0,
+        }
+    }
 }
 
 /// A transaction within an entry.
@@ -136,7 +154,8 @@ impl Entry {
             previous: convert::id_bytes(self.previous.0),
             transactions: self.transactions.iter().map(transaction).collect(),
         };
-        frame::encode(Magic::Log, &blobs.parts, &message.encode_to_vec())
+        let features = self.transactions.iter().flat_map(|t| &t.actions).fold(0, |bits, a| bits | a.feature());
+        frame::encode_with(Magic::Log, features, &blobs.parts, &message.encode_to_vec())
     }
 
     /// Reads the entry of `version`. Corrupt when its bytes are damaged or another version's; Unsupported when they

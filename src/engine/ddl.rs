@@ -320,7 +320,7 @@ pub(super) async fn drop_table(running: &Running<'_>, drop: DropTable) -> Result
     let notices = drop_all(running, drop.if_exists, &names, what, |transaction, snapshot, name, dropped| {
         let table = names::table_of(snapshot, name)?;
         if dropped.insert(table.def.id.0) {
-            transaction.drop_table(&table.def);
+            transaction.drop_table(&table.def, drop.cascade);
         }
         Ok(())
     });

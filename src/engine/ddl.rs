@@ -1,6 +1,7 @@
 //! CREATE and DROP of tables and schemas.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Schema as ArrowSchema};
 use datafusion::common::DFSchema;
@@ -9,10 +10,11 @@ use datafusion::sql::sqlparser::ast::{Expr, Query};
 
 use super::error::from_datafusion;
 use super::load::{Load, retry_conflicts, retry_while};
-use super::names::{self, at, schema_of};
+use super::names::{self, Place, at};
 use super::output::Output;
 use super::session::Running;
-use crate::catalog::{ColumnDef, EffectiveDist, Snapshot, TableDef, Transaction};
+use super::warehouse::Warehouse;
+use crate::catalog::{ColumnDef, EffectiveDist, Snapshot, TableDef, TableState, Transaction};
 use crate::common::{ColumnId, DistStyle, EncodingName, Error, Result, SchemaId, SortKey, SqlState, SqlType, TableId};
 use crate::distribution::HASH_ID;
 use crate::format::encoding;
@@ -21,9 +23,22 @@ use crate::sql::ast::{
 };
 
 pub(super) async fn create_table(running: &Running<'_>, create: CreateTable) -> Result<Output> {
-    let schema = schema_of(&running.pin, &create.name)?.id;
+    let place = running.place_of_new(&create.name, create.temporary).await?;
+    place.check_writable(&create.name)?;
     let name = create.name.base();
-    if running.pin.table_named(schema, &name.value).is_some() {
+    let pin = running.pins.pin(&place.warehouse).await?;
+    let schema = place.schema(&pin, &create.name)?.id;
+    if pin.view_named(schema, &name.value).is_some() && !create.if_not_exists {
+        return Err(at(
+            Error::invalid(
+                SqlState::DUPLICATE_TABLE,
+                format!("relation \"{}\" already exists", create.name.unquoted()),
+            )
+            .with_hint("it is a view: choose another name"),
+            name,
+        ));
+    }
+    if pin.table_named(schema, &name.value).is_some() || pin.view_named(schema, &name.value).is_some() {
         if create.if_not_exists {
             return Ok(table_is_there(&create));
         }
@@ -33,9 +48,6 @@ pub(super) async fn create_table(running: &Running<'_>, create: CreateTable) -> 
             name,
         ));
     }
-    if create.temporary {
-        return Err(at(Error::unsupported("temporary tables are not supported yet"), name));
-    }
     let mut notices = Vec::new();
     if !create.constraints.is_empty() {
         notices.push("constraints are accepted but neither enforced nor used by the planner".to_string());
@@ -44,25 +56,43 @@ pub(super) async fn create_table(running: &Running<'_>, create: CreateTable) -> 
         notices.push("BACKUP has no effect: a warehouse is backed up as a whole".to_string());
     }
     if let Some(query) = &create.as_query {
-        return create_table_as(running, &create, query, schema, notices).await;
+        return create_table_as(running, &place, &create, query, schema, notices).await;
     }
     let def = match &create.like {
         Some(like) => {
-            let parent = names::table_of(&running.pin, &like.parent)?;
+            let of = running.place(&like.parent).await?;
+            let pin = running.pins.pin(&of.warehouse).await?;
+            let parent = of.table(&pin, &like.parent)?;
             like_table(&parent.def, name, schema, like.including_defaults, running)
         }
         None => {
             check_defaults(running, &create.columns)?;
-            define(running, &create, &create.columns, schema)?
+            plain_if_temporary(&place, &create, define(running, &create, &create.columns, schema)?)
         }
     };
-    let mut transaction = running.warehouse.inner.catalog.begin(running.statement.user);
+    let (mut transaction, _) = running.transaction_on(&place.warehouse);
     transaction.create_table(def);
-    match running.warehouse.inner.catalog.commit(transaction).await {
+    match place.warehouse.inner.catalog.commit(transaction).await {
         Ok(_) => Ok(Output::done("CREATE TABLE", None).with_notices(notices)),
         Err(e) if made_meanwhile(&create, &e) => Ok(table_is_there(&create)),
         Err(e) => Err(at(e, name)),
     }
+}
+
+/// Columns of temporary tables are RAW unless something else was said (Redshift manual, "CREATE TABLE", TEMPORARY).
+fn plain_if_temporary(place: &Place, create: &CreateTable, mut def: TableDef) -> TableDef {
+    if place.temporary && def.encode_auto && !create.encode_auto {
+        def.encode_auto = false;
+        def.columns.iter_mut().for_each(|column| column.encoding = EncodingName::Raw);
+    }
+    def
+}
+
+/// The session's temporary table of that name.
+pub(super) fn temporary_table(running: &Running<'_>, name: &str) -> Option<Arc<TableState>> {
+    let names = &running.session.names;
+    let snapshot = names.temp()?.inner.catalog.snapshot();
+    snapshot.table_named(snapshot.schema_named(names.temp_schema())?.id, name).cloned()
 }
 
 /// Whether another session made the table since the statement looked, and the statement does not mind.
@@ -77,6 +107,7 @@ fn table_is_there(create: &CreateTable) -> Output {
 
 async fn create_table_as(
     running: &Running<'_>,
+    place: &Place,
     create: &CreateTable,
     query: &Query,
     schema: SchemaId,
@@ -85,13 +116,13 @@ async fn create_table_as(
     let statement = datafusion::sql::sqlparser::ast::Statement::Query(Box::new(query.clone()));
     let plan = running.plan(&statement).await?;
     let columns = columns_of_query(&plan, create)?;
-    let def = define(running, create, &columns, schema)?;
-    let mut transaction = running.warehouse.inner.catalog.begin(running.statement.user);
-    let load = Load::create(running.warehouse, def, &transaction)?;
+    let def = plain_if_temporary(place, create, define(running, create, &columns, schema)?);
+    let (mut transaction, _) = running.transaction_on(&place.warehouse);
+    let load = Load::create(&place.warehouse, def, &transaction)?;
     load.take(running.run_partitions(&plan).await?).await?;
     let (rows, said) = load.finish(&mut transaction).await?;
     notices.extend(said);
-    match running.warehouse.inner.catalog.commit(transaction).await {
+    match place.warehouse.inner.catalog.commit(transaction).await {
         Ok(_) => Ok(Output::done(format!("SELECT {rows}"), Some(rows)).with_notices(notices)),
         Err(e) if made_meanwhile(create, &e) => Ok(table_is_there(create)),
         Err(e) => Err(at(e, create.name.base())),
@@ -316,15 +347,60 @@ fn like_table(
 
 pub(super) async fn drop_table(running: &Running<'_>, drop: DropTable) -> Result<Output> {
     let names: Vec<&ObjectName> = drop.names.iter().filter(|name| !running.session.drop_foreign(name)).collect();
-    let what = |name: &&ObjectName| format!("table \"{}\"", name.unquoted());
-    let notices = drop_all(running, drop.if_exists, &names, what, |transaction, snapshot, name, dropped| {
-        let table = names::table_of(snapshot, name)?;
-        if dropped.insert(table.def.id.0) {
-            transaction.drop_table(&table.def, drop.cascade);
-        }
+    let notices = drop_relations(running, drop.if_exists, &names, "table", |transaction, place, snapshot, name| {
+        transaction.drop_table(&place.table(snapshot, name)?.def, drop.cascade);
         Ok(())
     });
-    Ok(Output::done("DROP TABLE", None).with_notices(notices.await?))
+    let notices = notices.await?;
+    // What temporary tables held is needed by nobody else.
+    if let Some(temp) = running.session.names.temp()
+        && let Err(e) = temp.collect().await
+    {
+        tracing::warn!("dropped temporary tables still take their room: {e}");
+    }
+    Ok(Output::done("DROP TABLE", None).with_notices(notices))
+}
+
+/// Drops tables or views, those of one warehouse in one transaction. Returns the notices.
+pub(super) async fn drop_relations(
+    running: &Running<'_>,
+    if_exists: bool,
+    names: &[&ObjectName],
+    kind: &str,
+    drop_one: impl Fn(&mut Transaction, &Place, &Snapshot, &ObjectName) -> Result<()>,
+) -> Result<Vec<String>> {
+    // What another session drops first is missing at the next attempt.
+    retry_while(
+        |e| if_exists && missing(e),
+        || async {
+            let mut notices = Vec::new();
+            let mut open: Vec<(Warehouse, Transaction, Arc<Snapshot>)> = Vec::new();
+            for name in names {
+                let place = running.place(name).await?;
+                place.check_writable(name)?;
+                let at = match open.iter().position(|(of, ..)| Arc::ptr_eq(&of.inner, &place.warehouse.inner)) {
+                    Some(at) => at,
+                    None => {
+                        let (transaction, snapshot) = running.transaction_on(&place.warehouse);
+                        open.push((place.warehouse.clone(), transaction, snapshot));
+                        open.len() - 1
+                    }
+                };
+                let (_, transaction, snapshot) = &mut open[at];
+                match drop_one(transaction, &place, snapshot, name) {
+                    Err(e) if if_exists && missing(&e) => {
+                        notices.push(format!("{kind} \"{}\" does not exist, skipping", name.unquoted()));
+                    }
+                    outcome => outcome?,
+                }
+            }
+            for (warehouse, transaction, _) in open {
+                warehouse.inner.catalog.commit(transaction).await?;
+            }
+            Ok(notices)
+        },
+    )
+    .await
 }
 
 /// Drops what is named, in one transaction. `drop_one` is told the ids that are dropped already. Returns the notices.
@@ -422,11 +498,13 @@ where
     G: Future<Output = Result<Load>>,
 {
     retry_conflicts(|| async {
-        let (mut transaction, snapshot) = running.transaction();
-        let table = names::table_of(&snapshot, name)?;
-        let empty = Load::new(running.warehouse, table, (0..table.def.columns.len()).collect(), &transaction)?;
+        let place = running.place(name).await?;
+        place.check_writable(name)?;
+        let (mut transaction, snapshot) = running.transaction_on(&place.warehouse);
+        let table = place.table(&snapshot, name)?;
+        let empty = Load::new(&place.warehouse, table, (0..table.def.columns.len()).collect(), &transaction)?;
         let outcome = load(empty).await?.finish(&mut transaction).await?;
-        running.warehouse.inner.catalog.commit(transaction).await?;
+        place.warehouse.inner.catalog.commit(transaction).await?;
         Ok(outcome)
     })
     .await

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use datafusion::execution::SessionStateBuilder;
+use datafusion::common::config::SqlParserOptions;
+use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::prelude::SessionConfig;
 
-use super::names::{CATALOG, DEFAULT_SCHEMA};
+use super::cast_types::CastTypes;
+use super::names::{CATALOG, PATH_SCHEMA};
 use super::warehouse::Warehouse;
 use crate::distribution::SliceMap;
 use crate::functions::Functions;
@@ -49,14 +51,33 @@ pub(super) fn session_config(warehouse: &Warehouse) -> SessionConfig {
     let partitions = SliceMap::for_target(warehouse.info().slices, threads).map_or(threads, SliceMap::partitions);
     let mut config = SessionConfig::new()
         .with_target_partitions(partitions)
-        .with_default_catalog_and_schema(CATALOG, DEFAULT_SCHEMA)
+        .with_default_catalog_and_schema(CATALOG, PATH_SCHEMA)
         .with_create_default_catalog_and_schema(false)
         .with_information_schema(true);
     let options = config.options_mut();
-    // `1.1` is DECIMAL in Redshift's SQL.
-    options.sql_parser.parse_float_as_decimal = true;
-    // For the places that errors name.
-    options.sql_parser.collect_spans = true;
+    options.sql_parser = parser_options();
     options.extensions.insert(BlueshiftOptions::default());
     config
+}
+
+/// How our SQL is read.
+pub(super) fn parser_options() -> SqlParserOptions {
+    SqlParserOptions {
+        // `1.1` is DECIMAL in Redshift's SQL.
+        parse_float_as_decimal: true,
+        // For the places that errors name.
+        collect_spans: true,
+        ..SqlParserOptions::default()
+    }
+}
+
+/// The state of a session on `warehouse`, without catalogs.
+pub(super) fn planning_state(warehouse: &Warehouse) -> SessionState {
+    let config = session_config(warehouse);
+    let builder = with_blueshift(SessionStateBuilder::new().with_default_features().with_config(config));
+    Functions::replacements()
+        .register(builder)
+        .with_type_planner(Arc::new(CastTypes))
+        .with_runtime_env(Arc::clone(&warehouse.inner.runtime))
+        .build()
 }

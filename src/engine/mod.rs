@@ -1,8 +1,10 @@
 //! Sessions and statements: where everything below is put together.
 
+mod attach;
 mod cast_types;
 mod catalog_provider;
 mod coerce;
+mod comments;
 mod copy;
 mod ddl;
 mod error;
@@ -12,15 +14,18 @@ mod insert;
 mod load;
 mod location;
 mod names;
+mod namespace;
 mod output;
 mod parameters;
 mod profile;
 mod session;
 mod statement;
+mod temporary;
 #[cfg(test)]
 mod tests;
 mod text;
 pub mod tpch;
+mod views;
 mod warehouse;
 
 pub use error::from_datafusion;

@@ -9,7 +9,10 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
 mod dates;
+mod session_names;
 mod strings;
+
+pub use session_names::SessionNames;
 
 /// Functions of the three kinds.
 #[derive(Debug, Default, Clone)]

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, Session, TableProvider};
+use datafusion::common::config::ConfigOptions;
 use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::TableType;
@@ -19,11 +20,12 @@ use datafusion::logical_expr::TableType;
 use super::files::file_table;
 use super::load::TableSink;
 use super::names::{self, CATALOG, DEFAULT_SCHEMA, PATH_SCHEMA};
-use super::namespace::{Attached, ForeignTables, Namespace, StatementPins};
+use super::namespace::{Attached, ForeignTables, Namespace, PlanPins, StatementPins};
 use super::views::{self, ViewPlans};
 use super::warehouse::Warehouse;
 use crate::catalog::{Binding, PinnedSnapshot, TableDef, TableState};
 use crate::common::Error;
+use crate::functions::SessionNames;
 use crate::physical_plan::load::RowSink;
 use crate::physical_plan::provider::{BlueshiftTable, TableSource};
 use crate::physical_plan::scan::ScanTable;
@@ -400,6 +402,12 @@ impl TableSource for Source {
         Ok((Arc::new(scan_table(&self.warehouse, pin, &state).map_err(external)?), slices))
     }
 
+    fn planned(&self, options: &ConfigOptions) -> Option<Arc<ScanTable>> {
+        let pin = options.extensions.get::<PlanPins>()?.known(&self.warehouse)?;
+        let state = pin.table(self.def.id).cloned()?;
+        scan_table(&self.warehouse, pin, &state).ok().map(Arc::new)
+    }
+
     fn sink(&self) -> Option<Arc<dyn RowSink>> {
         Some(Arc::new(TableSink::new(self.warehouse.clone(), Arc::clone(&self.def))))
     }
@@ -410,6 +418,10 @@ impl system::SystemSource for Warehouse {
     async fn read(&self, session: &dyn Session) -> Result<system::SystemContext> {
         let snapshot = version_of(self, session).await?;
         let segments = self.inner.segments.at(snapshot.clone());
-        Ok(system::SystemContext { snapshot, segments })
+        let search_path = match session.config_options().extensions.get::<SessionNames>() {
+            Some(names) => names.schemas.clone(),
+            None => vec![DEFAULT_SCHEMA.into()],
+        };
+        Ok(system::SystemContext { snapshot, segments, search_path })
     }
 }

@@ -7,6 +7,7 @@ use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::prelude::SessionConfig;
 
 use super::cast_types::CastTypes;
+use super::external::{BlueshiftTableFactory, STORED_AS};
 use super::names::{CATALOG, PATH_SCHEMA};
 use super::warehouse::Warehouse;
 use crate::distribution::SliceMap;
@@ -17,7 +18,7 @@ use crate::physical_plan::declared::Declared;
 
 /// Adds a warehouse to an application's own session.
 pub trait SessionStateBuilderExt {
-    /// Adds Blueshift's settings, its functions and its rules to those that the builder has, and switches off what of
+    /// Adds Blueshift's settings, its functions, its rules and STORED AS BLUESHIFT to those that the builder has, and switches off what of
     /// DataFusion's is unsound over scans that drop rows (`optimizer.enable_aggregate_dynamic_filter_pushdown`). Register
     /// [`Warehouse::catalog`] or single tables on the context built.
     ///
@@ -38,6 +39,8 @@ pub(super) fn with_blueshift(mut builder: SessionStateBuilder) -> SessionStateBu
     }
     // Unsound in DataFusion 55.2: see `BoundsTrust`.
     config.options_mut().optimizer.enable_aggregate_dynamic_filter_pushdown = false;
+    let factories = builder.table_factories().get_or_insert_default();
+    factories.entry(STORED_AS.into()).or_insert_with(|| Arc::new(BlueshiftTableFactory::default()));
     builder.scalar_functions().get_or_insert_default().push(Arc::new(Declared::default().into()));
     let mut builder = Functions::additions().register(builder);
     add_analyzer_rules(&mut builder.analyzer().get_or_insert_default().rules);

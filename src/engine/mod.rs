@@ -9,6 +9,7 @@ mod copy;
 mod ddl;
 mod error;
 mod extension;
+mod external;
 mod files;
 mod insert;
 mod load;
@@ -30,6 +31,7 @@ mod warehouse;
 
 pub use error::from_datafusion;
 pub use extension::SessionStateBuilderExt;
+pub use external::BlueshiftTableFactory;
 pub use location::Location;
 pub use output::Output;
 pub use profile::ScanProfile;

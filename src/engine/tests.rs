@@ -8,6 +8,7 @@ mod embedding;
 mod execution;
 mod lengths;
 mod mutants;
+mod namespaces;
 mod prepared;
 mod processes;
 mod properties;
@@ -16,4 +17,5 @@ mod rate;
 #[cfg(feature = "s3")]
 mod s3;
 mod scans;
+mod unions;
 mod util;

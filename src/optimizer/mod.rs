@@ -2,6 +2,7 @@
 
 pub mod casts;
 pub mod literals;
+pub mod union_branches;
 
 use std::sync::Arc;
 
@@ -10,8 +11,11 @@ use datafusion::optimizer::AnalyzerRule;
 /// Puts Blueshift's analyzer rules, as far as they are missing, among others: they see types as they were written, so
 /// that they stand before those are coerced.
 pub fn add_analyzer_rules(rules: &mut Vec<Arc<dyn AnalyzerRule + Send + Sync>>) {
-    let ours: [Arc<dyn AnalyzerRule + Send + Sync>; 2] =
-        [Arc::new(literals::Literals), Arc::new(casts::DeclaredCasts::default())];
+    let ours: [Arc<dyn AnalyzerRule + Send + Sync>; 3] = [
+        Arc::new(union_branches::UnionBranches),
+        Arc::new(literals::Literals),
+        Arc::new(casts::DeclaredCasts::default()),
+    ];
     for rule in ours {
         if rules.iter().all(|other| other.name() != rule.name()) {
             let at = rules.iter().position(|other| other.name() == "type_coercion").unwrap_or(rules.len());

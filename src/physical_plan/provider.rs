@@ -6,19 +6,22 @@ use std::sync::{Arc, OnceLock};
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::config::ConfigOptions;
 use datafusion::common::hash_utils::create_hashes;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, DataFusionError, Result};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::logical_expr::dml::InsertOp;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
-use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::repartition::REPARTITION_RANDOM_STATE;
+use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
 
 use super::config::BlueshiftOptions;
+use super::filter::{BoundsTrust, CompiledFilter, FilterCompiler, Routing};
 use super::load::{LoadExec, RowSink};
 use super::scan::{ScanOptions, ScanTable, SliceScan, table_schema};
 use crate::catalog::TableDef;
+use crate::common::SqlType;
 use crate::distribution::SliceMap;
 use crate::distribution::slice_hash::golden_arrays;
 
@@ -28,6 +31,12 @@ pub trait TableSource: fmt::Debug + Send + Sync {
     /// The rows at the version that `session` reads, and into how many slices the warehouse spreads them.
     async fn read(&self, session: &dyn Session) -> Result<(Arc<ScanTable>, u32)>;
 
+    /// The same, as far as it is known while planning: at the version that the statement of `options` reads. `None` where
+    /// there is no statement, or it has not come across the warehouse.
+    fn planned(&self, _options: &ConfigOptions) -> Option<Arc<ScanTable>> {
+        None
+    }
+
     /// Where inserted rows go; `None` when the table only reads.
     fn sink(&self) -> Option<Arc<dyn RowSink>>;
 }
@@ -36,13 +45,40 @@ pub trait TableSource: fmt::Debug + Send + Sync {
 #[derive(Debug)]
 pub struct BlueshiftTable {
     schema: SchemaRef,
+    types: Vec<SqlType>,
     source: Arc<dyn TableSource>,
+}
+
+/// Filters, by which the catalog's bounds may show that a table holds no row that passes.
+#[derive(Debug)]
+pub struct Disproof {
+    filter: CompiledFilter,
+}
+
+impl Disproof {
+    /// Whether it is proven that no row of `table` passes. `table` has the columns of the table that it was made for.
+    pub fn holds(&self, table: &ScanTable) -> bool {
+        self.filter.never || table.segments.iter().all(|segment| self.filter.refutes_segment(&table.def, segment))
+    }
 }
 
 impl BlueshiftTable {
     /// The columns are those of `def` for the provider's life.
     pub fn new(def: &TableDef, source: Arc<dyn TableSource>) -> Self {
-        BlueshiftTable { schema: Arc::new(table_schema(def)), source }
+        let types = def.columns.iter().map(|c| c.sql_type).collect();
+        BlueshiftTable { schema: Arc::new(table_schema(def)), types, source }
+    }
+
+    /// The rows that a statement reads, if that is known already; `None` when they have other columns.
+    pub fn planned(&self, options: &ConfigOptions) -> Option<Arc<ScanTable>> {
+        self.source.planned(options).filter(|table| table_schema(&table.def) == *self.schema)
+    }
+
+    /// What can show that no row makes all `filters` true, which are over the table's columns by their ordinals.
+    pub fn disproof(&self, filters: Vec<Arc<dyn PhysicalExpr>>) -> Result<Disproof> {
+        let routing = Routing { partition: 0, partitions: 1, key: None };
+        let compiler = FilterCompiler::new(filters, self.types.clone(), routing, BoundsTrust::All);
+        Ok(Disproof { filter: compiler.compile()? })
     }
 }
 

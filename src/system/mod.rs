@@ -6,6 +6,7 @@
 
 mod blocks;
 mod columns;
+mod descriptions;
 mod slices;
 mod table_info;
 
@@ -29,16 +30,16 @@ use crate::storage::segment::SegmentStore;
 pub const SCHEMA: &str = "pg_catalog";
 
 /// The system tables' names.
-pub const TABLES: [&str; 5] = ["pg_table_def", "stv_blocklist", "stv_slices", "stv_tbl_perm", "svv_table_info"];
-
-/// The schemas that an unqualified name is looked up in: `pg_table_def` shows no others.
-const SEARCH_PATH: [&str; 1] = ["public"];
+pub const TABLES: [&str; 6] =
+    ["pg_description", "pg_table_def", "stv_blocklist", "stv_slices", "stv_tbl_perm", "svv_table_info"];
 
 /// What system tables read: the warehouse at the statement's version.
 #[derive(Debug, Clone)]
 pub struct SystemContext {
     pub snapshot: PinnedSnapshot,
     pub segments: SegmentStore,
+    /// The schemas that an unqualified name is looked up in: `pg_table_def` shows no others.
+    pub search_path: Vec<String>,
 }
 
 /// Gives what the system tables show.
@@ -56,6 +57,7 @@ pub fn table(name: &str, source: Arc<dyn SystemSource>) -> Option<Arc<dyn TableP
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
+    PgDescription,
     PgTableDef,
     StvBlocklist,
     StvSlices,
@@ -65,8 +67,14 @@ enum Kind {
 
 impl Kind {
     /// In the order of [`TABLES`].
-    const ALL: [Kind; 5] =
-        [Kind::PgTableDef, Kind::StvBlocklist, Kind::StvSlices, Kind::StvTblPerm, Kind::SvvTableInfo];
+    const ALL: [Kind; 6] = [
+        Kind::PgDescription,
+        Kind::PgTableDef,
+        Kind::StvBlocklist,
+        Kind::StvSlices,
+        Kind::StvTblPerm,
+        Kind::SvvTableInfo,
+    ];
 
     fn name(self) -> &'static str {
         TABLES[self as usize]
@@ -74,6 +82,7 @@ impl Kind {
 
     fn schema(self) -> Schema {
         match self {
+            Kind::PgDescription => descriptions::schema(),
             Kind::PgTableDef => columns::schema(),
             Kind::StvBlocklist => blocks::schema(),
             Kind::StvSlices => slices::stv_slices_schema(),
@@ -84,6 +93,7 @@ impl Kind {
 
     async fn rows(self, context: &SystemContext, schema: SchemaRef) -> Result<RecordBatch> {
         let columns = match self {
+            Kind::PgDescription => descriptions::columns(context),
             Kind::PgTableDef => columns::columns(context).await?,
             Kind::StvBlocklist => blocks::columns(context).await?,
             Kind::StvSlices => slices::stv_slices(context),

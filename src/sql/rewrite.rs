@@ -4,12 +4,13 @@
 
 use std::ops::ControlFlow;
 
-use sqlparser::ast::{Expr, VisitMut, VisitorMut};
+use sqlparser::ast::{Expr, Query, VisitMut, VisitorMut};
 
 use crate::common::{Error, Result};
 
 mod calls;
 mod date_parts;
+mod unions;
 
 /// Rewrites the expressions within `node`: a statement, a query or an expression.
 pub(super) fn rewrite<T: VisitMut>(node: &mut T) -> Result<()> {
@@ -23,6 +24,11 @@ struct Rewriter;
 
 impl VisitorMut for Rewriter {
     type Break = Error;
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
+        unions::balance(query);
+        ControlFlow::Continue(())
+    }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
         match date_parts::rewrite(expr).and_then(|()| calls::rewrite(expr)) {

@@ -95,7 +95,7 @@ async fn catalogs_are_attached_and_external_tables_made() {
     let session = at(&here).await.session();
     for file in ["one.parquet", "day/1.parquet", "day/2.parquet"] {
         let path = files.join(file);
-        session.sql(&format!("copy (select 5 as a) to '{}' stored as parquet", path.display())).await.unwrap();
+        ours(&session, &format!("copy (select 5 as a) to '{}' stored as parquet", path.display())).await;
     }
     session.sql(&format!("attach '{}' as other", there.display())).await.unwrap();
     session.sql(&format!("attach '{}' as again (read only)", there.display())).await.unwrap();

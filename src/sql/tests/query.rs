@@ -219,3 +219,17 @@ fn syntax_errors_have_their_place() {
     assert!(parse_one("select 1; select 2").is_err());
     assert!(parse_one("").is_err());
 }
+
+/// As many branches as one likes, on an ordinary thread.
+#[test]
+fn a_long_union_is_no_tower() {
+    let branches: Vec<String> = (0..500).map(|i| format!("SELECT {i} AS a")).collect();
+    let sql = branches.join(" UNION ALL ");
+    let query = parse_one(&sql).unwrap();
+    let Statement::Query(again) = parse_one(&sql).unwrap().clone() else { panic!("{sql}") };
+    assert_eq!(again.to_string(), sql);
+    assert_eq!(query, Statement::Query(again));
+    let distinct = sql.replace("UNION ALL SELECT 499", "UNION SELECT 499");
+    let Statement::Query(read) = parse_one(&distinct).unwrap() else { panic!("{distinct}") };
+    assert_eq!(read.to_string(), distinct);
+}

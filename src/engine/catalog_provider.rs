@@ -405,6 +405,9 @@ impl TableSource for Source {
     fn planned(&self, options: &ConfigOptions) -> Option<Arc<ScanTable>> {
         let pin = options.extensions.get::<PlanPins>()?.known(&self.warehouse)?;
         let state = pin.table(self.def.id).cloned()?;
+        if !Arc::ptr_eq(&state.def, &self.def) && state.def.columns != self.def.columns {
+            return None;
+        }
         scan_table(&self.warehouse, pin, &state).ok().map(Arc::new)
     }
 

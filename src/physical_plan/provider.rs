@@ -32,7 +32,7 @@ pub trait TableSource: fmt::Debug + Send + Sync {
     async fn read(&self, session: &dyn Session) -> Result<(Arc<ScanTable>, u32)>;
 
     /// The same, as far as it is known while planning: at the version that the statement of `options` reads. `None` where
-    /// there is no statement, or it has not come across the warehouse.
+    /// there is no statement, it has not come across the warehouse, or the table has other columns by now.
     fn planned(&self, _options: &ConfigOptions) -> Option<Arc<ScanTable>> {
         None
     }
@@ -69,9 +69,9 @@ impl BlueshiftTable {
         BlueshiftTable { schema: Arc::new(table_schema(def)), types, source }
     }
 
-    /// The rows that a statement reads, if that is known already; `None` when they have other columns.
+    /// The rows that a statement reads, if that is known already.
     pub fn planned(&self, options: &ConfigOptions) -> Option<Arc<ScanTable>> {
-        self.source.planned(options).filter(|table| table_schema(&table.def) == *self.schema)
+        self.source.planned(options)
     }
 
     /// What can show that no row makes all `filters` true, which are over the table's columns by their ordinals.

@@ -191,6 +191,17 @@ fn select_into(into: SelectInto, query: Box<Query>, position: Position) -> Resul
     })))
 }
 
+/// Finds an INTO in any SELECT.
+struct HasInto;
+
+impl sqlparser::ast::Visitor for HasInto {
+    type Break = ();
+
+    fn pre_visit_select(&mut self, select: &sqlparser::ast::Select) -> std::ops::ControlFlow<()> {
+        if select.into.is_some() { std::ops::ControlFlow::Break(()) } else { std::ops::ControlFlow::Continue(()) }
+    }
+}
+
 /// A query that writes nothing.
 pub(super) fn query(c: &mut Cursor) -> Result<Box<Query>> {
     let position = c.position();
@@ -199,6 +210,9 @@ pub(super) fn query(c: &mut Cursor) -> Result<Box<Query>> {
 }
 
 fn check_query(query: Box<Query>, position: Position) -> Result<Box<Query>> {
+    if sqlparser::ast::Visit::visit(&query, &mut HasInto).is_break() {
+        return Err(unsupported("SELECT … INTO here", position).with_hint("write CREATE TABLE … AS SELECT …"));
+    }
     let mut body = query.body.as_ref();
     loop {
         body = match body {
@@ -209,9 +223,6 @@ fn check_query(query: Box<Query>, position: Position) -> Result<Box<Query>> {
             SetExpr::Update(_) => return Err(unsupported("UPDATE", position)),
             SetExpr::Delete(_) => return Err(unsupported("DELETE", position)),
             SetExpr::Merge(_) => return Err(unsupported("MERGE", position)),
-            SetExpr::Select(select) if select.into.is_some() => {
-                return Err(unsupported("SELECT … INTO here", position).with_hint("write CREATE TABLE … AS SELECT …"));
-            }
             SetExpr::SetOperation { left, .. } => left,
             SetExpr::Query(inner) => &inner.body,
             _ => return Ok(query),

@@ -108,7 +108,8 @@ async fn catalogs_are_attached_and_external_tables_made() {
     let e = error(&session, "insert into again.public.t values (9)").await;
     assert_eq!((e.state(), e.position().map(|p| p.column)), (SqlState::READ_ONLY, Some(13)), "{e:?}");
     assert_eq!(error(&session, "insert into lake.public.one values (9)").await.kind(), ErrorKind::Unsupported);
-    let nothing = format!("attach '{}' as nothing", dir.path().display());
+    std::fs::create_dir(dir.path().join("empty")).unwrap();
+    let nothing = format!("attach '{}' as nothing", dir.path().join("empty").display());
     let e = error(&session, &nothing).await;
     assert_eq!((e.state(), e.position().map(|p| p.column)), (SqlState::UNDEFINED_FILE, Some(8)), "{e:?}");
 

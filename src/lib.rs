@@ -62,8 +62,8 @@ pub mod testing;
 pub use common::{Error, ErrorKind, Result, SqlState, SqlType};
 #[cfg(feature = "engine")]
 pub use engine::{
-    CancelToken, Location, Output, Prepared, Session, SessionStateBuilderExt, Warehouse, WarehouseBuilder,
-    from_datafusion,
+    BlueshiftTableFactory, CancelToken, Location, Output, Prepared, Session, SessionStateBuilderExt, Warehouse,
+    WarehouseBuilder, from_datafusion,
 };
 pub use format::Geometry;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::entry::{Action, Entry};
 use super::model::*;
+use super::view::{CommentOn, ViewDef};
 use crate::common::{ColumnId, CommitId, Error, Result, SchemaId, TableId, Version};
 
 /// The ids that belong to provisional objects of open transactions; committed ids stay below.
@@ -46,12 +47,15 @@ pub fn apply_genesis(entry: &Entry) -> Result<Snapshot> {
         info: Arc::new(info.clone()),
         schemas: Arc::default(),
         tables: Arc::default(),
+        views: Arc::default(),
+        comments: Arc::default(),
         users: Arc::default(),
         horizon: Version(0),
         next_table: TableId(1),
         next_schema: SchemaId(1),
         maintenance: None,
         names: Arc::default(),
+        view_names: Arc::default(),
     };
     for action in actions {
         apply_action(&mut snapshot, action)?;
@@ -87,18 +91,21 @@ pub(super) fn apply_action(snapshot: &mut Snapshot, action: &Action) -> Result<(
             Arc::make_mut(&mut snapshot.schemas).insert(schema.id, schema.clone());
         }
         Action::DropSchema(id) => {
-            if snapshot.table_names(*id).next().is_some() || !snapshot.schemas.contains_key(id) {
+            let empty = snapshot.table_names(*id).next().is_none() && snapshot.view_names(*id).next().is_none();
+            if !empty || !snapshot.schemas.contains_key(id) {
                 return Err(broken(format!("schema {id} cannot be dropped")));
             }
             Arc::make_mut(&mut snapshot.schemas).remove(id);
             Arc::make_mut(&mut snapshot.names).remove(id);
+            Arc::make_mut(&mut snapshot.view_names).remove(id);
+            forget_comments(snapshot, |on| on == CommentOn::Schema(*id));
         }
         Action::CreateTable(def) => {
             if def.id < snapshot.next_table || def.id.0 >= PROVISIONAL {
                 return Err(broken(format!("table {} cannot be created: its number is taken", def.id)));
             }
             def.check_invariants().map_err(|e| broken(e.message().to_string()))?;
-            name_table(snapshot, def)?;
+            name_relation(snapshot, Kind::Table, def.schema, &def.name, def.id)?;
             snapshot.next_table = TableId(def.id.0 + 1);
             let state = TableState {
                 def: Arc::new(def.clone()),
@@ -114,8 +121,15 @@ pub(super) fn apply_action(snapshot: &mut Snapshot, action: &Action) -> Result<(
             def.check_invariants().map_err(|e| broken(e.message().to_string()))?;
             let old = snapshot.tables.get(&def.id).ok_or_else(|| unknown(def.id))?.def.clone();
             if (old.schema, &old.name) != (def.schema, &def.name) {
-                unname_table(snapshot, &old);
-                name_table(snapshot, def)?;
+                unname_relation(snapshot, Kind::Table, old.schema, &old.name);
+                name_relation(snapshot, Kind::Table, def.schema, &def.name, def.id)?;
+            }
+            if old.columns.iter().any(|c| def.column(c.id).is_none()) {
+                let kept: BTreeSet<ColumnId> = def.columns.iter().map(|c| c.id).collect();
+                forget_comments(
+                    snapshot,
+                    |on| matches!(on, CommentOn::Column(t, c) if t == def.id && !kept.contains(&c)),
+                );
             }
             let state = table_mut(snapshot, def.id)?;
             state.def = Arc::new(def.clone());
@@ -123,8 +137,51 @@ pub(super) fn apply_action(snapshot: &mut Snapshot, action: &Action) -> Result<(
         }
         Action::DropTable(id) => {
             let old = snapshot.tables.get(id).ok_or_else(|| unknown(*id))?.def.clone();
-            unname_table(snapshot, &old);
+            if let Some(view) = snapshot.views_of(*id).next() {
+                return Err(broken(format!("table {id} is dropped, which view {} reads", view.id)));
+            }
+            unname_relation(snapshot, Kind::Table, old.schema, &old.name);
             Arc::make_mut(&mut snapshot.tables).remove(id);
+            forget_relation(snapshot, *id);
+        }
+        Action::CreateView(def) => {
+            if def.id < snapshot.next_table || def.id.0 >= PROVISIONAL {
+                return Err(broken(format!("view {} cannot be created: its number is taken", def.id)));
+            }
+            check_view(snapshot, def)?;
+            name_relation(snapshot, Kind::View, def.schema, &def.name, def.id)?;
+            snapshot.next_table = TableId(def.id.0 + 1);
+            Arc::make_mut(&mut snapshot.views).insert(def.id, Arc::new(def.clone()));
+        }
+        Action::AlterView(def) => {
+            let old = snapshot.views.get(&def.id).ok_or_else(|| unknown_view(def.id))?.clone();
+            check_view(snapshot, def)?;
+            if (old.schema, &old.name) != (def.schema, &def.name) {
+                unname_relation(snapshot, Kind::View, old.schema, &old.name);
+                name_relation(snapshot, Kind::View, def.schema, &def.name, def.id)?;
+            }
+            let columns = def.columns.len() as u32;
+            forget_comments(snapshot, |on| matches!(on, CommentOn::Column(v, c) if v == def.id && c.0 > columns));
+            Arc::make_mut(&mut snapshot.views).insert(def.id, Arc::new(def.clone()));
+        }
+        Action::DropView(id) => {
+            let old = snapshot.views.get(id).ok_or_else(|| unknown_view(*id))?.clone();
+            if let Some(view) = snapshot.views_of(*id).next() {
+                return Err(broken(format!("view {id} is dropped, which view {} reads", view.id)));
+            }
+            unname_relation(snapshot, Kind::View, old.schema, &old.name);
+            Arc::make_mut(&mut snapshot.views).remove(id);
+            forget_relation(snapshot, *id);
+        }
+        Action::SetComment(on, text) => {
+            if !commentable(snapshot, *on) {
+                return Err(broken("a comment on what does not exist".into()));
+            }
+            let comments = Arc::make_mut(&mut snapshot.comments);
+            match text {
+                Some(text) => comments.insert(*on, text.clone()),
+                None => comments.remove(on),
+            };
         }
         Action::AddSegments { table, data_change, segments } => {
             let slices = snapshot.info.slices;
@@ -231,21 +288,95 @@ fn table_mut(snapshot: &mut Snapshot, id: TableId) -> Result<&mut TableState> {
     Ok(Arc::make_mut(state))
 }
 
-fn name_table(snapshot: &mut Snapshot, def: &TableDef) -> Result<()> {
-    if !snapshot.schemas.contains_key(&def.schema) {
-        return Err(broken(format!("table {} is in schema {}, which does not exist", def.id, def.schema)));
+/// Relations of both kinds share a schema's names.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Table,
+    View,
+}
+
+fn name_relation(snapshot: &mut Snapshot, kind: Kind, schema: SchemaId, name: &str, id: TableId) -> Result<()> {
+    if !snapshot.schemas.contains_key(&schema) {
+        return Err(broken(format!("relation {id} is in schema {schema}, which does not exist")));
     }
-    let names = Arc::make_mut(Arc::make_mut(&mut snapshot.names).entry(def.schema).or_default());
-    match names.insert(def.name.clone(), def.id) {
+    let (own, other) = match kind {
+        Kind::Table => (&mut snapshot.names, &snapshot.view_names),
+        Kind::View => (&mut snapshot.view_names, &snapshot.names),
+    };
+    let taken = other.get(&schema).and_then(|names| names.get(name)).copied();
+    let names = Arc::make_mut(Arc::make_mut(own).entry(schema).or_default());
+    match names.insert(name.to_string(), id).or(taken) {
         None => Ok(()),
-        Some(other) => Err(broken(format!("tables {other} and {} have one name", def.id))),
+        Some(other) => Err(broken(format!("relations {other} and {id} have one name"))),
     }
 }
 
-fn unname_table(snapshot: &mut Snapshot, def: &TableDef) {
-    if let Some(names) = Arc::make_mut(&mut snapshot.names).get_mut(&def.schema) {
-        Arc::make_mut(names).remove(&def.name);
+fn unname_relation(snapshot: &mut Snapshot, kind: Kind, schema: SchemaId, name: &str) {
+    let names = match kind {
+        Kind::Table => &mut snapshot.names,
+        Kind::View => &mut snapshot.view_names,
+    };
+    if let Some(names) = Arc::make_mut(names).get_mut(&schema) {
+        Arc::make_mut(names).remove(name);
     }
+}
+
+/// A view that may stand in the snapshot: it reads what exists, and not itself.
+fn check_view(snapshot: &Snapshot, def: &ViewDef) -> Result<()> {
+    def.check_invariants().map_err(|e| broken(e.message().to_string()))?;
+    let exists = |id: &TableId| snapshot.tables.contains_key(id) || snapshot.views.contains_key(id);
+    if let Some(gone) = def.dependencies().iter().find(|d| !exists(&d.relation)) {
+        return Err(broken(format!("view {} reads relation {}, which does not exist", def.id, gone.relation)));
+    }
+    match reaches(snapshot, def, def.id) {
+        true => Err(broken(format!("view {} reads itself", def.id))),
+        false => Ok(()),
+    }
+}
+
+/// Whether `view` reads the relation `wanted`, itself or through other views.
+pub(super) fn reaches(snapshot: &Snapshot, view: &ViewDef, wanted: TableId) -> bool {
+    let mut seen = BTreeSet::new();
+    let mut open: Vec<TableId> = view.dependencies().iter().map(|d| d.relation).collect();
+    while let Some(id) = open.pop() {
+        if id == wanted {
+            return true;
+        }
+        if seen.insert(id)
+            && let Some(view) = snapshot.views.get(&id)
+        {
+            open.extend(view.dependencies().iter().map(|d| d.relation));
+        }
+    }
+    false
+}
+
+fn commentable(snapshot: &Snapshot, on: CommentOn) -> bool {
+    match on {
+        CommentOn::Database => true,
+        CommentOn::Schema(id) => snapshot.schemas.contains_key(&id),
+        CommentOn::Relation(id) => snapshot.tables.contains_key(&id) || snapshot.views.contains_key(&id),
+        CommentOn::Column(id, column) => {
+            let of_table = snapshot.tables.get(&id).is_some_and(|t| t.def.column(column).is_some());
+            // A late-binding view's columns are known only when it is read.
+            let of_view = snapshot.views.get(&id).is_some_and(|v| column.0 > 0 && column.0 as usize <= v.columns.len());
+            of_table || of_view
+        }
+    }
+}
+
+fn forget_relation(snapshot: &mut Snapshot, id: TableId) {
+    forget_comments(snapshot, |on| matches!(on, CommentOn::Relation(of) | CommentOn::Column(of, _) if of == id));
+}
+
+fn forget_comments(snapshot: &mut Snapshot, of: impl Fn(CommentOn) -> bool) {
+    if snapshot.comments.keys().any(|on| of(*on)) {
+        Arc::make_mut(&mut snapshot.comments).retain(|on, _| !of(*on));
+    }
+}
+
+fn unknown_view(id: TableId) -> Error {
+    broken(format!("view {id} does not exist"))
 }
 
 fn unknown(id: TableId) -> Error {
@@ -259,9 +390,12 @@ fn broken(what: String) -> Error {
 impl Snapshot {
     /// A snapshot from its tables, with the index of names that belongs to it.
     pub(super) fn with_tables(mut self, tables: BTreeMap<TableId, Arc<TableState>>) -> Result<Snapshot> {
-        self.names = Arc::default();
+        (self.names, self.view_names) = (Arc::default(), Arc::default());
         for table in tables.values() {
-            name_table(&mut self, &table.def)?;
+            name_relation(&mut self, Kind::Table, table.def.schema, &table.def.name, table.def.id)?;
+        }
+        for view in Arc::clone(&self.views).values() {
+            name_relation(&mut self, Kind::View, view.schema, &view.name, view.id)?;
         }
         self.tables = Arc::new(tables);
         Ok(self)
@@ -285,7 +419,31 @@ impl Snapshot {
         if named != self.tables.len() {
             return broken(1, format!("{named} names for {} tables", self.tables.len()));
         }
-        let last_table = self.tables.last_key_value().map(|(id, _)| *id);
+        let mut named = 0;
+        for (schema, names) in self.view_names.iter() {
+            named += names.len();
+            for (name, id) in names.iter() {
+                let fits = self.views.get(id).is_some_and(|v| v.schema == *schema && v.name == *name);
+                let taken = self.names.get(schema).is_some_and(|tables| tables.contains_key(name));
+                if !fits || taken || !self.schemas.contains_key(schema) {
+                    return broken(1, format!("view \"{name}\" of schema {schema}"));
+                }
+            }
+        }
+        if named != self.views.len() {
+            return broken(1, format!("{named} names for {} views", self.views.len()));
+        }
+        for (id, view) in self.views.iter() {
+            if *id != view.id || self.tables.contains_key(id) {
+                return broken(8, format!("view {id} says that it is {}, or is a table", view.id));
+            }
+            check_view(self, view).or_else(|e| broken(9, e.message().to_string()))?;
+        }
+        if !self.comments.keys().all(|on| commentable(self, *on)) {
+            return broken(10, "a comment on what does not exist".into());
+        }
+        let last_view = self.views.last_key_value().map(|(id, _)| *id);
+        let last_table = self.tables.last_key_value().map(|(id, _)| *id).max(last_view);
         let last_schema = self.schemas.last_key_value().map(|(id, _)| *id);
         if last_table.is_some_and(|id| id >= self.next_table) || last_schema.is_some_and(|id| id >= self.next_schema) {
             return broken(2, "an id is not below the next one".into());

@@ -15,7 +15,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use prost::Message;
 
 use super::convert::{self, damaged};
-use super::frame::{self, HEADER_BYTES, Magic};
+use super::frame::{self, FEATURE_COMMENTS, FEATURE_VIEWS, HEADER_BYTES, Magic};
 use super::model::{Snapshot, TableState};
 use super::store::WarehouseStore;
 use super::{paths, proto};
@@ -51,8 +51,12 @@ pub fn encode_root(snapshot: &Snapshot) -> Result<Bytes> {
             .iter()
             .map(|(id, table)| proto::RootTable { id: id.0, changed: table.changed.0 })
             .collect(),
+        views: snapshot.views.values().map(|view| convert::view(view)).collect(),
+        comments: snapshot.comments.iter().map(|(on, text)| convert::comment(*on, Some(text.clone()))).collect(),
     };
-    frame::encode(Magic::CheckpointRoot, &[], &message.encode_to_vec())
+    let views = if message.views.is_empty() { 0 } else { FEATURE_VIEWS };
+    let comments = if message.comments.is_empty() { 0 } else { FEATURE_COMMENTS };
+    frame::encode_with(Magic::CheckpointRoot, views | comments, &[], &message.encode_to_vec())
 }
 
 /// Reads the root of `version`. Corrupt or Unsupported, as [`frame::decode`] says.
@@ -68,6 +72,18 @@ pub fn decode_root(version: Version, bytes: &Bytes) -> Result<Root> {
         }
         let schemas: BTreeMap<_, _> =
             message.schemas.into_iter().map(|s| (SchemaId(s.id), convert::read_schema(s))).collect();
+        let mut views = BTreeMap::new();
+        for view in message.views {
+            let view = convert::read_view(view)?;
+            if views.insert(view.id, Arc::new(view)).is_some() {
+                return Err(damaged("a view appears twice"));
+            }
+        }
+        let mut comments = BTreeMap::new();
+        for comment in message.comments {
+            let (on, text) = convert::read_comment(comment)?;
+            comments.insert(on, text.ok_or_else(|| damaged("a comment without text"))?);
+        }
         let rest = Snapshot {
             version,
             entry: CommitId(convert::read_id(&message.entry)?),
@@ -75,12 +91,15 @@ pub fn decode_root(version: Version, bytes: &Bytes) -> Result<Root> {
             info: Arc::new(convert::read_info(message.info.unwrap_or_default())?),
             schemas: Arc::new(schemas),
             tables: Arc::default(),
+            views: Arc::new(views),
+            comments: Arc::new(comments),
             users: Arc::new(message.users.into_iter().map(|u| (UserId(u.id), u.name)).collect()),
             horizon: Version(message.horizon),
             next_table: TableId(message.next_table),
             next_schema: SchemaId(message.next_schema),
             maintenance: convert::read_maintenance(message.maintenance.unwrap_or_default())?,
             names: Arc::default(),
+            view_names: Arc::default(),
         };
         Ok(Root { version, tables, rest })
     };

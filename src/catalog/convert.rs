@@ -3,6 +3,7 @@
 use super::entry::{Action, MaintenanceLease};
 use super::model::*;
 use super::proto;
+use super::view::{Binding, CommentOn, Dependency, DependencyColumn, ViewDef};
 use crate::common::{
     Bounds, ColumnId, CommitId, DistStyle, EncodingName, Error, Result, Scalar, SchemaId, SortKey, SortStyle, SqlType,
     TableId, UserId, Version,
@@ -276,6 +277,77 @@ pub(crate) fn read_table_def(def: proto::TableDef) -> Result<TableDef> {
     Ok(table)
 }
 
+pub(crate) fn view(view: &ViewDef) -> proto::View {
+    let column = |c: &DependencyColumn| proto::ViewColumn { id: c.id.0, name: c.name.clone(), read: c.read };
+    let dependency = |d: &Dependency| proto::ViewDependency {
+        relation: d.relation.0,
+        schema: d.schema.clone(),
+        name: d.name.clone(),
+        columns: d.columns.iter().map(column).collect(),
+    };
+    proto::View {
+        id: view.id.0,
+        schema: view.schema.0,
+        name: view.name.clone(),
+        owner: view.owner.0,
+        columns: view.columns.clone(),
+        sql: view.sql.clone(),
+        late_binding: view.binding == Binding::Late,
+        dependencies: view.dependencies().iter().map(dependency).collect(),
+        definition_version: view.definition_version,
+        created_us: view.created_us,
+    }
+}
+
+pub(crate) fn read_view(view: proto::View) -> Result<ViewDef> {
+    let column = |c: proto::ViewColumn| DependencyColumn { id: ColumnId(c.id), name: c.name, read: c.read };
+    let dependency = |d: proto::ViewDependency| Dependency {
+        relation: TableId(d.relation),
+        schema: d.schema,
+        name: d.name,
+        columns: d.columns.into_iter().map(column).collect(),
+    };
+    let dependencies: Vec<Dependency> = view.dependencies.into_iter().map(dependency).collect();
+    let view = ViewDef {
+        id: TableId(view.id),
+        schema: SchemaId(view.schema),
+        name: view.name,
+        owner: UserId(view.owner),
+        columns: view.columns,
+        sql: view.sql,
+        binding: match (view.late_binding, dependencies.is_empty()) {
+            (false, _) => Binding::Bound(dependencies),
+            (true, true) => Binding::Late,
+            (true, false) => return Err(damaged("a late-binding view with dependencies")),
+        },
+        definition_version: view.definition_version,
+        created_us: view.created_us,
+    };
+    view.check_invariants().map_err(|e| damaged(e.message()))?;
+    Ok(view)
+}
+
+pub(crate) fn comment(on: CommentOn, text: Option<String>) -> proto::Comment {
+    let (kind, object, column) = match on {
+        CommentOn::Database => (1, 0, 0),
+        CommentOn::Schema(id) => (2, id.0, 0),
+        CommentOn::Relation(id) => (3, id.0, 0),
+        CommentOn::Column(id, column) => (4, id.0, column.0),
+    };
+    proto::Comment { kind, object, column, text }
+}
+
+pub(crate) fn read_comment(comment: proto::Comment) -> Result<(CommentOn, Option<String>)> {
+    let on = match comment.kind {
+        1 => CommentOn::Database,
+        2 => CommentOn::Schema(SchemaId(comment.object)),
+        3 => CommentOn::Relation(TableId(comment.object)),
+        4 => CommentOn::Column(TableId(comment.object), ColumnId(comment.column)),
+        _ => return Err(damaged("a comment on something unknown")),
+    };
+    Ok((on, comment.text))
+}
+
 fn extent(extent: &Extent) -> proto::Extent {
     let (offset, len) = (extent.offset, extent.len);
     match extent.object {
@@ -411,6 +483,10 @@ pub(crate) fn action(action: &Action) -> proto::Action {
         Action::ReserveIdentity { table, given, count } => {
             K::ReserveIdentity(proto::ReserveIdentity { table: table.0, given: *given, count: *count })
         }
+        Action::CreateView(def) => K::CreateView(view(def)),
+        Action::AlterView(def) => K::AlterView(view(def)),
+        Action::DropView(id) => K::DropView(id.0),
+        Action::SetComment(on, text) => K::SetComment(comment(*on, text.clone())),
     };
     proto::Action { kind: Some(kind) }
 }
@@ -448,5 +524,12 @@ pub(crate) fn read_action(action: proto::Action) -> Result<Action> {
         K::SetMaintenance(lease) => Action::SetMaintenance(read_maintenance(lease)?),
         K::DefineUser(user) => Action::DefineUser(UserId(user.id), user.name),
         K::ReserveIdentity(v) => Action::ReserveIdentity { table: TableId(v.table), given: v.given, count: v.count },
+        K::CreateView(def) => Action::CreateView(read_view(def)?),
+        K::AlterView(def) => Action::AlterView(read_view(def)?),
+        K::DropView(id) => Action::DropView(TableId(id)),
+        K::SetComment(said) => {
+            let (on, text) = read_comment(said)?;
+            Action::SetComment(on, text)
+        }
     })
 }

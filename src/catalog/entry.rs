@@ -6,8 +6,9 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::convert::{self, damaged};
-use super::frame::{self, FEATURE_TABLE_WORDS, HEADER_BYTES, Magic};
+use super::frame::{self, HEADER_BYTES, Magic};
 use super::model::{DeleteVectorRef, Schema, SegmentId, SegmentRef, TableDef, WarehouseInfo};
+use super::view::{CommentOn, ViewDef};
 use super::{paths, proto};
 use crate::common::{CommitId, Error, Result, SchemaId, TableId, UserId, Version};
 
@@ -26,7 +27,7 @@ pub enum Action {
     CreateSchema(Schema),
     /// Another name or owner.
     AlterSchema(Schema),
-    /// The schema holds no table any more.
+    /// The schema holds no table and no view any more.
     DropSchema(SchemaId),
     CreateTable(TableDef),
     /// The whole definition as it is from now on.
@@ -57,14 +58,22 @@ pub enum Action {
         given: u64,
         count: u64,
     },
+    CreateView(ViewDef),
+    /// The whole definition as it is from now on.
+    AlterView(ViewDef),
+    DropView(TableId),
+    /// `None` takes it away.
+    SetComment(CommentOn, Option<String>),
 }
 
 impl Action {
     /// The feature bits that a reader must know to read it.
     fn required_features(&self) -> u64 {
         match self {
-            Action::CreateTable(def) | Action::AlterTable(def) if def.has_later_words() => FEATURE_TABLE_WORDS,
-            Action::ReserveIdentity { .. } => FEATURE_TABLE_WORDS,
+            Action::CreateTable(def) | Action::AlterTable(def) if def.has_later_words() => frame::FEATURE_TABLE_WORDS,
+            Action::ReserveIdentity { .. } => frame::FEATURE_TABLE_WORDS,
+            Action::CreateView(_) | Action::AlterView(_) | Action::DropView(_) => frame::FEATURE_VIEWS,
+            Action::SetComment(..) => frame::FEATURE_COMMENTS,
             _ => 0,
         }
     }

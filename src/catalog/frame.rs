@@ -26,11 +26,15 @@ use crate::common::{Error, Result};
 pub const HEADER_BYTES: usize = 48;
 /// The format version that this code writes; it reads this and earlier ones.
 pub const FORMAT_VERSION: u32 = 1;
+/// Required feature: views.
+pub const FEATURE_VIEWS: u64 = 1;
+/// Required feature: comments.
+pub const FEATURE_COMMENTS: u64 = 1 << 1;
 /// Required feature: a table's definition has an identity, constraints, BACKUP NO or a word about AUTO's sort key, or
 /// identities are reserved.
 pub const FEATURE_TABLE_WORDS: u64 = 1 << 2;
 /// The required features that this code knows.
-pub const KNOWN_FEATURES: u64 = FEATURE_TABLE_WORDS;
+pub const KNOWN_FEATURES: u64 = FEATURE_VIEWS | FEATURE_COMMENTS | FEATURE_TABLE_WORDS;
 /// A body or the blobs of one object, at most.
 pub const MAX_PART_BYTES: usize = 1 << 28;
 

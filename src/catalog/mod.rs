@@ -25,6 +25,7 @@ pub mod store;
 #[cfg(test)]
 mod tests;
 pub mod transaction;
+pub mod view;
 
 pub use collect::Collected;
 pub use commit::Catalog;
@@ -35,4 +36,6 @@ pub use model::*;
 pub use options::{CatalogOptions, Genesis, IdSource, OpenMode, RandomIds};
 pub use overlay::Overlay;
 pub use store::WarehouseStore;
+
 pub use transaction::{Blob, Committed, NewDeleteVector, NewSegment, RunChoice, Transaction};
+pub use view::{Binding, CommentOn, Dependency, DependencyColumn, ViewDef};

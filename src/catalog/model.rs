@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::entry::MaintenanceLease;
+use super::view::{CommentOn, ViewDef};
 use crate::common::{
     Bounds, ColumnId, CommitId, DistStyle, EncodingName, Error, Result, SchemaId, SortKey, SortStyle, SqlState,
     SqlType, TableId, UserId, Version,
@@ -390,13 +391,13 @@ impl WarehouseInfo {
     pub const MAX_SLICES: u32 = 1024;
 }
 
-/// A schema's tables by name.
+/// A schema's tables, or its views, by name.
 pub type TableNames = BTreeMap<String, TableId>;
 
 /// The warehouse at one version.
 ///
 /// Guarantees:
-/// 1. every table's schema exists, and table names are distinct within it;
+/// 1. every table's and view's schema exists, and their names are distinct within it;
 /// 2. table and schema ids are below the next ones;
 /// 3. a table's segments ascend strictly by (slice, run, id), have distinct ids below the next one, and slices below
 ///    the warehouse's;
@@ -404,8 +405,10 @@ pub type TableNames = BTreeMap<String, TableId>;
 /// 5. `data_changed` ≤ `changed` ≤ `version` for every table, and `added` ≤ `changed` for every segment;
 /// 6. the horizon is at most the version;
 /// 7. inline bytes stand in log entries of this version or earlier ones;
-/// 8. every definition keeps the invariants of [`TableDef`];
-/// 9. the tables and columns that foreign keys refer to exist.
+/// 8. every definition keeps the invariants of [`TableDef`] or [`ViewDef`];
+/// 9. the tables and columns that foreign keys refer to exist;
+/// 10. what a bound view reads exists, and no view reads itself;
+/// 11. comments are about what exists.
 ///
 /// A clone shares everything but the maps that a later change touches.
 #[derive(Debug, Clone, PartialEq)]
@@ -418,6 +421,8 @@ pub struct Snapshot {
     pub info: Arc<WarehouseInfo>,
     pub schemas: Arc<BTreeMap<SchemaId, Schema>>,
     pub tables: Arc<BTreeMap<TableId, Arc<TableState>>>,
+    pub views: Arc<BTreeMap<TableId, Arc<ViewDef>>>,
+    pub comments: Arc<BTreeMap<CommentOn, String>>,
     pub users: Arc<BTreeMap<UserId, String>>,
     /// Snapshots below it may have lost objects.
     pub horizon: Version,
@@ -426,6 +431,8 @@ pub struct Snapshot {
     pub maintenance: Option<MaintenanceLease>,
     /// Derived from `tables`: kept by `apply` alone.
     pub(super) names: Arc<BTreeMap<SchemaId, Arc<TableNames>>>,
+    /// Derived from `views`: kept by `apply` alone.
+    pub(super) view_names: Arc<BTreeMap<SchemaId, Arc<TableNames>>>,
 }
 
 impl Snapshot {
@@ -445,6 +452,30 @@ impl Snapshot {
     /// A schema's tables, by name.
     pub fn table_names(&self, schema: SchemaId) -> impl Iterator<Item = (&str, TableId)> {
         self.names.get(&schema).into_iter().flat_map(|names| names.iter().map(|(name, id)| (name.as_str(), *id)))
+    }
+
+    pub fn view(&self, id: TableId) -> Option<&Arc<ViewDef>> {
+        self.views.get(&id)
+    }
+
+    /// Logarithmic in the number of views.
+    pub fn view_named(&self, schema: SchemaId, name: &str) -> Option<&Arc<ViewDef>> {
+        self.views.get(self.view_names.get(&schema)?.get(name)?)
+    }
+
+    /// A schema's views, by name.
+    pub fn view_names(&self, schema: SchemaId) -> impl Iterator<Item = (&str, TableId)> {
+        self.view_names.get(&schema).into_iter().flat_map(|names| names.iter().map(|(name, id)| (name.as_str(), *id)))
+    }
+
+    /// The views that are bound to a relation, directly. Linear in the number of views.
+    pub fn views_of(&self, relation: TableId) -> impl Iterator<Item = &Arc<ViewDef>> {
+        self.views.values().filter(move |view| view.reads(relation))
+    }
+
+    /// What is said about something.
+    pub fn comment(&self, on: CommentOn) -> Option<&str> {
+        self.comments.get(&on).map(String::as_str)
     }
 }
 

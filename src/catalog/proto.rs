@@ -162,6 +162,69 @@ pub struct TableDef {
 }
 
 #[derive(Clone, PartialEq, Message)]
+pub struct ViewColumn {
+    #[prost(uint32, tag = "1")]
+    pub id: u32,
+    #[prost(string, tag = "2")]
+    pub name: String,
+    #[prost(bool, tag = "3")]
+    pub read: bool,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct ViewDependency {
+    #[prost(uint32, tag = "1")]
+    pub relation: u32,
+    #[prost(string, tag = "2")]
+    pub schema: String,
+    #[prost(string, tag = "3")]
+    pub name: String,
+    #[prost(message, repeated, tag = "4")]
+    pub columns: Vec<ViewColumn>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct View {
+    #[prost(uint32, tag = "1")]
+    pub id: u32,
+    #[prost(uint32, tag = "2")]
+    pub schema: u32,
+    #[prost(string, tag = "3")]
+    pub name: String,
+    #[prost(uint32, tag = "4")]
+    pub owner: u32,
+    #[prost(string, repeated, tag = "5")]
+    pub columns: Vec<String>,
+    #[prost(string, tag = "6")]
+    pub sql: String,
+    /// Its names are looked up each time it is read; then there are no dependencies.
+    #[prost(bool, tag = "7")]
+    pub late_binding: bool,
+    #[prost(message, repeated, tag = "8")]
+    pub dependencies: Vec<ViewDependency>,
+    #[prost(uint32, tag = "9")]
+    pub definition_version: u32,
+    #[prost(sint64, tag = "10")]
+    pub created_us: i64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct Comment {
+    /// 1 database, 2 schema, 3 table or view, 4 column.
+    #[prost(uint32, tag = "1")]
+    pub kind: u32,
+    /// The schema's, table's or view's number.
+    #[prost(uint32, tag = "2")]
+    pub object: u32,
+    /// The column's number; of a view its place, from 1.
+    #[prost(uint32, tag = "3")]
+    pub column: u32,
+    /// Absent: there is none any more.
+    #[prost(string, optional, tag = "4")]
+    pub text: Option<String>,
+}
+
+#[derive(Clone, PartialEq, Message)]
 pub struct Extent {
     /// Of a data object: the version at which its transaction began, the transaction, the number within it.
     #[prost(uint64, tag = "1")]
@@ -277,7 +340,7 @@ pub struct Maintenance {
 
 #[derive(Clone, PartialEq, Message)]
 pub struct Action {
-    #[prost(oneof = "ActionKind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 20")]
+    #[prost(oneof = "ActionKind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 20")]
     pub kind: Option<ActionKind>,
 }
 
@@ -309,6 +372,14 @@ pub enum ActionKind {
     SetMaintenance(Maintenance),
     #[prost(message, tag = "13")]
     DefineUser(User),
+    #[prost(message, tag = "14")]
+    CreateView(View),
+    #[prost(message, tag = "15")]
+    AlterView(View),
+    #[prost(uint32, tag = "16")]
+    DropView(u32),
+    #[prost(message, tag = "17")]
+    SetComment(Comment),
     #[prost(message, tag = "20")]
     ReserveIdentity(ReserveIdentity),
 }
@@ -382,6 +453,10 @@ pub struct Root {
     pub maintenance: Option<Maintenance>,
     #[prost(message, repeated, tag = "11")]
     pub tables: Vec<RootTable>,
+    #[prost(message, repeated, tag = "12")]
+    pub views: Vec<View>,
+    #[prost(message, repeated, tag = "13")]
+    pub comments: Vec<Comment>,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::apply::{PROVISIONAL, apply_action};
+use super::apply::{PROVISIONAL, apply_action, reaches};
 use super::entry::{Action, Blobs, TransactionRecord};
 use super::model::*;
 use super::transaction::{Blob, Intent, NewSegment, RunChoice, Target, Transaction};
-use crate::common::{Error, Result, SchemaId, SqlState, TableId, Version};
+use super::view::{CommentOn, ViewDef};
+use crate::common::{Error, Result, SchemaId, SqlState, SqlType, TableId, Version};
 
 /// A transaction that holds on the snapshot it was resolved against.
 #[derive(Debug)]
@@ -45,6 +46,16 @@ pub(super) fn resolve(transaction: &Transaction, snapshot: &mut Snapshot, blobs:
         segments: Vec::new(),
         identities: Vec::new(),
         own_runs: BTreeSet::new(),
+        dropping: transaction
+            .intents
+            .iter()
+            .flat_map(|intent| match intent {
+                Intent::DropTables { tables, .. } => tables.iter().map(|(id, _)| *id).collect(),
+                Intent::DropView { id, .. } => vec![*id],
+                _ => Vec::new(),
+            })
+            .collect(),
+        dropped: BTreeSet::new(),
     };
     for intent in &transaction.intents {
         resolver.intent(intent)?;
@@ -74,6 +85,10 @@ struct Resolver<'a> {
     identities: Vec<(u64, u64)>,
     /// Slices of runs that this transaction itself has extended, which is no conflict.
     own_runs: BTreeSet<(TableId, u32, RunId)>,
+    /// Relations that the transaction drops by name: their being in use is no obstacle to each other's going.
+    dropping: BTreeSet<TableId>,
+    /// Those that are gone already.
+    dropped: BTreeSet<TableId>,
 }
 
 impl Resolver<'_> {
@@ -98,17 +113,18 @@ impl Resolver<'_> {
             }
             Intent::DropSchema { id, name, cascade } => {
                 let id = self.schema(*id, name)?;
-                let tables: Vec<(String, TableId)> =
-                    self.snapshot.table_names(id).map(|(name, id)| (name.to_string(), id)).collect();
-                if let (false, Some((table, _))) = (cascade, tables.first()) {
-                    return Err(Error::invalid(
-                        SqlState::DEPENDENT_OBJECTS,
-                        format!("cannot drop schema {name} because other objects depend on it"),
-                    )
-                    .with_detail(format!("table {name}.{table} depends on schema {name}"))
-                    .with_hint("Use DROP ... CASCADE to drop the dependent objects too."));
+                let tables = self.snapshot.table_names(id).map(|(table, id)| (format!("table {name}.{table}"), id));
+                let views = self.snapshot.view_names(id).map(|(view, id)| (format!("view {name}.{view}"), id));
+                let relations: Vec<(String, TableId)> = tables.chain(views).collect();
+                if let (false, Some((first, _))) = (cascade, relations.first()) {
+                    return Err(in_use(&format!("schema {name}"), first));
                 }
-                self.drop_tables(tables.into_iter().map(|(name, id)| (id, name)).collect(), *cascade)?;
+                let tables: Vec<(TableId, String)> =
+                    self.snapshot.table_names(id).map(|(table, id)| (id, table.to_string())).collect();
+                self.drop_tables(tables, *cascade)?;
+                for (_, relation) in relations {
+                    self.drop_with_views(relation)?;
+                }
                 self.act(Action::DropSchema(id))
             }
             Intent::CreateTable(def) => {
@@ -130,6 +146,7 @@ impl Resolver<'_> {
                 let mut def = TableDef { id, schema, ..def.clone() };
                 self.refer(&mut def)?;
                 def.check_invariants()?;
+                self.views_keep_columns(&def)?;
                 self.act(Action::AlterTable(def))
             }
             Intent::DropTables { tables, cascade } => {
@@ -137,6 +154,42 @@ impl Resolver<'_> {
             }
             Intent::ReserveIdentity { table, name, identity, needed, wanted } => {
                 self.reserve(*table, name, *identity, *needed, *wanted)
+            }
+            Intent::DropView { id, name, cascade } => self.drop_relation(*id, "view", name, *cascade),
+            Intent::CreateView(def) => {
+                let schema = self.schema(def.schema, "of the view")?;
+                self.table_name_is_free(schema, &def.name, None)?;
+                let id = self.snapshot.next_table;
+                self.tables.insert(def.id, id);
+                let def = ViewDef { id, schema, created_us: self.snapshot.time_us, ..def.clone() };
+                self.view_holds(&def)?;
+                self.act(Action::CreateView(def))
+            }
+            Intent::AlterView(def) => {
+                let id = self.lasting(def.id);
+                let old = self.snapshot.view(id).ok_or_else(|| gone("view", &def.name, "dropped"))?;
+                if old.definition_version.wrapping_add(1) != def.definition_version {
+                    return Err(gone("view", &def.name, "replaced"));
+                }
+                let schema = self.schema(def.schema, "of the view")?;
+                self.table_name_is_free(schema, &def.name, Some(id))?;
+                let def = ViewDef { id, schema, ..def.clone() };
+                self.view_holds(&def)?;
+                self.act(Action::AlterView(def))
+            }
+            Intent::Comment { on, of, text } => {
+                let on = match *on {
+                    CommentOn::Relation(id) => CommentOn::Relation(self.lasting(id)),
+                    CommentOn::Column(id, column) => CommentOn::Column(self.lasting(id), column),
+                    CommentOn::Schema(id) => CommentOn::Schema(self.schemas.get(&id).copied().unwrap_or(id)),
+                    CommentOn::Database => CommentOn::Database,
+                };
+                let action = Action::SetComment(on, text.clone());
+                match apply_action(self.snapshot, &action) {
+                    Ok(()) => self.actions.push(action),
+                    Err(_) => return Err(gone("what the comment is about:", of, "dropped")),
+                }
+                Ok(())
             }
             Intent::Append { table, data_change, segments } => self.append(table, *data_change, segments),
             Intent::Remove { table, data_change, segments } => {
@@ -215,10 +268,11 @@ impl Resolver<'_> {
         Ok(())
     }
 
-    /// Drops tables, and with `cascade` the foreign keys of other tables that refer to them.
+    /// Drops tables, and with `cascade` the foreign keys of other tables that refer to them and the views that read them.
     fn drop_tables(&mut self, tables: Vec<(TableId, String)>, cascade: bool) -> Result<()> {
         let dropped: BTreeMap<TableId, &str> = tables.iter().map(|(id, name)| (*id, name.as_str())).collect();
-        if let Some((_, name)) = tables.iter().find(|(id, _)| self.snapshot.table(*id).is_none()) {
+        let is_gone = |id: &TableId| self.snapshot.table(*id).is_none() && !self.dropped.contains(id);
+        if let Some((_, name)) = tables.iter().find(|(id, _)| is_gone(id)) {
             return Err(Error::invalid(SqlState::UNDEFINED_TABLE, format!("table \"{name}\" does not exist")));
         }
         let parent = |c: &ConstraintDef| c.referenced_table().and_then(|id| dropped.get(&id).copied());
@@ -249,8 +303,8 @@ impl Resolver<'_> {
         for def in freed {
             self.act(Action::AlterTable(def))?;
         }
-        for (id, _) in tables {
-            self.act(Action::DropTable(id))?;
+        for (id, name) in &tables {
+            self.drop_relation(*id, "table", name, cascade)?;
         }
         Ok(())
     }
@@ -278,6 +332,134 @@ impl Resolver<'_> {
         let count = wanted.clamp(needed, left);
         self.identities.push((given, count));
         self.act(Action::ReserveIdentity { table, given, count })
+    }
+
+    fn drop_relation(&mut self, id: TableId, kind: &str, name: &str, cascade: bool) -> Result<()> {
+        let id = self.lasting(id);
+        if self.dropped.contains(&id) {
+            return Ok(());
+        }
+        if self.snapshot.table(id).is_none() && self.snapshot.view(id).is_none() {
+            return Err(Error::invalid(SqlState::UNDEFINED_TABLE, format!("{kind} \"{name}\" does not exist")));
+        }
+        if !cascade {
+            let dropping: BTreeSet<TableId> = self.dropping.iter().map(|id| self.lasting(*id)).collect();
+            if let Some(view) = self.all_views_of(id).into_iter().find(|view| !dropping.contains(&view.id)) {
+                return Err(in_use(&format!("{kind} {name}"), &format!("view {}", view.name)));
+            }
+        }
+        self.drop_with_views(id)
+    }
+
+    /// Drops what reads the relation before it; nothing where it is gone already.
+    fn drop_with_views(&mut self, id: TableId) -> Result<()> {
+        // Views that read others come after these.
+        for view in self.all_views_of(id).into_iter().rev() {
+            if self.dropped.insert(view.id) {
+                self.act(Action::DropView(view.id))?;
+            }
+        }
+        match (self.dropped.insert(id), self.snapshot.table(id).is_some()) {
+            (false, _) => Ok(()),
+            (true, true) => self.act(Action::DropTable(id)),
+            (true, false) => self.act(Action::DropView(id)),
+        }
+    }
+
+    /// All views that read the relation, also through others; each behind those that it reads.
+    fn all_views_of(&self, id: TableId) -> Vec<Arc<ViewDef>> {
+        let reading: BTreeSet<TableId> =
+            self.snapshot.views.values().filter(|view| reaches(self.snapshot, view, id)).map(|v| v.id).collect();
+        let mut ordered: Vec<Arc<ViewDef>> = Vec::with_capacity(reading.len());
+        let mut placed = BTreeSet::new();
+        while ordered.len() < reading.len() {
+            let before = ordered.len();
+            for view in reading.iter().filter_map(|id| self.snapshot.view(*id)) {
+                let ready =
+                    view.dependencies().iter().all(|d| !reading.contains(&d.relation) || placed.contains(&d.relation));
+                if ready && placed.insert(view.id) {
+                    ordered.push(Arc::clone(view));
+                }
+            }
+            // Views form no circle, so that there is always one more.
+            if ordered.len() == before {
+                break;
+            }
+        }
+        ordered
+    }
+
+    /// A view reads what is there, as it was when the view was planned, and not itself.
+    fn view_holds(&self, def: &ViewDef) -> Result<()> {
+        def.check_invariants()?;
+        for dependency in def.dependencies() {
+            match (self.snapshot.table(dependency.relation), self.snapshot.view(dependency.relation)) {
+                (Some(table), _) => {
+                    let missing = dependency.columns.iter().any(|c| c.read && table.def.column(c.id).is_none());
+                    if missing {
+                        return Err(gone("table", &dependency.name, "altered"));
+                    }
+                }
+                (None, Some(_)) => {}
+                (None, None) => return Err(gone("relation", &dependency.name, "dropped")),
+            }
+        }
+        if reaches(self.snapshot, def, def.id) {
+            return Err(Error::invalid(
+                SqlState::INVALID_TABLE_DEFINITION,
+                format!("view \"{}\" would read itself", def.name),
+            )
+            .with_hint("a view may read tables and other views only"));
+        }
+        if self.depth(def) > ViewDef::MAX_DEPTH {
+            return Err(Error::unsupported(format!(
+                "view \"{}\" stands over more than {} views, one above the other",
+                def.name,
+                ViewDef::MAX_DEPTH - 1
+            ))
+            .with_hint("let it read one of the lower views, or tables"));
+        }
+        Ok(())
+    }
+
+    /// How many views stand above each other, this one included; no more than one beyond the limit are counted.
+    fn depth(&self, def: &ViewDef) -> usize {
+        // By levels, so that a view which is read on many ways is looked at once a level.
+        let mut level: BTreeSet<TableId> = def.dependencies().iter().map(|d| d.relation).collect();
+        let mut depth = 1;
+        while depth <= ViewDef::MAX_DEPTH {
+            level.retain(|id| self.snapshot.view(*id).is_some());
+            if level.is_empty() {
+                break;
+            }
+            depth += 1;
+            let below = level.iter().filter_map(|id| self.snapshot.view(*id));
+            level = below.flat_map(|v| v.dependencies().iter().map(|d| d.relation)).collect();
+        }
+        depth
+    }
+
+    /// Views that are bound to the table still find the columns that they read, of their types.
+    fn views_keep_columns(&self, def: &TableDef) -> Result<()> {
+        let Some(old) = self.snapshot.table(def.id) else { return Ok(()) };
+        for view in self.snapshot.views_of(def.id) {
+            let read = view.dependencies().iter().filter(|d| d.relation == def.id).flat_map(|d| &d.columns);
+            for column in read.filter(|c| c.read) {
+                let (before, now) = (old.def.column(column.id), def.column(column.id));
+                let fits = match (before, now) {
+                    (Some(before), Some(now)) => {
+                        let text = |t: SqlType| matches!(t, SqlType::Varchar(_));
+                        before.sql_type == now.sql_type || (text(before.sql_type) && text(now.sql_type))
+                    }
+                    _ => false,
+                };
+                if !fits {
+                    let what = format!("column {} of table {}", column.name, old.def.name);
+                    return Err(in_use(&what, &format!("view {}", view.name)));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn append(&mut self, table: &Target, data_change: bool, segments: &[NewSegment]) -> Result<()> {
@@ -343,13 +525,11 @@ impl Resolver<'_> {
     }
 
     fn table(&self, target: &Target) -> Result<&Arc<TableState>> {
-        let gone = |how: &str| {
-            Err(Error::conflict(format!("table \"{}\" was {how} by another transaction", target.name))
-                .with_hint("run the statement again"))
-        };
         match self.snapshot.table(self.lasting(target.id)) {
-            None => gone("dropped"),
-            Some(state) if state.def.definition_version != target.definition_version => gone("altered"),
+            None => Err(gone("table", &target.name, "dropped")),
+            Some(state) if state.def.definition_version != target.definition_version => {
+                Err(gone("table", &target.name, "altered"))
+            }
             Some(state) => Ok(state),
         }
     }
@@ -372,13 +552,25 @@ impl Resolver<'_> {
     }
 
     fn table_name_is_free(&self, schema: SchemaId, name: &str, except: Option<TableId>) -> Result<()> {
-        match self.snapshot.table_named(schema, name) {
-            Some(other) if Some(other.def.id) != except => {
+        let table = self.snapshot.table_named(schema, name).map(|table| table.def.id);
+        match table.or_else(|| self.snapshot.view_named(schema, name).map(|view| view.id)) {
+            Some(other) if Some(other) != except => {
                 Err(Error::invalid(SqlState::DUPLICATE_TABLE, format!("relation \"{name}\" already exists")))
             }
             _ => Ok(()),
         }
     }
+}
+
+fn gone(kind: &str, name: &str, how: &str) -> Error {
+    Error::conflict(format!("{kind} \"{name}\" was {how} by another transaction")).with_hint("run the statement again")
+}
+
+/// PostgreSQL's words, which Redshift uses.
+fn in_use(what: &str, by: &str) -> Error {
+    Error::invalid(SqlState::DEPENDENT_OBJECTS, format!("cannot drop {what} because other objects depend on it"))
+        .with_detail(format!("{by} depends on {what}"))
+        .with_hint("Use DROP ... CASCADE to drop the dependent objects too.")
 }
 
 /// Redshift's error 1023, which says that running the transaction again is safe.

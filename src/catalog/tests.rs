@@ -13,3 +13,4 @@ mod overlay;
 mod s3;
 mod stored_bytes;
 mod util;
+mod views;

@@ -9,6 +9,7 @@ use super::apply::PROVISIONAL;
 use super::entry::MaintenanceLease;
 use super::lease::PinnedSnapshot;
 use super::model::*;
+use super::view::{CommentOn, ViewDef};
 use crate::common::{CommitId, SchemaId, TableId, UserId, Version};
 
 /// Bytes that a transaction brings: in an object that it wrote, or to stand in the log entry itself.
@@ -84,6 +85,18 @@ pub(super) enum Intent {
         identity: Identity,
         needed: u64,
         wanted: u64,
+    },
+    CreateView(ViewDef),
+    AlterView(ViewDef),
+    DropView {
+        id: TableId,
+        name: String,
+        cascade: bool,
+    },
+    Comment {
+        on: CommentOn,
+        of: String,
+        text: Option<String>,
     },
     Append {
         table: Target,
@@ -214,7 +227,8 @@ impl Transaction {
         self.intents.push(Intent::AlterTable(def));
     }
 
-    /// Drops a table; with `cascade` also the foreign keys of others that refer to it, which it is refused for else.
+    /// Drops a table. Foreign keys of others that refer to it and views that are bound to it go with it where `cascade` says
+    /// so, else they are an error, unless the transaction drops them, too.
     pub fn drop_table(&mut self, table: &TableDef, cascade: bool) {
         let dropped = (table.id, table.name.clone());
         match self.intents.last_mut() {
@@ -228,6 +242,30 @@ impl Transaction {
     pub fn reserve_identity(&mut self, table: &TableDef, identity: Identity, needed: u64, wanted: u64) {
         let (table, name) = (table.id, table.name.clone());
         self.intents.push(Intent::ReserveIdentity { table, name, identity, needed, wanted });
+    }
+
+    /// Creates a view; `def.id` is ignored, and `def.created_us` set when it commits. Returns a provisional id, good
+    /// within this transaction; [`Committed::tables`] tells the lasting one.
+    pub fn create_view(&mut self, mut def: ViewDef) -> TableId {
+        let id = TableId(self.provisional());
+        def.id = id;
+        self.intents.push(Intent::CreateView(def));
+        id
+    }
+
+    /// Replaces a view. `def.definition_version` must be one more than the one it replaces.
+    pub fn alter_view(&mut self, def: ViewDef) {
+        self.intents.push(Intent::AlterView(def));
+    }
+
+    /// Drops a view, and what reads it as [`Transaction::drop_table`] does.
+    pub fn drop_view(&mut self, view: &ViewDef, cascade: bool) {
+        self.intents.push(Intent::DropView { id: view.id, name: view.name.clone(), cascade });
+    }
+
+    /// Says something about `on`, or nothing any more; `of` names it in errors.
+    pub fn comment(&mut self, on: CommentOn, of: impl Into<String>, text: Option<String>) {
+        self.intents.push(Intent::Comment { on, of: of.into(), text });
     }
 
     /// Adds segments that were written for the definition `table`. Those of a slice are given in the order of keys.
@@ -295,6 +333,11 @@ impl Transaction {
                 Intent::SetDeletes { vectors, .. } => vectors.iter().map(|v| blob(&v.blob)).sum(),
                 Intent::Remove { segments, .. } => 8 * segments.len(),
                 Intent::CreateTable(def) | Intent::AlterTable(def) => 64 * def.columns.len(),
+                Intent::CreateView(def) | Intent::AlterView(def) => {
+                    let columns = def.dependencies().iter().map(|d| d.columns.len()).sum::<usize>();
+                    def.sql.len() + 64 * (def.columns.len() + columns)
+                }
+                Intent::Comment { text, .. } => text.as_ref().map_or(0, String::len) + 64,
                 _ => 64,
             })
             .sum()

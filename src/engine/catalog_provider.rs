@@ -1,53 +1,48 @@
 //! The warehouse as DataFusion's catalog: at one version for a statement of ours, at the newest for other contexts.
 //!
-//! A provider holds no version: a scan reads the one that the session planning it carries ([`StatementPin`]), else the
+//! A provider holds no version: a scan reads the one that the session planning it carries ([`StatementPins`]), else the
 //! newest. So a plan that is kept, of a view or a prepared statement, is always up to date, and keeps nothing alive.
+//!
+//! In our own sessions unqualified names lead into a schema of no name that SQL can say, [`PATH_SCHEMA`]: it has no
+//! tables of its own, and looks names up along the search path.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, Session, TableProvider};
+use datafusion::common::config::ConfigOptions;
 use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::SessionState;
+use datafusion::logical_expr::TableType;
 use futures::future::{BoxFuture, FutureExt, ready};
-use parking_lot::RwLock;
 
 use super::files::file_table;
 use super::load::TableSink;
-use super::names::{self, CATALOG, DEFAULT_SCHEMA};
+use super::names::{self, CATALOG, DEFAULT_SCHEMA, PATH_SCHEMA};
+use super::namespace::{Attached, ForeignTables, Namespace, PlanPins, StatementPins};
+use super::views::{self, ViewPlans};
 use super::warehouse::Warehouse;
-use crate::catalog::{PinnedSnapshot, TableDef, TableState};
+use crate::catalog::{Binding, PinnedSnapshot, TableDef, TableState};
 use crate::common::Error;
+use crate::functions::SessionNames;
 use crate::physical_plan::load::RowSink;
 use crate::physical_plan::provider::{BlueshiftTable, TableSource};
 use crate::physical_plan::scan::ScanTable;
 use crate::system;
 
-/// Tables of a session that are not the warehouse's: registered by the application, views, external tables.
-#[derive(Debug, Default)]
-pub struct ForeignTables {
-    tables: RwLock<BTreeMap<(String, String), Arc<dyn TableProvider>>>,
-}
-
-impl ForeignTables {
-    /// Whether there was one.
-    pub fn remove(&self, schema: &str, table: &str) -> bool {
-        self.tables.write().remove(&(schema.to_string(), table.to_string())).is_some()
-    }
-}
-
-/// The catalogs that one statement sees: the warehouse at the statement's version, and all others as they are.
+/// The catalogs that one statement sees: the warehouse and those attached at the statement's versions, and all others
+/// as they are.
 #[derive(Debug)]
 pub struct StatementCatalogs {
     base: Arc<dyn CatalogProviderList>,
-    warehouse: Arc<WarehouseCatalog>,
+    warehouse: WarehouseCatalog,
 }
 
 impl StatementCatalogs {
     pub fn new(base: Arc<dyn CatalogProviderList>, warehouse: WarehouseCatalog) -> Self {
-        StatementCatalogs { base, warehouse: Arc::new(warehouse) }
+        StatementCatalogs { base, warehouse }
     }
 }
 
@@ -57,11 +52,20 @@ impl CatalogProviderList for StatementCatalogs {
     }
 
     fn catalog_names(&self) -> Vec<String> {
-        self.base.catalog_names()
+        let attached = self.warehouse.names.as_ref().map(|names| names.attached_names()).unwrap_or_default();
+        let all: BTreeSet<String> = self.base.catalog_names().into_iter().chain(attached).collect();
+        all.into_iter().collect()
     }
 
     fn catalog(&self, name: &str) -> Option<Arc<dyn CatalogProvider>> {
-        if name == CATALOG { Some(Arc::clone(&self.warehouse) as _) } else { self.base.catalog(name) }
+        if name == CATALOG {
+            return Some(Arc::new(self.warehouse.clone()));
+        }
+        match self.warehouse.names.as_ref().and_then(|names| names.attached(name)) {
+            Some(Attached::Warehouse { warehouse, .. }) => Some(Arc::new(self.warehouse.other(warehouse))),
+            Some(Attached::Files(files)) => Some(files),
+            None => self.base.catalog(name),
+        }
     }
 }
 
@@ -69,39 +73,108 @@ impl CatalogProviderList for StatementCatalogs {
 #[derive(Clone)]
 pub struct WarehouseCatalog {
     warehouse: Warehouse,
-    /// The version seen; the newest known where there is none.
-    pin: Option<PinnedSnapshot>,
-    foreign: Arc<ForeignTables>,
-    /// Reads files that are named like tables; none in a context that is not ours.
-    files: Option<Arc<SessionState>>,
+    /// The versions seen; the newest known where there are none.
+    pins: Option<Arc<StatementPins>>,
+    /// What else the session sees; nothing in a context that is not ours, and in an attached catalog.
+    names: Option<Arc<Namespace>>,
+    /// Takes what else is registered; nothing does in an attached catalog.
+    foreign: Option<Arc<ForeignTables>>,
+    /// Plans views, and reads files that are named like tables; none in a context that is not ours.
+    planner: Option<Arc<SessionState>>,
+    plans: Arc<ViewPlans>,
+    /// How many views are being planned around.
+    depth: usize,
 }
 
 impl WarehouseCatalog {
     /// Shows the newest version known.
     pub fn latest(warehouse: Warehouse) -> Self {
-        WarehouseCatalog { warehouse, pin: None, foreign: Arc::default(), files: None }
+        WarehouseCatalog {
+            warehouse,
+            pins: None,
+            names: None,
+            foreign: Some(Arc::default()),
+            planner: None,
+            plans: Arc::default(),
+            depth: 0,
+        }
     }
 
-    /// The same, with a session's other tables.
-    pub fn with_foreign(mut self, foreign: Arc<ForeignTables>) -> Self {
-        self.foreign = foreign;
+    /// The same, as a session sees it.
+    pub fn with_names(mut self, names: Arc<Namespace>) -> Self {
+        self.plans = Arc::clone(&names.plans);
+        self.foreign = Some(Arc::clone(&names.foreign));
+        self.names = Some(names);
         self
     }
 
-    /// Shows files by their names, too, which `state` reads.
-    pub fn with_files(mut self, state: Arc<SessionState>) -> Self {
-        self.files = Some(state);
+    /// Lets `state` plan views and read files.
+    pub fn with_planner(mut self, state: Arc<SessionState>) -> Self {
+        self.planner = Some(state);
         self
     }
 
-    /// Shows one version.
-    pub fn at(mut self, pin: PinnedSnapshot) -> Self {
-        self.pin = Some(pin);
+    /// Shows the versions of a statement.
+    pub fn at(mut self, pins: Arc<StatementPins>) -> Self {
+        self.pins = Some(pins);
         self
     }
 
-    fn pin(&self) -> PinnedSnapshot {
-        self.pin.clone().unwrap_or_else(|| self.warehouse.inner.catalog.pin())
+    /// Another warehouse beside this one.
+    fn other(&self, warehouse: Warehouse) -> Self {
+        WarehouseCatalog { warehouse, names: None, foreign: None, plans: Arc::default(), ..self.clone() }
+    }
+
+    /// As a view within a view sees it.
+    pub(super) fn deeper(&self) -> Self {
+        WarehouseCatalog { depth: self.depth + 1, ..self.clone() }
+    }
+
+    pub(super) fn depth(&self) -> usize {
+        self.depth
+    }
+
+    pub(super) fn warehouse(&self) -> &Warehouse {
+        &self.warehouse
+    }
+
+    pub(super) fn planner(&self) -> Option<&Arc<SessionState>> {
+        self.planner.as_ref()
+    }
+
+    pub(super) fn plans(&self) -> &Arc<ViewPlans> {
+        &self.plans
+    }
+
+    /// The version seen, as far as it is known without asking the store.
+    pub(super) fn pin(&self) -> PinnedSnapshot {
+        self.pin_of(&self.warehouse)
+    }
+
+    fn pin_of(&self, warehouse: &Warehouse) -> PinnedSnapshot {
+        let known = self.pins.as_ref().and_then(|pins| pins.known(warehouse));
+        known.unwrap_or_else(|| warehouse.inner.catalog.pin())
+    }
+
+    /// The version seen of `warehouse`, which a statement chooses when it first comes across it.
+    async fn choose(&self, warehouse: &Warehouse) -> Result<PinnedSnapshot> {
+        match &self.pins {
+            Some(pins) => pins.pin(warehouse).await.map_err(external),
+            None => Ok(warehouse.inner.catalog.pin()),
+        }
+    }
+
+    fn provider(&self, name: &str) -> Option<WarehouseSchema> {
+        let schema =
+            |home: Option<Warehouse>, name: &str| WarehouseSchema { catalog: self.clone(), home, name: name.into() };
+        if let Some(names) = &self.names
+            && names.is_temp(name)
+        {
+            return Some(schema(names.temp().cloned(), names.temp_schema()));
+        }
+        // What another process made since is found when it is looked up.
+        let known = name == system::SCHEMA || self.pin().schema_named(name).is_some() || self.foreign.is_none();
+        known.then(|| schema(Some(self.warehouse.clone()), name))
     }
 }
 
@@ -115,62 +188,150 @@ impl CatalogProvider for WarehouseCatalog {
     fn schema_names(&self) -> Vec<String> {
         let mut names: Vec<String> = self.pin().schemas.values().map(|s| s.name.clone()).collect();
         names.push(system::SCHEMA.into());
+        if let Some(own) = &self.names
+            && (own.temp().is_some() || !own.foreign.names(own.temp_schema()).is_empty())
+        {
+            names.push(own.temp_schema().into());
+        }
         names
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
-        let known = name == system::SCHEMA || self.pin().schema_named(name).is_some();
-        known.then(|| Arc::new(WarehouseSchema { catalog: self.clone(), name: name.into() }) as _)
+        match &self.names {
+            Some(names) if name == PATH_SCHEMA => {
+                Some(Arc::new(PathSchema { catalog: self.clone(), names: Arc::clone(names) }))
+            }
+            _ => self.provider(name).map(|schema| Arc::new(schema) as _),
+        }
+    }
+}
+
+/// Where unqualified names lead.
+#[derive(Debug)]
+struct PathSchema {
+    catalog: WarehouseCatalog,
+    names: Arc<Namespace>,
+}
+
+impl PathSchema {
+    /// The schemas of the path, in order.
+    fn schemas(&self) -> impl Iterator<Item = WarehouseSchema> + '_ {
+        let schemas = self.names.lookup(&self.catalog.pin());
+        schemas.into_iter().filter_map(|name| self.catalog.provider(&name))
+    }
+}
+
+#[async_trait]
+impl SchemaProvider for PathSchema {
+    /// None are its own.
+    fn table_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        for schema in self.schemas() {
+            if let Some(table) = schema.table(name).await? {
+                return Ok(Some(table));
+            }
+        }
+        match &self.catalog.planner {
+            Some(state) => file_table(name, state).await,
+            None => Ok(None),
+        }
+    }
+
+    /// In the schema that new tables go to.
+    fn register_table(&self, name: String, table: Arc<dyn TableProvider>) -> Result<Option<Arc<dyn TableProvider>>> {
+        let first = self.names.schemas(&self.catalog.pin()).into_iter().next();
+        let schema =
+            first.and_then(|schema| self.catalog.provider(&schema)).ok_or_else(|| external(names::no_home()))?;
+        schema.register_table(name, table)
+    }
+
+    fn deregister_table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        Ok(self.schemas().find_map(|schema| self.names.foreign.remove(&schema.name, name)))
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.schemas().any(|schema| schema.table_exist(name))
     }
 }
 
 #[derive(Debug)]
 struct WarehouseSchema {
     catalog: WarehouseCatalog,
+    /// The warehouse whose tables it shows; `None` for temporary tables while there are none.
+    home: Option<Warehouse>,
     name: String,
 }
 
 impl WarehouseSchema {
+    /// Of a type that tells nothing, as for the system tables: see there.
     fn find<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Arc<dyn TableProvider>>>> {
-        let found = |table| ready(Ok(Some(table))).boxed();
-        let foreign = self.catalog.foreign.tables.read().get(&self.foreign_key(name)).cloned();
-        if let Some(table) = foreign {
-            return found(table);
-        }
-        let warehouse = &self.catalog.warehouse;
-        let pin = self.catalog.pin();
-        if let Some(state) = lookup_table(warehouse, &pin, &self.name, name) {
-            return found(table_provider(warehouse, &state));
-        }
-        if (self.name == system::SCHEMA || self.name == DEFAULT_SCHEMA)
-            && let Some(table) = system::table(name, Arc::new(warehouse.clone()))
-        {
-            return found(table);
-        }
-        match &self.catalog.files {
-            Some(state) if self.name == DEFAULT_SCHEMA => file_table(name, state).boxed(),
-            _ => ready(Ok(None)).boxed(),
-        }
+        Box::pin(async move {
+            if let Some(table) = self.foreign().and_then(|foreign| foreign.get(&self.name, name)) {
+                return Ok(Some(table));
+            }
+            let Some(home) = &self.home else { return Ok(None) };
+            let pin = self.catalog.choose(home).await?;
+            if let Some(schema) = pin.schema_named(&self.name) {
+                if let Some(state) = pin.table_named(schema.id, name) {
+                    return Ok(Some(table_provider(home, state)));
+                }
+                if let Some(view) = pin.view_named(schema.id, name) {
+                    return views::provider(&self.catalog, &pin, view).await.map(Some).map_err(external);
+                }
+            }
+            // A context that is not ours has no search path to find them by.
+            let system = self.name == system::SCHEMA || (self.name == DEFAULT_SCHEMA && self.catalog.names.is_none());
+            Ok(if system { system::table(name, Arc::new(self.catalog.warehouse.clone())) } else { None })
+        })
     }
 
-    fn foreign_key(&self, table: &str) -> (String, String) {
-        (self.name.clone(), table.to_string())
+    fn find_type<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<TableType>>> {
+        if let Some(home) = &self.home {
+            let pin = self.catalog.pin_of(home);
+            if let Some(schema) = pin.schema_named(&self.name)
+                && pin.view_named(schema.id, name).is_some()
+            {
+                return ready(Ok(Some(TableType::View))).boxed();
+            }
+        }
+        self.find(name).map(|found| Ok(found?.map(|table| table.table_type()))).boxed()
+    }
+
+    fn foreign(&self) -> Option<&Arc<ForeignTables>> {
+        self.catalog.foreign.as_ref()
+    }
+
+    fn is_temp(&self) -> bool {
+        self.catalog.names.as_ref().is_some_and(|names| names.is_temp(&self.name))
+    }
+
+    /// Whether a table or view of the warehouse has the name, as far as is known.
+    fn holds(&self, name: &str) -> bool {
+        let Some(home) = &self.home else { return false };
+        let pin = self.catalog.pin_of(home);
+        pin.schema_named(&self.name)
+            .is_some_and(|s| pin.table_named(s.id, name).is_some() || pin.view_named(s.id, name).is_some())
     }
 }
 
 #[async_trait]
 impl SchemaProvider for WarehouseSchema {
+    /// Late-binding views are left out: one that is out of date would fail whatever looks at all tables.
     fn table_names(&self) -> Vec<String> {
         if self.name == system::SCHEMA {
             return system::TABLES.iter().map(|t| t.to_string()).collect();
         }
-        let pin = self.catalog.pin();
-        let mut names: Vec<String> = match pin.schema_named(&self.name) {
-            Some(schema) => pin.table_names(schema.id).map(|(name, _)| name.to_string()).collect(),
-            None => Vec::new(),
-        };
-        let foreign = self.catalog.foreign.tables.read();
-        names.extend(foreign.keys().filter(|(schema, _)| *schema == self.name).map(|(_, table)| table.clone()));
+        let mut names = self.foreign().map(|foreign| foreign.names(&self.name)).unwrap_or_default();
+        let Some(home) = &self.home else { return names };
+        let pin = self.catalog.pin_of(home);
+        if let Some(schema) = pin.schema_named(&self.name) {
+            names.extend(pin.table_names(schema.id).map(|(name, _)| name.to_string()));
+            let bound = |id| pin.view(id).is_some_and(|view| view.binding != Binding::Late);
+            names.extend(pin.view_names(schema.id).filter(|(_, id)| bound(*id)).map(|(name, _)| name.to_string()));
+        }
         names
     }
 
@@ -182,28 +343,35 @@ impl SchemaProvider for WarehouseSchema {
         self.find(name)
     }
 
+    fn table_type<'s, 'n, 'f>(&'s self, name: &'n str) -> BoxFuture<'f, Result<Option<TableType>>>
+    where
+        's: 'f,
+        'n: 'f,
+    {
+        self.find_type(name)
+    }
+
     fn register_table(&self, name: String, table: Arc<dyn TableProvider>) -> Result<Option<Arc<dyn TableProvider>>> {
-        let pin = self.catalog.pin();
-        if lookup_table(&self.catalog.warehouse, &pin, &self.name, &name).is_some() {
+        if self.holds(&name) {
             return Err(DataFusionError::Plan(format!("table \"{}.{name}\" already exists", self.name)));
         }
-        Ok(self.catalog.foreign.tables.write().insert(self.foreign_key(&name), table))
+        match self.foreign() {
+            Some(foreign) => Ok(foreign.insert(&self.name, &name, table)),
+            None => Err(DataFusionError::NotImplemented(
+                "an attached catalog takes no other tables: register them in the session's own".into(),
+            )),
+        }
     }
 
     fn deregister_table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
-        Ok(self.catalog.foreign.tables.write().remove(&self.foreign_key(name)))
+        Ok(self.foreign().and_then(|foreign| foreign.remove(&self.name, name)))
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        let foreign = self.catalog.foreign.tables.read().contains_key(&self.foreign_key(name));
-        foreign || lookup_table(&self.catalog.warehouse, &self.catalog.pin(), &self.name, name).is_some()
+        self.foreign().is_some_and(|foreign| foreign.get(&self.name, name).is_some())
+            || self.holds(name)
+            || (self.name == system::SCHEMA && !self.is_temp() && system::TABLES.contains(&name))
     }
-}
-
-/// The state of `schema.table` at the pinned version.
-pub(super) fn lookup_table(_: &Warehouse, pin: &PinnedSnapshot, schema: &str, table: &str) -> Option<Arc<TableState>> {
-    let schema = pin.schema_named(schema)?;
-    pin.table_named(schema.id, table).cloned()
 }
 
 /// What a scan needs to read `state`, which stays readable while `pin` is held.
@@ -220,22 +388,15 @@ pub(super) fn scan_table(
     })
 }
 
-/// The version that a statement reads, carried by the configuration of the session that plans it.
-pub(super) struct StatementPin {
-    pub warehouse: Warehouse,
-    pub pin: PinnedSnapshot,
-}
-
 /// The version of `warehouse` that `session` reads: its statement's, or the newest.
 async fn version_of(warehouse: &Warehouse, session: &dyn Session) -> Result<PinnedSnapshot> {
-    let of_statement = session.config().get_extension::<StatementPin>();
-    match of_statement.filter(|of| Arc::ptr_eq(&of.warehouse.inner, &warehouse.inner)) {
-        Some(of) => Ok(of.pin.clone()),
+    match session.config().get_extension::<StatementPins>() {
+        Some(pins) => pins.pin(warehouse).await.map_err(external),
         None => warehouse.pin_newest().await.map_err(external),
     }
 }
 
-fn external(error: Error) -> DataFusionError {
+pub(super) fn external(error: Error) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }
 
@@ -262,6 +423,15 @@ impl TableSource for Source {
         })
     }
 
+    fn planned(&self, options: &ConfigOptions) -> Option<Arc<ScanTable>> {
+        let pin = options.extensions.get::<PlanPins>()?.known(&self.warehouse)?;
+        let state = pin.table(self.def.id).cloned()?;
+        if !Arc::ptr_eq(&state.def, &self.def) && state.def.columns != self.def.columns {
+            return None;
+        }
+        scan_table(&self.warehouse, pin, &state).ok().map(Arc::new)
+    }
+
     fn sink(&self) -> Option<Arc<dyn RowSink>> {
         Some(Arc::new(TableSink::new(self.warehouse.clone(), Arc::clone(&self.def))))
     }
@@ -272,7 +442,11 @@ impl system::SystemSource for Warehouse {
         Box::pin(async move {
             let snapshot = version_of(self, session).await?;
             let segments = self.inner.segments.at(snapshot.clone());
-            Ok(system::SystemContext { snapshot, segments, only: None })
+            let search_path = match session.config_options().extensions.get::<SessionNames>() {
+                Some(names) => names.schemas.clone(),
+                None => vec![DEFAULT_SCHEMA.into()],
+            };
+            Ok(system::SystemContext { snapshot, segments, search_path, only: None })
         })
     }
 }

@@ -1,10 +1,53 @@
 //! What CREATE TABLE declares of rows: keys and references, found among the tables that exist.
 
-use super::names::{self, at, no_such_column, schema_of};
+use std::sync::Arc;
+
+use super::names::{Place, at, no_such_column};
 use super::session::Running;
 use crate::catalog::{ColumnDef, ConstraintDef, ConstraintKind, TableDef};
-use crate::common::{ColumnId, Error, Result, SqlState, SqlType};
+use crate::common::{ColumnId, Error, Result, SchemaId, SqlState, SqlType};
 use crate::sql::ast::{self, Constraint, CreateTable, Ident, ObjectName};
+
+/// The tables that foreign keys refer to: for each constraint one or, where it refers to its own table or to none, nothing.
+pub(super) struct Parents(Vec<Option<Arc<TableDef>>>);
+
+impl Parents {
+    /// Of a table that is to be made in `schema` at `place`.
+    ///
+    /// Errors: Invalid for a table that does not exist or is in another database, which includes that of temporary tables.
+    pub(super) async fn find(
+        running: &Running<'_>,
+        create: &CreateTable,
+        place: &Place,
+        schema: SchemaId,
+    ) -> Result<Parents> {
+        let mut parents = Vec::with_capacity(create.constraints.len());
+        for constraint in &create.constraints {
+            let ast::ConstraintKind::ForeignKey { table, .. } = &constraint.kind else {
+                parents.push(None);
+                continue;
+            };
+            let same_name = table.base() == create.name.base();
+            if same_name && table.schema().is_none() {
+                parents.push(None);
+                continue;
+            }
+            let of = running.place(table).await?;
+            if !Arc::ptr_eq(&of.warehouse.inner, &place.warehouse.inner) {
+                let error = Error::invalid(
+                    SqlState::INVALID_FOREIGN_KEY,
+                    format!("a foreign key cannot refer to table \"{}\" of another database", table.unquoted()),
+                );
+                let hint = "tables of one database refer to each other, and temporary tables of one session";
+                return Err(at(error.with_hint(hint), table.base()));
+            }
+            let pin = running.pins.pin(&of.warehouse).await?;
+            let is_self = same_name && of.schema(&pin, table)?.id == schema;
+            parents.push(if is_self { None } else { Some(Arc::clone(&of.table(&pin, table)?.def)) });
+        }
+        Ok(Parents(parents))
+    }
+}
 
 /// The constraints of a table with `columns`.
 ///
@@ -12,15 +55,16 @@ use crate::sql::ast::{self, Constraint, CreateTable, Ident, ObjectName};
 /// columns it refers to the primary key. That what it refers to is unique is not demanded (Redshift's manual says that it
 /// "should" be).
 pub(super) fn constraints(
-    running: &Running<'_>,
+    parents: &Parents,
     create: &CreateTable,
     columns: &[ColumnDef],
 ) -> Result<Vec<ConstraintDef>> {
-    create.constraints.iter().map(|constraint| one(running, create, columns, constraint)).collect()
+    let all = create.constraints.iter().zip(&parents.0);
+    all.map(|(constraint, parent)| one(parent.as_deref(), create, columns, constraint)).collect()
 }
 
 fn one(
-    running: &Running<'_>,
+    parent: Option<&TableDef>,
     create: &CreateTable,
     columns: &[ColumnDef],
     constraint: &Constraint,
@@ -30,7 +74,7 @@ fn one(
         ast::ConstraintKind::PrimaryKey(own) => (own, ConstraintKind::PrimaryKey),
         ast::ConstraintKind::Unique(own) => (own, ConstraintKind::Unique),
         ast::ConstraintKind::ForeignKey { columns: own, table, referenced } => {
-            (own, foreign_key(running, create, columns, constraint, own, table, referenced)?)
+            (own, foreign_key(parent, create, columns, constraint, own, table, referenced)?)
         }
     };
     let ids = own.iter().map(|ident| Ok(find(columns, ident, create)?.id)).collect::<Result<_>>()?;
@@ -38,7 +82,7 @@ fn one(
 }
 
 fn foreign_key(
-    running: &Running<'_>,
+    parent: Option<&TableDef>,
     create: &CreateTable,
     columns: &[ColumnDef],
     constraint: &Constraint,
@@ -46,9 +90,6 @@ fn foreign_key(
     table: &ObjectName,
     referenced: &[Ident],
 ) -> Result<ConstraintKind> {
-    let is_self = table.base() == create.name.base()
-        && schema_of(&running.pin, table)?.id == schema_of(&running.pin, &create.name)?.id;
-    let parent = if is_self { None } else { Some(&names::table_of(&running.pin, table)?.def) };
     let wrong = |message: String| {
         Error::invalid(SqlState::INVALID_FOREIGN_KEY, message)
             .with_position(constraint.position.line, constraint.position.column)

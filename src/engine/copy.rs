@@ -26,7 +26,7 @@ use super::files::{CopyFiles, resolve};
 use super::identity::{Generate, explicit};
 use super::insert::default_of;
 use super::load::Load;
-use super::names::{self, at, no_such_column};
+use super::names::{at, no_such_column};
 use super::output::Output;
 use super::session::Running;
 use super::text::{self, ChannelReader};
@@ -38,7 +38,9 @@ use crate::sql::ast::{Copy, CopyFormat};
 const AHEAD: usize = 4;
 
 pub(super) async fn copy(running: &Running<'_>, copy: Copy) -> Result<Output> {
-    let table = names::table_of(&running.pin, &copy.table)?;
+    let place = running.place(&copy.table).await?;
+    let pin = running.pins.pin(&place.warehouse).await?;
+    let table = place.table(&pin, &copy.table)?;
     target_columns(&table.def, &copy)?;
     let region = copy.options.region.as_deref();
     let files = resolve(&copy.from, &copy.options.credentials, region).await.map_err(|e| match e.position() {

@@ -3,12 +3,9 @@
 use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::{Expr as DfExpr, JoinType, LogicalPlan, Projection, Sort as SortPlan, TableScan};
 
-use super::names::DEFAULT_SCHEMA;
-use super::session::Running;
 use crate::catalog::TableDef;
 use crate::common::{ColumnId, DistStyle, SortStyle};
 use crate::physical_plan::provider::BlueshiftTable;
-use crate::physical_plan::scan::table_schema;
 use crate::sql::ast::{CreateTable, DistClause, KeyColumn, SortClause};
 
 /// Fills in the distribution and sort key that `create` leaves open. Returns what to say of it.
@@ -16,8 +13,8 @@ use crate::sql::ast::{CreateTable, DistClause, KeyColumn, SortClause};
 /// A plain scan hands on the table's; ORDER BY is the sort key; LIMIT, grouping and what has no table's order give
 /// EVEN and no sort key; a join keeps the key of its outer side, else of its inner one. AUTO stays AUTO, and is also
 /// what rows from no table of the warehouse get.
-pub(super) fn fill_layout(running: &Running<'_>, create: &mut CreateTable, plan: &LogicalPlan) -> Option<String> {
-    let guess = Guesser { running }.of(plan);
+pub(super) fn fill_layout(create: &mut CreateTable, plan: &LogicalPlan) -> Option<String> {
+    let guess = Guesser.of(plan);
     let position = create.name.position();
     let key = |ordinal: usize| KeyColumn::Position { ordinal: ordinal as u32 + 1, position };
     let name = |ordinal: usize| match create.column_names.get(ordinal) {
@@ -144,11 +141,9 @@ impl Guess {
     }
 }
 
-struct Guesser<'a> {
-    running: &'a Running<'a>,
-}
+struct Guesser;
 
-impl Guesser<'_> {
+impl Guesser {
     fn of(&self, plan: &LogicalPlan) -> Guess {
         match plan {
             LogicalPlan::TableScan(scan) => self.of_scan(scan),
@@ -192,18 +187,15 @@ impl Guesser<'_> {
         if let Some(view) = scan.source.get_logical_plan() {
             return self.of(&view);
         }
-        let is_ours = source_as_provider(&scan.source)
-            .is_ok_and(|p| (p.as_ref() as &dyn std::any::Any).downcast_ref::<BlueshiftTable>().is_some());
-        let snapshot = &self.running.pin;
-        let schema = scan.table_name.schema().unwrap_or(DEFAULT_SCHEMA);
-        let found = snapshot.schema_named(schema).and_then(|s| snapshot.table_named(s.id, scan.table_name.table()));
-        match found {
-            Some(state) if is_ours && table_schema(&state.def) == *scan.source.schema() => {
+        let provider = source_as_provider(&scan.source).ok();
+        let table = provider.as_ref().and_then(|p| (p.as_ref() as &dyn std::any::Any).downcast_ref::<BlueshiftTable>());
+        match table {
+            Some(table) => {
                 let ordinal = |ordinal: usize| match &scan.projection {
                     Some(projection) => projection.iter().position(|p| *p == ordinal),
                     None => Some(ordinal),
                 };
-                of_table(&state.def).mapped(ordinal)
+                of_table(table.def()).mapped(ordinal)
             }
             _ => Guess::auto(),
         }

@@ -10,14 +10,15 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::sql::sqlparser::ast::{Expr, Query};
 
-use super::constraints::constraints;
+use super::constraints::{Parents, constraints};
 use super::ctas::{fill_layout, ordered_by};
 use super::error::from_datafusion;
 use super::load::{Load, retry_conflicts, retry_while};
-use super::names::{self, at, schema_of};
+use super::names::{self, Place, at};
 use super::output::Output;
 use super::session::Running;
-use crate::catalog::{ColumnDef, EffectiveDist, Identity, Snapshot, TableDef, Transaction};
+use super::warehouse::Warehouse;
+use crate::catalog::{ColumnDef, EffectiveDist, Identity, Snapshot, TableDef, TableState, Transaction};
 use crate::common::{ColumnId, DistStyle, EncodingName, Error, Result, SchemaId, SortKey, SqlState, SqlType, TableId};
 use crate::distribution::HASH_ID;
 use crate::format::encoding;
@@ -27,9 +28,22 @@ use crate::sql::ast::{
 use crate::system::table_ddl;
 
 pub(super) async fn create_table(running: &Running<'_>, create: CreateTable) -> Result<Output> {
-    let schema = schema_of(&running.pin, &create.name)?.id;
+    let place = running.place_of_new(&create.name, create.temporary).await?;
+    place.check_writable(&create.name)?;
     let name = create.name.base();
-    if running.pin.table_named(schema, &name.value).is_some() {
+    let pin = running.pins.pin(&place.warehouse).await?;
+    let schema = place.schema(&pin, &create.name)?.id;
+    if pin.view_named(schema, &name.value).is_some() && !create.if_not_exists {
+        return Err(at(
+            Error::invalid(
+                SqlState::DUPLICATE_TABLE,
+                format!("relation \"{}\" already exists", create.name.unquoted()),
+            )
+            .with_hint("it is a view: choose another name"),
+            name,
+        ));
+    }
+    if pin.table_named(schema, &name.value).is_some() || pin.view_named(schema, &name.value).is_some() {
         if create.if_not_exists {
             return Ok(table_is_there(&create));
         }
@@ -38,9 +52,6 @@ pub(super) async fn create_table(running: &Running<'_>, create: CreateTable) -> 
                 .with_hint("drop it first, or use IF NOT EXISTS"),
             name,
         ));
-    }
-    if create.temporary {
-        return Err(at(Error::unsupported("temporary tables are not supported yet"), name));
     }
     let mut notices = Vec::new();
     if !create.constraints.is_empty() {
@@ -55,25 +66,44 @@ pub(super) async fn create_table(running: &Running<'_>, create: CreateTable) -> 
         notices.push("a column names its encoding, so that ENCODE AUTO is off".to_string());
     }
     if let Some(query) = &create.as_query {
-        return create_table_as(running, &create, query, schema, notices).await;
+        return create_table_as(running, &place, &create, query, schema, notices).await;
     }
     let def = match &create.like {
         Some(like) => {
-            let parent = names::table_of(&running.pin, &like.parent)?;
+            let of = running.place(&like.parent).await?;
+            let pin = running.pins.pin(&of.warehouse).await?;
+            let parent = of.table(&pin, &like.parent)?;
             like_table(&parent.def, name, schema, like.including_defaults, running)
         }
         None => {
             check_defaults(running, &create.columns)?;
-            define(running, &create, &create.columns, schema)?
+            let parents = Parents::find(running, &create, &place, schema).await?;
+            plain_if_temporary(&place, &create, define(running, &create, &create.columns, schema, &parents)?)
         }
     };
-    let mut transaction = running.warehouse.inner.catalog.begin(running.statement.user);
+    let (mut transaction, _) = running.transaction_on(&place.warehouse);
     transaction.create_table(def);
-    match running.warehouse.inner.catalog.commit(transaction).await {
+    match place.warehouse.inner.catalog.commit(transaction).await {
         Ok(_) => Ok(Output::done("CREATE TABLE", None).with_notices(notices)),
         Err(e) if made_meanwhile(&create, &e) => Ok(table_is_there(&create)),
         Err(e) => Err(at(e, name)),
     }
+}
+
+/// Columns of temporary tables are RAW unless something else was said (Redshift manual, "CREATE TABLE", TEMPORARY).
+fn plain_if_temporary(place: &Place, create: &CreateTable, mut def: TableDef) -> TableDef {
+    if place.temporary && def.encode_auto && !create.encode_auto {
+        def.encode_auto = false;
+        def.columns.iter_mut().for_each(|column| column.encoding = EncodingName::Raw);
+    }
+    def
+}
+
+/// The session's temporary table of that name.
+pub(super) fn temporary_table(running: &Running<'_>, name: &str) -> Option<Arc<TableState>> {
+    let names = &running.session.names;
+    let snapshot = names.temp()?.inner.catalog.snapshot();
+    snapshot.table_named(snapshot.schema_named(names.temp_schema())?.id, name).cloned()
 }
 
 /// Whether another session made the table since the statement looked, and the statement does not mind.
@@ -88,6 +118,7 @@ fn table_is_there(create: &CreateTable) -> Output {
 
 async fn create_table_as(
     running: &Running<'_>,
+    place: &Place,
     create: &CreateTable,
     query: &Query,
     schema: SchemaId,
@@ -97,17 +128,18 @@ async fn create_table_as(
     let plan = running.plan(&statement).await?;
     // Types are what the rules make of casts.
     let columns = columns_of_query(&running.analyzed(&plan)?, create)?;
+    let parents = Parents::find(running, create, place, schema).await?;
     let mut layout = create.clone();
     let ordered_by = ordered_by(&plan);
-    notices.extend(fill_layout(running, &mut layout, &plan));
-    let def = define(running, &layout, &columns, schema)?;
+    notices.extend(fill_layout(&mut layout, &plan));
+    let def = plain_if_temporary(place, create, define(running, &layout, &columns, schema, &parents)?);
     let ordered_by = ordered_by.into_iter().filter_map(|ordinal| Some(def.columns.get(ordinal)?.id)).collect();
-    let mut transaction = running.warehouse.inner.catalog.begin(running.statement.user);
-    let load = Load::create(running.warehouse, def, ordered_by, &transaction)?.in_zone(running.zone()?);
+    let (mut transaction, _) = running.transaction_on(&place.warehouse);
+    let load = Load::create(&place.warehouse, def, ordered_by, &transaction)?.in_zone(running.zone()?);
     load.take(running.run_partitions(&plan).await?).await?;
     let (rows, said) = load.finish(&mut transaction).await?;
     notices.extend(said);
-    match running.warehouse.inner.catalog.commit(transaction).await {
+    match place.warehouse.inner.catalog.commit(transaction).await {
         Ok(_) => Ok(Output::done(format!("SELECT {rows}"), Some(rows)).with_notices(notices)),
         Err(e) if made_meanwhile(create, &e) => Ok(table_is_there(create)),
         Err(e) => Err(at(e, create.name.base())),
@@ -172,7 +204,13 @@ fn declared_type(field: &arrow::datatypes::Field) -> Option<SqlType> {
     }
 }
 
-fn define(running: &Running<'_>, create: &CreateTable, specs: &[ColumnSpec], schema: SchemaId) -> Result<TableDef> {
+fn define(
+    running: &Running<'_>,
+    create: &CreateTable,
+    specs: &[ColumnSpec],
+    schema: SchemaId,
+    parents: &Parents,
+) -> Result<TableDef> {
     let columns: Vec<ColumnDef> = specs.iter().zip(1..).map(|(spec, id)| column(spec, ColumnId(id))).collect();
     let find = |key: &KeyColumn| -> Result<ColumnId> {
         let found = match key {
@@ -223,7 +261,7 @@ fn define(running: &Running<'_>, create: &CreateTable, specs: &[ColumnSpec], sch
         }
     }
     let encode_auto = create.encode_auto || specs.iter().all(|s| s.encode.is_none());
-    let constraints = constraints(running, create, &columns)?;
+    let constraints = constraints(parents, create, &columns)?;
     let mut def = TableDef {
         id: TableId(0),
         schema,
@@ -362,15 +400,60 @@ fn like_table(
 
 pub(super) async fn drop_table(running: &Running<'_>, drop: DropTable) -> Result<Output> {
     let names: Vec<&ObjectName> = drop.names.iter().filter(|name| !running.session.drop_foreign(name)).collect();
-    let what = |name: &&ObjectName| format!("table \"{}\"", name.unquoted());
-    let notices = drop_all(running, drop.if_exists, &names, what, |transaction, snapshot, name, dropped| {
-        let table = names::table_of(snapshot, name)?;
-        if dropped.insert(table.def.id.0) {
-            transaction.drop_table(&table.def, drop.cascade);
-        }
+    let notices = drop_relations(running, drop.if_exists, &names, "table", |transaction, place, snapshot, name| {
+        transaction.drop_table(&place.table(snapshot, name)?.def, drop.cascade);
         Ok(())
     });
-    Ok(Output::done("DROP TABLE", None).with_notices(notices.await?))
+    let notices = notices.await?;
+    // What temporary tables held is needed by nobody else.
+    if let Some(temp) = running.session.names.temp()
+        && let Err(e) = temp.collect().await
+    {
+        tracing::warn!("dropped temporary tables still take their room: {e}");
+    }
+    Ok(Output::done("DROP TABLE", None).with_notices(notices))
+}
+
+/// Drops tables or views, those of one warehouse in one transaction. Returns the notices.
+pub(super) async fn drop_relations(
+    running: &Running<'_>,
+    if_exists: bool,
+    names: &[&ObjectName],
+    kind: &str,
+    drop_one: impl Fn(&mut Transaction, &Place, &Snapshot, &ObjectName) -> Result<()>,
+) -> Result<Vec<String>> {
+    // What another session drops first is missing at the next attempt.
+    retry_while(
+        |e| if_exists && missing(e),
+        || async {
+            let mut notices = Vec::new();
+            let mut open: Vec<(Warehouse, Transaction, Arc<Snapshot>)> = Vec::new();
+            for name in names {
+                let place = running.place(name).await?;
+                place.check_writable(name)?;
+                let at = match open.iter().position(|(of, ..)| Arc::ptr_eq(&of.inner, &place.warehouse.inner)) {
+                    Some(at) => at,
+                    None => {
+                        let (transaction, snapshot) = running.transaction_on(&place.warehouse);
+                        open.push((place.warehouse.clone(), transaction, snapshot));
+                        open.len() - 1
+                    }
+                };
+                let (_, transaction, snapshot) = &mut open[at];
+                match drop_one(transaction, &place, snapshot, name) {
+                    Err(e) if if_exists && missing(&e) => {
+                        notices.push(format!("{kind} \"{}\" does not exist, skipping", name.unquoted()));
+                    }
+                    outcome => outcome?,
+                }
+            }
+            for (warehouse, transaction, _) in open {
+                warehouse.inner.catalog.commit(transaction).await?;
+            }
+            Ok(notices)
+        },
+    )
+    .await
 }
 
 /// The column of SHOW TABLE, named as Redshift's.
@@ -379,9 +462,10 @@ pub(super) fn show_table_schema() -> SchemaRef {
 }
 
 /// One row: the statement that makes the table again.
-pub(super) fn show_table(running: &Running<'_>, name: &ObjectName) -> Result<Output> {
-    let table = names::table_of(&running.pin, name)?;
-    let ddl: ArrayRef = Arc::new(StringArray::from(vec![table_ddl(&running.pin, &table.def)?]));
+pub(super) async fn show_table(running: &Running<'_>, name: &ObjectName) -> Result<Output> {
+    let place = running.place(name).await?;
+    let pin = running.pins.pin(&place.warehouse).await?;
+    let ddl: ArrayRef = Arc::new(StringArray::from(vec![table_ddl(&pin, &place.table(&pin, name)?.def)?]));
     let schema = show_table_schema();
     let rows = RecordBatch::try_new(Arc::clone(&schema), vec![ddl])?;
     let stream = RecordBatchStreamAdapter::new(schema, futures::stream::iter([Ok(rows)]));
@@ -483,12 +567,14 @@ where
     G: Future<Output = Result<Load>>,
 {
     retry_conflicts(|| async {
-        let (mut transaction, snapshot) = running.transaction();
-        let table = names::table_of(&snapshot, name)?;
+        let place = running.place(name).await?;
+        place.check_writable(name)?;
+        let (mut transaction, snapshot) = running.transaction_on(&place.warehouse);
+        let table = place.table(&snapshot, name)?;
         let columns = (0..table.def.columns.len()).collect();
-        let empty = Load::new(running.warehouse, table, columns, &transaction)?.in_zone(running.zone()?);
+        let empty = Load::new(&place.warehouse, table, columns, &transaction)?.in_zone(running.zone()?);
         let outcome = load(empty).await?.finish(&mut transaction).await?;
-        running.warehouse.inner.catalog.commit(transaction).await?;
+        place.warehouse.inner.catalog.commit(transaction).await?;
         Ok(outcome)
     })
     .await

@@ -19,9 +19,21 @@ use crate::system::shown_columns;
 /// and `default`. What is not a table of the warehouse has no encoding, no keys and no default.
 pub(super) async fn describe(running: &Running<'_>, name: &ObjectName) -> Result<Output> {
     let mut rows: Vec<Row> = Vec::new();
-    match names::table_of(&running.pin, name) {
-        Ok(state) => {
-            let segments = running.warehouse.inner.segments.at(running.pin.clone());
+    let (place, pin) = match running.place(name).await {
+        Ok(place) => {
+            let pin = running.pins.pin(&place.warehouse).await?;
+            (Some(place), Some(pin))
+        }
+        // Of a database of files, or of none: whatever the name stands for in a query tells its columns.
+        Err(_) => (None, None),
+    };
+    let stored = match (&place, &pin) {
+        (Some(place), Some(pin)) => place.table(pin, name).map(|state| (place, pin, state)),
+        _ => Err(names::no_such_table(&name.unquoted())),
+    };
+    match stored {
+        Ok((place, pin, state)) => {
+            let segments = place.warehouse.inner.segments.at(pin.clone());
             for column in shown_columns(state, &segments).await? {
                 rows.push(Row {
                     name: column.name,

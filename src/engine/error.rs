@@ -3,7 +3,7 @@
 use datafusion::common::DataFusionError;
 use datafusion::common::SchemaError;
 
-use super::names::FIND_TABLE;
+use super::names::{CATALOG, FIND_TABLE, PATH_SCHEMA};
 use crate::common::{Error, ErrorKind, SqlState};
 
 /// Our own error where one was carried through, else the kind that fits.
@@ -65,6 +65,8 @@ pub fn from_datafusion(error: DataFusionError) -> Error {
             }
         }
         DataFusionError::Plan(message) if message.contains("not found") && message.starts_with("table") => {
+            // The schema that unqualified names lead into is nobody's business.
+            let message = message.replace(&format!("{CATALOG}.{PATH_SCHEMA}."), "");
             Error::invalid(SqlState::UNDEFINED_TABLE, message).with_hint(FIND_TABLE)
         }
         DataFusionError::Plan(message) if coercion(&message).is_some() => {

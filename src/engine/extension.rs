@@ -2,21 +2,24 @@
 
 use std::sync::Arc;
 
-use datafusion::execution::SessionStateBuilder;
+use datafusion::common::config::SqlParserOptions;
+use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::prelude::SessionConfig;
 
-use super::names::{CATALOG, DEFAULT_SCHEMA};
+use super::cast_types::CastTypes;
+use super::external::{BlueshiftTableFactory, STORED_AS};
+use super::names::{CATALOG, PATH_SCHEMA};
 use super::warehouse::Warehouse;
 use crate::common::sql_type::UTC;
 use crate::distribution::SliceMap;
-use crate::functions::Functions;
+use crate::functions::{Functions, semistructured};
 use crate::optimizer::add_analyzer_rules;
 use crate::physical_plan::config::BlueshiftOptions;
 use crate::physical_plan::declared::Declared;
 
 /// Adds a warehouse to an application's own session.
 pub trait SessionStateBuilderExt {
-    /// Adds Blueshift's settings, its functions and its rules to those that the builder has, and switches off what of
+    /// Adds Blueshift's settings, its functions, its rules and STORED AS BLUESHIFT to those that the builder has, and switches off what of
     /// DataFusion's is unsound over scans that drop rows (`optimizer.enable_aggregate_dynamic_filter_pushdown`). Register
     /// [`Warehouse::catalog`] or single tables on the context built.
     ///
@@ -37,6 +40,8 @@ pub(super) fn with_blueshift(mut builder: SessionStateBuilder) -> SessionStateBu
     }
     // Unsound in DataFusion 55.2: see `BoundsTrust`.
     config.options_mut().optimizer.enable_aggregate_dynamic_filter_pushdown = false;
+    let factories = builder.table_factories().get_or_insert_default();
+    factories.entry(STORED_AS.into()).or_insert_with(|| Arc::new(BlueshiftTableFactory::default()));
     builder.scalar_functions().get_or_insert_default().push(Arc::new(Declared::default().into()));
     let mut builder = Functions::additions().register(builder);
     add_analyzer_rules(&mut builder.analyzer().get_or_insert_default().rules);
@@ -50,16 +55,38 @@ pub(super) fn session_config(warehouse: &Warehouse) -> SessionConfig {
     let partitions = SliceMap::for_target(warehouse.info().slices, threads).map_or(threads, SliceMap::partitions);
     let mut config = SessionConfig::new()
         .with_target_partitions(partitions)
-        .with_default_catalog_and_schema(CATALOG, DEFAULT_SCHEMA)
+        .with_default_catalog_and_schema(CATALOG, PATH_SCHEMA)
         .with_create_default_catalog_and_schema(false)
         .with_information_schema(true);
     let options = config.options_mut();
     // Said, so that SHOW timezone tells it.
     options.execution.time_zone = Some(UTC.to_string());
-    // `1.1` is DECIMAL in Redshift's SQL.
-    options.sql_parser.parse_float_as_decimal = true;
-    // For the places that errors name.
-    options.sql_parser.collect_spans = true;
+    options.sql_parser = parser_options();
     options.extensions.insert(BlueshiftOptions::default());
     config
+}
+
+/// How our SQL is read.
+pub(super) fn parser_options() -> SqlParserOptions {
+    SqlParserOptions {
+        // `1.1` is DECIMAL in Redshift's SQL.
+        parse_float_as_decimal: true,
+        // For the places that errors name.
+        collect_spans: true,
+        ..SqlParserOptions::default()
+    }
+}
+
+/// The state of a session on `warehouse`, without catalogs. `process` is the session's number in its process.
+pub(super) fn planning_state(warehouse: &Warehouse, process: u32) -> SessionState {
+    let config = session_config(warehouse);
+    let builder = with_blueshift(SessionStateBuilder::new().with_default_features().with_config(config));
+    let mut builder = Functions::of_session(process).register(Functions::replacements().register(builder));
+    // Before DataFusion's planners, which take `c.a` and `c[0]` for parts of structs and arrays.
+    builder.expr_planners().get_or_insert_default().insert(0, Arc::new(semistructured::Navigation));
+    let mut state =
+        builder.with_type_planner(Arc::new(CastTypes)).with_runtime_env(Arc::clone(&warehouse.inner.runtime)).build();
+    // The operators `->`, `->>` and `?`; a session that is just being built takes what it is given.
+    let _ = datafusion_functions_json::register_all(&mut state);
+    state
 }

@@ -17,7 +17,7 @@ use super::coerce::Refused;
 use super::ddl::load_into;
 use super::error::from_datafusion;
 use super::identity::{Generate, explicit};
-use super::names::{self, no_such_column};
+use super::names::no_such_column;
 use super::output::Output;
 use super::session::Running;
 use crate::catalog::{ColumnDef, Identity, TableDef};
@@ -71,7 +71,9 @@ fn placed(refused: Refused, insert: &Insert, targets: &[usize]) -> Error {
 
 /// The parameters of an INSERT, and their types: the column's where a parameter is a value of its own.
 pub(super) async fn parameters(running: &Running<'_>, insert: &Insert) -> Result<HashMap<String, Option<DataType>>> {
-    let table = names::table_of(&running.pin, &insert.table)?;
+    let place = running.place(&insert.table).await?;
+    let pin = running.pins.pin(&place.warehouse).await?;
+    let table = place.table(&pin, &insert.table)?;
     let targets = target_columns(&table.def, insert)?;
     let source = source(running, &table.def, insert, &targets, None).await?;
     let mut found = source.get_parameter_types().map_err(from_datafusion)?;

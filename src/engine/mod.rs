@@ -1,9 +1,11 @@
 //! Sessions and statements: where everything below is put together.
 
+mod attach;
 mod auto;
 mod cast_types;
 mod catalog_provider;
 mod coerce;
+mod comments;
 mod constraints;
 mod copy;
 mod ctas;
@@ -11,12 +13,14 @@ mod ddl;
 mod describe;
 mod error;
 mod extension;
+mod external;
 mod files;
 mod identity;
 mod insert;
 mod load;
 mod location;
 mod names;
+mod namespace;
 mod output;
 mod parameters;
 mod profile;
@@ -25,14 +29,17 @@ mod session;
 pub mod slt;
 mod statement;
 mod summarize;
+mod temporary;
 #[cfg(test)]
 mod tests;
 mod text;
 pub mod tpch;
+mod views;
 mod warehouse;
 
 pub use error::from_datafusion;
 pub use extension::SessionStateBuilderExt;
+pub use external::BlueshiftTableFactory;
 pub use location::Location;
 pub use output::Output;
 pub use profile::ScanProfile;

@@ -1,39 +1,113 @@
 //! Names in statements, and errors about them.
 
-use crate::catalog::{Schema, Snapshot, TableDef, TableState};
-use crate::common::{Error, Result, SqlState};
-use crate::sql::ast::{Ident, ObjectName};
 use std::sync::Arc;
 
-/// The schema of unqualified names.
+use super::warehouse::Warehouse;
+use crate::catalog::{Schema, Snapshot, TableDef, TableState, ViewDef};
+use crate::common::{Error, Result, SqlState};
+use crate::sql::ast::{Ident, ObjectName};
+
+/// The schema of unqualified names where there is no search path.
 pub const DEFAULT_SCHEMA: &str = "public";
 
 /// The name of the warehouse's own catalog in a session.
 pub const CATALOG: &str = "dev";
 
-/// The schema that `name` refers to, whether or not the table exists.
-pub fn schema_of<'a>(snapshot: &'a Snapshot, name: &ObjectName) -> Result<&'a Schema> {
-    if let Some(database) = name.database()
-        && database.value != CATALOG
-    {
-        return Err(Error::unsupported(format!("database \"{}\" is not the warehouse's", database.value))
-            .with_hint(format!("name it {CATALOG}, or leave it out"))
-            .with_position(database.position.line, database.position.column));
-    }
-    let schema = name.schema().map_or(DEFAULT_SCHEMA, |s| s.value.as_str());
-    snapshot.schema_named(schema).ok_or_else(|| match name.schema() {
-        Some(ident) => no_such_schema(ident),
-        None => Error::invalid(SqlState::UNDEFINED_SCHEMA, format!("schema \"{schema}\" does not exist")),
-    })
+/// The schema that unqualified names of our own sessions lead into; see `catalog_provider`.
+pub const PATH_SCHEMA: &str = "$path";
+
+/// Where a name leads: a warehouse, and its schemas in which the name is looked up.
+#[derive(Debug, Clone)]
+pub struct Place {
+    pub warehouse: Warehouse,
+    /// In order; the schema that the name has, or those of the search path.
+    pub schemas: Vec<String>,
+    /// The session's own temporary tables.
+    pub temporary: bool,
+    /// The catalog's name, where it was attached to be read only.
+    pub read_only: Option<String>,
 }
 
-/// The table that `name` refers to.
-pub fn table_of<'a>(snapshot: &'a Snapshot, name: &ObjectName) -> Result<&'a Arc<TableState>> {
-    let schema = schema_of(snapshot, name)?;
-    let base = name.base();
-    snapshot
-        .table_named(schema.id, &base.value)
-        .ok_or_else(|| no_such_table(&name.unquoted()).with_position(base.position.line, base.position.column))
+impl Place {
+    /// The schema that something new of that name goes to.
+    pub fn schema<'a>(&self, snapshot: &'a Snapshot, name: &ObjectName) -> Result<&'a Schema> {
+        self.schemas.iter().find_map(|schema| snapshot.schema_named(schema)).ok_or_else(|| match name.schema() {
+            Some(ident) => no_such_schema(ident),
+            None => at(no_home(), name.base()),
+        })
+    }
+
+    /// The table that `name` refers to.
+    pub fn table<'a>(&self, snapshot: &'a Snapshot, name: &ObjectName) -> Result<&'a Arc<TableState>> {
+        match self.relation(snapshot, name)? {
+            Relation::Table(table) => Ok(table),
+            Relation::View(_) => {
+                let error =
+                    Error::invalid(SqlState::WRONG_OBJECT_TYPE, format!("\"{}\" is not a table", name.unquoted()));
+                Err(at(error.with_hint("it is a view: name a table, or use DROP VIEW to drop it"), name.base()))
+            }
+        }
+    }
+
+    /// The view that `name` refers to.
+    pub fn view<'a>(&self, snapshot: &'a Snapshot, name: &ObjectName) -> Result<&'a Arc<ViewDef>> {
+        match self.relation(snapshot, name) {
+            Ok(Relation::View(view)) => Ok(view),
+            Ok(Relation::Table(_)) => {
+                let error =
+                    Error::invalid(SqlState::WRONG_OBJECT_TYPE, format!("\"{}\" is not a view", name.unquoted()));
+                Err(at(error.with_hint("it is a table: name a view, or use DROP TABLE to drop it"), name.base()))
+            }
+            Err(e) if e.state() == SqlState::UNDEFINED_TABLE => {
+                let error =
+                    Error::invalid(SqlState::UNDEFINED_TABLE, format!("view \"{}\" does not exist", name.unquoted()));
+                Err(at(error.with_hint(FIND_TABLE), name.base()))
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    /// The table or view that `name` refers to.
+    pub fn relation<'a>(&self, snapshot: &'a Snapshot, name: &ObjectName) -> Result<Relation<'a>> {
+        let base = name.base();
+        for schema in self.schemas.iter().filter_map(|schema| snapshot.schema_named(schema)) {
+            if let Some(table) = snapshot.table_named(schema.id, &base.value) {
+                return Ok(Relation::Table(table));
+            }
+            if let Some(view) = snapshot.view_named(schema.id, &base.value) {
+                return Ok(Relation::View(view));
+            }
+        }
+        if name.schema().is_some() {
+            self.schema(snapshot, name)?;
+        }
+        Err(at(no_such_table(&name.unquoted()), base))
+    }
+
+    /// Invalid where nothing may be written.
+    pub fn check_writable(&self, name: &ObjectName) -> Result<()> {
+        let Some(catalog) = &self.read_only else { return Ok(()) };
+        let error = Error::invalid(SqlState::READ_ONLY, format!("database \"{catalog}\" is attached READ ONLY"));
+        Err(at(error.with_hint("DETACH it, and ATTACH it without READ ONLY"), &name.parts[0]))
+    }
+}
+
+/// What a name refers to.
+#[derive(Debug, Clone, Copy)]
+pub enum Relation<'a> {
+    Table(&'a Arc<TableState>),
+    View(&'a Arc<ViewDef>),
+}
+
+/// PostgreSQL's words.
+pub fn no_home() -> Error {
+    Error::invalid(SqlState::UNDEFINED_SCHEMA, "no schema has been selected to create in")
+        .with_hint("no schema of search_path exists: name the schema, or SET search_path")
+}
+
+pub fn no_such_database(name: &str) -> Error {
+    Error::invalid(SqlState::UNDEFINED_DATABASE, format!("database \"{name}\" does not exist"))
+        .with_hint(format!("the session's own is {CATALOG}; ATTACH 'location' AS {name} adds one"))
 }
 
 /// What to do about a table that is not there.

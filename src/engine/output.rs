@@ -5,13 +5,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::array::{RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, stream};
 
 use super::error::from_datafusion;
 use crate::common::Result;
@@ -56,8 +56,17 @@ impl Output {
     /// Of a statement whose rows are known.
     pub(super) fn batch(tag: impl Into<String>, batch: RecordBatch) -> Self {
         let schema = batch.schema();
-        let rows = RecordBatchStreamAdapter::new(schema, futures::stream::iter([Ok(batch)]));
+        let rows = RecordBatchStreamAdapter::new(schema, stream::iter([Ok(batch)]));
         Output::rows(tag, Box::pin(rows))
+    }
+
+    /// One value in one column.
+    pub(super) fn text(tag: &str, column: &str, value: &str) -> Self {
+        let field = Field::new(column, DataType::Utf8, false);
+        let schema = Arc::new(Schema::new(vec![field]));
+        let rows = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(StringArray::from(vec![value]))]);
+        let rows = stream::iter([rows.map_err(DataFusionError::from)]);
+        Output::rows(tag, Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
     }
 
     pub fn with_notices(mut self, notices: Vec<String>) -> Self {

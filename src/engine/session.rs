@@ -21,22 +21,24 @@ use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
 use futures::StreamExt;
 use parking_lot::Mutex;
 
-use super::cast_types::CastTypes;
-use super::catalog_provider::{ForeignTables, StatementCatalogs, StatementPin, WarehouseCatalog};
+use super::attach;
+use super::catalog_provider::{StatementCatalogs, WarehouseCatalog};
 use super::coerce::Coercion;
+use super::comments;
 use super::error::from_datafusion;
-use super::extension::{session_config, with_blueshift};
+use super::extension::planning_state;
 use super::identity::Generate;
 use super::load::Load;
-use super::names::{self, CATALOG, DEFAULT_SCHEMA};
+use super::names::{self, CATALOG, Place};
+use super::namespace::{Attached, Namespace, PlanPins, StatementPins};
 use super::output::Output;
 use super::statement::{CancelToken, StatementState};
 use super::warehouse::Warehouse;
-use super::{copy, ddl, describe, insert, parameters, summarize};
+use super::{copy, ddl, describe, insert, parameters, summarize, views};
 use crate::catalog::{PinnedSnapshot, Snapshot, Transaction};
 use crate::common::sql_type::UTC;
 use crate::common::{Error, ErrorKind, Result};
-use crate::functions::{Functions, semistructured, zones};
+use crate::functions::{SessionNames, zones};
 use crate::sql::ast::{Insert, ObjectName};
 use crate::sql::{self, Statement, StatementText};
 
@@ -50,7 +52,8 @@ const TIME_ZONE: &str = "datafusion.execution.time_zone";
 pub struct Session {
     warehouse: Warehouse,
     context: SessionContext,
-    foreign: Arc<ForeignTables>,
+    /// What it sees beside the warehouse.
+    pub(super) names: Arc<Namespace>,
     process: u32,
     running: Mutex<Vec<CancelToken>>,
 }
@@ -61,29 +64,20 @@ pub(super) struct Running<'a> {
     pub warehouse: &'a Warehouse,
     pub statement: StatementState,
     pub pin: PinnedSnapshot,
+    /// The versions that it reads of all warehouses.
+    pub pins: Arc<StatementPins>,
     /// Plans against the statement's version.
     pub state: SessionState,
 }
 
 impl Session {
     pub(super) fn new(warehouse: Warehouse) -> Self {
-        let foreign = Arc::new(ForeignTables::default());
-        let config = session_config(&warehouse);
-        let builder = with_blueshift(SessionStateBuilder::new().with_default_features().with_config(config));
         let process = warehouse.next_process();
-        let mut builder = Functions::of_session(process).register(Functions::replacements().register(builder));
-        // Before DataFusion's planners, which take `c.a` and `c[0]` for parts of structs and arrays.
-        builder.expr_planners().get_or_insert_default().insert(0, Arc::new(semistructured::Navigation));
-        let mut state = builder
-            .with_type_planner(Arc::new(CastTypes))
-            .with_runtime_env(Arc::clone(&warehouse.inner.runtime))
-            .build();
-        // The operators `->`, `->>` and `?`; a session that is just being built takes what it is given.
-        let _ = datafusion_functions_json::register_all(&mut state);
-        let context = SessionContext::new_with_state(state);
-        let catalog = WarehouseCatalog::latest(warehouse.clone()).with_foreign(Arc::clone(&foreign));
+        let names = Arc::new(Namespace::new(warehouse.clone(), process));
+        let context = SessionContext::new_with_state(planning_state(&warehouse, process));
+        let catalog = WarehouseCatalog::latest(warehouse.clone()).with_names(Arc::clone(&names));
         context.register_catalog(CATALOG, Arc::new(catalog));
-        Session { warehouse, context, foreign, process, running: Mutex::default() }
+        Session { warehouse, context, names, process, running: Mutex::default() }
     }
 
     pub fn warehouse(&self) -> &Warehouse {
@@ -126,15 +120,15 @@ impl Session {
     /// `table` is a name as SQL writes it. Errors: as INSERT's; Conflict when the table was altered meanwhile.
     pub async fn load(&self, table: &str, streams: Vec<SendableRecordBatchStream>) -> Result<u64> {
         let name = sql::parse_name(table)?;
-        let mut transaction = {
-            self.warehouse.inner.catalog.refresh().await?;
-            self.warehouse.inner.catalog.begin(self.warehouse.owner())
-        };
+        let place = self.begin().await?.place(&name).await?;
+        place.check_writable(&name)?;
+        let warehouse = &place.warehouse;
+        let mut transaction = warehouse.inner.catalog.begin(warehouse.owner());
         let snapshot = transaction
             .snapshot()
             .cloned()
             .ok_or_else(|| Error::internal("a transaction begun by the catalog has a snapshot"))?;
-        let table = names::table_of(&snapshot, &name)?;
+        let table = place.table(&snapshot, &name)?;
         let zone = zones::zone(self.context.state().config().options().execution.time_zone.as_deref())?;
         let columns = table.def.columns.len();
         let left_out = |stream: &SendableRecordBatchStream| stream.schema().fields().len() + 1 == columns;
@@ -148,11 +142,11 @@ impl Session {
                 .collect(),
             _ => (0..columns).collect(),
         };
-        let load = Load::new(&self.warehouse, table, source, &transaction)?;
+        let load = Load::new(warehouse, table, source, &transaction)?;
         let load = load.generating(Generate::Nulls).in_zone(zone);
         load.take(streams).await?;
         let (rows, _) = load.finish(&mut transaction).await?;
-        self.warehouse.inner.catalog.commit(transaction).await?;
+        warehouse.inner.catalog.commit(transaction).await?;
         Ok(rows)
     }
 
@@ -181,8 +175,51 @@ impl Session {
 
     /// Forgets a table of the session's own; `false` when there is none of that name.
     pub(super) fn drop_foreign(&self, name: &ObjectName) -> bool {
-        let schema = name.schema().map_or(DEFAULT_SCHEMA, |s| s.value.as_str());
-        self.foreign.remove(schema, &name.base().value)
+        let schema = self.foreign_schema(name, &self.warehouse.inner.catalog.snapshot());
+        schema.is_some_and(|schema| self.names.foreign.remove(&schema, &name.base().value).is_some())
+    }
+
+    /// Whether the name is that of a table of the session's own.
+    pub(super) fn is_foreign(&self, name: &ObjectName, snapshot: &Snapshot) -> bool {
+        self.foreign_schema(name, snapshot).is_some()
+    }
+
+    /// The schema in which a name leads to a table of the session's own.
+    fn foreign_schema(&self, name: &ObjectName, snapshot: &Snapshot) -> Option<String> {
+        if name.database().is_some_and(|database| database.value != CATALOG) {
+            return None;
+        }
+        let schemas = match name.schema() {
+            Some(schema) if self.names.is_temp(&schema.value) => vec![self.names.temp_schema().to_string()],
+            Some(schema) => vec![schema.value.clone()],
+            None => self.names.lookup(snapshot),
+        };
+        // What stands earlier in the path is meant, whoever holds it.
+        for schema in schemas {
+            if self.names.foreign.get(&schema, &name.base().value).is_some() {
+                return Some(schema);
+            }
+            let held = snapshot.schema_named(&schema).is_some_and(|s| {
+                let base = &name.base().value;
+                snapshot.table_named(s.id, base).is_some() || snapshot.view_named(s.id, base).is_some()
+            });
+            if held {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// Makes another open warehouse a catalog of the session, to be read and written under `name`.
+    ///
+    /// Errors: Invalid when the name is taken.
+    pub fn attach(&self, name: &str, warehouse: &Warehouse) -> Result<()> {
+        self.names.attach(name, Attached::Warehouse { warehouse: warehouse.clone(), read_only: false })
+    }
+
+    /// A query's plan that outlives the statement.
+    pub(super) async fn plan_lasting(&self, query: &SqlStatement) -> Result<LogicalPlan> {
+        plan_with(&self.lasting_state(), query).await
     }
 
     async fn execute(&self, statement: Statement, parameters: Option<ParamValues>) -> Result<Output> {
@@ -195,11 +232,21 @@ impl Session {
             Statement::Query(query) => running.query(&query, parameters).await,
             Statement::CreateTable(create) => ddl::create_table(&running, *create).await,
             Statement::DropTable(drop) => ddl::drop_table(&running, drop).await,
+            Statement::CreateView(create) => views::create_view(&running, *create).await,
+            Statement::DropView(drop) => views::drop_view(&running, drop).await,
+            Statement::Comment(comment) => comments::comment(&running, comment).await,
+            Statement::Attach(attach) => attach::attach(&running, attach).await,
+            Statement::Detach(detach) => attach::detach(&running, detach),
+            Statement::SetSearchPath(path) => {
+                self.names.set_path(path.map(|path| path.into_iter().map(|schema| schema.value).collect()));
+                Ok(Output::done("SET", None))
+            }
+            Statement::ShowSearchPath => Ok(Output::text("SHOW", "search_path", &self.names.path().join(", "))),
             Statement::CreateSchema(create) => ddl::create_schema(&running, create).await,
             Statement::DropSchema(drop) => ddl::drop_schema(&running, drop).await,
             Statement::Insert(insert) => insert::insert(&running, insert, parameters).await,
             Statement::Copy(copy) => copy::copy(&running, *copy).await,
-            Statement::ShowTable { name } => ddl::show_table(&running, &name),
+            Statement::ShowTable { name } => ddl::show_table(&running, &name).await,
             Statement::Describe { name } => describe::describe(&running, &name).await,
             Statement::Summarize(relation) => summarize::summarize(&running, relation).await,
             Statement::DataFusion { sql, position } => running.datafusion(&sql).await.map_err(|e| match e.position() {
@@ -223,8 +270,11 @@ impl Session {
     /// newest is tried again.
     async fn append(&self, insert: Insert, parameters: Option<ParamValues>) -> Result<Output> {
         let known = self.warehouse.inner.catalog.pin();
-        let target =
-            |snapshot: &Snapshot| names::table_of(snapshot, &insert.table).map(|table| Arc::clone(&table.def)).ok();
+        let place = self.own_place(&insert.table, &known);
+        let target = |snapshot: &Snapshot| {
+            let table = place.as_ref()?.table(snapshot, &insert.table).ok()?;
+            Some(Arc::clone(&table.def))
+        };
         if let Some(before) = target(&known) {
             match insert::insert(&self.begin_at(known)?, insert.clone(), parameters.clone()).await {
                 Err(e) if e.kind() == ErrorKind::Invalid => {
@@ -250,14 +300,46 @@ impl Session {
         running.push(statement.cancel.clone());
         drop(running);
         let base = self.context.state();
-        let version = StatementPin { warehouse: self.warehouse.clone(), pin: pin.clone() };
+        let pins = Arc::new(StatementPins::of(self.warehouse.clone(), pin.clone()));
+        let mut config = base.config().clone().with_extension(Arc::clone(&pins));
+        config.options_mut().extensions.insert(PlanPins::of(Arc::clone(&pins)));
+        config.options_mut().extensions.insert(self.session_names(&pin));
         let mut state = SessionStateBuilder::new_from_existing(base.clone())
             .with_runtime_env(Arc::clone(&statement.runtime))
-            .with_config(base.config().clone().with_extension(Arc::new(version)))
+            .with_config(config)
             .build();
-        let catalog = self.catalog(&base).at(pin.clone());
+        let catalog = self.catalog(&base).at(Arc::clone(&pins));
         state.register_catalog_list(Arc::new(StatementCatalogs::new(Arc::clone(base.catalog_list()), catalog)));
-        Ok(Running { session: self, warehouse: &self.warehouse, statement, pin, state })
+        Ok(Running { session: self, warehouse: &self.warehouse, statement, pin, pins, state })
+    }
+
+    /// What functions may tell of the session.
+    fn session_names(&self, snapshot: &Snapshot) -> SessionNames {
+        SessionNames {
+            database: CATALOG.into(),
+            user: snapshot.users.get(&self.warehouse.owner()).cloned().unwrap_or_default(),
+            schemas: self.names.schemas(snapshot),
+            lookup: self.names.lookup(snapshot),
+        }
+    }
+
+    /// Where the name of a table of the warehouse leads at that version; `None` of another database's, and of a
+    /// temporary table.
+    fn own_place(&self, name: &ObjectName, snapshot: &Snapshot) -> Option<Place> {
+        let own = name.database().is_none_or(|database| database.value == CATALOG);
+        let temporary = match name.schema() {
+            Some(schema) => self.names.is_temp(&schema.value),
+            None => self.names.means_temporary(&name.base().value, snapshot),
+        };
+        (own && !temporary).then(|| self.place_among(name, snapshot))
+    }
+
+    fn place_among(&self, name: &ObjectName, snapshot: &Snapshot) -> Place {
+        let schemas = match name.schema() {
+            Some(schema) => vec![schema.value.clone()],
+            None => self.names.schemas(snapshot),
+        };
+        Place { warehouse: self.warehouse.clone(), schemas, temporary: false, read_only: None }
     }
 
     /// Plans what outlives the statement, a view or a prepared statement: nothing in such a plan holds a version.
@@ -272,8 +354,8 @@ impl Session {
     /// The warehouse as the session's statements see it, at the newest version.
     fn catalog(&self, base: &SessionState) -> WarehouseCatalog {
         WarehouseCatalog::latest(self.warehouse.clone())
-            .with_foreign(Arc::clone(&self.foreign))
-            .with_files(Arc::new(base.clone()))
+            .with_names(Arc::clone(&self.names))
+            .with_planner(Arc::new(base.clone()))
     }
 }
 
@@ -287,9 +369,13 @@ impl Running<'_> {
     /// A transaction of the statement's user, and the version that it changes: the newest known, which may follow the
     /// statement's.
     pub fn transaction(&self) -> (Transaction, Arc<Snapshot>) {
-        let transaction = self.warehouse.inner.catalog.begin(self.statement.user);
-        let snapshot = transaction.snapshot().unwrap_or_else(|| self.pin.snapshot());
-        let snapshot = Arc::clone(snapshot);
+        self.transaction_on(self.warehouse)
+    }
+
+    /// The same, of another warehouse.
+    pub fn transaction_on(&self, warehouse: &Warehouse) -> (Transaction, Arc<Snapshot>) {
+        let transaction = warehouse.inner.catalog.begin(self.statement.user);
+        let snapshot = transaction.snapshot().map_or_else(|| warehouse.inner.catalog.snapshot(), Arc::clone);
         (transaction, snapshot)
     }
 
@@ -311,6 +397,77 @@ impl Running<'_> {
         }
         let analyzer = self.state.analyzer();
         analyzer.execute_and_check(plan.clone(), self.state.config_options(), |_, _| {}).map_err(from_datafusion)
+    }
+
+    /// Where the name of a table or view leads.
+    ///
+    /// Errors: Invalid for a database that is not attached; Unsupported for one of files.
+    pub async fn place(&self, name: &ObjectName) -> Result<Place> {
+        let names = &self.session.names;
+        if let Some(database) = name.database()
+            && database.value != CATALOG
+        {
+            return match names.attached(&database.value) {
+                Some(Attached::Warehouse { warehouse, read_only }) => {
+                    self.pins.pin(&warehouse).await?;
+                    let schemas = name.schema().map(|schema| schema.value.clone()).into_iter().collect();
+                    let read_only = read_only.then(|| database.value.clone());
+                    Ok(Place { warehouse, schemas, temporary: false, read_only })
+                }
+                Some(Attached::Files(_)) => {
+                    let error = Error::unsupported(format!(
+                        "database \"{}\" is made of files, which are only read",
+                        database.value
+                    ));
+                    Err(names::at(
+                        error.with_hint("copy one into the warehouse with CREATE TABLE … AS SELECT"),
+                        database,
+                    ))
+                }
+                None => Err(names::at(names::no_such_database(&database.value), database)),
+            };
+        }
+        let temporary = match name.schema() {
+            Some(schema) => names.is_temp(&schema.value),
+            None => names.means_temporary(&name.base().value, &self.pin),
+        };
+        if temporary {
+            return self.temporary_place().await;
+        }
+        Ok(self.session.place_among(name, &self.pin))
+    }
+
+    /// Where a new table of that name goes. The session's private warehouse is made with the first temporary table.
+    pub async fn place_of_new(&self, name: &ObjectName, temporary: bool) -> Result<Place> {
+        let names = &self.session.names;
+        let in_temp = name.schema().is_some_and(|schema| names.is_temp(&schema.value));
+        match name.schema() {
+            Some(schema) if temporary && !in_temp => {
+                let message = "a temporary table has no schema but the session's own";
+                let error = Error::invalid(crate::common::SqlState::INVALID_TABLE_DEFINITION, message);
+                Err(names::at(error.with_hint("leave the schema out"), schema))
+            }
+            _ if temporary || in_temp => self.temporary_place().await,
+            Some(_) => self.place(name).await,
+            None => Ok(self.session.place_among(name, &self.pin)),
+        }
+    }
+
+    async fn temporary_place(&self) -> Result<Place> {
+        let names = &self.session.names;
+        let warehouse = names.make_temp().await?.clone();
+        self.pins.pin(&warehouse).await?;
+        Ok(Place { warehouse, schemas: vec![names.temp_schema().to_string()], temporary: true, read_only: None })
+    }
+
+    /// Whether the place is in the session's own database.
+    pub fn is_own(&self, place: &Place) -> bool {
+        Arc::ptr_eq(&place.warehouse.inner, &self.warehouse.inner)
+    }
+
+    /// The database as the statement sees it.
+    pub fn catalog(&self) -> WarehouseCatalog {
+        self.session.catalog(&self.state).at(Arc::clone(&self.pins))
     }
 
     /// The logical plan of a query.
@@ -450,7 +607,6 @@ async fn plan_with(state: &SessionState, query: &SqlStatement) -> Result<Logical
 /// What to say of a statement whose effect is not stored.
 fn gone_with_the_session(ddl: &DdlStatement) -> Option<String> {
     let (what, name) = match ddl {
-        DdlStatement::CreateView(view) => ("view", &view.name),
         DdlStatement::CreateExternalTable(table) => ("external table", &table.name),
         _ => return None,
     };

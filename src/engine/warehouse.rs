@@ -2,17 +2,20 @@
 
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use datafusion::catalog::TableProvider;
+use datafusion::catalog::{CatalogProvider, TableProvider};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 
-use super::catalog_provider::{WarehouseCatalog, lookup_table};
+use super::catalog_provider::WarehouseCatalog;
 use super::error::from_datafusion;
 use super::location::Location;
+use super::namespace::StatementPins;
 use super::session::Session;
+use super::temporary::Scratch;
 use crate::catalog::{
     Catalog, CatalogOptions, Collected, Genesis, OpenMode, PinnedSnapshot, SegmentRef, WarehouseInfo, WarehouseStore,
 };
@@ -37,6 +40,8 @@ pub(super) struct Inner {
     pub runtime: Arc<RuntimeEnv>,
     next_query: AtomicU64,
     next_process: AtomicU32,
+    /// Where it stands, if it goes with its last handle.
+    _scratch: Option<Scratch>,
 }
 
 impl Warehouse {
@@ -56,16 +61,19 @@ impl Warehouse {
         Session::new(self.clone())
     }
 
-    /// A table as a provider for any `SessionContext`. Each scan reads the version that is newest when it is planned.
+    /// A table or view as a provider for any `SessionContext`. Each scan reads the version that is newest when it is planned.
     ///
     /// `name` is `table` (of schema `public`) or `schema.table`.
     pub async fn table(&self, name: &str) -> Result<Arc<dyn TableProvider>> {
         let (schema, table) = name.split_once('.').unwrap_or(("public", name));
         self.inner.catalog.refresh().await?;
         let pin = self.inner.catalog.pin();
-        lookup_table(self, &pin, schema, table)
-            .map(|state| super::catalog_provider::table_provider(self, &state))
-            .ok_or_else(|| super::names::no_such_table(name))
+        let provider = self.catalog_of(&pin).schema(schema);
+        let found = match provider {
+            Some(provider) => provider.table(table).await.map_err(from_datafusion)?,
+            None => None,
+        };
+        found.ok_or_else(|| super::names::no_such_table(name))
     }
 
     /// How large a table is, in its newest version; `None` when there is no such table. `name` is as for
@@ -83,6 +91,11 @@ impl Warehouse {
     /// The warehouse as a DataFusion catalog that always shows the newest version known.
     pub fn catalog(&self) -> Arc<dyn datafusion::catalog::CatalogProvider> {
         Arc::new(WarehouseCatalog::latest(self.clone()))
+    }
+
+    /// The warehouse at one version.
+    fn catalog_of(&self, pin: &PinnedSnapshot) -> WarehouseCatalog {
+        WarehouseCatalog::latest(self.clone()).at(Arc::new(StatementPins::of(self.clone(), pin.clone())))
     }
 
     /// Slices, geometry, identity.
@@ -176,6 +189,7 @@ pub struct WarehouseBuilder {
     create: bool,
     catalog: CatalogOptions,
     store: Option<WarehouseStore>,
+    runtime: Option<Arc<RuntimeEnv>>,
 }
 
 impl Default for WarehouseBuilder {
@@ -189,6 +203,7 @@ impl Default for WarehouseBuilder {
             create: true,
             catalog: CatalogOptions::default(),
             store: None,
+            runtime: None,
         }
     }
 }
@@ -257,8 +272,42 @@ impl WarehouseBuilder {
             Some(store) => (store.clone(), None),
             None => location.open().await?,
         };
+        self.open_store(location, store, local, &["public"], None).await
+    }
+
+    /// Uses another warehouse's memory pool and threads.
+    pub(super) fn sharing(self, of: &Warehouse) -> Self {
+        let builder = WarehouseBuilder { runtime: Some(Arc::clone(&of.inner.runtime)), ..self };
+        let options = of.inner.catalog.options().clone();
+        builder.threads(of.inner.threads).load_memory(of.inner.load_memory).catalog_options(options)
+    }
+
+    /// Makes a warehouse like `of` in the directory `path`, which goes with it. A store and options must be given.
+    pub(super) async fn private(
+        self,
+        of: &Warehouse,
+        schema: &str,
+        path: PathBuf,
+        scratch: Scratch,
+    ) -> Result<Warehouse> {
+        let (info, catalog) = (of.info(), self.catalog.clone());
+        let store = self.store.clone().ok_or_else(|| Error::internal("a private warehouse without a store"))?;
+        let builder = self.sharing(of).catalog_options(catalog).slices(info.slices).geometry(of.geometry()?);
+        let location = Location::Directory(path.clone());
+        builder.open_store(location, store, Some(path), &[schema], Some(scratch)).await
+    }
+
+    async fn open_store(
+        self,
+        location: Location,
+        store: WarehouseStore,
+        local: Option<PathBuf>,
+        schemas: &[&str],
+        scratch: Option<Scratch>,
+    ) -> Result<Warehouse> {
         let slices = self.slices.unwrap_or_else(|| (self.threads as u32).clamp(4, WarehouseInfo::MAX_SLICES));
         let mut genesis = Genesis::new("dev", slices);
+        genesis.schemas = schemas.iter().map(|schema| schema.to_string()).collect();
         genesis.info.zone_rows = self.geometry.zone_rows() as u32;
         genesis.info.chunk_rows = self.geometry.chunk_rows() as u32;
         let uuid = genesis.info.uuid;
@@ -275,10 +324,13 @@ impl WarehouseBuilder {
         }
         let memory = self.memory_limit.unwrap_or_else(|| machine_memory() / 4 * 3);
         let most = NonZeroUsize::new(5).unwrap_or(NonZeroUsize::MIN);
-        let runtime = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(TrackConsumersPool::new(FairSpillPool::new(memory), most)))
-            .build_arc()
-            .map_err(from_datafusion)?;
+        let runtime = match self.runtime {
+            Some(shared) => shared,
+            None => RuntimeEnvBuilder::new()
+                .with_memory_pool(Arc::new(TrackConsumersPool::new(FairSpillPool::new(memory), most)))
+                .build_arc()
+                .map_err(from_datafusion)?,
+        };
         let blocks = Arc::new(BlockStore::new(objects, local));
         let geometry = Geometry::new(info.zone_rows, info.chunk_rows)?;
         Ok(Warehouse {
@@ -292,6 +344,7 @@ impl WarehouseBuilder {
                 runtime,
                 next_query: AtomicU64::new(1),
                 next_process: AtomicU32::new(1),
+                _scratch: scratch,
             }),
         })
     }

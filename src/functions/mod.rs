@@ -17,10 +17,12 @@ mod kernel;
 mod numbers;
 pub mod semistructured;
 mod session;
+mod session_names;
 mod text;
 pub mod zones;
 
 pub use dates::CALENDAR;
+pub use session_names::SessionNames;
 
 /// The timestamp of a date's midnight. Comparisons of it with constants become comparisons of the date.
 pub fn midnight() -> Arc<ScalarUDF> {

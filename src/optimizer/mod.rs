@@ -4,6 +4,7 @@ pub mod casts;
 pub mod dates;
 pub mod literals;
 pub mod supers;
+pub mod union_branches;
 pub mod zones;
 
 use std::sync::Arc;
@@ -13,7 +14,8 @@ use datafusion::optimizer::AnalyzerRule;
 /// Puts Blueshift's analyzer rules, as far as they are missing, among others: they see types as they were written, so
 /// that they stand before those are coerced.
 pub fn add_analyzer_rules(rules: &mut Vec<Arc<dyn AnalyzerRule + Send + Sync>>) {
-    let ours: [Arc<dyn AnalyzerRule + Send + Sync>; 5] = [
+    let ours: [Arc<dyn AnalyzerRule + Send + Sync>; 6] = [
+        Arc::new(union_branches::UnionBranches),
         Arc::new(literals::Literals),
         Arc::new(dates::Dates),
         Arc::new(casts::DeclaredCasts::default()),

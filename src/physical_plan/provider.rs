@@ -6,17 +6,19 @@ use std::sync::{Arc, OnceLock};
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::config::ConfigOptions;
 use datafusion::common::hash_utils::create_hashes;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, DataFusionError, Result};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::logical_expr::dml::InsertOp;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
-use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::repartition::REPARTITION_RANDOM_STATE;
+use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
 use futures::future::BoxFuture;
 
 use super::config::BlueshiftOptions;
+use super::filter::{BoundsTrust, CompiledFilter, FilterCompiler, Routing};
 use super::load::{LoadExec, RowSink};
 use super::scan::{ScanOptions, ScanTable, SliceScan, table_schema};
 use crate::catalog::TableDef;
@@ -28,6 +30,12 @@ pub trait TableSource: fmt::Debug + Send + Sync {
     /// The rows at the version that `session` reads, and into how many slices the warehouse spreads them.
     fn read<'a>(&'a self, session: &'a dyn Session) -> BoxFuture<'a, Result<(Arc<ScanTable>, u32)>>;
 
+    /// The same, as far as it is known while planning: at the version that the statement of `options` reads. `None` where
+    /// there is no statement, it has not come across the warehouse, or the table has other columns by now.
+    fn planned(&self, _options: &ConfigOptions) -> Option<Arc<ScanTable>> {
+        None
+    }
+
     /// Where inserted rows go; `None` when the table only reads.
     fn sink(&self) -> Option<Arc<dyn RowSink>>;
 }
@@ -36,13 +44,45 @@ pub trait TableSource: fmt::Debug + Send + Sync {
 #[derive(Debug)]
 pub struct BlueshiftTable {
     schema: SchemaRef,
+    def: Arc<TableDef>,
     source: Arc<dyn TableSource>,
+}
+
+/// Filters, by which the catalog's bounds may show that a table holds no row that passes.
+#[derive(Debug)]
+pub struct Disproof {
+    filter: CompiledFilter,
+}
+
+impl Disproof {
+    /// Whether it is proven that no row of `table` passes. `table` has the columns of the table that it was made for.
+    pub fn holds(&self, table: &ScanTable) -> bool {
+        self.filter.never || table.segments.iter().all(|segment| self.filter.refutes_segment(&table.def, segment))
+    }
 }
 
 impl BlueshiftTable {
     /// The columns are those of `def` for the provider's life.
-    pub fn new(def: &TableDef, source: Arc<dyn TableSource>) -> Self {
-        BlueshiftTable { schema: Arc::new(table_schema(def)), source }
+    pub fn new(def: &Arc<TableDef>, source: Arc<dyn TableSource>) -> Self {
+        BlueshiftTable { schema: Arc::new(table_schema(def)), def: Arc::clone(def), source }
+    }
+
+    /// The table as it was when it was looked up.
+    pub fn def(&self) -> &TableDef {
+        &self.def
+    }
+
+    /// The rows that a statement reads, if that is known already.
+    pub fn planned(&self, options: &ConfigOptions) -> Option<Arc<ScanTable>> {
+        self.source.planned(options)
+    }
+
+    /// What can show that no row makes all `filters` true, which are over the table's columns by their ordinals.
+    pub fn disproof(&self, filters: Vec<Arc<dyn PhysicalExpr>>) -> Result<Disproof> {
+        let routing = Routing { partition: 0, partitions: 1, key: None };
+        let types = self.def.columns.iter().map(|c| c.sql_type).collect();
+        let compiler = FilterCompiler::new(filters, types, routing, BoundsTrust::All);
+        Ok(Disproof { filter: compiler.compile()? })
     }
 }
 

@@ -17,10 +17,18 @@ use super::cursor::at;
 pub enum Statement {
     CreateTable(Box<CreateTable>),
     DropTable(DropTable),
+    CreateView(Box<CreateView>),
+    DropView(DropView),
     CreateSchema(CreateSchema),
     DropSchema(DropSchema),
     Insert(Insert),
     Copy(Box<Copy>),
+    Comment(Comment),
+    Attach(Attach),
+    Detach(Detach),
+    /// `SET search_path TO schema, …`; `None` is RESET.
+    SetSearchPath(Option<Vec<Ident>>),
+    ShowSearchPath,
     /// `SHOW TABLE name`: the table's DDL.
     ShowTable {
         name: ObjectName,
@@ -34,7 +42,7 @@ pub enum Statement {
     /// Reads only: SELECT, WITH, VALUES, EXPLAIN of these, SHOW, SET, PREPARE, EXECUTE, DEALLOCATE. It is
     /// given to DataFusion as it is.
     Query(Box<sqlparser::ast::Statement>),
-    /// What only DataFusion's own statement parser reads: CREATE/DROP VIEW, CREATE EXTERNAL TABLE, COPY … TO, RESET,
+    /// What only DataFusion's own statement parser reads: CREATE EXTERNAL TABLE, COPY … TO, RESET,
     /// EXPLAIN with options. `position` is where `sql` begins.
     DataFusion {
         sql: String,
@@ -239,6 +247,64 @@ pub struct DropTable {
     pub names: Vec<ObjectName>,
     /// RESTRICT is the default.
     pub cascade: bool,
+}
+
+/// `CREATE [OR REPLACE] [TEMP] VIEW name [(columns)] AS query [WITH NO SCHEMA BINDING]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct CreateView {
+    pub or_replace: bool,
+    /// Lasts as long as the session.
+    pub temporary: bool,
+    pub name: ObjectName,
+    /// Empty where none are named; none twice.
+    pub columns: Vec<Ident>,
+    pub query: Box<Query>,
+    /// WITH NO SCHEMA BINDING
+    pub late_binding: bool,
+}
+
+/// `DROP VIEW [IF EXISTS] name, … [CASCADE | RESTRICT]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct DropView {
+    pub if_exists: bool,
+    pub names: Vec<ObjectName>,
+    /// RESTRICT is the default.
+    pub cascade: bool,
+}
+
+/// `COMMENT ON object IS text`; `None` takes the comment away.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Comment {
+    pub object: CommentObject,
+    pub text: Option<String>,
+}
+
+/// What a [`Comment`] is about.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CommentObject {
+    Table(ObjectName),
+    View(ObjectName),
+    /// Of a table or view.
+    Column(ObjectName, Ident),
+    Schema(ObjectName),
+    Database(Ident),
+    /// A table's.
+    Constraint(Ident, ObjectName),
+}
+
+/// `ATTACH [DATABASE] 'location' AS name [(READ ONLY)]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attach {
+    pub location: String,
+    pub location_position: Position,
+    pub name: Ident,
+    pub read_only: bool,
+}
+
+/// `DETACH [DATABASE] name`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Detach {
+    pub name: Ident,
 }
 
 /// `CREATE SCHEMA [IF NOT EXISTS] name [AUTHORIZATION user]`

@@ -14,9 +14,11 @@ mod dialect;
 mod insert;
 mod parser;
 mod rewrite;
+mod session;
 mod split;
 pub mod unparse;
 mod validate;
+mod view;
 
 #[cfg(test)]
 mod tests;
@@ -27,3 +29,4 @@ pub use dialect::BlueshiftDialect;
 pub use parser::{parse, parse_expr, parse_name, parse_one};
 pub use rewrite::rewrite;
 pub use split::{StatementText, is_complete, split};
+pub use view::{Mentioned, map_relations};

@@ -1,14 +1,14 @@
 //! Which statement it is, and the short ones.
 
-use sqlparser::ast::{DescribeAlias, Expr, Query, Set, SetExpr, Statement as SqlStatement, Value};
+use sqlparser::ast::{DescribeAlias, Expr, Query, SelectInto, Set, SetExpr, Statement as SqlStatement, Value};
 use sqlparser::tokenizer::Token;
 
 use crate::common::error::Position;
 use crate::common::{Error, Result, SqlState};
 
-use super::ast::{CreateSchema, DropSchema, DropTable, ObjectName, Relation, Statement};
+use super::ast::{CreateSchema, CreateTable, DropSchema, DropTable, DropView, ObjectName, Relation, Statement};
 use super::cursor::{Cursor, START, checked_tokens, syntax_error, unsupported};
-use super::{copy, create_table, insert};
+use super::{copy, create_table, insert, session, view};
 
 /// The longest statement (Redshift manual, "CREATE TABLE", and others). Data comes by COPY.
 const MAX_STATEMENT_BYTES: usize = 16 << 20;
@@ -99,7 +99,7 @@ fn statements(cursor: &mut Cursor) -> Result<Vec<Statement>> {
 
 /// Statements that are known and not offered, by their first word. ALTER, GRANT and the like name their object in
 /// the next one.
-const REFUSED: [&str; 29] = [
+const REFUSED: [&str; 28] = [
     "ABORT",
     "ANALYZE",
     "ANALYSE",
@@ -107,7 +107,6 @@ const REFUSED: [&str; 29] = [
     "CALL",
     "CANCEL",
     "CLOSE",
-    "COMMENT",
     "COMMIT",
     "DECLARE",
     "DELETE",
@@ -150,6 +149,10 @@ fn statement(c: &mut Cursor) -> Result<Statement> {
             Ok(Statement::ShowTable { name: c.object_name("a table name")? })
         }
         "SET" if c.is("SET TIME ZONE") => set_time_zone(c),
+        "ATTACH" => session::attach(c),
+        "DETACH" => session::detach(c),
+        "COMMENT" => session::comment(c),
+        "SHOW" | "SET" | "RESET" if let Some(statement) = session::search_path(c)? => Ok(statement),
         "SHOW" | "SET" | "EXECUTE" | "DEALLOCATE" => Ok(Statement::Query(Box::new(c.with(|p| p.parse_statement())?))),
         "PREPARE" => prepare(c),
         "RESET" => Ok(datafusion(c)),
@@ -189,13 +192,73 @@ fn datafusion(c: &mut Cursor) -> Statement {
 }
 
 fn read_only(c: &mut Cursor) -> Result<Statement> {
-    Ok(Statement::Query(Box::new(SqlStatement::Query(query(c)?))))
+    let position = c.position();
+    let mut query = c.with(|p| p.parse_query())?;
+    let into = take_into(&mut query.body);
+    let query = check_query(query, position)?;
+    match into {
+        Some(into) => select_into(into, query, position),
+        None => Ok(Statement::Query(Box::new(SqlStatement::Query(query)))),
+    }
+}
+
+/// Takes INTO out of the first SELECT of a query, where it stands for CREATE TABLE AS.
+fn take_into(body: &mut SetExpr) -> Option<SelectInto> {
+    match body {
+        SetExpr::Select(select) => select.into.take(),
+        SetExpr::SetOperation { left, .. } => take_into(left),
+        _ => None,
+    }
+}
+
+/// `SELECT … INTO [TEMP] [TABLE] name FROM …`
+fn select_into(into: SelectInto, query: Box<Query>, position: Position) -> Result<Statement> {
+    if into.unlogged {
+        return Err(unsupported("UNLOGGED", position));
+    }
+    let name = parse_name(&into.name.to_string()).map_err(|e| e.with_position(position.line, position.column))?;
+    let mut name = name;
+    name.parts.iter_mut().for_each(|part| part.position = position);
+    let temporary = into.temporary || name.base().value.starts_with('#');
+    Ok(Statement::CreateTable(Box::new(CreateTable {
+        temporary,
+        if_not_exists: false,
+        name,
+        columns: Vec::new(),
+        constraints: Vec::new(),
+        like: None,
+        dist: None,
+        sort: None,
+        encode_auto: false,
+        backup: None,
+        cut_names: Vec::new(),
+        column_names: Vec::new(),
+        as_query: Some(query),
+    })))
+}
+
+/// Finds an INTO in any SELECT.
+struct HasInto;
+
+impl sqlparser::ast::Visitor for HasInto {
+    type Break = ();
+
+    fn pre_visit_select(&mut self, select: &sqlparser::ast::Select) -> std::ops::ControlFlow<()> {
+        if select.into.is_some() { std::ops::ControlFlow::Break(()) } else { std::ops::ControlFlow::Continue(()) }
+    }
 }
 
 /// A query that writes nothing.
 pub(super) fn query(c: &mut Cursor) -> Result<Box<Query>> {
     let position = c.position();
     let query = c.with(|p| p.parse_query())?;
+    check_query(query, position)
+}
+
+fn check_query(query: Box<Query>, position: Position) -> Result<Box<Query>> {
+    if sqlparser::ast::Visit::visit(&query, &mut HasInto).is_break() {
+        return Err(unsupported("SELECT … INTO here", position).with_hint("write CREATE TABLE … AS SELECT …"));
+    }
     let mut body = query.body.as_ref();
     loop {
         body = match body {
@@ -206,9 +269,6 @@ pub(super) fn query(c: &mut Cursor) -> Result<Box<Query>> {
             SetExpr::Update(_) => return Err(unsupported("UPDATE", position)),
             SetExpr::Delete(_) => return Err(unsupported("DELETE", position)),
             SetExpr::Merge(_) => return Err(unsupported("MERGE", position)),
-            SetExpr::Select(select) if select.into.is_some() => {
-                return Err(unsupported("SELECT … INTO", position).with_hint("write CREATE TABLE … AS SELECT …"));
-            }
             SetExpr::SetOperation { left, .. } => left,
             SetExpr::Query(inner) => &inner.body,
             _ => return Ok(query),
@@ -362,7 +422,15 @@ fn create(c: &mut Cursor) -> Result<Statement> {
             (0..=n).for_each(|_| c.skip());
             create_table::create_table(c, temporary)
         }
-        Some("VIEW") => Ok(datafusion(c)),
+        Some("VIEW") => {
+            (0..=n).for_each(|_| c.skip());
+            view::create_view(c, or_replace, temporary)
+        }
+        Some("RECURSIVE") => {
+            Err(unsupported("CREATE RECURSIVE VIEW", position).with_hint("use WITH RECURSIVE in the query"))
+        }
+        Some("DATABASE") => Err(unsupported("CREATE DATABASE", position)
+            .with_hint("open another warehouse, and ATTACH 'its location' AS a name")),
         Some("SCHEMA") if n == 1 => {
             c.take("CREATE SCHEMA");
             create_schema(c)
@@ -370,8 +438,8 @@ fn create(c: &mut Cursor) -> Result<Statement> {
         Some("MATERIALIZED") => Err(unsupported("CREATE MATERIALIZED VIEW", position)),
         Some("EXTERNAL") => Err(unsupported("CREATE EXTERNAL SCHEMA", position)),
         Some(
-            object @ ("DATABASE" | "FUNCTION" | "PROCEDURE" | "USER" | "GROUP" | "ROLE" | "LIBRARY" | "MODEL"
-            | "DATASHARE" | "INDEX" | "SEQUENCE" | "TYPE" | "TRIGGER" | "EXTENSION" | "MASKING" | "RLS"),
+            object @ ("FUNCTION" | "PROCEDURE" | "USER" | "GROUP" | "ROLE" | "LIBRARY" | "MODEL" | "DATASHARE"
+            | "INDEX" | "SEQUENCE" | "TYPE" | "TRIGGER" | "EXTENSION" | "MASKING" | "RLS"),
         ) => Err(unsupported(format!("CREATE {object}"), position)),
         _ => {
             (0..n).for_each(|_| c.skip());
@@ -404,7 +472,11 @@ fn create_schema(c: &mut Cursor) -> Result<Statement> {
 fn drop(c: &mut Cursor) -> Result<Statement> {
     let position = c.position();
     match c.upper_word(1).as_deref() {
-        Some("VIEW") => Ok(datafusion(c)),
+        Some("VIEW") => {
+            c.take("DROP VIEW");
+            let (if_exists, names, cascade) = drop_list(c, "a view name")?;
+            Ok(Statement::DropView(DropView { if_exists, names, cascade }))
+        }
         Some("TABLE") => {
             c.take("DROP TABLE");
             let (if_exists, names, cascade) = drop_list(c, "a table name")?;

@@ -18,6 +18,7 @@ mod parts;
 mod queries;
 mod refused;
 mod tokens;
+mod unions;
 
 pub(super) use build::call;
 pub(super) use tokens::rewrite as rewrite_tokens;
@@ -41,6 +42,11 @@ fn flow(result: Result<()>) -> ControlFlow<Error> {
 
 impl VisitorMut for Rewriter {
     type Break = Error;
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
+        unions::balance(query);
+        ControlFlow::Continue(())
+    }
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
         operators::sign_of_power(expr);

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BooleanArray, Int32Array, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 
+use super::SystemContext;
 use super::blocks::{Block, blocks_of};
-use super::{SEARCH_PATH, SystemContext};
 use crate::catalog::{ColumnDef, EffectiveDist, TableDef, TableState};
 use crate::common::{EncodingName, Result, SortStyle, SqlType};
 use crate::storage::segment::SegmentStore;
@@ -87,7 +87,7 @@ pub(super) async fn columns(context: &SystemContext) -> Result<Vec<ArrayRef>> {
     let (mut schemas, mut tables, mut names) = (Vec::new(), Vec::new(), Vec::new());
     let (mut types, mut encodings) = (Vec::new(), Vec::new());
     let (mut keys, mut sort, mut not_null) = (Vec::new(), Vec::new(), Vec::new());
-    for schema in SEARCH_PATH.iter().filter_map(|name| snapshot.schema_named(name)) {
+    for schema in context.search_path.iter().filter_map(|name| snapshot.schema_named(name)) {
         for state in snapshot.table_names(schema.id).filter_map(|(_, id)| snapshot.table(id)) {
             for column in shown_columns(state, &context.segments).await? {
                 schemas.push(schema.name.clone());

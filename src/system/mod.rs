@@ -7,6 +7,7 @@
 mod blocks;
 mod columns;
 mod constraints;
+mod descriptions;
 mod slices;
 mod table_ddl;
 mod table_info;
@@ -37,8 +38,9 @@ use crate::storage::segment::SegmentStore;
 pub const SCHEMA: &str = "pg_catalog";
 
 /// The system tables' names.
-pub const TABLES: [&str; 8] = [
+pub const TABLES: [&str; 9] = [
     "pg_constraint",
+    "pg_description",
     "pg_table_def",
     "stv_blocklist",
     "stv_slices",
@@ -48,14 +50,13 @@ pub const TABLES: [&str; 8] = [
     "v_generate_tbl_ddl",
 ];
 
-/// The schemas that an unqualified name is looked up in: `pg_table_def` shows no others.
-const SEARCH_PATH: [&str; 1] = ["public"];
-
 /// What system tables read: the warehouse at the statement's version.
 #[derive(Debug, Clone)]
 pub struct SystemContext {
     pub snapshot: PinnedSnapshot,
     pub segments: SegmentStore,
+    /// The schemas that an unqualified name is looked up in: `pg_table_def` shows no others.
+    pub search_path: Vec<String>,
     /// The only table that the statement asks about, where its filters say so.
     pub only: Option<TableId>,
 }
@@ -82,6 +83,7 @@ pub fn table(name: &str, source: Arc<dyn SystemSource>) -> Option<Arc<dyn TableP
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     PgConstraint,
+    PgDescription,
     PgTableDef,
     StvBlocklist,
     StvSlices,
@@ -93,8 +95,9 @@ enum Kind {
 
 impl Kind {
     /// In the order of [`TABLES`].
-    const ALL: [Kind; 8] = [
+    const ALL: [Kind; 9] = [
         Kind::PgConstraint,
+        Kind::PgDescription,
         Kind::PgTableDef,
         Kind::StvBlocklist,
         Kind::StvSlices,
@@ -111,6 +114,7 @@ impl Kind {
     fn schema(self) -> Schema {
         match self {
             Kind::PgConstraint => constraints::schema(),
+            Kind::PgDescription => descriptions::schema(),
             Kind::PgTableDef => columns::schema(),
             Kind::StvBlocklist => blocks::schema(),
             Kind::StvSlices => slices::stv_slices_schema(),
@@ -133,6 +137,7 @@ impl Kind {
     async fn rows(self, context: &SystemContext, schema: SchemaRef) -> Result<RecordBatch> {
         let columns = match self {
             Kind::PgConstraint => constraints::columns(context)?,
+            Kind::PgDescription => descriptions::columns(context),
             Kind::PgTableDef => columns::columns(context).await?,
             Kind::StvBlocklist => blocks::columns(context).await?,
             Kind::StvSlices => slices::stv_slices(context),

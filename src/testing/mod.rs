@@ -3,6 +3,7 @@
 //! Nothing here asks for the time or for randomness: the same seed gives the same run.
 
 pub mod clock;
+pub mod counting_store;
 pub mod faulty_store;
 #[cfg(test)]
 pub mod long;
@@ -14,6 +15,7 @@ pub mod sim_files;
 pub mod wrapper;
 
 pub use clock::TestClock;
+pub use counting_store::CountingStore;
 pub use faulty_store::{Fault, FaultyStore};
 #[cfg(test)]
 pub use long::seeds;

@@ -133,7 +133,7 @@ async fn views_and_prepared_statements_hold_no_version() {
     drop(made);
     for statement in [
         "create view v as select t.a, d.tablename from t, pg_table_def d",
-        "create view w as select * from v, information_schema.tables",
+        "create temp view w as select * from v, information_schema.tables",
         "prepare p as select * from w where a > $1",
     ] {
         session.sql(statement).await.unwrap();

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use datafusion::common::{Result, ScalarValue};
 
 use super::{Current, ScanStream, external};
-use crate::catalog::model::{ColumnDef, SegmentRef};
+use crate::catalog::model::{ColumnDef, SegmentRef, TableDef};
 use crate::common::{Bounds, Comparison, Predicate};
 use crate::distribution::{hash_array, slice_of_hash};
 use crate::physical_plan::filter::{CompiledFilter, FilterKind, ResidualConjunct, from_scalar};
@@ -52,13 +52,7 @@ impl ScanStream {
         if excluded(&self.filter.slices) {
             return Some(FilterKind::Dynamic);
         }
-        self.filter.filter.refuted(&|column, predicate| {
-            let column = &self.table.def.columns[column];
-            match segment.columns.iter().find(|c| c.id == column.id) {
-                Some(stored) => stored.bounds.may_satisfy(predicate),
-                None => absent_bounds(column, segment.rows).may_satisfy(predicate),
-            }
-        })
+        self.filter.filter.refuted_of(&self.table.def, segment)
     }
 
     pub(super) fn prunes_zone(&self, segment: &OpenSegment, zone: usize) -> Result<Option<FilterKind>> {
@@ -135,6 +129,22 @@ impl ScanStream {
 }
 
 impl CompiledFilter {
+    /// Whether the catalog alone proves that no row of the segment passes.
+    pub(in crate::physical_plan) fn refutes_segment(&self, def: &TableDef, segment: &SegmentRef) -> bool {
+        self.refuted_of(def, segment).is_some()
+    }
+
+    /// The kind of a conjunct of which the catalog proves that no row of the segment passes it.
+    fn refuted_of(&self, def: &TableDef, segment: &SegmentRef) -> Option<FilterKind> {
+        self.refuted(&|column, predicate| {
+            let column = &def.columns[column];
+            match segment.columns.iter().find(|c| c.id == column.id) {
+                Some(stored) => stored.bounds.may_satisfy(predicate),
+                None => absent_bounds(column, segment.rows).may_satisfy(predicate),
+            }
+        })
+    }
+
     /// The kind of a conjunct of which `may` proves that no row passes it.
     fn refuted(&self, may: &dyn Fn(usize, &Predicate) -> bool) -> Option<FilterKind> {
         let encoded = self.encoded.iter().find(|c| !may(c.column, &c.predicate)).map(|c| c.kind);

@@ -1,0 +1,68 @@
+//! CREATE EXTERNAL TABLE … STORED AS BLUESHIFT, in any DataFusion context.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider, TableProviderFactory};
+use datafusion::common::Result;
+use datafusion::logical_expr::CreateExternalTable;
+use tokio::sync::Mutex;
+
+use super::catalog_provider::external;
+use super::warehouse::Warehouse;
+use crate::common::{Error, SqlState};
+
+/// The word behind STORED AS.
+pub(super) const STORED_AS: &str = "BLUESHIFT";
+
+/// Makes `CREATE EXTERNAL TABLE t STORED AS BLUESHIFT LOCATION 'warehouse' OPTIONS ('table' 'schema.table')` a table of
+/// the warehouse at that location: read at its newest version, and written by INSERT.
+///
+/// `with_blueshift` registers it; an application may register it by itself, under the word that follows STORED AS. Without
+/// the option, the table has the name that the statement gives, in schema `public`. The table's columns are the
+/// warehouse's: the statement names none.
+#[derive(Debug, Default)]
+pub struct BlueshiftTableFactory {
+    /// Each location is opened once, and stays open as long as the factory.
+    open: Mutex<HashMap<String, Warehouse>>,
+}
+
+#[async_trait]
+impl TableProviderFactory for BlueshiftTableFactory {
+    async fn create(&self, _: &dyn Session, command: &CreateExternalTable) -> Result<Arc<dyn TableProvider>> {
+        let wrong = |message: String, hint: &str| {
+            external(Error::invalid(SqlState::INVALID_TABLE_DEFINITION, message).with_hint(hint))
+        };
+        let [location] = command.locations.as_slice() else {
+            return Err(wrong("STORED AS BLUESHIFT takes one LOCATION".into(), "name the warehouse's"));
+        };
+        if !command.schema.fields().is_empty() || !command.table_partition_cols.is_empty() {
+            let message = "STORED AS BLUESHIFT takes no columns: the warehouse's table has them";
+            return Err(wrong(message.into(), "leave the columns out"));
+        }
+        let mut table = command.name.table().to_string();
+        for (key, value) in &command.options {
+            match key.strip_prefix("format.").unwrap_or(key).to_ascii_lowercase().as_str() {
+                "table" => table = value.clone(),
+                other => {
+                    return Err(wrong(
+                        format!("STORED AS BLUESHIFT knows no option \"{other}\""),
+                        "its option is 'table'",
+                    ));
+                }
+            }
+        }
+        let mut open = self.open.lock().await;
+        let warehouse = match open.get(location) {
+            Some(warehouse) => warehouse.clone(),
+            None => {
+                let warehouse = Warehouse::builder().create(false).open(location).await.map_err(external)?;
+                open.insert(location.clone(), warehouse.clone());
+                warehouse
+            }
+        };
+        drop(open);
+        warehouse.table(&table).await.map_err(external)
+    }
+}

@@ -1,0 +1,46 @@
+//! What functions such as `current_schema()` may tell of the session.
+
+use std::any::Any;
+
+use datafusion::common::Result;
+use datafusion::common::config::{ConfigEntry, ConfigExtension, ExtensionOptions};
+use datafusion::common::config_err;
+
+/// A session's names, in the options of each statement's session: `options.extensions.get::<SessionNames>()`. They are
+/// those at the statement's beginning, and cannot be set there: SET search_path changes the session's.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SessionNames {
+    /// The session's own database.
+    pub database: String,
+    pub user: String,
+    /// The schemas of the search path that exist: the first is the current one.
+    pub schemas: Vec<String>,
+    /// Where unqualified names are looked up, the temporary schema and pg_catalog included.
+    pub lookup: Vec<String>,
+}
+
+impl ConfigExtension for SessionNames {
+    const PREFIX: &'static str = "blueshift_session";
+}
+
+impl ExtensionOptions for SessionNames {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+
+    fn cloned(&self) -> Box<dyn ExtensionOptions> {
+        Box::new(self.clone())
+    }
+
+    fn set(&mut self, key: &str, _: &str) -> Result<()> {
+        config_err!("blueshift_session.{key} cannot be set")
+    }
+
+    fn entries(&self) -> Vec<ConfigEntry> {
+        Vec::new()
+    }
+}

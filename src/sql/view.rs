@@ -1,0 +1,163 @@
+//! CREATE VIEW, and the names that a view's query reads.
+
+use std::ops::ControlFlow;
+
+use sqlparser::ast::{
+    Expr, Ident as SqlIdent, ObjectName as SqlName, ObjectNamePart, Query, SelectItem, TableFactor, Visit, VisitMut,
+    Visitor, VisitorMut,
+};
+use sqlparser::tokenizer::Token;
+
+use crate::common::Result;
+
+use super::ast::{CreateView, Ident, ObjectName, Statement};
+use super::cursor::{Cursor, at, syntax_error, unsupported};
+use super::parser;
+
+/// From behind `CREATE [OR REPLACE] [TEMP] VIEW`.
+pub(super) fn create_view(c: &mut Cursor, or_replace: bool, temporary: bool) -> Result<Statement> {
+    if c.is("IF NOT EXISTS") {
+        return Err(unsupported("IF NOT EXISTS of a view", c.position()).with_hint("use CREATE OR REPLACE VIEW"));
+    }
+    let name = c.object_name("a view name")?;
+    let columns = if *c.token(0) == Token::LParen { c.column_names()? } else { Vec::new() };
+    c.expect("AS")?;
+    let position = c.position();
+    let query = parser::query(c)?;
+    let late_binding = c.take("WITH NO SCHEMA BINDING");
+    if c.is("WITH CHECK OPTION") || c.is("WITH LOCAL CHECK") || c.is("WITH CASCADED CHECK") {
+        return Err(unsupported("WITH CHECK OPTION", c.position()).with_hint("leave it out: views are only read"));
+    }
+    if late_binding && temporary {
+        return Err(syntax_error("WITH NO SCHEMA BINDING does not go with a temporary view", position)
+            .with_hint("leave one of them out"));
+    }
+    Ok(Statement::CreateView(Box::new(CreateView { or_replace, temporary, name, columns, query, late_binding })))
+}
+
+/// Calls `see` for every table or view that a query names, common table expressions left out; what it gives replaces
+/// the name.
+pub fn map_relations(query: &mut Query, see: &mut dyn FnMut(&ObjectName) -> Result<Option<Vec<String>>>) -> Result<()> {
+    let mut relations = Relations { see, in_scope: Vec::new() };
+    match VisitMut::visit(query, &mut relations) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
+}
+
+struct Relations<'a> {
+    see: &'a mut dyn FnMut(&ObjectName) -> Result<Option<Vec<String>>>,
+    /// Names of the common table expressions around.
+    in_scope: Vec<String>,
+}
+
+impl VisitorMut for Relations<'_> {
+    type Break = crate::common::Error;
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Self::Break> {
+        if let Some(with) = &mut query.with {
+            let recursive = with.recursive;
+            for cte in &mut with.cte_tables {
+                if !recursive {
+                    // It does not see itself. What it names is seen to here: a name with its schema is left alone when
+                    // the query is visited.
+                    VisitMut::visit(&mut cte.query, self)?;
+                }
+                self.in_scope.push(folded(&cte.alias.name));
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Self::Break> {
+        let ctes = query.with.as_ref().map_or(0, |with| with.cte_tables.len());
+        self.in_scope.truncate(self.in_scope.len().saturating_sub(ctes));
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Self::Break> {
+        let TableFactor::Table { name, args: None, .. } = factor else { return ControlFlow::Continue(()) };
+        let Some(read) = object_name(name) else { return ControlFlow::Continue(()) };
+        if read.parts.len() == 1 && self.in_scope.contains(&read.parts[0].value) {
+            return ControlFlow::Continue(());
+        }
+        match (self.see)(&read) {
+            Ok(None) => {}
+            Ok(Some(parts)) => {
+                // Always in quotes: whatever reads the text then takes the name as it is.
+                let part = |value: String| ObjectNamePart::Identifier(SqlIdent::with_quote('"', value));
+                *name = SqlName(parts.into_iter().map(part).collect());
+            }
+            Err(error) => return ControlFlow::Break(error),
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn folded(name: &SqlIdent) -> String {
+    if name.quote_style.is_some() { name.value.clone() } else { name.value.to_ascii_lowercase() }
+}
+
+/// As our own statements write it; `None` for a name that is computed.
+fn object_name(name: &SqlName) -> Option<ObjectName> {
+    let part = |part: &ObjectNamePart| match part {
+        ObjectNamePart::Identifier(ident) => {
+            Some(Ident { value: folded(ident), quoted: ident.quote_style.is_some(), position: at(ident.span.start) })
+        }
+        ObjectNamePart::Function(_) => None,
+    };
+    let parts = name.0.iter().map(part).collect::<Option<Vec<_>>>()?;
+    (!parts.is_empty()).then_some(ObjectName { parts })
+}
+
+/// The words of a query that may name columns.
+#[derive(Debug, Default)]
+pub struct Mentioned {
+    names: Vec<String>,
+    /// All columns, by `*`, NATURAL or the like.
+    all: bool,
+}
+
+impl Mentioned {
+    /// What `query` may mention: too much rather than too little.
+    pub fn in_query(query: &Query) -> Mentioned {
+        let mut mentioned = Mentioned::default();
+        let _ = Visit::visit(query, &mut mentioned);
+        // What no expression shows: USING (a), NATURAL, window clauses.
+        let text = query.to_string();
+        let (tokens, _) = super::cursor::tokenize(&text, super::cursor::START);
+        for token in &tokens {
+            if let Token::Word(word) = &token.token {
+                mentioned.all |= word.quote_style.is_none() && word.value.eq_ignore_ascii_case("natural");
+                mentioned.names.push(if word.quote_style.is_some() {
+                    word.value.clone()
+                } else {
+                    word.value.to_ascii_lowercase()
+                });
+            }
+        }
+        mentioned.names.sort();
+        mentioned.names.dedup();
+        mentioned
+    }
+
+    pub fn column(&self, name: &str) -> bool {
+        self.all || self.names.binary_search_by(|n| n.as_str().cmp(name)).is_ok()
+    }
+}
+
+impl Visitor for Mentioned {
+    type Break = ();
+
+    fn pre_visit_select(&mut self, select: &sqlparser::ast::Select) -> ControlFlow<()> {
+        let wild = |item: &SelectItem| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..));
+        self.all |= select.projection.iter().any(wild);
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        // A whole row, or `*` beyond a select list.
+        self.all |= matches!(expr, Expr::Wildcard(_) | Expr::QualifiedWildcard(..));
+        ControlFlow::Continue(())
+    }
+}

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
 use datafusion::common::Result as DfResult;
 use datafusion::execution::SessionState;
+use futures::future::BoxFuture;
 
 use super::files::file_table;
 use super::location::Location;
@@ -117,19 +117,30 @@ impl std::fmt::Debug for FileSchema {
     }
 }
 
-#[async_trait]
+impl FileSchema {
+    fn find<'a>(&'a self, name: &'a str) -> BoxFuture<'a, DfResult<Option<Arc<dyn TableProvider>>>> {
+        Box::pin(async move {
+            let tables = parquet_tables(&self.folder).map_err(super::catalog_provider::external)?;
+            let Some(path) = tables.get(name) else { return Ok(None) };
+            let path = std::path::absolute(path)?;
+            let folder = if path.is_dir() { "/" } else { "" };
+            file_table(&format!("{}{folder}", path.display()), &self.state).await
+        })
+    }
+}
+
 impl SchemaProvider for FileSchema {
     /// Files that come and go do so as tables.
     fn table_names(&self) -> Vec<String> {
         parquet_tables(&self.folder).map(|tables| tables.into_keys().collect()).unwrap_or_default()
     }
 
-    async fn table(&self, name: &str) -> DfResult<Option<Arc<dyn TableProvider>>> {
-        let tables = parquet_tables(&self.folder).map_err(super::catalog_provider::external)?;
-        let Some(path) = tables.get(name) else { return Ok(None) };
-        let path = std::path::absolute(path)?;
-        let folder = if path.is_dir() { "/" } else { "" };
-        file_table(&format!("{}{folder}", path.display()), &self.state).await
+    fn table<'s, 'n, 'f>(&'s self, name: &'n str) -> BoxFuture<'f, DfResult<Option<Arc<dyn TableProvider>>>>
+    where
+        's: 'f,
+        'n: 'f,
+    {
+        self.find(name)
     }
 
     fn table_exist(&self, name: &str) -> bool {

@@ -10,7 +10,6 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, Session, TableProvider};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::{DataFusionError, Result};
@@ -215,29 +214,38 @@ struct PathSchema {
 
 impl PathSchema {
     /// The schemas of the path, in order.
+    fn find<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Arc<dyn TableProvider>>>> {
+        Box::pin(async move {
+            for schema in self.schemas() {
+                if let Some(table) = schema.find(name).await? {
+                    return Ok(Some(table));
+                }
+            }
+            match &self.catalog.planner {
+                Some(state) => file_table(name, state).await,
+                None => Ok(None),
+            }
+        })
+    }
+
     fn schemas(&self) -> impl Iterator<Item = WarehouseSchema> + '_ {
         let schemas = self.names.lookup(&self.catalog.pin());
         schemas.into_iter().filter_map(|name| self.catalog.provider(&name))
     }
 }
 
-#[async_trait]
 impl SchemaProvider for PathSchema {
     /// None are its own.
     fn table_names(&self) -> Vec<String> {
         Vec::new()
     }
 
-    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
-        for schema in self.schemas() {
-            if let Some(table) = schema.table(name).await? {
-                return Ok(Some(table));
-            }
-        }
-        match &self.catalog.planner {
-            Some(state) => file_table(name, state).await,
-            None => Ok(None),
-        }
+    fn table<'s, 'n, 'f>(&'s self, name: &'n str) -> BoxFuture<'f, Result<Option<Arc<dyn TableProvider>>>>
+    where
+        's: 'f,
+        'n: 'f,
+    {
+        self.find(name)
     }
 
     /// In the schema that new tables go to.
@@ -317,7 +325,6 @@ impl WarehouseSchema {
     }
 }
 
-#[async_trait]
 impl SchemaProvider for WarehouseSchema {
     /// Late-binding views are left out: one that is out of date would fail whatever looks at all tables.
     fn table_names(&self) -> Vec<String> {

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider, TableProviderFactory};
 use datafusion::common::Result;
 use datafusion::logical_expr::CreateExternalTable;
+use futures::future::{BoxFuture, FutureExt};
 use tokio::sync::Mutex;
 
 use super::catalog_provider::external;
@@ -28,9 +28,27 @@ pub struct BlueshiftTableFactory {
     open: Mutex<HashMap<String, Warehouse>>,
 }
 
-#[async_trait]
 impl TableProviderFactory for BlueshiftTableFactory {
-    async fn create(&self, _: &dyn Session, command: &CreateExternalTable) -> Result<Arc<dyn TableProvider>> {
+    fn create<'s, 'q, 'c, 'f>(
+        &'s self,
+        _: &'q dyn Session,
+        command: &'c CreateExternalTable,
+    ) -> BoxFuture<'f, Result<Arc<dyn TableProvider>>>
+    where
+        's: 'f,
+        'q: 'f,
+        'c: 'f,
+    {
+        self.opened(command)
+    }
+}
+
+impl BlueshiftTableFactory {
+    fn opened<'a>(&'a self, command: &'a CreateExternalTable) -> BoxFuture<'a, Result<Arc<dyn TableProvider>>> {
+        self.open(command).boxed()
+    }
+
+    async fn open(&self, command: &CreateExternalTable) -> Result<Arc<dyn TableProvider>> {
         let wrong = |message: String, hint: &str| {
             external(Error::invalid(SqlState::INVALID_TABLE_DEFINITION, message).with_hint(hint))
         };

@@ -9,7 +9,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use async_trait::async_trait;
 use datafusion::catalog::{
     CatalogProvider, CatalogProviderList, MemoryCatalogProviderList, SchemaProvider, Session, TableProvider,
 };
@@ -20,6 +19,7 @@ use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::sqlparser::ast::{Query, Statement as SqlStatement};
+use futures::future::{BoxFuture, FutureExt, ready};
 use parking_lot::Mutex;
 
 use super::catalog_provider::{StatementCatalogs, WarehouseCatalog, external, table_provider};
@@ -74,7 +74,6 @@ struct StoredView {
     definition: String,
 }
 
-#[async_trait]
 impl TableProvider for StoredView {
     fn schema(&self) -> SchemaRef {
         self.table.schema()
@@ -96,14 +95,20 @@ impl TableProvider for StoredView {
         self.table.supports_filters_pushdown(filters)
     }
 
-    async fn scan(
-        &self,
-        state: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        filters: &[Expr],
+    fn scan<'s, 'q, 'p, 'e, 'f>(
+        &'s self,
+        state: &'q dyn Session,
+        projection: Option<&'p Vec<usize>>,
+        filters: &'e [Expr],
         limit: Option<usize>,
-    ) -> DfResult<Arc<dyn ExecutionPlan>> {
-        self.table.scan(state, projection, filters, limit).await
+    ) -> BoxFuture<'f, DfResult<Arc<dyn ExecutionPlan>>>
+    where
+        's: 'f,
+        'q: 'f,
+        'p: 'f,
+        'e: 'f,
+    {
+        self.table.scan(state, projection, filters, limit)
     }
 }
 
@@ -304,18 +309,22 @@ struct BoundSchema {
     catalog: WarehouseCatalog,
 }
 
-#[async_trait]
 impl SchemaProvider for BoundSchema {
     fn table_names(&self) -> Vec<String> {
         Vec::new()
     }
 
-    async fn table(&self, name: &str) -> DfResult<Option<Arc<dyn TableProvider>>> {
-        if let Some(relation) = self.relations.get(&(self.name.clone(), name.to_string())) {
-            return Ok(Some(Arc::clone(relation)));
-        }
-        let system = self.name == system::SCHEMA;
-        Ok(if system { system::table(name, Arc::new(self.catalog.warehouse().clone())) } else { None })
+    fn table<'s, 'n, 'f>(&'s self, name: &'n str) -> BoxFuture<'f, DfResult<Option<Arc<dyn TableProvider>>>>
+    where
+        's: 'f,
+        'n: 'f,
+    {
+        let found = match self.relations.get(&(self.name.clone(), name.to_string())) {
+            Some(relation) => Some(Arc::clone(relation)),
+            None if self.name == system::SCHEMA => system::table(name, Arc::new(self.catalog.warehouse().clone())),
+            None => None,
+        };
+        ready(Ok(found)).boxed()
     }
 
     fn table_exist(&self, name: &str) -> bool {

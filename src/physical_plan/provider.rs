@@ -106,15 +106,20 @@ impl TableProvider for BlueshiftTable {
             .collect())
     }
 
-    async fn scan(
-        &self,
-        state: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        filters: &[Expr],
+    fn scan<'s, 'q, 'p, 'e, 'f>(
+        &'s self,
+        state: &'q dyn Session,
+        projection: Option<&'p Vec<usize>>,
+        filters: &'e [Expr],
         limit: Option<usize>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let read = self.source.read(state).await?;
-        self.plan(read, state, projection, filters, limit)
+    ) -> BoxFuture<'f, Result<Arc<dyn ExecutionPlan>>>
+    where
+        's: 'f,
+        'q: 'f,
+        'p: 'f,
+        'e: 'f,
+    {
+        self.plan(state, projection, filters, limit)
     }
 
     async fn insert_into(
@@ -137,7 +142,20 @@ impl TableProvider for BlueshiftTable {
 }
 
 impl BlueshiftTable {
-    fn plan(
+    fn plan<'a>(
+        &'a self,
+        state: &'a dyn Session,
+        projection: Option<&'a Vec<usize>>,
+        filters: &'a [Expr],
+        limit: Option<usize>,
+    ) -> BoxFuture<'a, Result<Arc<dyn ExecutionPlan>>> {
+        Box::pin(async move {
+            let read = self.source.read(state).await?;
+            self.scan_of(read, state, projection, filters, limit)
+        })
+    }
+
+    fn scan_of(
         &self,
         (table, slices): (Arc<ScanTable>, u32),
         state: &dyn Session,

@@ -20,7 +20,6 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
-use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{DataFusionError, Result as DfResult, ScalarValue};
 use datafusion::datasource::memory::MemorySourceConfig;
@@ -163,7 +162,6 @@ impl fmt::Debug for SystemTable {
     }
 }
 
-#[async_trait]
 impl TableProvider for SystemTable {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
@@ -173,15 +171,20 @@ impl TableProvider for SystemTable {
         TableType::View
     }
 
-    async fn scan(
-        &self,
-        state: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        filters: &[Expr],
+    fn scan<'s, 'q, 'p, 'e, 'f>(
+        &'s self,
+        state: &'q dyn Session,
+        projection: Option<&'p Vec<usize>>,
+        filters: &'e [Expr],
         _limit: Option<usize>,
-    ) -> DfResult<Arc<dyn ExecutionPlan>> {
-        let rows = self.rows(state, filters).await?;
-        Ok(MemorySourceConfig::try_new_exec(&[vec![rows]], Arc::clone(&self.schema), projection.cloned())?)
+    ) -> BoxFuture<'f, DfResult<Arc<dyn ExecutionPlan>>>
+    where
+        's: 'f,
+        'q: 'f,
+        'p: 'f,
+        'e: 'f,
+    {
+        self.plan(state, projection, filters)
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> DfResult<Vec<TableProviderFilterPushDown>> {
@@ -192,12 +195,19 @@ impl TableProvider for SystemTable {
 impl SystemTable {
     /// Of a type that tells nothing, as all futures that traits with `async` return: the compiler takes minutes to see
     /// that what they hold may go to other threads where lifetimes of a trait's method are in sight.
-    fn rows<'a>(&'a self, state: &'a dyn Session, filters: &'a [Expr]) -> BoxFuture<'a, DfResult<RecordBatch>> {
+    fn plan<'a>(
+        &'a self,
+        state: &'a dyn Session,
+        projection: Option<&'a Vec<usize>>,
+        filters: &'a [Expr],
+    ) -> BoxFuture<'a, DfResult<Arc<dyn ExecutionPlan>>> {
         Box::pin(async move {
             let mut context = self.source.read(state).await?;
             context.only = filters.iter().find_map(|filter| self.only(filter));
             let rows = self.kind.rows(&context, Arc::clone(&self.schema)).await;
-            rows.map_err(|e| DataFusionError::External(Box::new(e)))
+            let rows = rows.map_err(|e| DataFusionError::External(Box::new(e)))?;
+            let plan = MemorySourceConfig::try_new_exec(&[vec![rows]], Arc::clone(&self.schema), projection.cloned())?;
+            Ok(plan as Arc<dyn ExecutionPlan>)
         })
     }
 

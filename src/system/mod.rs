@@ -28,7 +28,7 @@ use datafusion::physical_plan::ExecutionPlan;
 
 pub use columns::{ShownColumn, shown_columns};
 
-use crate::catalog::{PinnedSnapshot, TableState};
+use crate::catalog::{PinnedSnapshot, Schema as CatalogSchema, Snapshot, TableState};
 use crate::common::{Result, TableId};
 use crate::storage::segment::SegmentStore;
 
@@ -49,6 +49,13 @@ pub const TABLES: [&str; 8] = [
 
 /// The schemas that an unqualified name is looked up in: `pg_table_def` shows no others.
 const SEARCH_PATH: [&str; 1] = ["public"];
+
+/// The tables that an unqualified name can mean, with their schemas.
+pub fn tables_of_search_path(snapshot: &Snapshot) -> impl Iterator<Item = (&CatalogSchema, &Arc<TableState>)> {
+    SEARCH_PATH.iter().filter_map(|name| snapshot.schema_named(name)).flat_map(move |schema| {
+        snapshot.table_names(schema.id).filter_map(move |(_, id)| Some((schema, snapshot.table(id)?)))
+    })
+}
 
 /// What system tables read: the warehouse at the statement's version.
 #[derive(Debug, Clone)]

@@ -1,7 +1,9 @@
 //! ANALYZE COMPRESSION: which encodings a table's columns had better have.
 //!
 //! It reads the statement's version, as a query does: nothing is locked and nobody waits. A sample of each slice is
-//! encoded in every encoding that the column's type can have, by the encoders of loads.
+//! encoded in every encoding that the column's type can have, by the encoders of loads. What is promised is the size of
+//! a table made anew with the advice, as far as its rows come to lie as they do now: other neighbours compress otherwise
+//! (runs that one load makes one of, an EVEN table filled from several streams).
 
 mod estimate;
 

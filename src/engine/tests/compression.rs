@@ -123,17 +123,23 @@ async fn the_size_promised_holds() {
     }
     assert!(part.values().any(|c| c.error > Some(0)), "{part:?}");
 
-    // By AUTO's weights: what AUTO took for most values.
+    // By AUTO's weights: of nearly all columns what AUTO took for most values, of the others what takes hardly more.
     let speed = analyze(&session, "analyze compression lineitem for speed").await;
-    let shown = batches(&session, "select \"column\", encoding from pg_table_def where tablename = 'lineitem'").await;
-    for batch in &shown {
+    let mut otherwise = Vec::new();
+    for batch in batches(&session, "select \"column\", encoding from pg_table_def where tablename = 'lineitem'").await {
         for i in 0..batch.num_rows() {
-            let name = batch.column(0).as_string::<i32>().value(i);
+            let name = batch.column(0).as_string::<i32>().value(i).to_string();
             let taken = batch.column(1).as_string::<i32>().value(i).replace("none", "raw");
-            assert!(speed[name].encoding == taken || name == "l_shipdate", "{name}: {taken}, {:?}", speed[name]);
-            assert!(speed[name].bytes >= all[name].bytes, "{name}");
+            assert!(speed[&name].bytes >= all[&name].bytes, "{name}");
+            if name != "l_shipdate" && speed[&name].encoding != taken {
+                otherwise.push((name, taken));
+            }
         }
     }
+    let total = |of: fn(&Advice) -> i64| speed.values().map(of).sum::<i64>() as f64;
+    let (promised, stored) = (total(|a| a.bytes.unwrap()), total(|a| a.stored));
+    assert!(otherwise.len() <= 3, "{otherwise:?}: {speed:#?}");
+    assert!((promised - stored).abs() <= 0.02 * stored, "{promised} promised, {stored} by AUTO: {otherwise:?}");
     let (promised, taken) = applied(&session, "lineitem", layout, &speed).await;
     assert!((promised - taken).abs() <= 0.01 * taken, "{promised} promised, {taken} taken");
 }
@@ -143,7 +149,7 @@ const TEXT: &str = "create table t (k int distkey, d int, w varchar(40), n bigin
 /// Numbers, few values and words, some NULL.
 fn rows(from: u64, to: u64) -> String {
     format!(
-        "insert into t select v, v % 100 * 1000003, case when v % 7 = 0 then null else 'word ' || v * 7919 % 5000 end, \
+        "insert into t select v, v % 100 * 1000003, case when v % 7 = 0 then null else 'word ' || (v * 7919 % 5000) end, \
          case when v % 3 = 0 then null else v * 7919 % 1000003 end from generate_series({from}, {to}) g(v)"
     )
 }
@@ -231,14 +237,14 @@ async fn what_is_advised_can_be_declared() {
         .sql(
             "create table t (k int, b boolean, s smallint, l bigint, d decimal(9,2), w decimal(30,4), r real, \
              f double precision, c char(8), v varchar(60), day date, tm time, ts timestamp, tz timestamptz, \
-             x varbyte(20), j super, nothing varchar(9), e varchar(9)) diststyle even sortkey(k)",
+             x varbyte(20), j super, nothing varchar(9), e varchar(9)) distkey(k) sortkey(k)",
         )
         .await
         .unwrap();
     session
         .sql(
             "insert into t select v, v % 2 = 0, v % 300, v * 7919, v * 1.25, v * 1000000007.5, v / 7.0, v / 100.0, \
-             'c' || v % 9, 'text of ' || v * 31 % 977, cast('2024-01-01' as date) + cast(v % 99 as int), \
+             'c' || (v % 9), 'text of ' || (v * 31 % 977), cast('2024-01-01' as date) + cast(v % 99 as int), \
              cast('10:00:00' as time), to_timestamp_micros(v * 1000003), to_timestamp_micros(v), \
              ('a' || v)::varbyte(20), json_parse('{\"a\": ' || v || '}'), null, '' \
              from generate_series(0, 2499) g(v)",
@@ -253,7 +259,8 @@ async fn what_is_advised_can_be_declared() {
             assert!((0..=10_000).contains(&column.reduction), "{name}: {column:?}");
         }
         assert_eq!((advice["nothing"].encoding.as_str(), advice["nothing"].reduction), ("raw", 0));
-        let (promised, taken) = applied(&session, "t", "diststyle even sortkey(k)", &advice).await;
+        // EVEN would place the rows in the order that a query gives them in.
+        let (promised, taken) = applied(&session, "t", "distkey(k) sortkey(k)", &advice).await;
         assert!((promised - taken).abs() <= 0.02 * taken, "{promised} promised, {taken} taken: {advice:#?}");
     }
 }

@@ -1,5 +1,6 @@
 //! Sessions and statements: where everything below is put together.
 
+mod analyze;
 mod attach;
 mod auto;
 mod cast_types;

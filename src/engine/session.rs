@@ -34,7 +34,7 @@ use super::namespace::{Attached, Namespace, PlanPins, StatementPins};
 use super::output::Output;
 use super::statement::{CancelToken, StatementState};
 use super::warehouse::Warehouse;
-use super::{copy, ddl, describe, insert, parameters, summarize, views};
+use super::{analyze, copy, ddl, describe, insert, parameters, summarize, views};
 use crate::catalog::{PinnedSnapshot, Snapshot, Transaction};
 use crate::common::sql_type::UTC;
 use crate::common::{Error, ErrorKind, Result};
@@ -163,6 +163,7 @@ impl Session {
             }
             Statement::Insert(insert) => (insert::parameters(&self.begin().await?, insert).await?, none),
             Statement::ShowTable { .. } => (HashMap::new(), ddl::show_table_schema()),
+            Statement::AnalyzeCompression(_) => (HashMap::new(), analyze::schema()),
             _ => (HashMap::new(), none),
         };
         Ok(Prepared { session: self, statement, parameters: parameters::in_order(parameters)?, schema })
@@ -246,6 +247,7 @@ impl Session {
             Statement::DropSchema(drop) => ddl::drop_schema(&running, drop).await,
             Statement::Insert(insert) => insert::insert(&running, insert, parameters).await,
             Statement::Copy(copy) => copy::copy(&running, *copy).await,
+            Statement::AnalyzeCompression(statement) => analyze::compression(&running, statement).await,
             Statement::ShowTable { name } => ddl::show_table(&running, &name).await,
             Statement::Describe { name } => describe::describe(&running, &name).await,
             Statement::Summarize(relation) => summarize::summarize(&running, relation).await,

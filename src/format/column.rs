@@ -182,6 +182,14 @@ impl Column {
         self.validity.as_ref().is_none_or(|v| v.is_valid(i))
     }
 
+    /// Bytes of the values, about.
+    pub fn memory_bytes(&self) -> usize {
+        match &self.values {
+            Values::Bytes(v) => v.data_len() + v.len() * 8,
+            _ => self.len() * self.stored().width().unwrap_or(1),
+        }
+    }
+
     /// Rows `start..start + len`, without copying.
     pub fn slice(&self, start: usize, len: usize) -> Column {
         let values = match &self.values {

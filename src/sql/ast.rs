@@ -3,7 +3,7 @@
 //! Positions are those of the whole text that was parsed, line and column counted from 1.
 
 use std::fmt;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, RangeInclusive};
 
 use sqlparser::ast::{Expr, Query, SetExpr, Spanned, Values, Visit, Visitor};
 
@@ -29,6 +29,7 @@ pub enum Statement {
     /// `SET search_path TO schema, …`; `None` is RESET.
     SetSearchPath(Option<Vec<Ident>>),
     ShowSearchPath,
+    AnalyzeCompression(AnalyzeCompression),
     /// `SHOW TABLE name`: the table's DDL.
     ShowTable {
         name: ObjectName,
@@ -322,6 +323,34 @@ pub struct DropSchema {
     pub names: Vec<ObjectName>,
     /// RESTRICT is the default.
     pub cascade: bool,
+}
+
+/// `ANALYZE COMPRESSION [table [(column, …)]] [COMPROWS rows] [FOR {SPACE | SPEED}]`
+///
+/// Guarantee: `columns` and `rows` are given only with a table; no column twice.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AnalyzeCompression {
+    /// Every table of the search path where none is named.
+    pub table: Option<ObjectName>,
+    /// Empty for all.
+    pub columns: Vec<Ident>,
+    /// Within [`AnalyzeCompression::COMPROWS`].
+    pub rows: Option<u64>,
+    pub objective: Objective,
+}
+
+impl AnalyzeCompression {
+    /// How many rows a statement may ask to sample (Redshift manual, "ANALYZE COMPRESSION").
+    pub const COMPROWS: RangeInclusive<u64> = 1_000..=1_000_000_000;
+}
+
+/// What ANALYZE COMPRESSION looks for; our own words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Objective {
+    /// The fewest bytes: Redshift's, and the default.
+    Space,
+    /// What AUTO weighs: bytes against the time to read them.
+    Speed,
 }
 
 /// `INSERT INTO table [(columns)] source`

@@ -8,7 +8,7 @@ use crate::common::{Error, Result, SqlState};
 
 use super::ast::{CreateSchema, CreateTable, DropSchema, DropTable, DropView, ObjectName, Relation, Statement};
 use super::cursor::{Cursor, START, checked_tokens, syntax_error, unsupported};
-use super::{copy, create_table, insert, session, view};
+use super::{analyze, copy, create_table, insert, session, view};
 
 /// The longest statement (Redshift manual, "CREATE TABLE", and others). Data comes by COPY.
 const MAX_STATEMENT_BYTES: usize = 16 << 20;
@@ -101,7 +101,6 @@ fn statements(cursor: &mut Cursor) -> Result<Vec<Statement>> {
 /// the next one.
 const REFUSED: [&str; 28] = [
     "ABORT",
-    "ANALYZE",
     "ANALYSE",
     "BEGIN",
     "CALL",
@@ -144,6 +143,7 @@ fn statement(c: &mut Cursor) -> Result<Statement> {
         "DROP" => drop(c),
         "INSERT" => insert::insert(c),
         "COPY" => copy::copy(c),
+        "ANALYZE" => analyze::analyze(c),
         "SHOW" if c.is("SHOW TABLE") => {
             c.take("SHOW TABLE");
             Ok(Statement::ShowTable { name: c.object_name("a table name")? })
@@ -353,9 +353,9 @@ fn explain_with_options(c: &mut Cursor, position: Position) -> Result<Statement>
 }
 
 fn not_explained(c: &Cursor) -> Error {
-    const STATEMENTS: [&str; 12] = [
+    const STATEMENTS: [&str; 13] = [
         "INSERT", "CREATE", "COPY", "DROP", "ALTER", "EXECUTE", "EXPLAIN", "SET", "SHOW", "PREPARE", "TABLE",
-        "DESCRIBE",
+        "DESCRIBE", "ANALYZE",
     ];
     match c.upper_word(0) {
         Some(word) if STATEMENTS.contains(&word.as_str()) || REFUSED.contains(&word.as_str()) => {

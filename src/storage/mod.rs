@@ -4,6 +4,7 @@ pub mod block_store;
 pub mod delete_vector;
 pub mod loader;
 pub mod merge;
+pub mod sample;
 pub mod segment;
 pub mod sort;
 pub mod writer;

@@ -8,6 +8,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 
 use super::SystemContext;
 use super::blocks::{Block, blocks_of};
+use super::tables_of;
 use crate::catalog::{ColumnDef, EffectiveDist, TableDef, TableState};
 use crate::common::{EncodingName, Result, SortStyle, SqlType};
 use crate::storage::segment::SegmentStore;
@@ -83,22 +84,19 @@ fn sort_position(def: &TableDef, column: &ColumnDef) -> i32 {
 
 /// Columns of the search path's tables.
 pub(super) async fn columns(context: &SystemContext) -> Result<Vec<ArrayRef>> {
-    let snapshot = &context.snapshot;
     let (mut schemas, mut tables, mut names) = (Vec::new(), Vec::new(), Vec::new());
     let (mut types, mut encodings) = (Vec::new(), Vec::new());
     let (mut keys, mut sort, mut not_null) = (Vec::new(), Vec::new(), Vec::new());
-    for schema in context.search_path.iter().filter_map(|name| snapshot.schema_named(name)) {
-        for state in snapshot.table_names(schema.id).filter_map(|(_, id)| snapshot.table(id)) {
-            for column in shown_columns(state, &context.segments).await? {
-                schemas.push(schema.name.clone());
-                tables.push(state.def.name.clone());
-                names.push(column.name);
-                types.push(column.sql_type.to_string());
-                encodings.push(column.encoding);
-                keys.push(column.distkey);
-                sort.push(column.sortkey);
-                not_null.push(column.not_null);
-            }
+    for (schema, state) in tables_of(&context.snapshot, &context.search_path) {
+        for column in shown_columns(state, &context.segments).await? {
+            schemas.push(schema.name.clone());
+            tables.push(state.def.name.clone());
+            names.push(column.name);
+            types.push(column.sql_type.to_string());
+            encodings.push(column.encoding);
+            keys.push(column.distkey);
+            sort.push(column.sortkey);
+            not_null.push(column.not_null);
         }
     }
     Ok(vec![

@@ -29,7 +29,7 @@ use futures::future::BoxFuture;
 
 pub use columns::{ShownColumn, shown_columns};
 
-use crate::catalog::{PinnedSnapshot, TableState};
+use crate::catalog::{PinnedSnapshot, Schema as CatalogSchema, Snapshot, TableState};
 use crate::common::{Result, TableId};
 use crate::storage::segment::SegmentStore;
 
@@ -48,6 +48,16 @@ pub const TABLES: [&str; 9] = [
     "svv_table_info",
     "v_generate_tbl_ddl",
 ];
+
+/// The tables of some schemas that an unqualified name is looked up in, with their schemas.
+pub fn tables_of<'a>(
+    snapshot: &'a Snapshot,
+    schemas: &'a [String],
+) -> impl Iterator<Item = (&'a CatalogSchema, &'a Arc<TableState>)> {
+    schemas.iter().filter_map(|name| snapshot.schema_named(name)).flat_map(move |schema| {
+        snapshot.table_names(schema.id).filter_map(move |(_, id)| Some((schema, snapshot.table(id)?)))
+    })
+}
 
 /// What system tables read: the warehouse at the statement's version.
 #[derive(Debug, Clone)]

@@ -6,7 +6,7 @@
 
 use super::chunk::{Filled, take};
 use super::{alp, az64, bytedict, fixed::Keys, fsst, raw, runlength, zstd};
-use crate::common::{Result, Stored};
+use crate::common::{Error, Result, Stored};
 use crate::format::column::Values;
 use crate::format::stable::{EncodingId, Geometry};
 
@@ -48,72 +48,104 @@ const ALP_OVER_RAW_PERCENT: usize = 75;
 
 /// The encodings that AUTO would take, best first; the last holds any chunk. A `light` choice is among RAW, AZ64, ALP,
 /// BYTEDICT and RUNLENGTH, which cost next to nothing to read.
-pub(super) fn candidates(stored: Stored, light: bool, pages: &[Filled], rows: usize) -> Result<Vec<EncodingId>> {
+pub(super) fn candidates(stored: Stored, light: bool, pages: &[Filled], rows: usize) -> Result<[EncodingId; 2]> {
     let sample = sample(pages);
     let sampled = sample.len();
     let scaled = |bytes: usize| bytes * rows / sampled;
     let raw = scaled(raw::encoded_len(&sample));
-    let runs = runlength::analyze(&sample, SAMPLE_RUNS, rows, pages.len());
     let dictionary = (stored != Stored::Bool).then(|| bytedict::analyze(&sample, rows)).flatten();
-    let at_most = |bytes: usize, percent: usize, of: usize| bytes * 100 <= of * percent;
+    let mut symbols = raw;
+    choose(stored, light, rows, |id| {
+        Ok(match id {
+            EncodingId::Raw => Some(raw),
+            EncodingId::RunLength => Some(runlength::analyze(&sample, SAMPLE_RUNS, rows, pages.len())),
+            EncodingId::ByteDict => dictionary.map(|(codes, values)| codes + values),
+            EncodingId::Az64 => packed_len(&sample).map(scaled),
+            EncodingId::Alp => alp::analyze(&sample).map(scaled),
+            EncodingId::Fsst => match &sample {
+                Values::Bytes(text) => {
+                    symbols = scaled(fsst::analyze(text)?) + SYMBOLS_BYTES;
+                    Some(symbols)
+                }
+                _ => None,
+            },
+            EncodingId::FsstDict => {
+                dictionary.map(|(codes, values)| codes + values * symbols / raw.max(1) + SYMBOLS_BYTES)
+            }
+            EncodingId::Zstd => Some(scaled(zstd::analyze(&sample)?)),
+            _ => None,
+        })
+    })
+}
 
+/// What AUTO's weights prefer for `rows` rows, and what holds any rows where that is a dictionary with too many values.
+/// `bytes_in` tells how many bytes the rows take in an encoding, `None` where they cannot have it; it is asked only
+/// where the answer matters, for FSST before FSSTDICT.
+pub(super) fn choose(
+    stored: Stored,
+    light: bool,
+    rows: usize,
+    mut bytes_in: impl FnMut(EncodingId) -> Result<Option<usize>>,
+) -> Result<[EncodingId; 2]> {
+    let at_most = |bytes: usize, percent: usize, of: usize| bytes * 100 <= of * percent;
+    let raw = bytes_in(EncodingId::Raw)?.ok_or_else(|| Error::internal("RAW holds all values"))?;
     let (mut best, mut bytes) = (EncodingId::Raw, raw);
     let mut otherwise = EncodingId::Raw;
-    match &sample {
+    if stored.is_bytes() {
         // Symbols and words are of text only.
-        Values::Bytes(_) if stored == Stored::Binary => {
-            if let Some((codes, values)) = dictionary
-                && at_most(codes + values, COMPRESSED_OVER_RAW_PERCENT, raw)
+        let symbols = if stored == Stored::Bytes && !light { bytes_in(EncodingId::Fsst)? } else { None };
+        if let Some(symbols) = symbols
+            && at_most(symbols, COMPRESSED_OVER_RAW_PERCENT, raw)
+        {
+            (best, bytes) = (EncodingId::Fsst, symbols);
+            otherwise = best;
+        }
+        if let Some(plain) = bytes_in(EncodingId::ByteDict)? {
+            let mut dictionary = (EncodingId::ByteDict, plain);
+            if let Some(symbols) = symbols
+                && let Some(compressed) = bytes_in(EncodingId::FsstDict)?
+                && at_most(compressed, FSSTDICT_PERCENT, plain.min(symbols))
             {
-                (best, bytes) = (EncodingId::ByteDict, codes + values);
+                dictionary = (EncodingId::FsstDict, compressed);
+            }
+            if at_most(dictionary.1, COMPRESSED_OVER_RAW_PERCENT, raw)
+                && !at_most(bytes, FSST_OVER_BYTEDICT_PERCENT, dictionary.1)
+            {
+                (best, bytes) = dictionary;
             }
         }
-        Values::Bytes(text) => {
-            let symbols = if light { raw } else { scaled(fsst::analyze(text)?) + SYMBOLS_BYTES };
-            if at_most(symbols, COMPRESSED_OVER_RAW_PERCENT, raw) {
-                (best, bytes) = (EncodingId::Fsst, symbols);
-                otherwise = best;
-            }
-            if let Some((codes, values)) = dictionary {
-                let plain = (EncodingId::ByteDict, codes + values);
-                let compressed = codes + values * symbols / raw.max(1) + SYMBOLS_BYTES;
-                let pays = at_most(compressed, FSSTDICT_PERCENT, plain.1.min(symbols));
-                let dictionary = if !light && pays { (EncodingId::FsstDict, compressed) } else { plain };
-                if at_most(dictionary.1, COMPRESSED_OVER_RAW_PERCENT, raw)
-                    && !at_most(bytes, FSST_OVER_BYTEDICT_PERCENT, dictionary.1)
-                {
-                    (best, bytes) = dictionary;
-                }
-            }
+    } else {
+        let (id, percent) = match stored {
+            Stored::F32 | Stored::F64 => (EncodingId::Alp, ALP_OVER_RAW_PERCENT),
+            _ => (EncodingId::Az64, AZ64_OVER_RAW_PERCENT),
+        };
+        if let Some(len) = bytes_in(id)?
+            && at_most(len, percent, raw)
+        {
+            (best, bytes) = (id, len);
+            otherwise = best;
         }
-        _ => {
-            let numbers = match (packed_len(&sample), alp::analyze(&sample)) {
-                (Some(packed), _) => Some((EncodingId::Az64, scaled(packed), AZ64_OVER_RAW_PERCENT)),
-                (None, Some(decimal)) => Some((EncodingId::Alp, scaled(decimal), ALP_OVER_RAW_PERCENT)),
-                (None, None) => None,
-            };
-            if let Some((id, len, percent)) = numbers
-                && at_most(len, percent, raw)
-            {
-                (best, bytes) = (id, len);
-                otherwise = best;
-            }
-            if let Some((codes, values)) = dictionary
-                && at_most(codes + values + rows / LEAST_SAVING_ROWS, BYTEDICT_OVER_AZ64_PERCENT, bytes)
-            {
-                (best, bytes) = (EncodingId::ByteDict, codes + values);
-            }
+        if let Some(len) = bytes_in(EncodingId::ByteDict)?
+            && at_most(len + rows / LEAST_SAVING_ROWS, BYTEDICT_OVER_AZ64_PERCENT, bytes)
+        {
+            (best, bytes) = (EncodingId::ByteDict, len);
         }
     }
-    if at_most(runs + rows / LEAST_SAVING_ROWS, RUNLENGTH_PERCENT, bytes) {
+    if let Some(runs) = bytes_in(EncodingId::RunLength)?
+        && at_most(runs + rows / LEAST_SAVING_ROWS, RUNLENGTH_PERCENT, bytes)
+    {
         (best, bytes) = (EncodingId::RunLength, runs);
     }
     // Zstandard costs the most to try; what already is a byte a row or less has little to gain.
     let percent = if stored.is_bytes() { ZSTD_PERCENT } else { ZSTD_OF_NUMBERS_PERCENT };
-    if !light && bytes > rows && at_most(scaled(zstd::analyze(&sample)?), percent, bytes) {
+    if !light
+        && bytes > rows
+        && let Some(len) = bytes_in(EncodingId::Zstd)?
+        && at_most(len, percent, bytes)
+    {
         best = EncodingId::Zstd;
     }
-    Ok(vec![best, otherwise])
+    Ok([best, otherwise])
 }
 
 fn packed_len(values: &Values) -> Option<usize> {

@@ -34,6 +34,7 @@ mod runlength;
 #[cfg(test)]
 mod tests;
 mod text;
+pub mod trial;
 mod words;
 mod zstd;
 

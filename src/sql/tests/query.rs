@@ -1,6 +1,6 @@
 use sqlparser::ast::{Expr, Statement as SqlStatement};
 
-use crate::sql::ast::{InsertSource, InsertValue, Statement};
+use crate::sql::ast::{InsertSource, InsertValue, Objective, Statement};
 use crate::sql::{parse, parse_one};
 
 use super::{invalid, refused, unsupported};
@@ -279,4 +279,35 @@ fn a_long_union_is_no_tower() {
     let distinct = sql.replace("UNION ALL SELECT 499", "UNION SELECT 499");
     let Statement::Query(read) = parse_one(&distinct).unwrap() else { panic!("{distinct}") };
     assert_eq!(read.to_string(), distinct);
+}
+
+#[test]
+fn analyze_compression() {
+    let analyze = |sql: &str| match parse_one(sql) {
+        Ok(Statement::AnalyzeCompression(analyze)) => analyze,
+        other => panic!("{sql}: {other:?}"),
+    };
+    let every = analyze("ANALYZE COMPRESSION");
+    assert_eq!((every.table, every.rows, every.objective), (None, None, Objective::Space));
+    assert_eq!(analyze("analyze compression for speed;").objective, Objective::Speed);
+    let one = analyze("analyze compression s.T (A, \"B\") comprows 1000000000 for space");
+    assert_eq!(one.table.map(|t| t.to_string()), Some("s.t".to_string()));
+    assert_eq!(one.columns.iter().map(|c| c.value.as_str()).collect::<Vec<_>>(), ["a", "B"]);
+    assert_eq!((one.rows, one.objective), (Some(1_000_000_000), Objective::Space));
+    // The words are no reserved ones.
+    for table in ["comprows", "speed", "\"for\"", "compression"] {
+        let named = analyze(&format!("analyze compression {table} for speed")).table.map(|t| t.base().value.clone());
+        assert_eq!(named.as_deref(), Some(table.trim_matches('"')));
+    }
+    unsupported("analyze", "ANALYZE", 1, 1);
+    unsupported("select 1; analyze compressions", "ANALYZE", 1, 11);
+    invalid("analyze compression t (a, A)", "more than once", 1, 27);
+    invalid("analyze compression t ()", "expected a column name", 1, 24);
+    invalid("analyze compression t comprows 999", "COMPROWS 999 must be between 1000 and 1000000000", 1, 32);
+    invalid("analyze compression t comprows -5000", "expected a number of rows", 1, 32);
+    invalid("analyze compression comprows 5000", "COMPROWS needs a table", 1, 21);
+    invalid("analyze compression t for", "expected SPACE or SPEED", 1, 26);
+    invalid("analyze compression t for speed comprows 5000", "expected the statement's end", 1, 33);
+    invalid("analyze compression t u", "expected the statement's end", 1, 23);
+    invalid("analyze compression (a)", "expected a table name, FOR or the statement's end", 1, 21);
 }

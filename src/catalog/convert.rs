@@ -1,8 +1,11 @@
 //! Between the catalog's model and its messages. Nothing that a message says is believed before it is checked.
 
+use std::sync::Arc;
+
 use super::entry::{Action, MaintenanceLease};
 use super::model::*;
 use super::proto;
+use super::ranks::{RankColumn, RankMap};
 use crate::common::{
     Bounds, ColumnId, CommitId, DistStyle, EncodingName, Error, Result, Scalar, SchemaId, SortKey, SortStyle, SqlType,
     TableId, UserId, Version,
@@ -330,6 +333,8 @@ pub(crate) fn segment(segment: &SegmentRef) -> proto::Segment {
         added: segment.added.0,
         columns: segment.columns.iter().map(column).collect(),
         deleted: segment.deleted.as_ref().map(delete_vector),
+        rank_map: segment.rank_map,
+        rank_counts: segment.rank_counts.clone(),
     }
 }
 
@@ -360,7 +365,32 @@ pub(crate) fn read_segment(segment: proto::Segment) -> Result<SegmentRef> {
         added: Version(segment.added),
         columns: segment.columns.into_iter().map(column).collect::<Result<_>>()?,
         deleted: segment.deleted.map(read_delete_vector).transpose()?,
+        rank_map: segment.rank_map,
+        rank_counts: segment.rank_counts,
     })
+}
+
+pub(crate) fn rank_map(map: &RankMap) -> proto::RankMap {
+    let column = |c: &RankColumn| proto::RankColumn {
+        column: c.column.0,
+        bounds: c.bounds.iter().map(scalar).collect(),
+        nulls: c.nulls,
+        sampled: c.sampled.to_vec(),
+    };
+    proto::RankMap { version: map.version, columns: map.columns.iter().map(column).collect() }
+}
+
+/// Whether it fits its table, [`RankMap::check`] tells.
+pub(crate) fn read_rank_map(map: proto::RankMap) -> Result<RankMap> {
+    let column = |c: proto::RankColumn| {
+        Ok(RankColumn {
+            column: ColumnId(c.column),
+            bounds: c.bounds.into_iter().map(read_scalar).collect::<Result<_>>()?,
+            nulls: c.nulls,
+            sampled: c.sampled.try_into().map_err(|_| damaged("a rank map's sample"))?,
+        })
+    };
+    Ok(RankMap { version: map.version, columns: map.columns.into_iter().map(column).collect::<Result<_>>()? })
 }
 
 pub(crate) fn maintenance(lease: &Option<MaintenanceLease>) -> proto::Maintenance {
@@ -411,6 +441,9 @@ pub(crate) fn action(action: &Action) -> proto::Action {
         Action::ReserveIdentity { table, given, count } => {
             K::ReserveIdentity(proto::ReserveIdentity { table: table.0, given: *given, count: *count })
         }
+        Action::SetRankMap { table, map } => {
+            K::SetRankMap(proto::SetRankMap { table: table.0, map: Some(rank_map(map)) })
+        }
     };
     proto::Action { kind: Some(kind) }
 }
@@ -448,5 +481,9 @@ pub(crate) fn read_action(action: proto::Action) -> Result<Action> {
         K::SetMaintenance(lease) => Action::SetMaintenance(read_maintenance(lease)?),
         K::DefineUser(user) => Action::DefineUser(UserId(user.id), user.name),
         K::ReserveIdentity(v) => Action::ReserveIdentity { table: TableId(v.table), given: v.given, count: v.count },
+        K::SetRankMap(v) => {
+            let map = read_rank_map(v.map.ok_or_else(|| damaged("a rank map is missing"))?)?;
+            Action::SetRankMap { table: TableId(v.table), map: Arc::new(map) }
+        }
     })
 }

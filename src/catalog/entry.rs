@@ -6,8 +6,9 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::convert::{self, damaged};
-use super::frame::{self, FEATURE_TABLE_WORDS, HEADER_BYTES, Magic};
+use super::frame::{self, FEATURE_INTERLEAVED, FEATURE_TABLE_WORDS, HEADER_BYTES, Magic};
 use super::model::{DeleteVectorRef, Schema, SegmentId, SegmentRef, TableDef, WarehouseInfo};
+use super::ranks::RankMap;
 use super::{paths, proto};
 use crate::common::{CommitId, Error, Result, SchemaId, TableId, UserId, Version};
 
@@ -57,14 +58,21 @@ pub enum Action {
         given: u64,
         count: u64,
     },
+    /// The map by which the table's later rows are ordered; its version is above the former one's.
+    SetRankMap {
+        table: TableId,
+        map: Arc<RankMap>,
+    },
 }
 
 impl Action {
     /// The feature bits that a reader must know to read it.
     fn required_features(&self) -> u64 {
         match self {
-            Action::CreateTable(def) | Action::AlterTable(def) if def.has_later_words() => FEATURE_TABLE_WORDS,
+            Action::CreateTable(def) | Action::AlterTable(def) => def.required_features(),
             Action::ReserveIdentity { .. } => FEATURE_TABLE_WORDS,
+            Action::SetRankMap { .. } => FEATURE_INTERLEAVED,
+            Action::AddSegments { segments, .. } if segments.iter().any(|s| s.rank_map != 0) => FEATURE_INTERLEAVED,
             _ => 0,
         }
     }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::apply::{PROVISIONAL, apply_action};
 use super::entry::{Action, Blobs, TransactionRecord};
 use super::model::*;
-use super::transaction::{Blob, Intent, NewSegment, RunChoice, Target, Transaction};
+use super::ranks::RankMap;
+use super::transaction::{Blob, Intent, NewSegment, RankChoice, RunChoice, Target, Transaction};
 use crate::common::{Error, Result, SchemaId, SqlState, TableId, Version};
 
 /// A transaction that holds on the snapshot it was resolved against.
@@ -45,6 +46,7 @@ pub(super) fn resolve(transaction: &Transaction, snapshot: &mut Snapshot, blobs:
         segments: Vec::new(),
         identities: Vec::new(),
         own_runs: BTreeSet::new(),
+        brought: BTreeMap::new(),
     };
     for intent in &transaction.intents {
         resolver.intent(intent)?;
@@ -74,6 +76,8 @@ struct Resolver<'a> {
     identities: Vec<(u64, u64)>,
     /// Slices of runs that this transaction itself has extended, which is no conflict.
     own_runs: BTreeSet<(TableId, u32, RunId)>,
+    /// The versions of the rank maps that this transaction has brought.
+    brought: BTreeMap<TableId, u32>,
 }
 
 impl Resolver<'_> {
@@ -137,6 +141,18 @@ impl Resolver<'_> {
             }
             Intent::ReserveIdentity { table, name, identity, needed, wanted } => {
                 self.reserve(*table, name, *identity, *needed, *wanted)
+            }
+            Intent::SetRankMap { table, seen, map } => {
+                let state = self.table(table)?;
+                let (id, version) = (state.def.id, state.rank_version());
+                if version != *seen {
+                    return Ok(());
+                }
+                let next =
+                    version.checked_add(1).ok_or_else(|| Error::unsupported("a table has too many rank maps"))?;
+                self.brought.insert(id, next);
+                let map = Arc::new(RankMap { version: next, ..RankMap::clone(map) });
+                self.act(Action::SetRankMap { table: id, map })
             }
             Intent::Append { table, data_change, segments } => self.append(table, *data_change, segments),
             Intent::Remove { table, data_change, segments } => {
@@ -299,6 +315,11 @@ impl Resolver<'_> {
                 }
                 _ => own_run,
             };
+            let rank_map = match segment.ranked {
+                RankChoice::Unranked => 0,
+                RankChoice::By(version) => version,
+                RankChoice::Brought => self.brought.get(&id).copied().unwrap_or(0),
+            };
             added.push(Arc::new(SegmentRef {
                 id: SegmentId(next),
                 extent: self.place(&segment.blob),
@@ -312,6 +333,8 @@ impl Resolver<'_> {
                     .deleted
                     .as_ref()
                     .map(|(blob, rows)| DeleteVectorRef { extent: self.place(blob), rows: *rows }),
+                rank_map,
+                rank_counts: if rank_map == 0 { Vec::new() } else { segment.rank_counts.clone() },
             }));
         }
         self.segments.push((id, added.iter().map(|s| s.id).collect()));

@@ -7,6 +7,7 @@ mod dynamic_filters;
 mod embedding;
 mod execution;
 mod identity;
+mod interleaved;
 mod lengths;
 mod mutants;
 mod prepared;

@@ -7,6 +7,7 @@
 mod blocks;
 mod columns;
 mod constraints;
+mod interleaved;
 mod slices;
 mod table_ddl;
 mod table_info;
@@ -36,13 +37,14 @@ use crate::storage::segment::SegmentStore;
 pub const SCHEMA: &str = "pg_catalog";
 
 /// The system tables' names.
-pub const TABLES: [&str; 8] = [
+pub const TABLES: [&str; 9] = [
     "pg_constraint",
     "pg_table_def",
     "stv_blocklist",
     "stv_slices",
     "stv_tbl_perm",
     "stv_zonelist",
+    "svv_interleaved_columns",
     "svv_table_info",
     "v_generate_tbl_ddl",
 ];
@@ -87,19 +89,21 @@ enum Kind {
     StvSlices,
     StvTblPerm,
     StvZonelist,
+    SvvInterleavedColumns,
     SvvTableInfo,
     VGenerateTblDdl,
 }
 
 impl Kind {
     /// In the order of [`TABLES`].
-    const ALL: [Kind; 8] = [
+    const ALL: [Kind; 9] = [
         Kind::PgConstraint,
         Kind::PgTableDef,
         Kind::StvBlocklist,
         Kind::StvSlices,
         Kind::StvTblPerm,
         Kind::StvZonelist,
+        Kind::SvvInterleavedColumns,
         Kind::SvvTableInfo,
         Kind::VGenerateTblDdl,
     ];
@@ -116,6 +120,7 @@ impl Kind {
             Kind::StvSlices => slices::stv_slices_schema(),
             Kind::StvTblPerm => slices::stv_tbl_perm_schema(),
             Kind::StvZonelist => zones::schema(),
+            Kind::SvvInterleavedColumns => interleaved::schema(),
             Kind::SvvTableInfo => table_info::schema(),
             Kind::VGenerateTblDdl => table_ddl::schema(),
         }
@@ -124,7 +129,7 @@ impl Kind {
     /// The column that holds a table's id.
     fn table_column(self) -> Option<&'static str> {
         match self {
-            Kind::StvBlocklist | Kind::StvZonelist => Some("tbl"),
+            Kind::StvBlocklist | Kind::StvZonelist | Kind::SvvInterleavedColumns => Some("tbl"),
             Kind::StvTblPerm => Some("id"),
             _ => None,
         }
@@ -138,6 +143,7 @@ impl Kind {
             Kind::StvSlices => slices::stv_slices(context),
             Kind::StvTblPerm => slices::stv_tbl_perm(context).await?,
             Kind::StvZonelist => zones::columns(context).await?,
+            Kind::SvvInterleavedColumns => interleaved::columns(context)?,
             Kind::SvvTableInfo => table_info::columns(context).await?,
             Kind::VGenerateTblDdl => table_ddl::columns(context)?,
         };

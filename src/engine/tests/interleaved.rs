@@ -96,7 +96,9 @@ const QUESTIONS: [&str; 8] = [
 /// The answers of an interleaved table are those of one without order.
 async fn same_answers(session: &Session, name: &str, other: &str) {
     for question in QUESTIONS {
-        let (found, expected) = (question.replace('T', name), question.replace('T', other));
+        // Under one name, which the answer's titles show.
+        let of = |table: &str| question.replace("from T", &format!("from {table} as q"));
+        let (found, expected) = (of(name), of(other));
         assert_eq!(ours(session, &found).await, ours(session, &expected).await, "{found}");
     }
 }
@@ -320,5 +322,78 @@ async fn recount(warehouse: &Warehouse, state: &mut TableState, map: &Arc<RankMa
             (0..keys.len()).for_each(|row| counts.add(keys.z(row).unwrap()));
         }
         Arc::make_mut(segment).rank_counts = counts.take();
+    }
+}
+
+/// A table's zones, and how many of them an equality on each set of its columns reads.
+struct ZonesRead {
+    all: usize,
+    /// By the ordinals of the columns compared.
+    read: Vec<(Vec<usize>, usize)>,
+}
+
+/// Of a table of `rows` rows, on one slice, whose columns have 1,000 values each, independent of each other.
+async fn zones_read(rows: u64, geometry: Geometry, columns: usize, layout: &str) -> ZonesRead {
+    let warehouse = warehouse(1, 1, geometry).await;
+    let session = warehouse.session();
+    // Multiples of irrational numbers, of which the fractions fill the cube evenly.
+    let steps = [2_654_435_769u64, 1_779_033_703, 3_144_134_277, 1_013_904_242];
+    let names: Vec<String> = (0..columns).map(|c| format!("c{c}")).collect();
+    let declared: Vec<String> = names.iter().map(|name| format!("{name} int")).collect();
+    let key = layout.replace("KEY", &names.join(", "));
+    session.sql(&format!("create table t ({}, n bigint) diststyle even {key}", declared.join(", "))).await.unwrap();
+    let values: Vec<String> = steps[..columns].iter().map(|s| format!("v * {s} % 4294967296 / 4294968")).collect();
+    let insert = format!("insert into t select {}, v from generate_series(1, {rows}) s(v)", values.join(", "));
+    session.sql(&insert).await.unwrap();
+    let mut found = ZonesRead { all: 0, read: Vec::new() };
+    let mut subsets: Vec<Vec<usize>> =
+        (1..1usize << columns).map(|set| (0..columns).filter(|c| set >> c & 1 == 1).collect()).collect();
+    subsets.sort_by_key(|set| (set.len(), set.clone()));
+    for subset in subsets {
+        let filter: Vec<String> = subset.iter().map(|c| format!("c{c} = {}", 371 + 101 * c)).collect();
+        let output = session.sql(&format!("select count(n) from t where {}", filter.join(" and "))).await.unwrap();
+        let plan = Arc::clone(output.plan().unwrap());
+        output.collect().await.unwrap();
+        found.all = counted(&plan, "t", "zones");
+        found.read.push((subset, found.all - counted(&plan, "t", "zones_pruned_static")));
+    }
+    found
+}
+
+#[tokio::test]
+async fn every_column_of_the_key_prunes() {
+    let geometry = Geometry::new(32, 512).unwrap();
+    for columns in [2, 3] {
+        let interleaved = zones_read(20_000, geometry, columns, "interleaved sortkey(KEY)").await;
+        let compound = zones_read(20_000, geometry, columns, "compound sortkey(KEY)").await;
+        assert_eq!((interleaved.all, compound.all), (625, 625));
+        let wanted = |compared: usize| 625f64.powf((columns - compared) as f64 / columns as f64);
+        for (subset, read) in &interleaved.read {
+            let wanted = wanted(subset.len());
+            assert!((*read as f64) < 2.5 * wanted + 1.0, "{subset:?} of {columns}: {read}, not {wanted:.0}");
+        }
+        // A compound key's second column alone prunes nearly nothing.
+        let second = compound.read.iter().find(|(subset, _)| subset == &[1]).unwrap().1;
+        assert!(second > 400, "{second}");
+    }
+}
+
+/// The figures of `benches/README.md`. Zones are counted, so that any build gives the same.
+#[tokio::test]
+#[ignore = "loads 9 million rows to print figures"]
+async fn zones_by_key_and_predicate() {
+    // As many zones as 8 million rows have in zones of 8,192.
+    let (rows, geometry) = (1 << 20, Geometry::new(1024, 16384).unwrap());
+    println!("| columns of the key | equality on | INTERLEAVED | COMPOUND | no key |\n|---|---|---|---|---|");
+    for columns in 2..=4 {
+        let mut found = Vec::new();
+        for layout in ["interleaved sortkey(KEY)", "compound sortkey(KEY)", "sortkey none"] {
+            found.push(zones_read(rows, geometry, columns, layout).await);
+        }
+        for (i, (subset, _)) in found[0].read.iter().enumerate() {
+            let names: Vec<String> = subset.iter().map(|c| format!("{}", c + 1)).collect();
+            let read: Vec<String> = found.iter().map(|f| f.read[i].1.to_string()).collect();
+            println!("| {columns} | {} | {} |", names.join(", "), read.join(" | "));
+        }
     }
 }

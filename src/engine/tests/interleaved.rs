@@ -370,7 +370,8 @@ async fn every_column_of_the_key_prunes() {
         let wanted = |compared: usize| 625f64.powf((columns - compared) as f64 / columns as f64);
         for (subset, read) in &interleaved.read {
             let wanted = wanted(subset.len());
-            assert!((*read as f64) < 2.5 * wanted + 1.0, "{subset:?} of {columns}: {read}, not {wanted:.0}");
+            // Zones do not end where cells of the Z-order do: each lies in a few.
+            assert!((*read as f64) < 3.0 * wanted + 1.0, "{subset:?} of {columns}: {read}, not {wanted:.0}");
         }
         // A compound key's second column alone prunes nearly nothing.
         let second = compound.read.iter().find(|(subset, _)| subset == &[1]).unwrap().1;

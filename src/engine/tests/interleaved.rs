@@ -337,7 +337,7 @@ async fn zones_read(rows: u64, geometry: Geometry, columns: usize, layout: &str)
     let warehouse = warehouse(1, 1, geometry).await;
     let session = warehouse.session();
     // Multiples of irrational numbers, of which the fractions fill the cube evenly.
-    // They are the golden ratio's and the roots of 2, 3 and 7: no sum of them is near a whole number, else a column would
+    // They are the golden ratio's and the roots of 2, 3 and 7: no few of each sum to a whole number, else a column would
     // follow from another.
     let steps = [2_654_435_769u64, 1_779_033_703, 3_144_134_277, 2_773_480_762];
     let names: Vec<String> = (0..columns).map(|c| format!("c{c}")).collect();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::entry::{Action, Entry};
 use super::model::*;
+use super::ranks::RankColumn;
 use super::view::{CommentOn, ViewDef};
 use crate::common::{ColumnId, CommitId, Error, Result, SchemaId, TableId, Version};
 
@@ -112,6 +113,7 @@ pub(super) fn apply_action(snapshot: &mut Snapshot, action: &Action) -> Result<(
                 segments: Arc::default(),
                 next_segment: 1,
                 identity_given: 0,
+                rank_map: None,
                 changed: version,
                 data_changed: version,
             };
@@ -132,6 +134,9 @@ pub(super) fn apply_action(snapshot: &mut Snapshot, action: &Action) -> Result<(
                 );
             }
             let state = table_mut(snapshot, def.id)?;
+            if state.rank_map.is_some() && state.def.sort != def.sort {
+                forget_ranks(state);
+            }
             state.def = Arc::new(def.clone());
             state.changed = version;
         }
@@ -217,6 +222,15 @@ pub(super) fn apply_action(snapshot: &mut Snapshot, action: &Action) -> Result<(
             }
             touch(state, version, *data_change);
         }
+        Action::SetRankMap { table, map } => {
+            let state = table_mut(snapshot, *table)?;
+            if map.version <= state.rank_version() {
+                return Err(broken(format!("rank map {} of table {table} is not new", map.version)));
+            }
+            map.check(&state.def).map_err(|e| broken(e.message().to_string()))?;
+            state.rank_map = Some(Arc::clone(map));
+            touch(state, version, false);
+        }
         Action::SetHorizon(horizon) => {
             if *horizon > version || *horizon < snapshot.horizon {
                 return Err(broken(format!("the horizon cannot move from {} to {horizon}", snapshot.horizon)));
@@ -253,6 +267,9 @@ fn add_segments(state: &mut TableState, segments: &[Arc<SegmentRef>], slices: u3
             return Err(broken(format!("segment {} stands in a later log entry", segment.id.0)));
         }
         check_deleted(segment.rows, segment.deleted.as_ref(), version)?;
+        if !ranks_fit(state, segment) {
+            return Err(broken(format!("segment {} of table {} has impossible ranks", segment.id.0, state.def.id)));
+        }
         state.next_segment = segment.id.0 + 1;
     }
     let all = Arc::make_mut(&mut state.segments);
@@ -260,6 +277,27 @@ fn add_segments(state: &mut TableState, segments: &[Arc<SegmentRef>], slices: u3
     // Merges two sorted sequences: cheap when, as usual, the new ones are few or last.
     all.sort_by_key(|s| order(s));
     Ok(())
+}
+
+/// Whether the segment names a map that the table has, or had, and counts all its rows for each column.
+fn ranks_fit(state: &TableState, segment: &SegmentRef) -> bool {
+    if segment.rank_map == 0 {
+        return segment.rank_counts.is_empty();
+    }
+    let counted = |counts: &[u32]| counts.iter().map(|c| u64::from(*c)).sum::<u64>() == u64::from(segment.rows);
+    segment.rank_map <= state.rank_version()
+        && segment.rank_counts.len() == state.def.interleaved().len() * RankColumn::COARSE
+        && segment.rank_counts.chunks(RankColumn::COARSE).all(counted)
+}
+
+/// Another sort key makes the table's map, and all that was said by it, mean nothing.
+fn forget_ranks(state: &mut TableState) {
+    state.rank_map = None;
+    for segment in Arc::make_mut(&mut state.segments) {
+        let segment = Arc::make_mut(segment);
+        segment.rank_map = 0;
+        segment.rank_counts.clear();
+    }
 }
 
 fn order(segment: &SegmentRef) -> (u32, RunId, SegmentId) {
@@ -476,6 +514,12 @@ impl Snapshot {
                 return broken(8, format!("table {id} says that it is {}", table.def.id));
             }
             table.def.check_invariants().or_else(|e| broken(8, e.message().to_string()))?;
+            if let Some(map) = &table.rank_map {
+                map.check(&table.def).or_else(|e| broken(10, e.message().to_string()))?;
+            }
+            if !table.segments.iter().all(|s| ranks_fit(table, s)) {
+                return broken(10, format!("ranks of table {id}"));
+            }
             for constraint in &table.def.constraints {
                 if let ConstraintKind::ForeignKey { table: parent, referenced } = &constraint.kind {
                     let there = |id: &ColumnId| self.tables.get(parent).is_some_and(|p| p.def.column(*id).is_some());

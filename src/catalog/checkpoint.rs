@@ -117,9 +117,9 @@ pub fn encode_table(table: &TableState) -> Result<Bytes> {
         changed: table.changed.0,
         data_changed: table.data_changed.0,
         identity_given: table.identity_given,
+        rank_map: table.rank_map.as_ref().map(|map| convert::rank_map(map)),
     };
-    let features = if table.def.has_later_words() { frame::FEATURE_TABLE_WORDS } else { 0 };
-    frame::encode_with(Magic::CheckpointTable, features, &[], &message.encode_to_vec())
+    frame::encode_with(Magic::CheckpointTable, table.def.required_features(), &[], &message.encode_to_vec())
 }
 
 /// Reads a table as `changed` left it. Corrupt or Unsupported, as [`frame::decode`] says.
@@ -139,6 +139,7 @@ pub fn decode_table(id: TableId, changed: Version, bytes: &Bytes) -> Result<Tabl
             changed,
             data_changed: Version(message.data_changed),
             identity_given: message.identity_given,
+            rank_map: message.rank_map.map(convert::read_rank_map).transpose()?.map(Arc::new),
         })
     };
     let named = |e: Error, base: usize| e.in_object(paths::checkpoint_table(id, changed), base as u64);

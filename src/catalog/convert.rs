@@ -1,8 +1,11 @@
 //! Between the catalog's model and its messages. Nothing that a message says is believed before it is checked.
 
+use std::sync::Arc;
+
 use super::entry::{Action, MaintenanceLease};
 use super::model::*;
 use super::proto;
+use super::ranks::{RankColumn, RankMap};
 use super::view::{Binding, CommentOn, Dependency, DependencyColumn, ViewDef};
 use crate::common::{
     Bounds, ColumnId, CommitId, DistStyle, EncodingName, Error, Result, Scalar, SchemaId, SortKey, SortStyle, SqlType,
@@ -402,6 +405,8 @@ pub(crate) fn segment(segment: &SegmentRef) -> proto::Segment {
         added: segment.added.0,
         columns: segment.columns.iter().map(column).collect(),
         deleted: segment.deleted.as_ref().map(delete_vector),
+        rank_map: segment.rank_map,
+        rank_counts: segment.rank_counts.clone(),
     }
 }
 
@@ -432,7 +437,32 @@ pub(crate) fn read_segment(segment: proto::Segment) -> Result<SegmentRef> {
         added: Version(segment.added),
         columns: segment.columns.into_iter().map(column).collect::<Result<_>>()?,
         deleted: segment.deleted.map(read_delete_vector).transpose()?,
+        rank_map: segment.rank_map,
+        rank_counts: segment.rank_counts,
     })
+}
+
+pub(crate) fn rank_map(map: &RankMap) -> proto::RankMap {
+    let column = |c: &RankColumn| proto::RankColumn {
+        column: c.column.0,
+        bounds: c.bounds.iter().map(scalar).collect(),
+        nulls: c.nulls,
+        sampled: c.sampled.to_vec(),
+    };
+    proto::RankMap { version: map.version, columns: map.columns.iter().map(column).collect() }
+}
+
+/// Whether it fits its table, [`RankMap::check`] tells.
+pub(crate) fn read_rank_map(map: proto::RankMap) -> Result<RankMap> {
+    let column = |c: proto::RankColumn| {
+        Ok(RankColumn {
+            column: ColumnId(c.column),
+            bounds: c.bounds.into_iter().map(read_scalar).collect::<Result<_>>()?,
+            nulls: c.nulls,
+            sampled: c.sampled.try_into().map_err(|_| damaged("a rank map's sample"))?,
+        })
+    };
+    Ok(RankMap { version: map.version, columns: map.columns.into_iter().map(column).collect::<Result<_>>()? })
 }
 
 pub(crate) fn maintenance(lease: &Option<MaintenanceLease>) -> proto::Maintenance {
@@ -487,6 +517,9 @@ pub(crate) fn action(action: &Action) -> proto::Action {
         Action::AlterView(def) => K::AlterView(view(def)),
         Action::DropView(id) => K::DropView(id.0),
         Action::SetComment(on, text) => K::SetComment(comment(*on, text.clone())),
+        Action::SetRankMap { table, map } => {
+            K::SetRankMap(proto::SetRankMap { table: table.0, map: Some(rank_map(map)) })
+        }
     };
     proto::Action { kind: Some(kind) }
 }
@@ -530,6 +563,10 @@ pub(crate) fn read_action(action: proto::Action) -> Result<Action> {
         K::SetComment(said) => {
             let (on, text) = read_comment(said)?;
             Action::SetComment(on, text)
+        }
+        K::SetRankMap(v) => {
+            let map = read_rank_map(v.map.ok_or_else(|| damaged("a rank map is missing"))?)?;
+            Action::SetRankMap { table: TableId(v.table), map: Arc::new(map) }
         }
     })
 }

@@ -8,6 +8,7 @@ use prost::Message;
 use super::convert::{self, damaged};
 use super::frame::{self, HEADER_BYTES, Magic};
 use super::model::{DeleteVectorRef, Schema, SegmentId, SegmentRef, TableDef, WarehouseInfo};
+use super::ranks::RankMap;
 use super::view::{CommentOn, ViewDef};
 use super::{paths, proto};
 use crate::common::{CommitId, Error, Result, SchemaId, TableId, UserId, Version};
@@ -64,16 +65,25 @@ pub enum Action {
     DropView(TableId),
     /// `None` takes it away.
     SetComment(CommentOn, Option<String>),
+    /// The map by which the table's later rows are ordered; its version is above the former one's.
+    SetRankMap {
+        table: TableId,
+        map: Arc<RankMap>,
+    },
 }
 
 impl Action {
     /// The feature bits that a reader must know to read it.
     fn required_features(&self) -> u64 {
         match self {
-            Action::CreateTable(def) | Action::AlterTable(def) if def.has_later_words() => frame::FEATURE_TABLE_WORDS,
+            Action::CreateTable(def) | Action::AlterTable(def) => def.required_features(),
             Action::ReserveIdentity { .. } => frame::FEATURE_TABLE_WORDS,
             Action::CreateView(_) | Action::AlterView(_) | Action::DropView(_) => frame::FEATURE_VIEWS,
             Action::SetComment(..) => frame::FEATURE_COMMENTS,
+            Action::SetRankMap { .. } => frame::FEATURE_INTERLEAVED,
+            Action::AddSegments { segments, .. } if segments.iter().any(|s| s.rank_map != 0) => {
+                frame::FEATURE_INTERLEAVED
+            }
             _ => 0,
         }
     }

@@ -33,8 +33,10 @@ pub const FEATURE_COMMENTS: u64 = 1 << 1;
 /// Required feature: a table's definition has an identity, constraints, BACKUP NO or a word about AUTO's sort key, or
 /// identities are reserved.
 pub const FEATURE_TABLE_WORDS: u64 = 1 << 2;
+/// Required feature: a table's sort key is interleaved, so that its rows ascend by no column.
+pub const FEATURE_INTERLEAVED: u64 = 1 << 3;
 /// The required features that this code knows.
-pub const KNOWN_FEATURES: u64 = FEATURE_VIEWS | FEATURE_COMMENTS | FEATURE_TABLE_WORDS;
+pub const KNOWN_FEATURES: u64 = FEATURE_VIEWS | FEATURE_COMMENTS | FEATURE_TABLE_WORDS | FEATURE_INTERLEAVED;
 /// A body or the blobs of one object, at most.
 pub const MAX_PART_BYTES: usize = 1 << 28;
 

@@ -20,6 +20,7 @@ pub mod options;
 pub mod overlay;
 pub mod paths;
 mod proto;
+pub mod ranks;
 mod resolve;
 pub mod store;
 #[cfg(test)]
@@ -35,7 +36,8 @@ pub use local_store::LocalStore;
 pub use model::*;
 pub use options::{CatalogOptions, Genesis, IdSource, OpenMode, RandomIds};
 pub use overlay::Overlay;
+pub use ranks::{RankColumn, RankMap};
 pub use store::WarehouseStore;
 
-pub use transaction::{Blob, Committed, NewDeleteVector, NewSegment, RunChoice, Transaction};
+pub use transaction::{Blob, Committed, NewDeleteVector, NewSegment, RankChoice, RunChoice, Transaction};
 pub use view::{Binding, CommentOn, Dependency, DependencyColumn, ViewDef};

@@ -5,6 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::entry::MaintenanceLease;
+use super::frame::{FEATURE_INTERLEAVED, FEATURE_TABLE_WORDS};
+use super::ranks::RankMap;
 use super::view::{CommentOn, ViewDef};
 use crate::common::{
     Bounds, ColumnId, CommitId, DistStyle, EncodingName, Error, Result, SchemaId, SortKey, SortStyle, SqlState,
@@ -115,7 +117,8 @@ pub enum EffectiveDist {
 /// 3. `effective_dist` agrees with `dist` unless that is AUTO; a sort key that AUTO chose is compound;
 /// 4. at most one column is an identity: INTEGER or BIGINT, NOT NULL, without DEFAULT, its step not 0;
 /// 5. constraints name existing columns, at least one and none twice; one at most is a primary key; a foreign key
-///    refers to as many columns as it has; names of constraints are distinct.
+///    refers to as many columns as it has; names of constraints are distinct;
+/// 6. an interleaved sort key has at most [`SortKey::MAX_INTERLEAVED`] columns, none twice.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TableDef {
     pub id: TableId,
@@ -185,10 +188,21 @@ impl TableDef {
         names
     }
 
-    /// Whether it says what readers that do not know these words would lose when they write it anew.
-    pub(super) fn has_later_words(&self) -> bool {
+    /// The feature bits that a reader must know: what it would lose when it writes the definition anew, or would take rows
+    /// to be ordered by.
+    pub(super) fn required_features(&self) -> u64 {
         let sort_word = self.sort_auto != self.sort.is_none();
-        sort_word || !self.backup || !self.constraints.is_empty() || self.identity().is_some()
+        let words = sort_word || !self.backup || !self.constraints.is_empty() || self.identity().is_some();
+        let words = if words { FEATURE_TABLE_WORDS } else { 0 };
+        words | if self.interleaved().is_empty() { 0 } else { FEATURE_INTERLEAVED }
+    }
+
+    /// The columns of an interleaved sort key; none where rows have another order.
+    pub fn interleaved(&self) -> &[ColumnId] {
+        match &self.sort {
+            Some(SortKey { style: SortStyle::Interleaved, columns }) => columns,
+            _ => &[],
+        }
     }
 
     pub fn column(&self, id: ColumnId) -> Option<&ColumnDef> {
@@ -256,6 +270,10 @@ impl TableDef {
                 return broken(4, "an impossible IDENTITY");
             }
         }
+        let interleaved: BTreeSet<ColumnId> = self.interleaved().iter().copied().collect();
+        if interleaved.len() > SortKey::MAX_INTERLEAVED || interleaved.len() != self.interleaved().len() {
+            return broken(6, "an interleaved sort key has too many columns, or one twice");
+        }
         self.check_constraints(&ids)
     }
 
@@ -306,7 +324,8 @@ pub struct Extent {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SegmentId(pub u64);
 
-/// A run's number: that of its first segment in the table, or a later one. Within a slice, the segments of a run have disjoint key ranges.
+/// A run's number: that of its first segment in the table, or a later one. Within a slice, the segments of a run have
+/// disjoint key ranges, in the order of a compound sort key or of the rank map that [`SegmentRef::rank_map`] tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RunId(pub u64);
 
@@ -333,6 +352,12 @@ pub struct SegmentRef {
     pub added: Version,
     pub columns: Vec<SegmentColumn>,
     pub deleted: Option<DeleteVectorRef>,
+    /// In a table with an interleaved sort key: the version of the rank map in whose order its run's rows stand. 0 where
+    /// they are ordered by no map that the table has had.
+    pub rank_map: u32,
+    /// How many rows each coarse rank has: [`RankColumn::COARSE`](super::ranks::RankColumn::COARSE) numbers for each
+    /// column of the map. Empty without a map.
+    pub rank_counts: Vec<u32>,
 }
 
 /// The rows of a segment that are dead, as a roaring bitmap of positions.
@@ -351,13 +376,28 @@ pub struct TableState {
     pub next_segment: u64,
     /// How many values of the identity column are given or reserved.
     pub identity_given: u64,
-    /// The last version that changed the table's definition, segments or reserved identities.
+    /// By what rows that come now are ordered, if the sort key is interleaved and a load brought enough rows.
+    pub rank_map: Option<Arc<RankMap>>,
+    /// The last version that changed the table's definition, segments, rank map or reserved identities.
     pub changed: Version,
     /// The last version that changed the table's rows (a vacuum does not).
     pub data_changed: Version,
 }
 
 impl TableState {
+    /// The version of the rank map, 0 without one.
+    pub fn rank_version(&self) -> u32 {
+        self.rank_map.as_ref().map_or(0, |map| map.version)
+    }
+
+    /// The run that is the table's sorted region: the oldest in the order that rows come in now. `None` without a sort key
+    /// or without such a run.
+    pub fn sorted_run(&self) -> Option<RunId> {
+        self.def.sort.as_ref()?;
+        let version = self.rank_version();
+        self.segments.iter().filter(|s| s.rank_map == version).map(|s| s.run).min()
+    }
+
     /// Rows stored, deleted ones included.
     pub fn stored_rows(&self) -> u64 {
         self.segments.iter().map(|s| u64::from(s.rows)).sum()
@@ -408,7 +448,8 @@ pub type TableNames = BTreeMap<String, TableId>;
 /// 8. every definition keeps the invariants of [`TableDef`] or [`ViewDef`];
 /// 9. the tables and columns that foreign keys refer to exist;
 /// 10. what a bound view reads exists, and no view reads itself;
-/// 11. comments are about what exists.
+/// 11. comments are about what exists;
+/// 12. a rank map belongs to its table's interleaved sort key; segments name no later one, and count their rows by it.
 ///
 /// A clone shares everything but the maps that a later change touches.
 #[derive(Debug, Clone, PartialEq)]

@@ -288,6 +288,43 @@ pub struct Segment {
     pub columns: Vec<SegmentColumn>,
     #[prost(message, optional, tag = "9")]
     pub deleted: Option<DeleteVector>,
+    /// The version of the rank map that its rows are ordered by; 0: none.
+    #[prost(uint32, tag = "10")]
+    pub rank_map: u32,
+    /// Rows of each coarse rank, column by column of the map.
+    #[prost(uint32, repeated, tag = "11")]
+    pub rank_counts: Vec<u32>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct RankColumn {
+    #[prost(uint32, tag = "1")]
+    pub column: u32,
+    /// Ascending. A value's rank is how many of them are not above it.
+    #[prost(message, repeated, tag = "2")]
+    pub bounds: Vec<Scalar>,
+    /// NULL has a rank of its own.
+    #[prost(bool, tag = "3")]
+    pub nulls: bool,
+    /// Rows of each coarse rank in the sample that the map was made of.
+    #[prost(uint32, repeated, tag = "4")]
+    pub sampled: Vec<u32>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct RankMap {
+    #[prost(uint32, tag = "1")]
+    pub version: u32,
+    #[prost(message, repeated, tag = "2")]
+    pub columns: Vec<RankColumn>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct SetRankMap {
+    #[prost(uint32, tag = "1")]
+    pub table: u32,
+    #[prost(message, optional, tag = "2")]
+    pub map: Option<RankMap>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -340,7 +377,7 @@ pub struct Maintenance {
 
 #[derive(Clone, PartialEq, Message)]
 pub struct Action {
-    #[prost(oneof = "ActionKind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 20")]
+    #[prost(oneof = "ActionKind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 20, 24")]
     pub kind: Option<ActionKind>,
 }
 
@@ -382,6 +419,8 @@ pub enum ActionKind {
     SetComment(Comment),
     #[prost(message, tag = "20")]
     ReserveIdentity(ReserveIdentity),
+    #[prost(message, tag = "24")]
+    SetRankMap(SetRankMap),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -473,6 +512,8 @@ pub struct Table {
     pub data_changed: u64,
     #[prost(uint64, tag = "6")]
     pub identity_given: u64,
+    #[prost(message, optional, tag = "9")]
+    pub rank_map: Option<RankMap>,
 }
 
 #[derive(Clone, PartialEq, Message)]

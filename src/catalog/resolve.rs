@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::apply::{PROVISIONAL, apply_action, reaches};
 use super::entry::{Action, Blobs, TransactionRecord};
 use super::model::*;
-use super::transaction::{Blob, Intent, NewSegment, RunChoice, Target, Transaction};
+use super::ranks::RankMap;
+use super::transaction::{Blob, Intent, NewSegment, RankChoice, RunChoice, Target, Transaction};
 use super::view::{CommentOn, ViewDef};
 use crate::common::{Error, Result, SchemaId, SqlState, SqlType, TableId, Version};
 
@@ -56,6 +57,7 @@ pub(super) fn resolve(transaction: &Transaction, snapshot: &mut Snapshot, blobs:
             })
             .collect(),
         dropped: BTreeSet::new(),
+        brought: BTreeMap::new(),
     };
     for intent in &transaction.intents {
         resolver.intent(intent)?;
@@ -89,6 +91,8 @@ struct Resolver<'a> {
     dropping: BTreeSet<TableId>,
     /// Those that are gone already.
     dropped: BTreeSet<TableId>,
+    /// The versions of the rank maps that this transaction has brought.
+    brought: BTreeMap<TableId, u32>,
 }
 
 impl Resolver<'_> {
@@ -190,6 +194,18 @@ impl Resolver<'_> {
                     Err(_) => return Err(gone("what the comment is about:", of, "dropped")),
                 }
                 Ok(())
+            }
+            Intent::SetRankMap { table, seen, map } => {
+                let state = self.table(table)?;
+                let (id, version) = (state.def.id, state.rank_version());
+                if version != *seen {
+                    return Ok(());
+                }
+                let next =
+                    version.checked_add(1).ok_or_else(|| Error::unsupported("a table has too many rank maps"))?;
+                self.brought.insert(id, next);
+                let map = Arc::new(RankMap { version: next, ..RankMap::clone(map) });
+                self.act(Action::SetRankMap { table: id, map })
             }
             Intent::Append { table, data_change, segments } => self.append(table, *data_change, segments),
             Intent::Remove { table, data_change, segments } => {
@@ -481,6 +497,11 @@ impl Resolver<'_> {
                 }
                 _ => own_run,
             };
+            let rank_map = match segment.ranked {
+                RankChoice::Unranked => 0,
+                RankChoice::By(version) => version,
+                RankChoice::Brought => self.brought.get(&id).copied().unwrap_or(0),
+            };
             added.push(Arc::new(SegmentRef {
                 id: SegmentId(next),
                 extent: self.place(&segment.blob),
@@ -494,6 +515,8 @@ impl Resolver<'_> {
                     .deleted
                     .as_ref()
                     .map(|(blob, rows)| DeleteVectorRef { extent: self.place(blob), rows: *rows }),
+                rank_map,
+                rank_counts: if rank_map == 0 { Vec::new() } else { segment.rank_counts.clone() },
             }));
         }
         self.segments.push((id, added.iter().map(|s| s.id).collect()));

@@ -9,6 +9,7 @@ mod group;
 mod interleave;
 mod local;
 mod overlay;
+mod ranks;
 #[cfg(feature = "s3")]
 mod s3;
 mod stored_bytes;

@@ -9,6 +9,7 @@ use super::apply::PROVISIONAL;
 use super::entry::MaintenanceLease;
 use super::lease::PinnedSnapshot;
 use super::model::*;
+use super::ranks::RankMap;
 use super::view::{CommentOn, ViewDef};
 use crate::common::{CommitId, SchemaId, TableId, UserId, Version};
 
@@ -34,6 +35,19 @@ pub enum RunChoice {
     Extend(RunId),
 }
 
+/// In which order the rows of a new segment stand, where the table's sort key is interleaved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RankChoice {
+    /// By no rank map.
+    #[default]
+    Unranked,
+    /// By the table's map of this version.
+    By(u32),
+    /// By the map that this transaction brings. When another's came first, the rows are ordered by no map of the
+    /// table's after all.
+    Brought,
+}
+
 /// A segment to be added.
 #[derive(Debug, Clone)]
 pub struct NewSegment {
@@ -46,6 +60,9 @@ pub struct NewSegment {
     pub columns: Vec<SegmentColumn>,
     /// Rows that are dead from the start.
     pub deleted: Option<(Blob, u32)>,
+    pub ranked: RankChoice,
+    /// See [`SegmentRef::rank_counts`].
+    pub rank_counts: Vec<u32>,
     /// The version that inserted the rows, when that is not the committing one (a vacuum's).
     pub added: Option<Version>,
 }
@@ -97,6 +114,13 @@ pub(super) enum Intent {
         on: CommentOn,
         of: String,
         text: Option<String>,
+    },
+    /// The map's version is given when it is committed.
+    SetRankMap {
+        table: Target,
+        /// The version of the map that the table had.
+        seen: u32,
+        map: Arc<RankMap>,
     },
     Append {
         table: Target,
@@ -268,6 +292,12 @@ impl Transaction {
         self.intents.push(Intent::Comment { on, of: of.into(), text });
     }
 
+    /// Gives the table a rank map for rows from now on, whatever `map.version` is. `seen` is the version of the one that it
+    /// replaces, 0 for none: when the table has another by then it keeps that, and no conflict arises.
+    pub fn set_rank_map(&mut self, table: &TableDef, seen: u32, map: Arc<RankMap>) {
+        self.intents.push(Intent::SetRankMap { table: table.into(), seen, map });
+    }
+
     /// Adds segments that were written for the definition `table`. Those of a slice are given in the order of keys.
     pub fn append(&mut self, table: &TableDef, segments: Vec<NewSegment>) {
         self.append_segments(table, segments, true);
@@ -324,14 +354,16 @@ impl Transaction {
             Blob::Stored(_) => 64,
             Blob::Inline(bytes) => bytes.len() + 64,
         };
-        let segment =
-            |s: &NewSegment| blob(&s.blob) + s.deleted.as_ref().map_or(0, |d| blob(&d.0)) + 64 * s.columns.len();
+        let segment = |s: &NewSegment| {
+            blob(&s.blob) + s.deleted.as_ref().map_or(0, |d| blob(&d.0)) + 64 * s.columns.len() + s.rank_counts.len()
+        };
         self.intents
             .iter()
             .map(|intent| match intent {
                 Intent::Append { segments, .. } => segments.iter().map(segment).sum(),
                 Intent::SetDeletes { vectors, .. } => vectors.iter().map(|v| blob(&v.blob)).sum(),
                 Intent::Remove { segments, .. } => 8 * segments.len(),
+                Intent::SetRankMap { map, .. } => map.weight(),
                 Intent::CreateTable(def) | Intent::AlterTable(def) => 64 * def.columns.len(),
                 Intent::CreateView(def) | Intent::AlterView(def) => {
                     let columns = def.dependencies().iter().map(|d| d.columns.len()).sum::<usize>();

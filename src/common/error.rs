@@ -46,7 +46,6 @@ impl SqlState {
     pub const UNDEFINED_DATABASE: SqlState = SqlState("3D000");
     pub const DUPLICATE_DATABASE: SqlState = SqlState("42P04");
     pub const UNDEFINED_OBJECT: SqlState = SqlState("42704");
-    pub const WRONG_OBJECT_TYPE: SqlState = SqlState("42809");
     pub const READ_ONLY: SqlState = SqlState("25006");
     pub const DUPLICATE_SCHEMA: SqlState = SqlState("42P06");
     pub const DEPENDENT_OBJECTS: SqlState = SqlState("2BP01");

@@ -19,19 +19,33 @@ pub enum DistStyle {
     All,
 }
 
-/// COMPOUND orders by the columns in turn; INTERLEAVED weighs them equally.
+/// COMPOUND orders by the columns in turn; INTERLEAVED weighs them equally: rows follow the Z-order of their columns' ranks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SortStyle {
     Compound,
     Interleaved,
 }
 
-/// The order of a table's rows within a slice. Each column ascends, NULL last.
+/// The order of a table's rows within a run of a slice. In a compound key each column ascends, NULL last; rows in the order
+/// of an interleaved one ascend by none of its columns.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SortKey {
     pub style: SortStyle,
     /// At least one, none twice.
     pub columns: Vec<ColumnId>,
+}
+
+impl SortKey {
+    /// Columns of an interleaved key, at most (Redshift manual, "CREATE TABLE").
+    pub const MAX_INTERLEAVED: usize = 8;
+
+    /// The columns by which each run's rows ascend in turn; none for an interleaved key.
+    pub fn ascending(&self) -> &[ColumnId] {
+        match self.style {
+            SortStyle::Compound => &self.columns,
+            SortStyle::Interleaved => &[],
+        }
+    }
 }
 
 /// An encoding as SQL names it. Not every name has a stored form of its own: see `format::encoding`.

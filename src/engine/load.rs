@@ -17,11 +17,12 @@ use super::error::from_datafusion;
 use super::identity::{Generate, Identities};
 use super::names;
 use super::warehouse::Warehouse;
-use crate::catalog::{EffectiveDist, NewSegment, RunChoice, SegmentRef, TableDef, TableState, Transaction};
+use crate::catalog::{EffectiveDist, NewSegment, RankChoice, RunChoice, SegmentRef, TableDef, TableState, Transaction};
 use crate::common::{ColumnId, DistStyle, Error, ErrorKind, Result, UserId};
 use crate::format::encoding::SMALL_TABLE_BYTES;
 use crate::physical_plan::load::RowSink;
 use crate::physical_plan::scan::table_schema;
+use crate::storage::interleave::KeySample;
 use crate::storage::loader::{ObjectNames, choose_run, emptiest_slice, store_rows};
 use crate::storage::merge::{SegmentRows, as_reference, merge_runs};
 use crate::storage::segment::SegmentStore;
@@ -29,10 +30,14 @@ use crate::storage::writer::{LoadLayout, SliceSorter};
 
 /// How often a statement is tried when other transactions come in between.
 const ATTEMPTS: usize = 5;
+/// The skew of all rows of a load by the map that was made of those that filled its memory first, above which they are
+/// ordered anew: that of which the manual says that it is worth a REINDEX.
+const MAX_SKEW: f64 = 1.4;
 
 /// One load in progress: rows are gathered, then stored and added to a transaction.
 ///
-/// Guarantee: the rows added form one run, sorted within each slice, however many there are.
+/// Guarantee: the rows added form one run, sorted within each slice, however many there are. By an interleaved key they are
+/// sorted by the table's rank map, which the first load that fills a zone makes.
 #[derive(Debug)]
 pub struct Load {
     coercion: Arc<Coercion>,
@@ -65,6 +70,8 @@ struct Gathered {
     /// What CREATE TABLE AS orders by.
     ordered_by: Vec<ColumnId>,
     moved: Moved,
+    /// Of the rows that are to make the table's rank map; none where it has one or needs none.
+    sample: Option<KeySample>,
     /// What AUTO chose, and why.
     chosen: Vec<String>,
     /// Whether that is only right for the table as the transaction saw it.
@@ -96,6 +103,7 @@ impl Load {
             segments: Arc::default(),
             next_segment: 0,
             identity_given: 0,
+            rank_map: None,
             changed: transaction.base(),
             data_changed: transaction.base(),
         };
@@ -113,6 +121,8 @@ impl Load {
         let sorter = SliceSorter::new(layout(warehouse, &table, &table.def)?)?;
         let coercion = Arc::new(Coercion::new(Arc::clone(&table.def), source));
         let identities = Identities::of(warehouse, &table.def).map(Arc::new);
+        let key = table.def.interleaved();
+        let sample = (!key.is_empty() && table.rank_map.is_none()).then(|| KeySample::new(key));
         let gathered = Gathered {
             warehouse: warehouse.clone(),
             def: TableDef::clone(&table.def),
@@ -126,6 +136,7 @@ impl Load {
             names: ObjectNames::new(transaction),
             ordered_by,
             moved: Moved::default(),
+            sample,
             chosen: Vec::new(),
             requires_unchanged: false,
         };
@@ -219,7 +230,15 @@ impl Load {
             }
             false => choose_run(&gathered.table, &segments),
         };
-        segments.iter_mut().for_each(|s| s.run = run);
+        let ranked = match (&gathered.sample, gathered.sorter.layout().ranks()) {
+            (_, None) => RankChoice::Unranked,
+            (None, Some(map)) => RankChoice::By(map.version),
+            (Some(_), Some(map)) => {
+                transaction.set_rank_map(&def, gathered.table.rank_version(), Arc::clone(map));
+                RankChoice::Brought
+            }
+        };
+        segments.iter_mut().for_each(|s| (s.run, s.ranked) = (run, ranked));
         if !segments.is_empty() {
             transaction.append(&def, segments);
         }
@@ -229,8 +248,12 @@ impl Load {
 
 impl Gathered {
     async fn push(&mut self, rows: arrow::array::RecordBatch) -> Result<()> {
+        if let Some(sample) = &mut self.sample {
+            sample.add(&self.sorter.layout().key_columns(&rows))?;
+        }
         self.sorter.push(rows)?;
         if self.sorter.memory_bytes() > self.warehouse.inner.load_memory {
+            self.settle_ranks()?;
             self.settle_auto().await?;
             let run = self.store_gathered(false).await?;
             self.runs.push(run);
@@ -240,7 +263,9 @@ impl Gathered {
 
     /// Everything taken, as segments of one run.
     async fn store(&mut self) -> Result<Vec<NewSegment>> {
+        self.settle_ranks()?;
         self.settle_auto().await?;
+        self.rank_anew().await?;
         if self.runs.is_empty() {
             if self.stored_bytes() + self.sorter.memory_bytes() as u64 <= SMALL_TABLE_BYTES {
                 self.sorter.set_light();
@@ -307,11 +332,46 @@ impl Gathered {
             return Ok(());
         }
         self.def.definition_version = self.table.def.definition_version + 1;
-        self.sorter.replace_layout(layout(&self.warehouse, &self.table, &self.def)?)?;
+        let layout = layout(&self.warehouse, &self.table, &self.def)?;
+        let ranks = self.sorter.layout().ranks().cloned();
+        self.sorter.replace_layout(layout.ranked(ranks))?;
         match self.def.effective_dist {
             EffectiveDist::Key(_) => self.place_all_anew().await,
             _ => Ok(()),
         }
+    }
+
+    /// Makes the table's rank map before the first rows are stored, if they fill a zone: fewer are read together in any
+    /// order, and say little of those to come (our own choice).
+    fn settle_ranks(&mut self) -> Result<()> {
+        match &self.sample {
+            Some(sample)
+                if self.runs.is_empty() && self.is_enough(sample) && self.sorter.layout().ranks().is_none() =>
+            {
+                self.sorter.rank_by(Arc::new(sample.map()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn is_enough(&self, sample: &KeySample) -> bool {
+        sample.rows() >= self.sorter.layout().geometry.zone_rows() as u64
+    }
+
+    /// Orders the rows of a load beyond its memory by a map of all of them, where that of the first ones fits the others
+    /// badly, as when they come in the order of a key column.
+    async fn rank_anew(&mut self) -> Result<()> {
+        let Some(sample) = self.sample.as_ref().filter(|sample| !self.runs.is_empty() && self.is_enough(sample)) else {
+            return Ok(());
+        };
+        if self.sorter.layout().ranks().is_some_and(|map| sample.skew(map) <= MAX_SKEW) {
+            return Ok(());
+        }
+        let map = sample.map();
+        self.sorter.rank_by(Arc::new(map))?;
+        let runs = std::mem::take(&mut self.runs);
+        let stored = runs.iter().flatten().map(as_reference).collect::<Result<_>>()?;
+        self.place_anew(stored).await
     }
 
     /// Whether the table's rows can be read back: columns that were added later are in none of its older segments.
@@ -330,6 +390,11 @@ impl Gathered {
         for segment in runs.iter().flatten() {
             old.push(as_reference(segment)?);
         }
+        self.place_anew(old).await
+    }
+
+    /// Takes the rows of stored segments once more.
+    async fn place_anew(&mut self, old: Vec<SegmentRef>) -> Result<()> {
         let schema = Arc::new(table_schema(&self.def));
         for segment in old {
             let mut rows = SegmentRows::open(segment, self.sorter.layout().clone(), self.segments.clone()).await?;
@@ -357,7 +422,8 @@ impl Gathered {
 
 fn layout(warehouse: &Warehouse, table: &TableState, def: &TableDef) -> Result<LoadLayout> {
     let slices = warehouse.info().slices;
-    LoadLayout::new(def, warehouse.geometry()?, slices, emptiest_slice(table, slices))
+    Ok(LoadLayout::new(def, warehouse.geometry()?, slices, emptiest_slice(table, slices))?
+        .ranked(table.rank_map.clone()))
 }
 
 /// `EVEN`, `ALL` or `KEY(column)`.

@@ -8,6 +8,7 @@ mod dynamic_filters;
 mod embedding;
 mod execution;
 mod identity;
+mod interleaved;
 mod lengths;
 mod mutants;
 mod namespaces;

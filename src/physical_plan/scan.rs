@@ -152,7 +152,7 @@ impl SliceScan {
         let id = self.table.def.columns[wanted.column].id;
         let bounds = &unit.segment.columns.iter().find(|c| c.id == id)?.bounds;
         let (min, max) = (statistics::number(bounds.min.as_ref()?)?, statistics::number(bounds.max.as_ref()?)?);
-        let sorted = self.table.def.sort.as_ref().is_some_and(|sort| sort.columns.first() == Some(&id));
+        let sorted = self.table.def.sort.as_ref().is_some_and(|sort| sort.ascending().first() == Some(&id));
         let zones = zones_of(&unit.segment, self.table.geometry);
         let at = |zone: usize| min + (max - min) * (zone as f64 / zones as f64);
         Some(match (wanted.descending, sorted) {
@@ -163,7 +163,8 @@ impl SliceScan {
         })
     }
 
-    /// The order that each partition's rows leave in, where one slice and one run make it up.
+    /// The order that each partition's rows leave in, where one slice and one run make it up: never one of an interleaved
+    /// sort key, by none of whose columns they ascend.
     fn ordering(&self) -> Option<LexOrdering> {
         if self.wanted_first.is_some() {
             return None;
@@ -178,7 +179,7 @@ impl SliceScan {
             return None;
         }
         let mut order = Vec::new();
-        for id in &sort.columns {
+        for id in sort.ascending() {
             let ordinal = self.table.def.columns.iter().position(|c| c.id == *id)?;
             // Rows ordered by (a, b) are ordered by what is projected of a prefix.
             let Some(at) = self.projection.iter().position(|p| *p == ordinal) else { break };

@@ -77,8 +77,8 @@ pub(super) fn create_table(c: &mut Cursor, temporary: bool) -> Result<Statement>
     if as_query.is_none() && !c.at_end() {
         let what = if with_body { "a table attribute or the statement's end" } else { "\"(\" or AS" };
         return Err(c.expected(what).with_hint(
-            "table attributes are BACKUP, DISTSTYLE, DISTKEY (column), [COMPOUND] SORTKEY (column, …), SORTKEY AUTO, \
-             SORTKEY NONE, ENCODE AUTO",
+            "table attributes are BACKUP, DISTSTYLE, DISTKEY (column), [COMPOUND | INTERLEAVED] SORTKEY (column, …), \
+             SORTKEY AUTO, SORTKEY NONE, ENCODE AUTO",
         ));
     }
     if as_query.is_none() && (!with_body || !body.names.is_empty()) {
@@ -359,7 +359,10 @@ fn attributes(c: &mut Cursor) -> Result<Attributes> {
                 return twice("DISTKEY");
             }
         } else if c.take("INTERLEAVED SORTKEY") {
-            return Err(unsupported("INTERLEAVED SORTKEY", position).with_hint("use COMPOUND SORTKEY"));
+            let sort = SortClause::Columns { style: SortStyle::Interleaved, columns: c.parens(key_column)? };
+            if said.sort.replace((sort, position)).is_some() {
+                return twice("SORTKEY");
+            }
         } else if c.take("COMPOUND SORTKEY") || c.take("SORTKEY") {
             let sort = if c.take("AUTO") {
                 SortClause::Auto

@@ -99,7 +99,7 @@ fn statements(cursor: &mut Cursor) -> Result<Vec<Statement>> {
 
 /// Statements that are known and not offered, by their first word. ALTER, GRANT and the like name their object in
 /// the next one.
-const REFUSED: [&str; 28] = [
+const REFUSED: [&str; 27] = [
     "ABORT",
     "ANALYSE",
     "BEGIN",

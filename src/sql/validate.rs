@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::common::error::Position;
-use crate::common::{Error, Result, SortStyle, SqlState, SqlType};
+use crate::common::{Error, Result, SortKey, SortStyle, SqlState, SqlType};
 
 use super::ast::{ColumnSpec, Constraint, ConstraintKind, CreateTable, DistClause, Ident, KeyColumn, SortClause};
 use super::create_table::{Attributes, Body, DistWord};
@@ -243,12 +243,22 @@ fn sort(body: &Body, said: Option<(SortClause, Position)>, resolver: &Resolver) 
         (None, None) => Ok(None),
         (None, Some((said @ (SortClause::Auto | SortClause::None), _))) => Ok(Some(said)),
         (None, Some((SortClause::Columns { style, columns }, _))) => {
-            if columns.len() > MAX_SORT_COLUMNS {
+            let (what, most, hint) = match style {
+                SortStyle::Compound => {
+                    ("SORTKEY", MAX_SORT_COLUMNS, "keep the first few: later ones hardly order anything")
+                }
+                SortStyle::Interleaved => (
+                    "INTERLEAVED SORTKEY",
+                    SortKey::MAX_INTERLEAVED,
+                    "keep the columns that filters name most: each further one makes all others coarser",
+                ),
+            };
+            if let Some(beyond) = columns.get(most) {
                 return Err(wrong(
-                    format!("SORTKEY has at most {MAX_SORT_COLUMNS} columns, here are {}", columns.len()),
-                    columns[MAX_SORT_COLUMNS].position(),
+                    format!("{what} has at most {most} columns, here are {}", columns.len()),
+                    beyond.position(),
                 )
-                .with_hint("keep the first few: later ones hardly order anything"));
+                .with_hint(hint));
             }
             let columns = columns.into_iter().map(|c| resolver.resolve(c, "SORTKEY")).collect::<Result<Vec<_>>>()?;
             distinct_keys(&columns)?;

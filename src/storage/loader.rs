@@ -6,12 +6,11 @@ use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
-use super::writer::{ObjectPacker, SliceSorter};
+use super::writer::{ObjectPacker, SliceSegment, SliceSorter};
 use crate::catalog::model::{Extent, ObjectId, SegmentColumn, TableState};
 use crate::catalog::paths;
-use crate::catalog::transaction::{Blob, NewSegment, RunChoice, Transaction};
+use crate::catalog::transaction::{Blob, NewSegment, RankChoice, RunChoice, Transaction};
 use crate::common::{Bounds, ColumnId, CommitId, Error, Result, Version};
-use crate::format::segment::FinishedSegment;
 
 /// Names the objects that one transaction writes, in turn.
 #[derive(Debug)]
@@ -44,7 +43,7 @@ pub async fn store_rows(
     threads: usize,
     inline: bool,
 ) -> Result<Vec<NewSegment>> {
-    let (sender, mut finished) = mpsc::channel::<(u32, FinishedSegment)>(threads.max(1));
+    let (sender, mut finished) = mpsc::channel::<SliceSegment>(threads.max(1));
     let permits = Arc::new(Semaphore::new(threads.max(1)));
     let mut jobs: JoinSet<Result<()>> = JoinSet::new();
     for slice in sorter.into_slices() {
@@ -52,10 +51,9 @@ pub async fn store_rows(
         let permits = Arc::clone(&permits);
         jobs.spawn(async move {
             let _permit = permits.acquire_owned().await.map_err(|e| Error::internal(e.to_string()))?;
-            let number = slice.slice;
             let job = move || {
                 slice.encode(|segment| {
-                    sender.blocking_send((number, segment)).map_err(|_| Error::internal("the load was given up"))
+                    sender.blocking_send(segment).map_err(|_| Error::internal("the load was given up"))
                 })
             };
             match tokio::task::spawn_blocking(job).await {
@@ -67,8 +65,8 @@ pub async fn store_rows(
     drop(sender);
     let mut packer = ObjectPacker::default();
     let mut segments = Vec::new();
-    while let Some((slice, segment)) = finished.recv().await {
-        if packer.push(slice, segment) {
+    while let Some(segment) = finished.recv().await {
+        if packer.push(segment) {
             put_object(&mut packer, store, names.next(), &mut segments).await?;
         }
     }
@@ -76,12 +74,8 @@ pub async fn store_rows(
         job.map_err(|e| Error::internal(format!("encoding a slice: {e}")))??;
     }
     if inline && segments.is_empty() && packer.len() <= Blob::MAX_INLINE_BYTES as u64 {
-        segments.extend(
-            packer
-                .take_inline()
-                .into_iter()
-                .map(|(segment, bytes, slice)| new_segment(&segment, Blob::Inline(bytes), slice)),
-        );
+        segments
+            .extend(packer.take_inline().into_iter().map(|(segment, bytes)| new_segment(segment, Blob::Inline(bytes))));
     } else if !packer.is_empty() {
         put_object(&mut packer, store, names.next(), &mut segments).await?;
     }
@@ -89,14 +83,17 @@ pub async fn store_rows(
     Ok(segments)
 }
 
-/// Which run the rows of a load belong to: the newest one where they follow all its keys, else one of their own.
+/// Which run the rows of a load belong to: the newest one where they follow all its keys, else one of their own. By an
+/// interleaved key they have one of their own always: bounds of columns do not tell whether Z values follow.
 pub fn choose_run(table: &TableState, segments: &[NewSegment]) -> RunChoice {
     let Some(last) = table.segments.iter().map(|s| s.run).max() else { return RunChoice::New };
     let follows = match &table.def.sort {
         None => true,
-        Some(key) => table.segments.iter().all(|old| {
-            let follow = |new: &NewSegment| key_follows(key.columns[0], &old.columns, &new.columns);
-            segments.iter().filter(|new| new.slice == old.slice).all(follow)
+        Some(key) => key.ascending().first().is_some_and(|leading| {
+            table.segments.iter().all(|old| {
+                let follow = |new: &NewSegment| key_follows(*leading, &old.columns, &new.columns);
+                segments.iter().filter(|new| new.slice == old.slice).all(follow)
+            })
         }),
     };
     if follows { RunChoice::Extend(last) } else { RunChoice::New }
@@ -126,14 +123,15 @@ pub(super) async fn put_object(
         .put(&paths::object(&object), payload)
         .await
         .map_err(|e| Error::unavailable(format!("cannot write object {object}: {e}")).with_source(e))?;
-    for (offset, segment, slice) in packed {
-        let extent = Extent { object, offset, len: segment.len };
-        segments.push(new_segment(&segment, Blob::Stored(extent), slice));
+    for (offset, segment) in packed {
+        let extent = Extent { object, offset, len: segment.segment.len };
+        segments.push(new_segment(segment, Blob::Stored(extent)));
     }
     Ok(())
 }
 
-fn new_segment(segment: &FinishedSegment, blob: Blob, slice: u32) -> NewSegment {
+fn new_segment(segment: SliceSegment, blob: Blob) -> NewSegment {
+    let SliceSegment { slice, segment, rank_counts } = segment;
     let columns = segment
         .columns
         .iter()
@@ -147,6 +145,8 @@ fn new_segment(segment: &FinishedSegment, blob: Blob, slice: u32) -> NewSegment 
         rows: segment.rows,
         columns,
         deleted: None,
+        ranked: RankChoice::Unranked,
+        rank_counts,
         added: None,
     }
 }

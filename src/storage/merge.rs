@@ -13,18 +13,20 @@ use tokio::task::JoinSet;
 
 use super::loader::{ObjectNames, key_follows, put_object};
 use super::segment::{OpenSegment, SegmentStore};
-use super::sort::{KeyEncoder, SortKeys};
-use super::writer::{LoadLayout, ObjectPacker, gather};
+use super::sort::{KeyEncoder, RowKey, SortKeys};
+use super::writer::{LoadLayout, ObjectPacker, SliceSegment, gather};
 use crate::catalog::model::{ObjectId, RunId, SegmentId, SegmentRef};
 use crate::catalog::paths;
 use crate::catalog::transaction::{Blob, NewSegment};
 use crate::common::{ColumnId, Error, Result, Version};
 use crate::format::column::{Column, ColumnBuilder};
 use crate::format::encoding::{Page, Selection};
-use crate::format::segment::{FinishedSegment, SegmentBuilder};
+use crate::format::segment::SegmentBuilder;
 
 /// Makes one run of `runs`, whose segments are stored and have no dead rows. Slices whose runs follow each other stay
 /// as they are; the others are read and written anew, `threads` of them at a time.
+///
+/// All runs are in the order of `layout`: that of its rank map, where it has one.
 ///
 /// Objects that no segment is left in are deleted; where that fails, the collector finds them.
 pub async fn merge_runs(
@@ -46,15 +48,15 @@ pub async fn merge_runs(
             slices.entry(slice).or_default().push(run);
         }
     }
-    let leading = layout.sort_columns().first().map(|c| layout.columns[*c].id);
+    let leading = layout.leading();
+    let ordered = !layout.sort_columns().is_empty();
     let permits = Arc::new(Semaphore::new(threads.max(1)));
-    let mut merging: JoinSet<Result<Vec<(u32, FinishedSegment)>>> = JoinSet::new();
+    let mut merging: JoinSet<Result<Vec<SliceSegment>>> = JoinSet::new();
     let mut merged = Vec::new();
     for (slice, mut runs) in slices {
-        if let Some(leading) = leading
-            && runs.len() > 1
-            && !put_in_order(&mut runs, leading)
-        {
+        // Bounds of columns do not tell whether Z values follow each other.
+        let follow = |runs: &mut [_]| leading.is_some_and(|leading| put_in_order(runs, leading));
+        if ordered && runs.len() > 1 && !follow(&mut runs) {
             let (layout, segments, permits) = (layout.clone(), segments.clone(), Arc::clone(&permits));
             merging.spawn(async move {
                 let _permit = permits.acquire_owned().await.map_err(|e| Error::internal(e.to_string()))?;
@@ -67,8 +69,8 @@ pub async fn merge_runs(
     let mut packer = ObjectPacker::default();
     while let Some(finished) = merging.join_next().await {
         let finished = finished.map_err(|e| Error::internal(format!("merging a slice: {e}")))??;
-        for (slice, segment) in finished {
-            if packer.push(slice, segment) {
+        for segment in finished {
+            if packer.push(segment) {
                 put_object(&mut packer, store, names.next(), &mut merged).await?;
             }
         }
@@ -113,7 +115,7 @@ async fn merge_slice(
     runs: Vec<Vec<NewSegment>>,
     layout: &LoadLayout,
     segments: &SegmentStore,
-) -> Result<Vec<(u32, FinishedSegment)>> {
+) -> Result<Vec<SliceSegment>> {
     let encoder = layout.key_encoder()?;
     let mut cursors = Vec::with_capacity(runs.len());
     for run in runs {
@@ -122,9 +124,10 @@ async fn merge_slice(
         cursor.next_chunk(layout, &encoder, segments).await?;
         cursors.push(cursor);
     }
-    let mut heap: BinaryHeap<Reverse<(Key, usize)>> =
+    let mut heap: BinaryHeap<Reverse<(RowKey, usize)>> =
         cursors.iter().enumerate().filter_map(|(i, c)| c.key().map(|key| Reverse((key, i)))).collect();
     let mut builder = SegmentBuilder::new(layout.geometry, slice, &layout.columns);
+    let mut ranks = layout.rank_counts();
     let mut finished = Vec::new();
     // Chunks that rows chosen so far refer to, and where each cursor's present chunk stands among them.
     let mut chunks: Vec<Arc<Chunk>> = Vec::new();
@@ -138,6 +141,9 @@ async fn merge_slice(
             (chunks.len() - 1) as u32
         });
         rows.push((position, cursor.row as u32));
+        if let Some(z) = chunk.keys.z(cursor.row) {
+            ranks.add(z);
+        }
         cursor.row += 1;
         if cursor.row == chunk.keys.len() {
             cursor.next_chunk(layout, &encoder, segments).await?;
@@ -152,7 +158,7 @@ async fn merge_slice(
             at.fill(None);
             rows.clear();
             if builder.is_full() {
-                finished.push((slice, builder.finish()?));
+                finished.push(SliceSegment { slice, segment: builder.finish()?, rank_counts: ranks.take() });
             }
             // Long computations on the runtime's threads make way for others.
             tokio::task::yield_now().await;
@@ -162,7 +168,7 @@ async fn merge_slice(
         push_rows(&mut builder, &chunks, &rows, layout)?;
     }
     if builder.rows() > 0 {
-        finished.push((slice, builder.finish()?));
+        finished.push(SliceSegment { slice, segment: builder.finish()?, rank_counts: ranks.take() });
     }
     Ok(finished)
 }
@@ -200,19 +206,9 @@ struct Chunk {
     keys: SortKeys,
 }
 
-/// A row's sort key. Keys of one merge have one form.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Key {
-    Packed(u128),
-    Bytes(Vec<u8>),
-}
-
 impl Cursor {
-    fn key(&self) -> Option<Key> {
-        Some(match &self.chunk.as_ref()?.keys {
-            SortKeys::Packed(keys) => Key::Packed(keys[self.row]),
-            SortKeys::Rows(rows) => Key::Bytes(rows.row(self.row).as_ref().to_vec()),
-        })
+    fn key(&self) -> Option<RowKey> {
+        Some(self.chunk.as_ref()?.keys.key(self.row))
     }
 
     /// Goes to the next chunk, or to none.
@@ -319,5 +315,7 @@ pub fn as_reference(segment: &NewSegment) -> Result<SegmentRef> {
         added: Version(0),
         columns: segment.columns.clone(),
         deleted: None,
+        rank_map: 0,
+        rank_counts: Vec::new(),
     })
 }

@@ -2,6 +2,7 @@
 
 pub mod block_store;
 pub mod delete_vector;
+pub mod interleave;
 pub mod loader;
 pub mod merge;
 pub mod sample;

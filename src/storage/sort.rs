@@ -1,4 +1,5 @@
-//! Sort keys of rows as numbers or bytes whose order is the rows' order: ascending, NULL last.
+//! Sort keys of rows as numbers or bytes whose order is the rows' order: ascending, NULL last; by an interleaved key, the
+//! order of Z values, then that of the columns in turn.
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::SortOptions;
@@ -8,54 +9,94 @@ use arrow::datatypes::{
 };
 use arrow::row::{RowConverter, Rows, SortField};
 
+use super::interleave::Ranker;
+use crate::catalog::RankMap;
 use crate::common::{Result, SqlType};
 
 /// Order-preserving keys of some rows.
 #[derive(Debug)]
-pub enum SortKeys {
+pub struct SortKeys {
+    /// Z values, which come first; none where rows are not ranked.
+    z: Option<Vec<u64>>,
+    values: KeyValues,
+}
+
+#[derive(Debug)]
+enum KeyValues {
     /// All key columns together fit 128 bits.
     Packed(Vec<u128>),
     /// Arrow's row format.
     Rows(Rows),
 }
 
+/// One row's sort key. Keys of one [`KeyEncoder`] can be compared.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RowKey {
+    z: u64,
+    value: RowValue,
+}
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum RowValue {
+    Packed(u128),
+    Bytes(Vec<u8>),
+}
+
 /// Makes keys of batches that can be compared with each other.
 #[derive(Debug)]
 pub struct KeyEncoder {
+    ranker: Option<Ranker>,
     /// Bits of each column, NULL bit included; `None` when they do not fit.
     packed: Option<Vec<u32>>,
     converter: RowConverter,
 }
 
 impl KeyEncoder {
-    /// For key columns of these types.
-    pub fn new(types: &[SqlType]) -> Result<Self> {
+    /// For key columns of these types; by `ranks`, whose columns they are, if rows are to be interleaved.
+    pub fn new(types: &[SqlType], ranks: Option<&RankMap>) -> Result<Self> {
         let bits: Option<Vec<u32>> = types.iter().map(|t| packed_bits(*t)).collect();
         let packed = bits.filter(|bits| bits.iter().sum::<u32>() <= 128);
         let ascending = SortOptions { descending: false, nulls_first: false };
         let fields = types.iter().map(|t| SortField::new_with_options(t.arrow_type(), ascending)).collect();
-        Ok(KeyEncoder { packed, converter: RowConverter::new(fields)? })
+        let arrow_types: Vec<DataType> = types.iter().map(|t| t.arrow_type()).collect();
+        let ranker = ranks.map(|ranks| Ranker::new(ranks, &arrow_types)).transpose()?;
+        Ok(KeyEncoder { ranker, packed, converter: RowConverter::new(fields)? })
     }
 
     /// The keys of rows whose key columns are `columns`.
     pub fn encode(&self, columns: &[ArrayRef]) -> Result<SortKeys> {
+        let z = self.ranker.as_ref().map(|ranker| ranker.z_values(columns)).transpose()?;
         let Some(bits) = &self.packed else {
-            return Ok(SortKeys::Rows(self.converter.convert_columns(columns)?));
+            return Ok(SortKeys { z, values: KeyValues::Rows(self.converter.convert_columns(columns)?) });
         };
         let mut keys = vec![0u128; columns.first().map_or(0, |c| c.len())];
         for (column, bits) in columns.iter().zip(bits) {
             append_column(column, *bits, &mut keys);
         }
-        Ok(SortKeys::Packed(keys))
+        Ok(SortKeys { z, values: KeyValues::Packed(keys) })
     }
 }
 
 impl SortKeys {
     pub fn len(&self) -> usize {
-        match self {
-            SortKeys::Packed(keys) => keys.len(),
-            SortKeys::Rows(rows) => rows.num_rows(),
+        match &self.values {
+            KeyValues::Packed(keys) => keys.len(),
+            KeyValues::Rows(rows) => rows.num_rows(),
         }
+    }
+
+    /// The Z value of a row, if rows are ranked.
+    pub fn z(&self, row: usize) -> Option<u64> {
+        self.z.as_ref().map(|z| z[row])
+    }
+
+    /// The key of a row.
+    pub fn key(&self, row: usize) -> RowKey {
+        let value = match &self.values {
+            KeyValues::Packed(keys) => RowValue::Packed(keys[row]),
+            KeyValues::Rows(rows) => RowValue::Bytes(rows.row(row).as_ref().to_vec()),
+        };
+        RowKey { z: self.z(row).unwrap_or(0), value }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -69,26 +110,31 @@ impl SortKeys {
 pub fn sort_rows(keys: &[SortKeys], rows: &mut Vec<(u32, u32)>) {
     let packed: Option<Vec<&[u128]>> = keys
         .iter()
-        .map(|k| match k {
-            SortKeys::Packed(keys) => Some(keys.as_slice()),
-            SortKeys::Rows(_) => None,
+        .map(|k| match &k.values {
+            KeyValues::Packed(keys) => Some(keys.as_slice()),
+            KeyValues::Rows(_) => None,
         })
         .collect();
+    let z: Option<Vec<&[u64]>> = keys.iter().map(|k| k.z.as_deref()).collect();
+    let z = |batch: u32, row: u32| z.as_ref().map_or(0, |z| z[batch as usize][row as usize]);
+    let ranked = keys.iter().any(|k| k.z.is_some());
     match packed {
         Some(packed) => {
             let narrow = packed.iter().all(|keys| keys.iter().all(|k| *k <= u128::from(u64::MAX)));
-            if narrow {
-                sort_by_number(rows, |batch, row| packed[batch as usize][row as usize] as u64);
-            } else {
-                sort_by_number(rows, |batch, row| packed[batch as usize][row as usize]);
+            let value = |batch: u32, row: u32| packed[batch as usize][row as usize];
+            match (ranked, narrow) {
+                (false, true) => sort_by_number(rows, |batch, row| value(batch, row) as u64),
+                (false, false) => sort_by_number(rows, value),
+                (true, true) => sort_by_number(rows, |batch, row| (z(batch, row), value(batch, row) as u64)),
+                (true, false) => sort_by_number(rows, |batch, row| (z(batch, row), value(batch, row))),
             }
         }
         None => rows.sort_by(|a, b| {
-            let key = |(batch, row): (u32, u32)| match &keys[batch as usize] {
-                SortKeys::Rows(rows) => rows.row(row as usize),
-                SortKeys::Packed(_) => unreachable!("keys of one encoder have one form"),
+            let row = |(batch, row): (u32, u32)| match &keys[batch as usize].values {
+                KeyValues::Rows(rows) => rows.row(row as usize),
+                KeyValues::Packed(_) => unreachable!("keys of one encoder have one form"),
             };
-            key(*a).cmp(&key(*b))
+            z(a.0, a.1).cmp(&z(b.0, b.1)).then_with(|| row(*a).cmp(&row(*b)))
         }),
     }
 }
@@ -160,7 +206,7 @@ mod tests {
     use super::*;
 
     fn sorted(types: &[SqlType], columns: Vec<ArrayRef>) -> Vec<u32> {
-        let encoder = KeyEncoder::new(types).unwrap();
+        let encoder = KeyEncoder::new(types, None).unwrap();
         let keys = [encoder.encode(&columns).unwrap()];
         let mut rows = (0..columns[0].len() as u32).map(|i| (0, i)).collect();
         sort_rows(&keys, &mut rows);

@@ -15,7 +15,9 @@ use arrow::datatypes::{
 };
 use bytes::Bytes;
 
+use super::interleave::RankCounts;
 use super::sort::{KeyEncoder, SortKeys, sort_rows};
+use crate::catalog::RankMap;
 use crate::catalog::model::{EffectiveDist, TableDef};
 use crate::common::{ColumnId, Error, Result, SqlState, SqlType, Stored};
 use crate::distribution::{hash_array, slice_of_hash};
@@ -33,6 +35,9 @@ pub struct LoadLayout {
     light: bool,
     /// Ordinals of the sort key's columns.
     sort: Vec<usize>,
+    /// What orders the rows, where the key is interleaved; its columns in turn while there is no map.
+    ranks: Option<Arc<RankMap>>,
+    interleaved: bool,
     dist: LoadDist,
 }
 
@@ -76,13 +81,48 @@ impl LoadLayout {
         };
         let columns =
             def.columns.iter().map(|c| ColumnSpec { id: c.id, sql_type: c.sql_type, encoding: c.encoding }).collect();
-        Ok(LoadLayout { geometry, slices, columns, light: false, sort, dist })
+        Ok(LoadLayout {
+            geometry,
+            slices,
+            columns,
+            light: false,
+            sort,
+            ranks: None,
+            interleaved: !def.interleaved().is_empty(),
+            dist,
+        })
+    }
+
+    /// In the order of a rank map, which belongs to the table's interleaved sort key.
+    pub fn ranked(self, ranks: Option<Arc<RankMap>>) -> Self {
+        LoadLayout { ranks, ..self }
+    }
+
+    /// The rank map that orders the rows.
+    pub fn ranks(&self) -> Option<&Arc<RankMap>> {
+        self.ranks.as_ref()
+    }
+
+    /// The column by which each slice's rows ascend, if there is one.
+    pub fn leading(&self) -> Option<ColumnId> {
+        let first = self.sort.first().filter(|_| !self.interleaved)?;
+        Some(self.columns[*first].id)
+    }
+
+    /// Counts the rows of a segment by their ranks; nothing where they are not ranked.
+    pub(super) fn rank_counts(&self) -> RankCounts {
+        RankCounts::new(self.ranks.as_ref().map_or(0, |ranks| ranks.columns.len()))
     }
 
     /// Makes the sort keys of the table's rows.
     pub fn key_encoder(&self) -> Result<KeyEncoder> {
         let types: Vec<SqlType> = self.sort.iter().map(|i| self.columns[*i].sql_type).collect();
-        KeyEncoder::new(&types)
+        KeyEncoder::new(&types, self.ranks.as_deref())
+    }
+
+    /// The sort key's columns of a batch.
+    pub fn key_columns(&self, batch: &RecordBatch) -> Vec<ArrayRef> {
+        self.sort.iter().map(|i| Arc::clone(batch.column(*i))).collect()
     }
 
     /// Ordinals of the sort key's columns; none for a table without one.
@@ -178,8 +218,7 @@ impl SliceSorter {
             }
         }
         if !self.layout.sort.is_empty() {
-            let columns: Vec<ArrayRef> = self.layout.sort.iter().map(|i| Arc::clone(batch.column(*i))).collect();
-            self.batch_keys.push(self.keys.encode(&columns)?);
+            self.batch_keys.push(self.keys.encode(&self.layout.key_columns(&batch))?);
         }
         self.total_rows += batch.num_rows() as u64;
         self.memory_bytes += batch.get_array_memory_size() + batch.num_rows() * 24;
@@ -197,6 +236,15 @@ impl SliceSorter {
     /// Tells that the rows taken so far make a small table with those that it holds.
     pub fn set_light(&mut self) {
         self.layout.light = true;
+    }
+
+    /// Orders the rows held, and those to come, by a rank map.
+    pub fn rank_by(&mut self, ranks: Arc<RankMap>) -> Result<()> {
+        self.layout.ranks = Some(ranks);
+        self.keys = self.layout.key_encoder()?;
+        let keys = self.batches.iter().map(|batch| self.keys.encode(&self.layout.key_columns(batch)));
+        self.batch_keys = keys.collect::<Result<_>>()?;
+        Ok(())
     }
 
     /// Forgets the placement of the rows held and places them by `layout` instead (AUTO decides once it has seen them).
@@ -241,12 +289,17 @@ struct Shared {
 
 impl SliceRows {
     /// Sorts the rows and hands each segment to `emit` as soon as it is full. Computes only.
-    pub fn encode(mut self, mut emit: impl FnMut(FinishedSegment) -> Result<()>) -> Result<()> {
+    pub fn encode(mut self, mut emit: impl FnMut(SliceSegment) -> Result<()>) -> Result<()> {
         let layout = &self.shared.layout;
         if !layout.sort.is_empty() {
             sort_rows(&self.shared.keys, &mut self.rows);
         }
         let mut builder = SegmentBuilder::new(layout.geometry, self.slice, &layout.columns).light(layout.light);
+        let mut ranks = layout.rank_counts();
+        let slice = self.slice;
+        let mut finish = |builder: &mut SegmentBuilder, ranks: &mut RankCounts| {
+            emit(SliceSegment { slice, segment: builder.finish()?, rank_counts: ranks.take() })
+        };
         for rows in self.rows.chunks(layout.geometry.chunk_rows()) {
             let chunk = (0..layout.columns.len())
                 .map(|ordinal| {
@@ -256,12 +309,16 @@ impl SliceRows {
                 })
                 .collect::<Result<Vec<Column>>>()?;
             builder.push_chunk(&chunk)?;
+            if layout.ranks.is_some() {
+                let z = |(batch, row): &(u32, u32)| self.shared.keys[*batch as usize].z(*row as usize);
+                rows.iter().filter_map(z).for_each(|z| ranks.add(z));
+            }
             if builder.is_full() {
-                emit(builder.finish()?)?;
+                finish(&mut builder, &mut ranks)?;
             }
         }
         if builder.rows() > 0 {
-            emit(builder.finish()?)?;
+            finish(&mut builder, &mut ranks)?;
         }
         Ok(())
     }
@@ -356,11 +413,20 @@ fn gather_validity(arrays: &[&dyn Array], rows: &[(u32, u32)]) -> Option<NullBuf
     Some(NullBuffer::from_iter(valid))
 }
 
+/// A segment that is encoded, and what the catalog is told of it.
+#[derive(Debug)]
+pub struct SliceSegment {
+    pub slice: u32,
+    pub segment: FinishedSegment,
+    /// See [`crate::catalog::SegmentRef::rank_counts`].
+    pub rank_counts: Vec<u32>,
+}
+
 /// Segments packed into objects: several small ones share one.
 #[derive(Debug, Default)]
 pub struct ObjectPacker {
-    /// Offset, segment with its bytes, slice.
-    segments: Vec<(u64, FinishedSegment, u32)>,
+    /// Offset, segment with its bytes.
+    segments: Vec<(u64, SliceSegment)>,
     len: u64,
 }
 
@@ -368,11 +434,11 @@ impl ObjectPacker {
     /// An object is closed when it has reached this size.
     pub const TARGET_BYTES: u64 = 64 << 20;
 
-    /// Adds a segment of `slice`; `true` when the object should be closed.
-    pub fn push(&mut self, slice: u32, segment: FinishedSegment) -> bool {
+    /// Adds a segment; `true` when the object should be closed.
+    pub fn push(&mut self, segment: SliceSegment) -> bool {
         let offset = self.len;
-        self.len += segment.len;
-        self.segments.push((offset, segment, slice));
+        self.len += segment.segment.len;
+        self.segments.push((offset, segment));
         self.len >= Self::TARGET_BYTES
     }
 
@@ -384,23 +450,23 @@ impl ObjectPacker {
         self.segments.is_empty()
     }
 
-    /// The object's bytes, and its segments as offset, segment (without bytes) and slice.
-    pub fn take(&mut self) -> (Vec<Bytes>, Vec<(u64, FinishedSegment, u32)>) {
+    /// The object's bytes, and its segments as offset and segment (without bytes).
+    pub fn take(&mut self) -> (Vec<Bytes>, Vec<(u64, SliceSegment)>) {
         self.len = 0;
         let mut segments = std::mem::take(&mut self.segments);
-        let parts = segments.iter_mut().flat_map(|(_, segment, _)| std::mem::take(&mut segment.parts)).collect();
+        let parts = segments.iter_mut().flat_map(|(_, s)| std::mem::take(&mut s.segment.parts)).collect();
         (parts, segments)
     }
 
-    /// Each segment with its bytes in one piece, and its slice.
-    pub fn take_inline(&mut self) -> Vec<(FinishedSegment, Bytes, u32)> {
+    /// Each segment with its bytes in one piece.
+    pub fn take_inline(&mut self) -> Vec<(SliceSegment, Bytes)> {
         self.len = 0;
         let segments = std::mem::take(&mut self.segments);
         segments
             .into_iter()
-            .map(|(_, mut segment, slice)| {
-                let bytes = std::mem::take(&mut segment.parts).concat();
-                (segment, Bytes::from(bytes), slice)
+            .map(|(_, mut segment)| {
+                let bytes = std::mem::take(&mut segment.segment.parts).concat();
+                (segment, Bytes::from(bytes))
             })
             .collect()
     }

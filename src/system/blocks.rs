@@ -8,7 +8,6 @@ use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::ScalarValue;
 
 use super::SystemContext;
-use super::slices::sorted_run;
 use crate::catalog::TableState;
 use crate::common::{Bounds, Result, Scalar, SqlType};
 use crate::format::stable::EncodingId;
@@ -34,7 +33,7 @@ pub(super) struct Block {
 /// The blocks of a table in the order of slice, segment, column. Pages count for the block that they begin in, and so
 /// do their rows and zone map entries: a block that holds a dictionary alone has no rows.
 pub(super) async fn blocks_of(state: &TableState, store: &SegmentStore) -> Result<Vec<Block>> {
-    let sorted = sorted_run(state);
+    let sorted = state.sorted_run();
     let mut numbers: HashMap<(u32, usize), u32> = HashMap::new();
     let mut blocks = Vec::new();
     for segment in state.segments.iter() {

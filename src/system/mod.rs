@@ -8,6 +8,7 @@ mod blocks;
 mod columns;
 mod constraints;
 mod descriptions;
+mod interleaved;
 mod slices;
 mod table_ddl;
 mod table_info;
@@ -37,7 +38,7 @@ use crate::storage::segment::SegmentStore;
 pub const SCHEMA: &str = "pg_catalog";
 
 /// The system tables' names.
-pub const TABLES: [&str; 9] = [
+pub const TABLES: [&str; 10] = [
     "pg_constraint",
     "pg_description",
     "pg_table_def",
@@ -45,6 +46,7 @@ pub const TABLES: [&str; 9] = [
     "stv_slices",
     "stv_tbl_perm",
     "stv_zonelist",
+    "svv_interleaved_columns",
     "svv_table_info",
     "v_generate_tbl_ddl",
 ];
@@ -98,13 +100,14 @@ enum Kind {
     StvSlices,
     StvTblPerm,
     StvZonelist,
+    SvvInterleavedColumns,
     SvvTableInfo,
     VGenerateTblDdl,
 }
 
 impl Kind {
     /// In the order of [`TABLES`].
-    const ALL: [Kind; 9] = [
+    const ALL: [Kind; 10] = [
         Kind::PgConstraint,
         Kind::PgDescription,
         Kind::PgTableDef,
@@ -112,6 +115,7 @@ impl Kind {
         Kind::StvSlices,
         Kind::StvTblPerm,
         Kind::StvZonelist,
+        Kind::SvvInterleavedColumns,
         Kind::SvvTableInfo,
         Kind::VGenerateTblDdl,
     ];
@@ -129,6 +133,7 @@ impl Kind {
             Kind::StvSlices => slices::stv_slices_schema(),
             Kind::StvTblPerm => slices::stv_tbl_perm_schema(),
             Kind::StvZonelist => zones::schema(),
+            Kind::SvvInterleavedColumns => interleaved::schema(),
             Kind::SvvTableInfo => table_info::schema(),
             Kind::VGenerateTblDdl => table_ddl::schema(),
         }
@@ -137,7 +142,7 @@ impl Kind {
     /// The column that holds a table's id.
     fn table_column(self) -> Option<&'static str> {
         match self {
-            Kind::StvBlocklist | Kind::StvZonelist => Some("tbl"),
+            Kind::StvBlocklist | Kind::StvZonelist | Kind::SvvInterleavedColumns => Some("tbl"),
             Kind::StvTblPerm => Some("id"),
             _ => None,
         }
@@ -152,6 +157,7 @@ impl Kind {
             Kind::StvSlices => slices::stv_slices(context),
             Kind::StvTblPerm => slices::stv_tbl_perm(context).await?,
             Kind::StvZonelist => zones::columns(context).await?,
+            Kind::SvvInterleavedColumns => interleaved::columns(context)?,
             Kind::SvvTableInfo => table_info::columns(context).await?,
             Kind::VGenerateTblDdl => table_ddl::columns(context)?,
         };

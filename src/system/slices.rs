@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 
 use super::SystemContext;
 use super::blocks::blocks_of;
-use crate::catalog::{EffectiveDist, RunId, TableState};
+use crate::catalog::{EffectiveDist, TableState};
 use crate::common::{DistStyle, Result};
 
 /// Redshift's code for a distribution style in force (`pg_class_info.releffectivediststyle`).
@@ -20,12 +20,6 @@ fn dist_code(state: &TableState) -> i32 {
         (_, EffectiveDist::Key(_)) => 1,
         (_, EffectiveDist::All) => 8,
     }
-}
-
-/// The run that is the table's sorted region: the oldest. `None` without a sort key or without rows.
-pub(super) fn sorted_run(state: &TableState) -> Option<RunId> {
-    state.def.sort.as_ref()?;
-    state.segments.iter().map(|s| s.run).min()
 }
 
 pub(super) fn stv_slices_schema() -> Schema {
@@ -84,7 +78,7 @@ struct SliceOfTable {
 pub(super) async fn stv_tbl_perm(context: &SystemContext) -> Result<Vec<ArrayRef>> {
     let mut rows: Vec<SliceOfTable> = Vec::new();
     for state in context.tables() {
-        let sorted = sorted_run(state);
+        let sorted = state.sorted_run();
         let first = rows.len();
         rows.extend((0..context.snapshot.info.slices).map(|slice| SliceOfTable {
             slice: slice as i32,

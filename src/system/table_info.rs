@@ -9,7 +9,6 @@ use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use super::SystemContext;
 use super::blocks::{Block, blocks_of};
 use super::columns::shown_encoding;
-use super::slices::sorted_run;
 use crate::catalog::{EffectiveDist, TableState};
 use crate::common::{ColumnId, DistStyle, EncodingName, Result, SortStyle, SqlType};
 
@@ -127,8 +126,9 @@ fn info(context: &SystemContext, state: &TableState, blocks: &[Block]) -> Info {
         _ => def.sort_auto.then(|| "AUTO(SORTKEY)".to_string()),
     };
     let rows = state.stored_rows();
-    let unsorted = sorted_run(state).map(|run| {
-        let outside: u64 = state.segments.iter().filter(|s| s.run != run).map(|s| u64::from(s.rows)).sum();
+    let unsorted = def.sort.as_ref().map(|_| {
+        let sorted = state.sorted_run();
+        let outside: u64 = state.segments.iter().filter(|s| Some(s.run) != sorted).map(|s| u64::from(s.rows)).sum();
         percent(outside, rows)
     });
     let varchars = def.columns.iter().filter_map(|c| match c.sql_type {

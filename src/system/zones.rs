@@ -7,7 +7,6 @@ use arrow::datatypes::{DataType, Field, Schema};
 
 use super::SystemContext;
 use super::blocks::{as_bigint, as_text, encoding_word};
-use super::slices::sorted_run;
 use crate::catalog::TableState;
 use crate::common::{Bounds, Result, Scalar, SqlType};
 use crate::storage::segment::SegmentStore;
@@ -99,7 +98,7 @@ pub(super) async fn columns(context: &SystemContext) -> Result<Vec<ArrayRef>> {
 }
 
 async fn zones_of(state: &TableState, store: &SegmentStore, zones: &mut Vec<Zone>) -> Result<()> {
-    let sorted = sorted_run(state);
+    let sorted = state.sorted_run();
     for segment in state.segments.iter() {
         let open = store.open(segment).await?;
         let dead = store.deleted(segment).await?;

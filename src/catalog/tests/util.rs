@@ -78,6 +78,8 @@ pub fn new_segment(blob: Blob, slice: u32, rows: u32) -> NewSegment {
         rows,
         columns: vec![SegmentColumn { id: ColumnId(1), bounds, bytes: 8 }],
         deleted: None,
+        ranked: RankChoice::Unranked,
+        rank_counts: Vec::new(),
         added: None,
     }
 }

@@ -10,6 +10,7 @@ use datafusion::common::ScalarValue;
 use datafusion::datasource::MemTable;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 
+use super::interleaved::ranks_hold;
 use super::util::*;
 use crate::common::{Scalar, SqlType};
 use crate::engine::catalog_provider::scan_table;
@@ -242,10 +243,22 @@ impl Case {
             2 => String::new(),
             _ => format!("distkey({})", column(self)),
         };
-        if self.rng.one_in(2) {
-            let (a, b) = (column(self), column(self));
-            let keys = if a == b { a } else { format!("{a}, {b}") };
-            write!(layout, " sortkey({keys})").unwrap();
+        match self.rng.below(4) {
+            0 => {
+                let (a, b) = (column(self), column(self));
+                let keys = if a == b { a } else { format!("{a}, {b}") };
+                write!(layout, " sortkey({keys})").unwrap();
+            }
+            1 => {
+                let mut names: Vec<String> = Vec::new();
+                for name in (0..4).map(|_| column(self)) {
+                    if !names.contains(&name) {
+                        names.push(name);
+                    }
+                }
+                write!(layout, " interleaved sortkey({})", names.join(", ")).unwrap();
+            }
+            _ => {}
         }
         layout
     }
@@ -345,6 +358,7 @@ async fn run(seed: u64) {
         load(&session, batch).await;
     }
     bounds_hold(&warehouse).await;
+    ranks_hold(&warehouse, "t").await;
     let context = plain(1 + case.rng.below(3));
     let schema = batches[0].schema();
     context.register_table("t", Arc::new(MemTable::try_new(schema, vec![batches]).unwrap())).unwrap();

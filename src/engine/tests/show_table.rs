@@ -87,10 +87,11 @@ fn create(rng: &mut Rng, name: &str, parents: &[String]) -> String {
         3 => words += &format!(" distkey ({})", NAMES[rng.below(count)]),
         _ => {}
     }
-    match rng.below(4) {
+    match rng.below(5) {
         0 => words += " sortkey auto",
         1 => words += " sortkey none",
         2 => words += &format!(" sortkey ({})", some(rng)),
+        3 => words += &format!(" interleaved sortkey ({})", some(rng)),
         _ => {}
     }
     let backup = ["", " backup yes", " backup no"][rng.below(3)];

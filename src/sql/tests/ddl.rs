@@ -7,7 +7,7 @@ use super::{create, invalid, refused, unsupported};
 
 fn sort_names(sort: &Option<SortClause>) -> Vec<String> {
     match sort {
-        Some(SortClause::Columns { style: SortStyle::Compound, columns }) => columns
+        Some(SortClause::Columns { columns, .. }) => columns
             .iter()
             .map(|c| match c {
                 KeyColumn::Name(name) => name.value.clone(),
@@ -265,7 +265,13 @@ fn definitions_that_contradict_themselves() {
     hinted("create table t (a int with)", "a column attribute", 23);
     hinted("create table select (a int)", "a table name", 14);
     hinted("create table a.b.c.d (a int)", "at most three parts", 14);
-    unsupported("create table t (a int) interleaved sortkey (a)", "INTERLEAVED SORTKEY", 1, 24);
+    hinted("create table t (a int) interleaved sortkey (a, b)", "SORTKEY names column \"b\"", 48);
+    hinted("create table t (a int, b int) interleaved sortkey (a, b, a)", "a column twice", 58);
+    hinted("create table t (a int) sortkey (a) interleaved sortkey (a)", "SORTKEY is given twice", 36);
+    hinted("create table t (a int sortkey) interleaved sortkey (a)", "both at a column and at the table", 23);
+    hinted("create table t (like p) interleaved sortkey (a)", "SORTKEY does not go with LIKE", 25);
+    invalid("create table t (a int) interleaved sortkey auto", "expected \"(\"", 1, 44);
+    hinted("create table t (a int) interleaved", "a table attribute", 24);
     invalid("create table t (a int identity(1, 0))", "step of an IDENTITY is 0", 1, 35);
     unsupported("create table t (a int generated always as identity(1,1))", "GENERATED ALWAYS", 1, 23);
     unsupported("create table t (a int references p (x) match full)", "MATCH", 1, 40);
@@ -286,6 +292,11 @@ fn too_many_columns() {
     assert_eq!(sort_names(&t.sort).len(), 400);
     let e = refused(&format!("create table t ({}) sortkey ({})", columns(401), names(401)));
     assert!(e.message().contains("at most 400") && e.position().is_some());
+    let t = create(&format!("create table t ({}) interleaved sortkey ({})", columns(9), names(8)));
+    assert_eq!(sort_names(&t.sort).len(), 8);
+    let e = refused(&format!("create table t ({}) interleaved sortkey ({})", columns(9), names(9)));
+    assert!(e.message().contains("INTERLEAVED SORTKEY has at most 8 columns, here are 9"), "{e:?}");
+    assert!(e.position().is_some() && e.hint().is_some());
 }
 
 #[test]
@@ -335,6 +346,8 @@ fn ddl_reads_back() {
         "create table t (like p including defaults)",
         "create table t (x, y) distkey (2) sortkey (1, 2) backup yes as select a, b from c where d > 'it''s'",
         "create table t diststyle auto as select 1",
+        "create table t (a int, b int, c int) interleaved sortkey (b, a)",
+        "create table t diststyle even interleaved sortkey (2, 1) as select 1, 2",
     ] {
         let t = &create(sql);
         let ddl = create_table_ddl(t);
@@ -346,9 +359,16 @@ fn ddl_reads_back() {
             assert_eq!((&a.name, a.sql_type, a.not_null, a.encode), (&b.name, b.sql_type, b.not_null, b.encode));
         }
         assert_eq!(
-            (again.constraints.len(), again.like, again.backup),
-            (t.constraints.len(), t.like.clone(), t.backup)
+            (again.constraints.len(), again.like, again.backup, style(&again.sort)),
+            (t.constraints.len(), t.like.clone(), t.backup, style(&t.sort))
         );
+    }
+}
+
+fn style(sort: &Option<SortClause>) -> Option<SortStyle> {
+    match sort {
+        Some(SortClause::Columns { style, .. }) => Some(*style),
+        _ => None,
     }
 }
 

@@ -12,7 +12,7 @@ use super::names::{CATALOG, PATH_SCHEMA};
 use super::warehouse::Warehouse;
 use crate::common::sql_type::UTC;
 use crate::distribution::SliceMap;
-use crate::functions::{Functions, semistructured};
+use crate::functions::{Functions, semistructured, take_microseconds};
 use crate::optimizer::add_analyzer_rules;
 use crate::physical_plan::config::BlueshiftOptions;
 use crate::physical_plan::declared::Declared;
@@ -82,6 +82,7 @@ pub(super) fn planning_state(warehouse: &Warehouse, process: u32) -> SessionStat
     let config = session_config(warehouse);
     let builder = with_blueshift(SessionStateBuilder::new().with_default_features().with_config(config));
     let mut builder = Functions::of_session(process).register(Functions::replacements().register(builder));
+    take_microseconds(&mut builder);
     // Before DataFusion's planners, which take `c.a` and `c[0]` for parts of structs and arrays.
     builder.expr_planners().get_or_insert_default().insert(0, Arc::new(semistructured::Navigation));
     let mut state =

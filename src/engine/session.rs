@@ -321,6 +321,7 @@ impl Session {
             database: CATALOG.into(),
             user: snapshot.users.get(&self.warehouse.owner()).cloned().unwrap_or_default(),
             schemas: self.names.schemas(snapshot),
+            path: self.names.path(),
             lookup: self.names.lookup(snapshot),
         }
     }

@@ -16,12 +16,14 @@ mod json;
 mod kernel;
 mod numbers;
 pub mod semistructured;
+mod series;
 mod session;
 mod session_names;
 mod text;
 pub mod zones;
 
 pub use dates::CALENDAR;
+pub use series::take_microseconds;
 pub use session_names::SessionNames;
 
 /// The timestamp of a date's midnight. Comparisons of it with constants become comparisons of the date.

@@ -8,12 +8,12 @@ use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
 };
 
-use super::Functions;
 use super::kernel::invalid;
+use super::{Functions, SessionNames};
 use crate::common::SqlType;
 
-/// There are no users yet: whoever opens the warehouse is this one.
-const USER: &str = "blueshift";
+/// Whoever runs a plan that no statement of ours began.
+const USER: &str = "admin";
 
 pub(super) fn additions(all: &mut Functions) {
     for (name, tells) in [
@@ -86,10 +86,14 @@ impl ScalarUDFImpl for Told {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let catalog = &args.config_options.catalog;
+        let names = args.config_options.extensions.get::<SessionNames>();
         let text = match self.tells {
-            Tells::Database => Some(catalog.default_catalog.clone()),
-            Tells::Schema => Some(catalog.default_schema.clone()),
-            Tells::User => Some(USER.to_string()),
+            Tells::Database => Some(names.map_or_else(|| catalog.default_catalog.clone(), |n| n.database.clone())),
+            Tells::Schema => match names {
+                Some(names) => names.schemas.first().cloned(),
+                None => Some(catalog.default_schema.clone()),
+            },
+            Tells::User => Some(names.map_or_else(|| USER.to_string(), |n| n.user.clone())),
             Tells::Version => Some(version()),
             Tells::Process(number) => {
                 return Ok(ColumnarValue::Scalar(ScalarValue::Int32(i32::try_from(number).ok())));
@@ -113,6 +117,9 @@ fn version() -> String {
 
 fn setting(args: &ScalarFunctionArgs, name: &str) -> Result<Option<String>> {
     let wanted = name.to_ascii_lowercase();
+    if let ("search_path", Some(names)) = (wanted.as_str(), args.config_options.extensions.get::<SessionNames>()) {
+        return Ok(Some(names.path.join(", ")));
+    }
     // Blueshift's own settings are listed without their prefix.
     let own = wanted.strip_prefix("blueshift.");
     let mut entries = args.config_options.entries().into_iter();

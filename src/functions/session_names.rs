@@ -15,6 +15,8 @@ pub struct SessionNames {
     pub user: String,
     /// The schemas of the search path that exist: the first is the current one.
     pub schemas: Vec<String>,
+    /// The search path as it was set.
+    pub path: Vec<String>,
     /// Where unqualified names are looked up, the temporary schema and pg_catalog included.
     pub lookup: Vec<String>,
 }

@@ -95,7 +95,7 @@ async fn ranges_do_not_overlap_and_end_with_the_type() {
     assert_eq!(IDENTITY.capacity(SqlType::BigInt), u64::try_from(((1i128 << 63) + 10) / 3 + 1).unwrap());
     let all = Identity { seed: i64::MIN, step: 1, by_default: true };
     assert_eq!(all.capacity(SqlType::BigInt), u64::MAX);
-    assert_eq!(all.capacity(SqlType::Integer), u64::MAX.min((1 << 63) + (1 << 31)));
+    assert_eq!(all.capacity(SqlType::Integer), (1 << 63) + (1 << 31));
 }
 
 #[tokio::test]
@@ -133,7 +133,8 @@ async fn what_is_referred_to_stays_or_is_freed() {
 fn impossible_definitions_break_an_invariant() {
     let base = || declared(SchemaId(1), "t", TableId(1));
     base().check_invariants().unwrap();
-    let broken: [(u32, &dyn Fn(&mut TableDef)); 8] = [
+    type Break<'a> = &'a dyn Fn(&mut TableDef);
+    let broken: [(u32, Break); 8] = [
         (4, &|t| t.columns[1].identity = Some(IDENTITY)),
         (4, &|t| t.columns[0].nullable = true),
         (4, &|t| t.columns[0].identity = Some(Identity { step: 0, ..IDENTITY })),

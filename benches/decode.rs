@@ -9,6 +9,7 @@ use std::time::Instant;
 use blueshift::common::{Comparison, EncodingName, Predicate, Scalar, SqlType};
 use blueshift::format::column::{ByteValues, Column, ColumnBuilder, Values};
 use blueshift::format::encoding::{ChunkEncoder, DictionaryUse, Page, Selection, allowed, open_dictionary};
+use blueshift::format::stable::EncodingId;
 use blueshift::format::{Geometry, Mask};
 
 const ROWS: usize = 131_072;
@@ -75,7 +76,56 @@ fn cases() -> Vec<Case> {
             predicate: less(1_000_000),
         },
         Case {
-            name: "double",
+            name: "smallint, 5 bits, some outside",
+            ty: SqlType::SmallInt,
+            column: Column::new(
+                Values::I16(
+                    (0..ROWS)
+                        .map(|i| if random(i).is_multiple_of(90) { 3000 } else { random(i) as i16 % 20 })
+                        .collect(),
+                ),
+                None,
+            ),
+            predicate: less(10),
+        },
+        Case {
+            name: "timestamp, every few seconds",
+            ty: SqlType::Timestamp,
+            column: i64s(|i| 1_600_000_000_000_000 + (i as i64) * 7000 + (random(i) % 5000) as i64),
+            predicate: less(1_600_000_100_000_000),
+        },
+        Case {
+            name: "decimal of 38 digits, 24 bits",
+            ty: SqlType::Decimal { precision: 38, scale: 2 },
+            column: Column::new(Values::I128((0..ROWS).map(|i| (random(i) % 10_000_000) as i128).collect()), None),
+            predicate: less(100_000),
+        },
+        Case {
+            name: "double, two decimals",
+            ty: SqlType::Double,
+            column: Column::new(
+                Values::F64((0..ROWS).map(|i| (random(i) % 10_000_000) as f64 / 100.0).collect()),
+                None,
+            ),
+            predicate: Predicate::Compare(Comparison::Lt, Scalar::Float(1700.0)),
+        },
+        Case {
+            name: "double, any of one magnitude",
+            ty: SqlType::Double,
+            column: Column::new(
+                Values::F64((0..ROWS).map(|i| 1.0 + random(i) as f64 / u64::MAX as f64).collect()),
+                None,
+            ),
+            predicate: Predicate::Compare(Comparison::Lt, Scalar::Float(1.1)),
+        },
+        Case {
+            name: "real, one decimal",
+            ty: SqlType::Real,
+            column: Column::new(Values::F32((0..ROWS).map(|i| (random(i) % 1000) as f32 / 10.0).collect()), None),
+            predicate: Predicate::Compare(Comparison::Lt, Scalar::Float(17.0)),
+        },
+        Case {
+            name: "double, eighths",
             ty: SqlType::Double,
             column: Column::new(Values::F64((0..ROWS).map(|i| (random(i) % 1000) as f64 / 8.0).collect()), None),
             predicate: Predicate::Compare(Comparison::Lt, Scalar::Float(17.0)),
@@ -87,6 +137,12 @@ fn cases() -> Vec<Case> {
                 ["DELIVER IN PERSON", "COLLECT COD", "NONE", "TAKE BACK RETURN"][random(i) as usize % 4].into()
             }),
             predicate: Predicate::Compare(Comparison::Eq, Scalar::Bytes(b"TAKE BACK RETURN".to_vec())),
+        },
+        Case {
+            name: "text, 3,000 long values",
+            ty: SqlType::Varchar(100),
+            column: text(&|i| format!("https://www.example.com/catalogue/{}/item.html", random(i) % 3000 * 7919)),
+            predicate: Predicate::Compare(Comparison::Eq, Scalar::Bytes(b"https://www.example.com/".to_vec())),
         },
         Case {
             name: "text, 27 bytes (l_comment)",
@@ -116,30 +172,33 @@ fn arrow_bytes(column: &Column, ty: SqlType) -> usize {
     match (&column.values, ty) {
         (Values::Bytes(v), _) => v.len() * 16 + v.data_len(),
         (_, SqlType::Decimal { .. }) => column.len() * 16,
+        (Values::I16(v), _) => v.len() * 2,
         (Values::I32(v), _) => v.len() * 4,
+        (Values::F32(v), _) => v.len() * 4,
         _ => column.len() * 8,
     }
+}
+
+/// A name that does not say what is stored is followed by that.
+fn shown(name: EncodingName, stored: EncodingId) -> String {
+    let stored = format!("{stored:?}").to_lowercase();
+    if name.as_str() == stored { stored } else { format!("{name} ({stored})") }
 }
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
     println!(
-        "{:<36} {:<10} {:>7} | {:>9} {:>7} {:>6} | {:>9} {:>6} | {:>10} {:>6}",
-        "case", "encoding", "bytes/v", "decode/s", "GB/s", "x RAW", "filter/s", "x RAW", "sparse ns", "x RAW"
+        "{:<36} {:<16} {:>7} | {:>9} {:>7} {:>6} | {:>9} {:>6} | {:>10} {:>6}",
+        "case", "encoding", "bits/v", "decode/s", "GB/s", "x RAW", "filter/s", "x RAW", "sparse ns", "x RAW"
     );
     for case in cases().iter().filter(|case| words.is_empty() || words.iter().any(|word| case.name.contains(&word[..])))
     {
         let stored = case.ty.stored();
         let mut raw: Option<[f64; 3]> = None;
-        for name in [
-            EncodingName::Raw,
-            EncodingName::Az64,
-            EncodingName::ByteDict,
-            EncodingName::RunLength,
-            EncodingName::Zstd,
-            EncodingName::Fsst,
-            EncodingName::Auto,
-        ] {
+        // RAW first, by which the others are measured; AUTO last.
+        let mut names = EncodingName::ALL;
+        names.rotate_left(1);
+        for name in names {
             if allowed(name, case.ty).is_err() {
                 continue;
             }
@@ -178,10 +237,10 @@ fn main() {
             });
             let raw = *raw.get_or_insert([decode, filter, sparse]);
             println!(
-                "{:<36} {:<10} {:>7.2} | {:>7.2} G {:>7.1} {:>6.2} | {:>7.2} G {:>6.2} | {:>10.1} {:>6.2} | encode {:>5.1} M/s",
+                "{:<36} {:<16} {:>7.2} | {:>7.2} G {:>7.1} {:>6.2} | {:>7.2} G {:>6.2} | {:>10.1} {:>6.2} | encode {:>5.1} M/s",
                 case.name,
-                if name == EncodingName::Auto { format!("auto {:?}", chunk.encoding) } else { name.to_string() },
-                chunk.encoded_len() as f64 / ROWS as f64,
+                shown(name, chunk.encoding),
+                chunk.encoded_len() as f64 * 8.0 / ROWS as f64,
                 ROWS as f64 / decode / 1e9,
                 arrow_bytes(&case.column, case.ty) as f64 / decode / 1e9,
                 raw[0] / decode,

@@ -1,9 +1,11 @@
 //! Runs the sqllogictest files of this folder, each in several configurations of the warehouse: `cargo test --test sql`.
 //!
 //! The rows that a file expects do not depend on the number of slices, the block geometry, pruning or the distribution
-//! of tables, so every file runs in all of [`config::DEFAULT`], which covers all pairs of these choices; `BLUESHIFT_LONG=1` runs
-//! all combinations. A file that shows layout says so in its first lines,
-//! `# layout-dependent: slices=2 geometry=tiny`, and runs once, in the configuration that it names.
+//! of tables, so every file runs in all of [`config::DEFAULT`], which covers all pairs of these choices. Nor do they
+//! depend on how columns are encoded: some files also run in each encoding, which every column has that can have it.
+//! `BLUESHIFT_LONG=1`, or the argument `--full`, runs all combinations, and every encoding in each of the default ones.
+//! A file that shows layout says so in its first lines, `# layout-dependent: slices=2 geometry=tiny`, and runs once, in
+//! the configuration that it names.
 //!
 //! An argument filters by name: `cargo test --test sql -- pruning/`. `--complete` writes what came out into the files,
 //! to be read and judged before it is committed.
@@ -49,9 +51,10 @@ struct Report {
 }
 
 fn main() -> ExitCode {
-    let configs = config::chosen(std::env::var("BLUESHIFT_LONG").ok().as_deref());
+    let full = std::env::args().any(|w| w == "--full").then(|| "1".to_string());
+    let long = full.or_else(|| std::env::var("BLUESHIFT_LONG").ok());
     let complete = std::env::args().any(|w| w == "--complete");
-    let arguments = Arguments::from_iter(std::env::args().filter(|w| w != "--complete"));
+    let arguments = Arguments::from_iter(std::env::args().filter(|w| w != "--complete" && w != "--full"));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_stack_size(STACK_BYTES)
@@ -70,7 +73,7 @@ fn main() -> ExitCode {
     trials.push(Trial::test("what plain DataFusion gives otherwise is found", move || {
         handle.block_on(handle.spawn(plain::check_the_comparison())).map_err(|e| Failed::from(e.to_string()))?
     }));
-    for config in config::DEFAULT {
+    for config in config::DEFAULT.into_iter().chain(config::encoded()) {
         let runtime = Arc::clone(&runtime);
         let trial = format!("a configuration is what it says [{config}]");
         trials.push(Trial::test(trial, move || {
@@ -85,7 +88,7 @@ fn main() -> ExitCode {
         let configs = match files::layout_of(&text) {
             Some(layout) => vec![layout.unwrap_or_else(|e| panic!("{name}: {e}"))],
             None if complete => vec![config::DEFAULT[0]],
-            None => configs.clone(),
+            None => config::chosen(&name, long.as_deref()),
         };
         if name.starts_with("suite/") && !complete {
             let (runtime, compared) = (Arc::clone(&runtime), Arc::clone(&compared));

@@ -26,7 +26,7 @@ const LAYERS: [Layer; 13] = [
         level: 0,
         module: "format",
         imports: &["common"],
-        externals: &["bytes", "crc32c", "fastlanes", "fsst", "pastey", "seq_macro", "zstd"],
+        externals: &["bytes", "crc32c", "fastlanes", "fsst", "lz4_flex", "pastey", "seq_macro", "zstd"],
     },
     Layer { level: 0, module: "distribution", imports: &["common"], externals: &[] },
     Layer { level: 1, module: "catalog", imports: &["common", "distribution"], externals: STORE },
@@ -79,7 +79,7 @@ const LAYERS: [Layer; 13] = [
     Layer {
         level: 3,
         module: "system",
-        imports: &["common", "format", "distribution", "catalog", "storage"],
+        imports: &["common", "format", "distribution", "catalog", "storage", "sql"],
         externals: PLAN,
     },
     Layer {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use blueshift::common::EncodingName;
 use blueshift::format::Geometry;
 
 /// How tables are distributed.
@@ -21,6 +22,8 @@ pub struct Config {
     pub tiny: bool,
     pub pruning: bool,
     pub dist: Dist,
+    /// Of every column that can have it, in tables for which the file names no ENCODE.
+    pub encoding: Option<EncodingName>,
 }
 
 const SLICES: [u32; 3] = [1, 3, 4];
@@ -28,8 +31,11 @@ const SWITCH: [bool; 2] = [true, false];
 const DIST: [Dist; 3] = [Dist::Written, Dist::Even, Dist::All];
 
 const fn config(slices: u32, tiny: bool, pruning: bool, dist: Dist) -> Config {
-    Config { slices, tiny, pruning, dist }
+    Config { slices, tiny, pruning, dist, encoding: None }
 }
+
+/// Files that run in each encoding by default: of every type, with every kind of filter.
+const ENCODED: [&str; 1] = ["encoding/forced.slt"];
 
 /// Every pair of two choices, in as few rows as slices times distributions allow.
 pub const DEFAULT: [Config; 9] = [
@@ -57,9 +63,27 @@ pub fn product() -> Vec<Config> {
     all
 }
 
-/// The configurations of files that are free to run in any: `long` is the variable that README names.
-pub fn chosen(long: Option<&str>) -> Vec<Config> {
-    if long.is_some_and(|v| !matches!(v, "" | "0")) { product() } else { DEFAULT.to_vec() }
+/// Every encoding but AUTO, which tables have by themselves, each in one of [`DEFAULT`]'s configurations in turn.
+pub fn encoded() -> Vec<Config> {
+    let names = EncodingName::ALL.into_iter().filter(|name| *name != EncodingName::Auto);
+    names.zip(DEFAULT.into_iter().cycle()).map(|(name, config)| Config { encoding: Some(name), ..config }).collect()
+}
+
+/// Every encoding in every one of [`DEFAULT`]'s configurations.
+fn encoded_everywhere() -> Vec<Config> {
+    let names = EncodingName::ALL.into_iter().filter(|name| *name != EncodingName::Auto);
+    names.flat_map(|name| DEFAULT.map(|config| Config { encoding: Some(name), ..config })).collect()
+}
+
+/// The configurations of a file that is free to run in any: `long` is the variable that README names.
+pub fn chosen(file: &str, long: Option<&str>) -> Vec<Config> {
+    if long.is_some_and(|v| !matches!(v, "" | "0")) {
+        [product(), encoded_everywhere()].concat()
+    } else if ENCODED.contains(&file) {
+        [DEFAULT.to_vec(), encoded()].concat()
+    } else {
+        DEFAULT.to_vec()
+    }
 }
 
 /// Fails unless [`DEFAULT`] covers all pairs, and every one of it is needed for that.
@@ -72,12 +96,22 @@ pub fn check_coverage() -> Result<(), String> {
         }
     }
     let all = product();
-    let every = |configs: &[Config]| all.iter().all(|c| configs.contains(c)) && configs.len() == all.len();
-    if all.len() != SLICES.len() * SWITCH.len() * SWITCH.len() * DIST.len() || !every(&chosen(Some("1"))) {
-        return Err("the long form is not all combinations".into());
+    let long = chosen("any.slt", Some("1"));
+    let encodings = EncodingName::ALL.len() - 1;
+    let combinations = SLICES.len() * SWITCH.len() * SWITCH.len() * DIST.len();
+    if all.len() != combinations
+        || long.len() != combinations + encodings * DEFAULT.len()
+        || !all.iter().chain(&encoded()).all(|c| long.contains(c))
+    {
+        return Err("the long form is not all combinations, and every encoding in each of the nine".into());
     }
-    if [None, Some(""), Some("0")].iter().any(|short| chosen(*short) != DEFAULT) {
+    if [None, Some(""), Some("0")].iter().any(|short| chosen("any.slt", *short) != DEFAULT) {
         return Err("the short form is not the nine".into());
+    }
+    let short = chosen(ENCODED[0], None);
+    let of = |name: EncodingName| short.iter().filter(|c| c.encoding == Some(name)).count();
+    if EncodingName::ALL.into_iter().any(|name| of(name) != usize::from(name != EncodingName::Auto)) {
+        return Err("the short form of a file of encodings is not the nine and each encoding once".into());
     }
     Ok(())
 }
@@ -114,6 +148,7 @@ impl fmt::Display for Config {
             Dist::Even => "even",
             Dist::All => "all",
         };
-        write!(f, "slices={} geometry={geometry} pruning={pruning} dist={dist}", self.slices)
+        write!(f, "slices={} geometry={geometry} pruning={pruning} dist={dist}", self.slices)?;
+        self.encoding.map_or(Ok(()), |name| write!(f, " encoding={name}"))
     }
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use blueshift::common::Error;
+use blueshift::common::{Error, SqlType};
 use blueshift::engine::{Session, Warehouse};
-use blueshift::sql::ast::{CreateTable, DistClause, Statement};
+use blueshift::format::encoding::allowed;
+use blueshift::sql::ast::{DistClause, Statement};
 use blueshift::sql::unparse::create_table_ddl;
 use datafusion::arrow::array::{Array, RecordBatch};
 use datafusion::arrow::datatypes::{DataType, Schema};
@@ -63,6 +64,28 @@ pub async fn check_effect(config: Config) -> Result<(), Failed> {
         let rows = rows_of(database.run(sql).await?);
         if rows != [[wanted.clone()]] {
             return Err(format!("{config}: {sql} gives {rows:?}, not {wanted}").into());
+        }
+    }
+    if let Some(name) = config.encoding {
+        // LZO is stored as LZ4; system tables say `none` for RAW.
+        let stored = match name.as_str() {
+            "lzo" => "lz4",
+            "raw" => "none",
+            other => other,
+        };
+        database.run("create table e (a bigint, b varchar(99), c double precision)").await?;
+        let rows = "insert into e select v, 'word ' || v, v / 4.0 from generate_series(1, 200) s(v)";
+        database.run(rows).await?;
+        let columns = "select distinct col from stv_blocklist where tbl = (select max(tbl) from stv_blocklist)";
+        let found = rows_of(database.run(&format!("{columns} and encoding = '{stored}' order by col")).await?);
+        let types = [SqlType::BigInt, SqlType::Varchar(99), SqlType::Double];
+        let wanted = (0..types.len()).filter(|i| allowed(name, types[*i]).is_ok()).map(|i| vec![i.to_string()]);
+        if found != wanted.collect::<Vec<_>>() {
+            return Err(format!("{config}: only the columns {found:?} are stored as {stored}").into());
+        }
+        let kept = rows_of(database.run("select sum(a), count(distinct b), sum(c) from e").await?);
+        if kept != [["20100", "200", "5025.0"]] {
+            return Err(format!("{config}: the columns hold {kept:?}").into());
         }
     }
     let rows = rows_of(database.run("zones select * from t where k between 50 and 52").await?);
@@ -151,20 +174,31 @@ impl Database {
         Ok(Database { session, config, tmp })
     }
 
-    /// The statement, its table distributed as the configuration wants. What does not parse, or takes its layout from
-    /// another table, stays as it is.
+    /// The statement, its table distributed and encoded as the configuration wants. What does not parse, or takes its
+    /// layout from another table, stays as it is.
     fn configured(&self, sql: &str) -> Option<String> {
         let dist = match self.config.dist {
-            Dist::Written => return None,
-            Dist::Even => DistClause::Even,
-            Dist::All => DistClause::All,
+            Dist::Written => None,
+            Dist::Even => Some(DistClause::Even),
+            Dist::All => Some(DistClause::All),
         };
-        match blueshift::sql::parse_one(sql) {
-            Ok(Statement::CreateTable(create)) if create.like.is_none() => {
-                Some(create_table_ddl(&CreateTable { dist: Some(dist), ..*create }))
-            }
-            _ => None,
+        if dist.is_none() && self.config.encoding.is_none() {
+            return None;
         }
+        let mut create = match blueshift::sql::parse_one(sql) {
+            Ok(Statement::CreateTable(create)) if create.like.is_none() => *create,
+            _ => return None,
+        };
+        create.dist = dist.or(create.dist);
+        if let Some(name) = self.config.encoding
+            && !create.encode_auto
+            && create.columns.iter().all(|column| column.encode.is_none())
+        {
+            for column in create.columns.iter_mut().filter(|column| allowed(name, column.sql_type).is_ok()) {
+                column.encode = Some(name);
+            }
+        }
+        Some(create_table_ddl(&create))
     }
 }
 
@@ -237,7 +271,10 @@ fn dashed(line: &str) -> String {
 /// Values as text: NULL as `NULL`, the empty text as `(empty)`, timestamps with a blank before the time, a plan as a row for
 /// each of its lines.
 pub fn rows(schema: &Schema, batches: &[RecordBatch]) -> Result<Vec<Vec<String>>, Error> {
-    let options = FormatOptions::default().with_null("NULL").with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"));
+    let options = FormatOptions::default()
+        .with_null("NULL")
+        .with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"))
+        .with_timestamp_tz_format(Some("%Y-%m-%d %H:%M:%S%.f%:z"));
     let mut rows = Vec::new();
     for batch in batches {
         if batch.schema().fields().len() != schema.fields().len() {

@@ -30,7 +30,7 @@ pub fn layout_of(text: &str) -> Option<Result<Config, String>> {
 }
 
 fn parse_layout(words: &str) -> Result<Config, String> {
-    let mut layout = Config { slices: 1, tiny: true, pruning: true, dist: Dist::Written };
+    let mut layout = Config { slices: 1, tiny: true, pruning: true, dist: Dist::Written, encoding: None };
     for word in words.split_whitespace() {
         match word.split_once('=') {
             Some(("slices", n)) => {
@@ -76,7 +76,8 @@ pub fn check(text: &str) -> Result<(), String> {
 pub fn check_the_checks() -> Result<(), String> {
     let good = "# layout-dependent: slices=2 geometry=normal\nquery I\nselect 1\n----\n1\n\nstatement error no\nx\n";
     check(good)?;
-    if layout_of(good) != Some(Ok(Config { slices: 2, tiny: false, pruning: true, dist: Dist::Written })) {
+    let wanted = Config { slices: 2, tiny: false, pruning: true, dist: Dist::Written, encoding: None };
+    if layout_of(good) != Some(Ok(wanted)) {
         return Err("a layout is not read".into());
     }
     for bad in ["slices=two", "geometry=small", "slice=1", "tiny"] {

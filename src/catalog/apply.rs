@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::entry::{Action, Entry};
 use super::model::*;
-use crate::common::{CommitId, Error, Result, SchemaId, TableId, Version};
+use crate::common::{ColumnId, CommitId, Error, Result, SchemaId, TableId, Version};
 
 /// The ids that belong to provisional objects of open transactions; committed ids stay below.
 pub const PROVISIONAL: u32 = 1 << 31;
@@ -104,6 +104,7 @@ pub(super) fn apply_action(snapshot: &mut Snapshot, action: &Action) -> Result<(
                 def: Arc::new(def.clone()),
                 segments: Arc::default(),
                 next_segment: 1,
+                identity_given: 0,
                 changed: version,
                 data_changed: version,
             };
@@ -168,6 +169,16 @@ pub(super) fn apply_action(snapshot: &mut Snapshot, action: &Action) -> Result<(
         Action::SetMaintenance(lease) => snapshot.maintenance = *lease,
         Action::DefineUser(id, name) => {
             Arc::make_mut(&mut snapshot.users).insert(*id, name.clone());
+        }
+        Action::ReserveIdentity { table, given, count } => {
+            let state = table_mut(snapshot, *table)?;
+            match given.checked_add(*count) {
+                Some(sum) if *given == state.identity_given && state.def.identity().is_some() => {
+                    state.identity_given = sum;
+                }
+                _ => return Err(broken(format!("identities of table {table} are reserved twice or impossible"))),
+            }
+            touch(state, version, false);
         }
     }
     Ok(())
@@ -307,6 +318,14 @@ impl Snapshot {
                 return broken(8, format!("table {id} says that it is {}", table.def.id));
             }
             table.def.check_invariants().or_else(|e| broken(8, e.message().to_string()))?;
+            for constraint in &table.def.constraints {
+                if let ConstraintKind::ForeignKey { table: parent, referenced } = &constraint.kind {
+                    let there = |id: &ColumnId| self.tables.get(parent).is_some_and(|p| p.def.column(*id).is_some());
+                    if !referenced.iter().all(there) {
+                        return broken(9, format!("a foreign key of table {id}"));
+                    }
+                }
+            }
         }
         Ok(())
     }

@@ -97,8 +97,10 @@ pub fn encode_table(table: &TableState) -> Result<Bytes> {
         next_segment: table.next_segment,
         changed: table.changed.0,
         data_changed: table.data_changed.0,
+        identity_given: table.identity_given,
     };
-    frame::encode(Magic::CheckpointTable, &[], &message.encode_to_vec())
+    let features = if table.def.has_later_words() { frame::FEATURE_TABLE_WORDS } else { 0 };
+    frame::encode_with(Magic::CheckpointTable, features, &[], &message.encode_to_vec())
 }
 
 /// Reads a table as `changed` left it. Corrupt or Unsupported, as [`frame::decode`] says.
@@ -117,6 +119,7 @@ pub fn decode_table(id: TableId, changed: Version, bytes: &Bytes) -> Result<Tabl
             next_segment: message.next_segment,
             changed,
             data_changed: Version(message.data_changed),
+            identity_given: message.identity_given,
         })
     };
     let named = |e: Error, base: usize| e.in_object(paths::checkpoint_table(id, changed), base as u64);

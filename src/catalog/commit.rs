@@ -179,6 +179,7 @@ impl Catalog {
                 tables: BTreeMap::new(),
                 schemas: BTreeMap::new(),
                 segments: Vec::new(),
+                identities: Vec::new(),
             });
         }
         let (reply, outcome) = oneshot::channel();
@@ -437,6 +438,7 @@ impl Inner {
                             tables: resolved.tables,
                             schemas: resolved.schemas,
                             segments: resolved.segments,
+                            identities: resolved.identities,
                         };
                         // Whoever no longer waits does not need to know.
                         let _ = pending.reply.send(Ok(committed));

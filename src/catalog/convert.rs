@@ -95,6 +95,10 @@ fn sql_type(sql_type: SqlType) -> (u32, u32, u32) {
         SqlType::Varchar(bytes) => (9, bytes, 0),
         SqlType::Date => (10, 0, 0),
         SqlType::Timestamp => (11, 0, 0),
+        SqlType::Time => (12, 0, 0),
+        SqlType::TimestampTz => (13, 0, 0),
+        SqlType::Varbyte(bytes) => (14, bytes, 0),
+        SqlType::Super => (15, 0, 0),
     }
 }
 
@@ -111,6 +115,10 @@ fn read_sql_type(kind: u32, size: u32, scale: u32) -> Result<SqlType> {
         9 => SqlType::varchar(size.into()).map_err(|e| damaged(e.message()))?,
         10 => SqlType::Date,
         11 => SqlType::Timestamp,
+        12 => SqlType::Time,
+        13 => SqlType::TimestampTz,
+        14 => SqlType::varbyte(size.into()).map_err(|e| damaged(e.message()))?,
+        15 => SqlType::Super,
         _ => return Err(damaged("an unknown column type")),
     })
 }
@@ -127,6 +135,7 @@ fn column(column: &ColumnDef) -> proto::Column {
         default_sql: column.default_sql.clone(),
         absent: column.absent.as_ref().map(scalar),
         encoding: column.encoding.as_str().to_string(),
+        identity: column.identity.map(|i| proto::Identity { seed: i.seed, step: i.step, by_default: i.by_default }),
     }
 }
 
@@ -139,6 +148,42 @@ fn read_column(column: proto::Column) -> Result<ColumnDef> {
         default_sql: column.default_sql,
         absent: column.absent.map(read_scalar).transpose()?,
         encoding: column.encoding.parse::<EncodingName>().map_err(|e| damaged(e.message()))?,
+        identity: column.identity.map(|i| Identity { seed: i.seed, step: i.step, by_default: i.by_default }),
+    })
+}
+
+fn constraint(constraint: &ConstraintDef) -> proto::Constraint {
+    let (kind, table, referenced) = match &constraint.kind {
+        ConstraintKind::PrimaryKey => (1, 0, Vec::new()),
+        ConstraintKind::Unique => (2, 0, Vec::new()),
+        ConstraintKind::ForeignKey { table, referenced } => (3, table.0, referenced.iter().map(|c| c.0).collect()),
+    };
+    proto::Constraint {
+        kind,
+        name: constraint.name.clone(),
+        columns: constraint.columns.iter().map(|c| c.0).collect(),
+        table,
+        referenced,
+        state: 0,
+    }
+}
+
+fn read_constraint(constraint: proto::Constraint) -> Result<ConstraintDef> {
+    if constraint.state != 0 {
+        return Err(damaged("a constraint of unknown state"));
+    }
+    let ids = |ids: Vec<u32>| ids.into_iter().map(ColumnId).collect::<Vec<_>>();
+    Ok(ConstraintDef {
+        name: constraint.name,
+        kind: match constraint.kind {
+            1 => ConstraintKind::PrimaryKey,
+            2 => ConstraintKind::Unique,
+            3 => {
+                ConstraintKind::ForeignKey { table: TableId(constraint.table), referenced: ids(constraint.referenced) }
+            }
+            _ => return Err(damaged("a constraint of unknown kind")),
+        },
+        columns: ids(constraint.columns),
     })
 }
 
@@ -175,11 +220,24 @@ pub(crate) fn table_def(def: &TableDef) -> proto::TableDef {
         definition_version: def.definition_version,
         created_us: def.created_us,
         hash_id: u32::from(def.hash_id),
+        constraints: def.constraints.iter().map(constraint).collect(),
+        backup_no: !def.backup,
+        sort_word: match (&def.sort, def.sort_auto) {
+            (Some(_), true) => 1,
+            (None, false) => 2,
+            _ => 0,
+        },
     }
 }
 
 pub(crate) fn read_table_def(def: proto::TableDef) -> Result<TableDef> {
     let sort_columns: Vec<ColumnId> = def.sort_columns.into_iter().map(ColumnId).collect();
+    let sort_auto = match (def.sort_word, sort_columns.is_empty()) {
+        (0, none) => none,
+        (1, false) => true,
+        (2, true) => false,
+        _ => return Err(damaged("an impossible word about the sort key")),
+    };
     let table = TableDef {
         id: TableId(def.id),
         schema: SchemaId(def.schema),
@@ -206,10 +264,13 @@ pub(crate) fn read_table_def(def: proto::TableDef) -> Result<TableDef> {
             (2, false) => Some(SortKey { style: SortStyle::Interleaved, columns: sort_columns }),
             _ => return Err(damaged("an impossible sort key")),
         },
+        sort_auto,
         encode_auto: def.encode_auto,
         definition_version: def.definition_version,
         created_us: def.created_us,
         hash_id: u8::try_from(def.hash_id).map_err(|_| damaged("an unknown slice hash"))?,
+        constraints: def.constraints.into_iter().map(read_constraint).collect::<Result<_>>()?,
+        backup: !def.backup_no,
     };
     table.check_invariants().map_err(|e| damaged(e.message()))?;
     Ok(table)
@@ -347,6 +408,9 @@ pub(crate) fn action(action: &Action) -> proto::Action {
         Action::SetHorizon(version) => K::SetHorizon(version.0),
         Action::SetMaintenance(lease) => K::SetMaintenance(maintenance(lease)),
         Action::DefineUser(id, name) => K::DefineUser(proto::User { id: id.0, name: name.clone() }),
+        Action::ReserveIdentity { table, given, count } => {
+            K::ReserveIdentity(proto::ReserveIdentity { table: table.0, given: *given, count: *count })
+        }
     };
     proto::Action { kind: Some(kind) }
 }
@@ -383,5 +447,6 @@ pub(crate) fn read_action(action: proto::Action) -> Result<Action> {
         K::SetHorizon(version) => Action::SetHorizon(Version(version)),
         K::SetMaintenance(lease) => Action::SetMaintenance(read_maintenance(lease)?),
         K::DefineUser(user) => Action::DefineUser(UserId(user.id), user.name),
+        K::ReserveIdentity(v) => Action::ReserveIdentity { table: TableId(v.table), given: v.given, count: v.count },
     })
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::convert::{self, damaged};
-use super::frame::{self, HEADER_BYTES, Magic};
+use super::frame::{self, FEATURE_TABLE_WORDS, HEADER_BYTES, Magic};
 use super::model::{DeleteVectorRef, Schema, SegmentId, SegmentRef, TableDef, WarehouseInfo};
 use super::{paths, proto};
 use crate::common::{CommitId, Error, Result, SchemaId, TableId, UserId, Version};
@@ -51,6 +51,23 @@ pub enum Action {
     SetHorizon(Version),
     SetMaintenance(Option<MaintenanceLease>),
     DefineUser(UserId, String),
+    /// The `count` values of the table's identity column that come after `given` others belong to somebody.
+    ReserveIdentity {
+        table: TableId,
+        given: u64,
+        count: u64,
+    },
+}
+
+impl Action {
+    /// The feature bits that a reader must know to read it.
+    fn required_features(&self) -> u64 {
+        match self {
+            Action::CreateTable(def) | Action::AlterTable(def) if def.has_later_words() => FEATURE_TABLE_WORDS,
+            Action::ReserveIdentity { .. } => FEATURE_TABLE_WORDS,
+            _ => 0,
+        }
+    }
 }
 
 /// A transaction within an entry.
@@ -136,7 +153,9 @@ impl Entry {
             previous: convert::id_bytes(self.previous.0),
             transactions: self.transactions.iter().map(transaction).collect(),
         };
-        frame::encode(Magic::Log, &blobs.parts, &message.encode_to_vec())
+        let actions = self.transactions.iter().flat_map(|t| &t.actions);
+        let features = actions.fold(0, |features, action| features | action.required_features());
+        frame::encode_with(Magic::Log, features, &blobs.parts, &message.encode_to_vec())
     }
 
     /// Reads the entry of `version`. Corrupt when its bytes are damaged or another version's; Unsupported when they

@@ -26,8 +26,11 @@ use crate::common::{Error, Result};
 pub const HEADER_BYTES: usize = 48;
 /// The format version that this code writes; it reads this and earlier ones.
 pub const FORMAT_VERSION: u32 = 1;
-/// The required features that this code knows: none exist yet.
-pub const KNOWN_FEATURES: u64 = 0;
+/// Required feature: a table's definition has an identity, constraints, BACKUP NO or a word about AUTO's sort key, or
+/// identities are reserved.
+pub const FEATURE_TABLE_WORDS: u64 = 1 << 2;
+/// The required features that this code knows.
+pub const KNOWN_FEATURES: u64 = FEATURE_TABLE_WORDS;
 /// A body or the blobs of one object, at most.
 pub const MAX_PART_BYTES: usize = 1 << 28;
 
@@ -58,8 +61,13 @@ pub struct Frame {
     pub body: Bytes,
 }
 
-/// Puts blobs and body into a frame. Fails with Unsupported when either is too large.
+/// Puts blobs and body into a frame that every reader reads. Fails with Unsupported when either is too large.
 pub fn encode(magic: Magic, blobs: &[Bytes], body: &[u8]) -> Result<Bytes> {
+    encode_with(magic, 0, blobs, body)
+}
+
+/// As [`encode`], for readers that know `features`.
+pub fn encode_with(magic: Magic, features: u64, blobs: &[Bytes], body: &[u8]) -> Result<Bytes> {
     let blob_bytes: usize = blobs.iter().map(Bytes::len).sum();
     if blob_bytes > MAX_PART_BYTES || body.len() > MAX_PART_BYTES {
         return Err(Error::unsupported(format!(
@@ -72,7 +80,7 @@ pub fn encode(magic: Magic, blobs: &[Bytes], body: &[u8]) -> Result<Bytes> {
     out.extend_from_slice(&magic.bytes());
     out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
     out.extend_from_slice(&[0; 4]);
-    out.extend_from_slice(&KNOWN_FEATURES.to_le_bytes());
+    out.extend_from_slice(&features.to_le_bytes());
     out.extend_from_slice(&(blob_bytes as u32).to_le_bytes());
     out.extend_from_slice(&(body.len() as u32).to_le_bytes());
     let blob_crc = blobs.iter().fold(0, |crc, blob| crc32c::crc32c_append(crc, blob));

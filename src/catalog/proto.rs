@@ -83,6 +83,37 @@ pub struct Column {
     /// As SQL names it.
     #[prost(string, tag = "9")]
     pub encoding: String,
+    #[prost(message, optional, tag = "10")]
+    pub identity: Option<Identity>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct Identity {
+    #[prost(sint64, tag = "1")]
+    pub seed: i64,
+    #[prost(sint64, tag = "2")]
+    pub step: i64,
+    #[prost(bool, tag = "3")]
+    pub by_default: bool,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct Constraint {
+    /// 1 primary key, 2 unique, 3 foreign key.
+    #[prost(uint32, tag = "1")]
+    pub kind: u32,
+    #[prost(string, optional, tag = "2")]
+    pub name: Option<String>,
+    #[prost(uint32, repeated, tag = "3")]
+    pub columns: Vec<u32>,
+    /// Of a foreign key: the table and columns that it refers to.
+    #[prost(uint32, tag = "4")]
+    pub table: u32,
+    #[prost(uint32, repeated, tag = "5")]
+    pub referenced: Vec<u32>,
+    /// 0: nobody relies on it. Other states are to come.
+    #[prost(uint32, tag = "6")]
+    pub state: u32,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -121,6 +152,13 @@ pub struct TableDef {
     pub created_us: i64,
     #[prost(uint32, tag = "16")]
     pub hash_id: u32,
+    #[prost(message, repeated, tag = "17")]
+    pub constraints: Vec<Constraint>,
+    #[prost(bool, tag = "18")]
+    pub backup_no: bool,
+    /// 0: AUTO where there is no sort key, else declared; 1: the sort key is what AUTO chose; 2: none is declared.
+    #[prost(uint32, tag = "19")]
+    pub sort_word: u32,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -239,7 +277,7 @@ pub struct Maintenance {
 
 #[derive(Clone, PartialEq, Message)]
 pub struct Action {
-    #[prost(oneof = "ActionKind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
+    #[prost(oneof = "ActionKind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 20")]
     pub kind: Option<ActionKind>,
 }
 
@@ -271,6 +309,19 @@ pub enum ActionKind {
     SetMaintenance(Maintenance),
     #[prost(message, tag = "13")]
     DefineUser(User),
+    #[prost(message, tag = "20")]
+    ReserveIdentity(ReserveIdentity),
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct ReserveIdentity {
+    #[prost(uint32, tag = "1")]
+    pub table: u32,
+    /// How many values were given before.
+    #[prost(uint64, tag = "2")]
+    pub given: u64,
+    #[prost(uint64, tag = "3")]
+    pub count: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -345,6 +396,8 @@ pub struct Table {
     pub changed: u64,
     #[prost(uint64, tag = "5")]
     pub data_changed: u64,
+    #[prost(uint64, tag = "6")]
+    pub identity_given: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]

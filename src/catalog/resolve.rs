@@ -16,6 +16,7 @@ pub(super) struct Resolved {
     pub tables: BTreeMap<TableId, TableId>,
     pub schemas: BTreeMap<SchemaId, SchemaId>,
     pub segments: Vec<(TableId, Vec<SegmentId>)>,
+    pub identities: Vec<(u64, u64)>,
 }
 
 /// Applies a transaction to `snapshot`, which carries the version being made. After an error the snapshot is to be
@@ -42,6 +43,7 @@ pub(super) fn resolve(transaction: &Transaction, snapshot: &mut Snapshot, blobs:
         tables: BTreeMap::new(),
         schemas: BTreeMap::new(),
         segments: Vec::new(),
+        identities: Vec::new(),
         own_runs: BTreeSet::new(),
     };
     for intent in &transaction.intents {
@@ -57,6 +59,7 @@ pub(super) fn resolve(transaction: &Transaction, snapshot: &mut Snapshot, blobs:
         tables: resolver.tables,
         schemas: resolver.schemas,
         segments: resolver.segments,
+        identities: resolver.identities,
     })
 }
 
@@ -68,6 +71,7 @@ struct Resolver<'a> {
     tables: BTreeMap<TableId, TableId>,
     schemas: BTreeMap<SchemaId, SchemaId>,
     segments: Vec<(TableId, Vec<SegmentId>)>,
+    identities: Vec<(u64, u64)>,
     /// Slices of runs that this transaction itself has extended, which is no conflict.
     own_runs: BTreeSet<(TableId, u32, RunId)>,
 }
@@ -104,9 +108,7 @@ impl Resolver<'_> {
                     .with_detail(format!("table {name}.{table} depends on schema {name}"))
                     .with_hint("Use DROP ... CASCADE to drop the dependent objects too."));
                 }
-                for (_, table) in tables {
-                    self.act(Action::DropTable(table))?;
-                }
+                self.drop_tables(tables.into_iter().map(|(name, id)| (id, name)).collect(), *cascade)?;
                 self.act(Action::DropSchema(id))
             }
             Intent::CreateTable(def) => {
@@ -114,7 +116,8 @@ impl Resolver<'_> {
                 self.table_name_is_free(schema, &def.name, None)?;
                 let id = self.snapshot.next_table;
                 self.tables.insert(def.id, id);
-                let def = TableDef { id, schema, created_us: self.snapshot.time_us, ..def.clone() };
+                let mut def = TableDef { id, schema, created_us: self.snapshot.time_us, ..def.clone() };
+                self.refer(&mut def)?;
                 def.check_invariants()?;
                 self.act(Action::CreateTable(def))
             }
@@ -124,16 +127,16 @@ impl Resolver<'_> {
                 let id = self.table(&target)?.def.id;
                 let schema = self.schema(def.schema, "of the table")?;
                 self.table_name_is_free(schema, &def.name, Some(id))?;
-                let def = TableDef { id, schema, ..def.clone() };
+                let mut def = TableDef { id, schema, ..def.clone() };
+                self.refer(&mut def)?;
                 def.check_invariants()?;
                 self.act(Action::AlterTable(def))
             }
-            Intent::DropTable { id, name } => {
-                let id = self.lasting(*id);
-                if self.snapshot.table(id).is_none() {
-                    return Err(Error::invalid(SqlState::UNDEFINED_TABLE, format!("table \"{name}\" does not exist")));
-                }
-                self.act(Action::DropTable(id))
+            Intent::DropTables { tables, cascade } => {
+                self.drop_tables(tables.iter().map(|(id, name)| (self.lasting(*id), name.clone())).collect(), *cascade)
+            }
+            Intent::ReserveIdentity { table, name, identity, needed, wanted } => {
+                self.reserve(*table, name, *identity, *needed, *wanted)
             }
             Intent::Append { table, data_change, segments } => self.append(table, *data_change, segments),
             Intent::Remove { table, data_change, segments } => {
@@ -188,6 +191,93 @@ impl Resolver<'_> {
             }
             Intent::DefineUser(id, name) => self.act(Action::DefineUser(*id, name.clone())),
         }
+    }
+
+    /// Gives foreign keys the lasting ids of what they refer to, which must exist. [`TableDef::SELF`] is the table itself.
+    fn refer(&self, def: &mut TableDef) -> Result<()> {
+        let (own, columns) = (def.id, def.columns.clone());
+        for constraint in &mut def.constraints {
+            let ConstraintKind::ForeignKey { table, referenced } = &mut constraint.kind else { continue };
+            *table = if *table == TableDef::SELF { own } else { self.lasting(*table) };
+            let there = match self.snapshot.table(*table) {
+                _ if *table == own => referenced.iter().all(|id| columns.iter().any(|c| c.id == *id)),
+                Some(parent) => referenced.iter().all(|id| parent.def.column(*id).is_some()),
+                None => false,
+            };
+            if !there {
+                return Err(Error::conflict(format!(
+                    "what a foreign key of table \"{}\" refers to was dropped by another transaction",
+                    def.name
+                ))
+                .with_hint("run the statement again"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops tables, and with `cascade` the foreign keys of other tables that refer to them.
+    fn drop_tables(&mut self, tables: Vec<(TableId, String)>, cascade: bool) -> Result<()> {
+        let dropped: BTreeMap<TableId, &str> = tables.iter().map(|(id, name)| (*id, name.as_str())).collect();
+        if let Some((_, name)) = tables.iter().find(|(id, _)| self.snapshot.table(*id).is_none()) {
+            return Err(Error::invalid(SqlState::UNDEFINED_TABLE, format!("table \"{name}\" does not exist")));
+        }
+        let parent = |c: &ConstraintDef| c.referenced_table().and_then(|id| dropped.get(&id).copied());
+        let mut freed = Vec::new();
+        for child in self.snapshot.tables.values().filter(|t| !dropped.contains_key(&t.def.id)) {
+            let Some((at, parent_name)) =
+                child.def.constraints.iter().enumerate().find_map(|(at, c)| Some((at, parent(c)?)))
+            else {
+                continue;
+            };
+            if !cascade {
+                let constraint = child.def.constraint_names().swap_remove(at);
+                return Err(Error::invalid(
+                    SqlState::DEPENDENT_OBJECTS,
+                    format!("cannot drop table {parent_name} because other objects depend on it"),
+                )
+                .with_detail(format!(
+                    "constraint {constraint} on table {} depends on table {parent_name}",
+                    child.def.name
+                ))
+                .with_hint("Use DROP ... CASCADE to drop the dependent objects too."));
+            }
+            let mut def = TableDef::clone(&child.def);
+            def.constraints.retain(|c| parent(c).is_none());
+            def.definition_version += 1;
+            freed.push(def);
+        }
+        for def in freed {
+            self.act(Action::AlterTable(def))?;
+        }
+        for (id, _) in tables {
+            self.act(Action::DropTable(id))?;
+        }
+        Ok(())
+    }
+
+    fn reserve(&mut self, table: TableId, name: &str, identity: Identity, needed: u64, wanted: u64) -> Result<()> {
+        let gone = || Error::conflict(format!("table \"{name}\" was dropped or altered by another transaction"));
+        let state = self.snapshot.table(table).ok_or_else(gone)?;
+        let (ordinal, found) = state.def.identity().ok_or_else(gone)?;
+        if found != identity {
+            return Err(gone());
+        }
+        let (column, given) = (&state.def.columns[ordinal], state.identity_given);
+        let left = identity.capacity(column.sql_type).saturating_sub(given);
+        if left < needed {
+            return Err(Error::invalid(
+                SqlState::NUMERIC_OUT_OF_RANGE,
+                format!(
+                    "identity column \"{}\" of table \"{name}\" is used up: {left} values of {} are left, {needed} are \
+                     needed",
+                    column.name, column.sql_type
+                ),
+            )
+            .with_hint("load the rows into a new table whose identity column is BIGINT or has another step"));
+        }
+        let count = wanted.clamp(needed, left);
+        self.identities.push((given, count));
+        self.act(Action::ReserveIdentity { table, given, count })
     }
 
     fn append(&mut self, table: &Target, data_change: bool, segments: &[NewSegment]) -> Result<()> {

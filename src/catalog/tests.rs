@@ -3,6 +3,7 @@
 mod background;
 mod basics;
 mod crash;
+mod declared;
 mod faults;
 mod group;
 mod interleave;

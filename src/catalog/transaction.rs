@@ -65,16 +65,49 @@ pub struct NewDeleteVector {
 pub(super) enum Intent {
     CreateSchema(Schema),
     AlterSchema(Schema),
-    DropSchema { id: SchemaId, name: String, cascade: bool },
+    DropSchema {
+        id: SchemaId,
+        name: String,
+        cascade: bool,
+    },
     CreateTable(TableDef),
     AlterTable(TableDef),
-    DropTable { id: TableId, name: String },
-    Append { table: Target, data_change: bool, segments: Vec<NewSegment> },
-    Remove { table: Target, data_change: bool, segments: Vec<(SegmentId, Option<DeleteVectorRef>)> },
-    SetDeletes { table: Target, data_change: bool, vectors: Vec<NewDeleteVector> },
-    Unchanged { table: Target },
+    /// Together: foreign keys among them do not count.
+    DropTables {
+        tables: Vec<(TableId, String)>,
+        cascade: bool,
+    },
+    /// At least `needed` values of the identity column, `wanted` where there are so many.
+    ReserveIdentity {
+        table: TableId,
+        name: String,
+        identity: Identity,
+        needed: u64,
+        wanted: u64,
+    },
+    Append {
+        table: Target,
+        data_change: bool,
+        segments: Vec<NewSegment>,
+    },
+    Remove {
+        table: Target,
+        data_change: bool,
+        segments: Vec<(SegmentId, Option<DeleteVectorRef>)>,
+    },
+    SetDeletes {
+        table: Target,
+        data_change: bool,
+        vectors: Vec<NewDeleteVector>,
+    },
+    Unchanged {
+        table: Target,
+    },
     SetHorizon(Version),
-    SetMaintenance { holder: CommitId, lease: Option<MaintenanceLease> },
+    SetMaintenance {
+        holder: CommitId,
+        lease: Option<MaintenanceLease>,
+    },
     DefineUser(UserId, String),
 }
 
@@ -181,8 +214,20 @@ impl Transaction {
         self.intents.push(Intent::AlterTable(def));
     }
 
-    pub fn drop_table(&mut self, table: &TableDef) {
-        self.intents.push(Intent::DropTable { id: table.id, name: table.name.clone() });
+    /// Drops a table; with `cascade` also the foreign keys of others that refer to it, which it is refused for else.
+    pub fn drop_table(&mut self, table: &TableDef, cascade: bool) {
+        let dropped = (table.id, table.name.clone());
+        match self.intents.last_mut() {
+            Some(Intent::DropTables { tables, cascade: before }) if *before == cascade => tables.push(dropped),
+            _ => self.intents.push(Intent::DropTables { tables: vec![dropped], cascade }),
+        }
+    }
+
+    /// Reserves values of the table's identity column: at least `needed`, more up to `wanted` where there are so many.
+    /// [`Committed::identities`] tells which.
+    pub fn reserve_identity(&mut self, table: &TableDef, identity: Identity, needed: u64, wanted: u64) {
+        let (table, name) = (table.id, table.name.clone());
+        self.intents.push(Intent::ReserveIdentity { table, name, identity, needed, wanted });
     }
 
     /// Adds segments that were written for the definition `table`. Those of a slice are given in the order of keys.
@@ -269,4 +314,6 @@ pub struct Committed {
     pub schemas: BTreeMap<SchemaId, SchemaId>,
     /// For each append, in order: the table and the numbers of its new segments.
     pub segments: Vec<(TableId, Vec<SegmentId>)>,
+    /// For each reservation, in order: how many values were given before it, and how many it got.
+    pub identities: Vec<(u64, u64)>,
 }

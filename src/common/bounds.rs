@@ -24,7 +24,7 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// Text bounds keep at most this many bytes.
+    /// Bounds of text and of bytes keep at most this many bytes.
     pub const MAX_TEXT_BYTES: usize = 64;
 
     /// The bounds of no rows at all; the neutral element of [`Bounds::merge`].
@@ -37,7 +37,8 @@ impl Bounds {
         Bounds { min: None, max: None, exact: false, null_count, rows }
     }
 
-    /// From true minimum and maximum; long text is cut to [`Bounds::MAX_TEXT_BYTES`], the maximum upwards.
+    /// From true minimum and maximum; long text is cut to [`Bounds::MAX_TEXT_BYTES`], the maximum upwards: between
+    /// characters, or anywhere in bytes that are not UTF-8.
     pub fn of_values(min: Scalar, max: Scalar, null_count: u64, rows: u64) -> Self {
         let (min, min_cut) = cut_down(min);
         let (max, max_cut) = match cut_up(max) {
@@ -159,7 +160,7 @@ fn like_prefix(pattern: &str) -> Option<Vec<u8>> {
 fn cut_down(value: Scalar) -> (Scalar, bool) {
     match value {
         Scalar::Bytes(mut bytes) if bytes.len() > Bounds::MAX_TEXT_BYTES => {
-            bytes.truncate(text_boundary(&bytes, Bounds::MAX_TEXT_BYTES));
+            bytes.truncate(boundary(&bytes));
             (Scalar::Bytes(bytes), true)
         }
         other => (other, false),
@@ -172,7 +173,14 @@ fn cut_up(value: Scalar) -> Option<(Scalar, bool)> {
     if bytes.len() <= Bounds::MAX_TEXT_BYTES {
         return Some((Scalar::Bytes(bytes), false));
     }
-    bytes.truncate(text_boundary(&bytes, Bounds::MAX_TEXT_BYTES));
+    let is_text = std::str::from_utf8(&bytes).is_ok();
+    bytes.truncate(boundary(&bytes));
+    if !is_text {
+        // The successor of the last byte that has one: greater than all bytes with this beginning.
+        while bytes.pop_if(|last| *last == u8::MAX).is_some() {}
+        *bytes.last_mut()? += 1;
+        return Some((Scalar::Bytes(bytes), true));
+    }
     // The next character after the last one that has a successor: greater than every text with this beginning.
     let text = String::from_utf8(bytes).ok()?;
     let mut chars: Vec<char> = text.chars().collect();
@@ -184,6 +192,14 @@ fn cut_up(value: Scalar) -> Option<(Scalar, bool)> {
         }
     }
     None
+}
+
+/// Where to cut bytes that are too long for a bound.
+fn boundary(bytes: &[u8]) -> usize {
+    match std::str::from_utf8(bytes) {
+        Ok(_) => text_boundary(bytes, Bounds::MAX_TEXT_BYTES),
+        Err(_) => Bounds::MAX_TEXT_BYTES,
+    }
 }
 
 /// The last character boundary at or before `at`.

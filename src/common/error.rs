@@ -61,6 +61,9 @@ impl SqlState {
     pub const INVALID_DATETIME_FORMAT: SqlState = SqlState("22007");
     pub const DATETIME_OVERFLOW: SqlState = SqlState("22008");
     pub const UNDEFINED_FUNCTION: SqlState = SqlState("42883");
+    pub const PROGRAM_LIMIT: SqlState = SqlState("54000");
+    pub const INVALID_FOREIGN_KEY: SqlState = SqlState("42830");
+    pub const GENERATED_ALWAYS: SqlState = SqlState("428C9");
 }
 
 /// Where in the SQL text, both counted from 1.

@@ -52,13 +52,15 @@ pub enum EncodingName {
     Text255,
     Text32k,
     Zstd,
-    /// Blueshift's own name; Redshift has no such encoding.
+    /// Blueshift's own name, as the two after it are; Redshift has no such encoding.
     Fsst,
+    FsstDict,
+    Alp,
 }
 
 impl EncodingName {
     /// Every name, in the order of the manual, then our own.
-    pub const ALL: [EncodingName; 15] = [
+    pub const ALL: [EncodingName; 17] = [
         EncodingName::Auto,
         EncodingName::Raw,
         EncodingName::Az64,
@@ -74,6 +76,8 @@ impl EncodingName {
         EncodingName::Text32k,
         EncodingName::Zstd,
         EncodingName::Fsst,
+        EncodingName::FsstDict,
+        EncodingName::Alp,
     ];
 
     /// The lower-case word that SQL uses.
@@ -94,6 +98,8 @@ impl EncodingName {
             EncodingName::Text32k => "text32k",
             EncodingName::Zstd => "zstd",
             EncodingName::Fsst => "fsst",
+            EncodingName::FsstDict => "fsstdict",
+            EncodingName::Alp => "alp",
         }
     }
 }

@@ -27,12 +27,24 @@ pub enum SqlType {
     /// Length in bytes, 1 to 65,535.
     Varchar(u32),
     Date,
+    /// Microseconds of the day, from 0 to below 86,400,000,000.
+    Time,
     /// Microseconds, without time zone.
     Timestamp,
+    /// Microseconds of UTC; a session shows and reads them in its own time zone.
+    TimestampTz,
+    /// Length in bytes, 1 to 16,777,216; any bytes.
+    Varbyte(u32),
+    /// JSON text of at most [`SqlType::MAX_SUPER_BYTES`].
+    Super,
 }
 
-/// The key of an Arrow field's metadata under which a text column tells its declared type, which Arrow's types do not.
+/// The key of an Arrow field's metadata under which a column of text or bytes tells its declared type, which Arrow's
+/// types do not.
 pub const TYPE_METADATA: &str = "blueshift.type";
+
+/// The zone of every stored instant.
+pub const UTC: &str = "UTC";
 
 /// The physical form of a value in a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,13 +56,21 @@ pub enum Stored {
     I128,
     F32,
     F64,
-    /// Any number of bytes; UTF-8 in every type of today.
+    /// Any number of bytes of UTF-8.
     Bytes,
+    /// Any number of any bytes.
+    Binary,
 }
 
 impl SqlType {
     pub const MAX_CHAR_BYTES: u32 = 4096;
     pub const MAX_VARCHAR_BYTES: u32 = 65535;
+    /// Redshift's limit ("VARBYTE type").
+    pub const MAX_VARBYTE_BYTES: u32 = 16_777_216;
+    /// VARBYTE without a length.
+    pub const DEFAULT_VARBYTE_BYTES: u32 = 64_000;
+    /// Redshift's limit of a SUPER value ("SUPER type"); here of its JSON text, there of its own form.
+    pub const MAX_SUPER_BYTES: u32 = 16_777_216;
     /// The largest precision whose values fit an `i64`.
     pub const MAX_I64_PRECISION: u8 = 18;
 
@@ -81,6 +101,11 @@ impl SqlType {
         bounded("VARCHAR", bytes, Self::MAX_VARCHAR_BYTES).map(SqlType::Varchar)
     }
 
+    /// VARBYTE(bytes), within Redshift's limits.
+    pub fn varbyte(bytes: u64) -> Result<Self> {
+        bounded("VARBYTE", bytes, Self::MAX_VARBYTE_BYTES).map(SqlType::Varbyte)
+    }
+
     /// The type that queries see.
     pub fn arrow_type(self) -> DataType {
         match self {
@@ -91,9 +116,12 @@ impl SqlType {
             SqlType::Real => DataType::Float32,
             SqlType::Double => DataType::Float64,
             SqlType::Decimal { precision, scale } => DataType::Decimal128(precision, scale as i8),
-            SqlType::Char(_) | SqlType::Varchar(_) => DataType::Utf8View,
+            SqlType::Char(_) | SqlType::Varchar(_) | SqlType::Super => DataType::Utf8View,
+            SqlType::Varbyte(_) => DataType::BinaryView,
             SqlType::Date => DataType::Date32,
+            SqlType::Time => DataType::Time64(TimeUnit::Microsecond),
             SqlType::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
+            SqlType::TimestampTz => DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into())),
         }
     }
 
@@ -103,20 +131,22 @@ impl SqlType {
             SqlType::Boolean => Stored::Bool,
             SqlType::SmallInt => Stored::I16,
             SqlType::Integer | SqlType::Date => Stored::I32,
-            SqlType::BigInt | SqlType::Timestamp => Stored::I64,
+            SqlType::BigInt | SqlType::Time | SqlType::Timestamp | SqlType::TimestampTz => Stored::I64,
             SqlType::Decimal { precision, .. } if precision <= Self::MAX_I64_PRECISION => Stored::I64,
             SqlType::Decimal { .. } => Stored::I128,
             SqlType::Real => Stored::F32,
             SqlType::Double => Stored::F64,
-            SqlType::Char(_) | SqlType::Varchar(_) => Stored::Bytes,
+            SqlType::Char(_) | SqlType::Varchar(_) | SqlType::Super => Stored::Bytes,
+            SqlType::Varbyte(_) => Stored::Binary,
         }
     }
 
-    /// The field that queries see of a column of this type; text tells its declared type in [`TYPE_METADATA`].
+    /// The field that queries see of a column of this type; text and bytes tell their declared type in
+    /// [`TYPE_METADATA`].
     pub fn field(self, name: &str, nullable: bool) -> Field {
         let field = Field::new(name, self.arrow_type(), nullable);
         match self {
-            SqlType::Char(_) | SqlType::Varchar(_) => {
+            SqlType::Char(_) | SqlType::Varchar(_) | SqlType::Varbyte(_) | SqlType::Super => {
                 field.with_metadata([(TYPE_METADATA.to_string(), self.to_string())].into())
             }
             _ => field,
@@ -127,17 +157,24 @@ impl SqlType {
     /// [`Self::from_arrow`].
     pub fn from_field(field: &Field) -> Option<SqlType> {
         let inferred = Self::from_arrow(field.data_type())?;
-        let told = || field.metadata().get(TYPE_METADATA).and_then(|told| Self::parse_text(told));
-        Some(if inferred.max_bytes().is_some() { told().unwrap_or(inferred) } else { inferred })
+        let told = || field.metadata().get(TYPE_METADATA).and_then(|told| Self::parse_told(told));
+        // Only a type whose values have this form: metadata outlives what a query makes of a column.
+        Some(told().filter(|told| told.arrow_type() == inferred.arrow_type()).unwrap_or(inferred))
     }
 
-    /// The CHAR or VARCHAR that this is the text of, as [`Display`](fmt::Display) writes it.
-    pub fn parse_text(told: &str) -> Option<SqlType> {
+    /// The type of text, of bytes or with a zone that this names, as [`Display`](fmt::Display) writes it.
+    pub fn parse_told(told: &str) -> Option<SqlType> {
+        match told {
+            "super" => return Some(SqlType::Super),
+            "timestamp with time zone" => return Some(SqlType::TimestampTz),
+            _ => {}
+        }
         let (name, bytes) = told.strip_suffix(')')?.split_once('(')?;
         let bytes = bytes.parse().ok()?;
         match name {
             "character" => Self::char(bytes).ok(),
             "character varying" => Self::varchar(bytes).ok(),
+            "binary varying" => Self::varbyte(bytes).ok(),
             _ => None,
         }
     }
@@ -160,18 +197,33 @@ impl SqlType {
             DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => SqlType::Varchar(Self::MAX_VARCHAR_BYTES),
             DataType::Dictionary(_, value) => return SqlType::from_arrow(value),
             DataType::Date32 | DataType::Date64 => SqlType::Date,
+            DataType::Time32(_) | DataType::Time64(_) => SqlType::Time,
             DataType::Timestamp(_, None) => SqlType::Timestamp,
+            DataType::Timestamp(_, Some(_)) => SqlType::TimestampTz,
+            DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
+                SqlType::Varbyte(Self::MAX_VARBYTE_BYTES)
+            }
             DataType::Null => SqlType::Varchar(1),
             _ => return None,
         })
     }
 
-    /// Whether values are text, whose declared length counts bytes.
+    /// The declared length of text or bytes.
     pub fn max_bytes(self) -> Option<u32> {
         match self {
-            SqlType::Char(bytes) | SqlType::Varchar(bytes) => Some(bytes),
+            SqlType::Char(bytes) | SqlType::Varchar(bytes) | SqlType::Varbyte(bytes) => Some(bytes),
             _ => None,
         }
+    }
+
+    /// Whether values are text: CHAR or VARCHAR.
+    pub fn is_text(self) -> bool {
+        matches!(self, SqlType::Char(_) | SqlType::Varchar(_))
+    }
+
+    /// Whether a column of this type can be a distribution or sort key (Redshift manual, "CREATE TABLE").
+    pub fn can_be_key(self) -> bool {
+        !matches!(self, SqlType::Varbyte(_) | SqlType::Super)
     }
 }
 
@@ -189,16 +241,25 @@ impl fmt::Display for SqlType {
             SqlType::Char(n) => write!(f, "character({n})"),
             SqlType::Varchar(n) => write!(f, "character varying({n})"),
             SqlType::Date => f.write_str("date"),
+            SqlType::Time => f.write_str("time without time zone"),
             SqlType::Timestamp => f.write_str("timestamp without time zone"),
+            SqlType::TimestampTz => f.write_str("timestamp with time zone"),
+            SqlType::Varbyte(n) => write!(f, "binary varying({n})"),
+            SqlType::Super => f.write_str("super"),
         }
     }
 }
 
 impl Stored {
-    /// Bytes of one value, `None` where that varies ([`Stored::Bytes`]) or is less than one ([`Stored::Bool`]).
+    /// Whether values are of any length.
+    pub fn is_bytes(self) -> bool {
+        matches!(self, Stored::Bytes | Stored::Binary)
+    }
+
+    /// Bytes of one value, `None` where that varies ([`Stored::is_bytes`]) or is less than one ([`Stored::Bool`]).
     pub fn width(self) -> Option<usize> {
         match self {
-            Stored::Bool | Stored::Bytes => None,
+            Stored::Bool | Stored::Bytes | Stored::Binary => None,
             Stored::I16 => Some(2),
             Stored::I32 | Stored::F32 => Some(4),
             Stored::I64 | Stored::F64 => Some(8),

@@ -15,13 +15,14 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int16Array,
-    Int32Array, Int64Array, StringViewArray, TimestampMicrosecondArray,
+    Int32Array, Int64Array, StringViewArray, Time64MicrosecondArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int16Type, Int32Type,
-    Int64Type, TimeUnit, TimestampMicrosecondType,
+    Int64Type, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType,
 };
 
+use crate::common::sql_type::UTC;
 use crate::common::{Error, Result};
 
 /// This function's number in a table's definition. A change of the function is a new number.
@@ -46,7 +47,8 @@ pub fn hash_array(array: &dyn Array) -> Result<Vec<u64>> {
         DataType::Int32 => primitive::<Int32Type>(array, |v| hash_bits(u64::from(v as u32))),
         DataType::Date32 => primitive::<Date32Type>(array, |v| hash_bits(u64::from(v as u32))),
         DataType::Int64 => primitive::<Int64Type>(array, |v| hash_bits(v as u64)),
-        DataType::Timestamp(TimeUnit::Microsecond, None) => {
+        DataType::Time64(TimeUnit::Microsecond) => primitive::<Time64MicrosecondType>(array, |v| hash_bits(v as u64)),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
             primitive::<TimestampMicrosecondType>(array, |v| hash_bits(v as u64))
         }
         DataType::Decimal128(_, _) => primitive::<Decimal128Type>(array, |v| hash_u128(v as u128)),
@@ -57,7 +59,7 @@ pub fn hash_array(array: &dyn Array) -> Result<Vec<u64>> {
         DataType::Float64 => primitive::<Float64Type>(array, |v| hash_bits(if v == 0.0 { 0 } else { v.to_bits() })),
         DataType::Utf8View => {
             let array = array.as_string_view();
-            (0..array.len()).map(|i| if array.is_null(i) { 0 } else { hash_text(array.value(i)) }).collect()
+            (0..array.len()).map(|i| if array.is_null(i) { 0 } else { hash_view(array.value(i).as_bytes()) }).collect()
         }
         other => return Err(Error::internal(format!("no slice hash for Arrow type {other}"))),
     })
@@ -95,6 +97,17 @@ pub fn golden_arrays() -> Vec<(ArrayRef, Vec<u64>)> {
         (Arc::new(Date32Array::from(vec![Some(0), Some(19_000), Some(-1), None])), GOLDEN_DATE.to_vec()),
         (
             Arc::new(TimestampMicrosecondArray::from(vec![Some(0), Some(1_700_000_000_000_000), Some(-1), None])),
+            GOLDEN_TIMESTAMP.to_vec(),
+        ),
+        (
+            Arc::new(Time64MicrosecondArray::from(vec![Some(0), Some(86_399_999_999), Some(1), None])),
+            GOLDEN_TIME.to_vec(),
+        ),
+        (
+            Arc::new(
+                TimestampMicrosecondArray::from(vec![Some(0), Some(1_700_000_000_000_000), Some(-1), None])
+                    .with_timezone(UTC),
+            ),
             GOLDEN_TIMESTAMP.to_vec(),
         ),
         (Arc::new(texts), GOLDEN_TEXT_HASHES.to_vec()),
@@ -136,6 +149,7 @@ const GOLDEN_DECIMAL: [u64; 5] =
     [0x5fdf_1327_d2d8_911f, 0xf7be_32bf_e7ff_049c, 0x4650_44f7_d173_5b82, 0x0309_6963_82cc_ce2f, 0];
 const GOLDEN_DATE: [u64; 4] = [0x5fdf_1327_d2d8_911f, 0x675d_4f47_546b_6804, 0x99fc_9d42_4293_ef03, 0];
 const GOLDEN_TIMESTAMP: [u64; 4] = [0x5fdf_1327_d2d8_911f, 0xf04d_c157_fa13_fea1, 0x5fdf_4a97_c2d3_115f, 0];
+const GOLDEN_TIME: [u64; 4] = [0x5fdf_1327_d2d8_911f, 0x13f2_eaec_7675_8fd7, 0x9f63_3a9f_ad5c_2231, 0];
 const GOLDEN_TEXT_HASHES: [u64; 9] = [
     0x5fdf_1327_d2d8_911f,
     0xf74e_9725_ac23_d094,
@@ -173,8 +187,7 @@ fn hash_u128(bits: u128) -> u64 {
 }
 
 /// Text as a Utf8View hashes it: a view that holds its string inline by its 128 bits, a longer one by its bytes.
-fn hash_text(text: &str) -> u64 {
-    let bytes = text.as_bytes();
+fn hash_view(bytes: &[u8]) -> u64 {
     if bytes.len() <= 12 {
         let mut view = [0u8; 16];
         view[..4].copy_from_slice(&(bytes.len() as u32).to_le_bytes());

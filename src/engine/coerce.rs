@@ -2,29 +2,55 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringViewArray};
-use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, Float32Type, Float64Type, SchemaRef};
+use arrow::array::timezone::Tz;
+use arrow::array::{Array, ArrayRef, AsArray, BinaryViewArray, RecordBatch, StringViewArray, new_null_array};
+use arrow::compute::{CastOptions, cast, cast_with_options};
+use arrow::datatypes::{DataType, Float32Type, Float64Type, SchemaRef, Time64MicrosecondType};
 use arrow::util::display::FormatOptions;
 
+use super::identity::Generate;
 use crate::catalog::model::{ColumnDef, TableDef};
 use crate::common::{Error, Result, SqlState, SqlType};
+use crate::functions::json::{super_takes, to_super};
+use crate::functions::zones;
 use crate::physical_plan::scan::table_schema;
 
 /// Turns batches of a source into batches of a table.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Coercion {
     def: Arc<TableDef>,
     schema: SchemaRef,
-    /// Per column of the table: which column of the source it takes.
+    /// Of local times that become instants, and of instants that become text.
+    zone: Tz,
+    /// Per column of the table: which column of the source it takes, or [`Coercion::NOT_GIVEN`].
     source: Vec<usize>,
+    generate: Generate,
 }
 
 impl Coercion {
     /// `source[i]` is the source's column for the table's `i`-th.
     pub fn new(def: Arc<TableDef>, source: Vec<usize>) -> Self {
         let schema = Arc::new(table_schema(&def));
-        Coercion { def, schema, source }
+        Coercion { def, schema, zone: zones::utc(), source, generate: Generate::Nothing }
+    }
+
+    /// Instead of a column of the source: the table's is NULL before identity values are put in.
+    pub const NOT_GIVEN: usize = usize::MAX;
+
+    /// With a session's time zone instead of UTC.
+    pub fn in_zone(mut self, zone: Tz) -> Self {
+        self.zone = zone;
+        self
+    }
+
+    /// The same, for rows of which some get identity values.
+    pub fn generating(&self, generate: Generate) -> Self {
+        Coercion { generate, ..self.clone() }
+    }
+
+    /// Which rows get identity values.
+    pub fn generate(&self) -> Generate {
+        self.generate
     }
 
     pub fn def(&self) -> &Arc<TableDef> {
@@ -34,9 +60,11 @@ impl Coercion {
     /// Fails unless a source with columns of `types` can be assigned at all.
     pub fn check_types(&self, types: &[DataType]) -> Result<(), Refused> {
         for (ordinal, (column, from)) in self.def.columns.iter().zip(&self.source).enumerate() {
+            if *from == Self::NOT_GIVEN {
+                continue;
+            }
             let from = types.get(*from).ok_or_else(|| Error::internal("a source column is missing"))?;
-            let to = column.sql_type.arrow_type();
-            if !assignable(from, &to) {
+            if !takes(column.sql_type, from) {
                 let error = Error::invalid(
                     SqlState::DATATYPE_MISMATCH,
                     format!(
@@ -51,24 +79,33 @@ impl Coercion {
         Ok(())
     }
 
-    /// The table's rows of `batch`.
+    /// The table's columns of `batch`; an identity column is NULL where it is to be given a value.
     ///
     /// Errors: the first row with a value that is out of range, too long or NULL where it may not be; Invalid, naming
     /// the column.
-    pub fn coerce(&self, batch: &RecordBatch) -> Result<RecordBatch, Refused> {
-        let columns = self.columns(batch).map_err(|misfit| {
+    pub fn coerce(&self, batch: &RecordBatch) -> Result<Vec<ArrayRef>, Refused> {
+        self.columns(batch).map_err(|misfit| {
             // One row at a time finds the first that does not fit.
             let bad = |row| self.columns(&batch.slice(row, 1)).err().map(|m| Misfit { row: Some(row as u64), ..m });
             Refused::Value((0..batch.num_rows()).find_map(bad).unwrap_or(misfit))
-        })?;
-        Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(Error::from)?)
+        })
+    }
+
+    /// The table's rows, of columns that [`Coercion::coerce`] made.
+    pub fn rows(&self, columns: Vec<ArrayRef>) -> Result<RecordBatch> {
+        Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
     }
 
     fn columns(&self, batch: &RecordBatch) -> Result<Vec<ArrayRef>, Misfit> {
         let columns = self.def.columns.iter().zip(&self.source).enumerate();
         columns
             .map(|(ordinal, (column, from))| {
-                coerce_column(batch.column(*from), column, &self.def.name).map_err(|error| Misfit {
+                if *from == Self::NOT_GIVEN {
+                    return Ok(new_null_array(&column.sql_type.arrow_type(), batch.num_rows()));
+                }
+                let nullable = column.nullable || column.identity.is_some() && self.generate != Generate::Nothing;
+                let array = batch.column(*from);
+                coerce_column(array, column, nullable, &self.def.name, self.zone).map_err(|error| Misfit {
                     error,
                     column: ordinal,
                     row: None,
@@ -123,6 +160,25 @@ impl From<Refused> for Error {
 }
 
 /// Whether a value of Arrow type `from` may be assigned to a column of `to`.
+fn takes(to: SqlType, from: &DataType) -> bool {
+    let text = |t: &DataType| matches!(t, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+    match (to, from) {
+        (_, DataType::Dictionary(_, value)) => takes(to, value),
+        (SqlType::Super, from) => super_takes(from),
+        (SqlType::Varbyte(_), from) => {
+            text(from)
+                || from.is_null()
+                || matches!(from, DataType::Binary | DataType::LargeBinary | DataType::BinaryView)
+                || matches!(from, DataType::FixedSizeBinary(_))
+        }
+        (SqlType::Time, from) => {
+            text(from) || from.is_null() || matches!(from, DataType::Time32(_) | DataType::Time64(_))
+        }
+        (to, from) => assignable(from, &to.arrow_type()),
+    }
+}
+
+/// As [`takes`], for types of numbers, text and dates.
 fn assignable(from: &DataType, to: &DataType) -> bool {
     let text = |t: &DataType| matches!(t, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
     match (from, to) {
@@ -141,28 +197,34 @@ fn assignable(from: &DataType, to: &DataType) -> bool {
     }
 }
 
-fn coerce_column(array: &ArrayRef, column: &ColumnDef, table: &str) -> Result<ArrayRef> {
+fn coerce_column(array: &ArrayRef, column: &ColumnDef, nullable: bool, table: &str, zone: Tz) -> Result<ArrayRef> {
     let to = column.sql_type.arrow_type();
-    let array = if *array.data_type() == to {
+    let array = if let Some(special) = cast_specially(array, column, zone)? {
+        special
+    } else if *array.data_type() == to {
         Arc::clone(array)
     } else {
         let rounded = round_for(array, column.sql_type)?;
         let options = CastOptions { safe: false, format_options: FormatOptions::default() };
-        let cast = cast_with_options(&rounded, &to, &options).map_err(|e| misfit(column, Error::from(e).message()))?;
-        check_finite(&rounded, &cast, column)?;
-        cast
+        let made = cast_with_options(&rounded, &to, &options).map_err(|e| misfit(column, Error::from(e).message()))?;
+        check_finite(&rounded, &made, column)?;
+        made
     };
-    if !column.nullable && array.null_count() > 0 {
-        return Err(Error::invalid(
-            SqlState::NOT_NULL_VIOLATION,
-            format!("NULL in column \"{}\" of table \"{table}\", which is NOT NULL", column.name),
-        )
-        .with_hint("give a value, or leave such rows out"));
+    if !nullable && array.null_count() > 0 {
+        return Err(null_refused(column, table));
     }
     if let SqlType::Decimal { precision, .. } = column.sql_type {
         check_precision(&array, precision, column)?;
     }
     match column.sql_type {
+        SqlType::Varbyte(bytes) => {
+            check_bytes(array.as_binary_view(), bytes, column)?;
+            Ok(array)
+        }
+        SqlType::Time => {
+            check_time(&array, column)?;
+            Ok(array)
+        }
         SqlType::Varchar(bytes) => {
             check_length(array.as_string_view(), bytes, column)?;
             Ok(array)
@@ -178,6 +240,41 @@ fn coerce_column(array: &ArrayRef, column: &ColumnDef, table: &str) -> Result<Ar
         }
         _ => Ok(array),
     }
+}
+
+/// The casts that Arrow does otherwise, or not at all; `None` for all others.
+fn cast_specially(array: &ArrayRef, column: &ColumnDef, zone: Tz) -> Result<Option<ArrayRef>> {
+    let of_column = |e: Error| {
+        let reason = e.message().to_string();
+        let named = Error::invalid(e.state(), format!("a value does not fit column \"{}\": {reason}", column.name));
+        match e.hint() {
+            Some(hint) => named.with_hint(hint),
+            None => named,
+        }
+    };
+    let zoned = matches!(array.data_type(), DataType::Timestamp(_, Some(_)));
+    Ok(Some(match column.sql_type {
+        SqlType::TimestampTz => zones::to_instants(array, zone).map_err(of_column)?,
+        SqlType::Timestamp if zoned => zones::to_local(array, zone).map_err(of_column)?,
+        SqlType::Date if zoned => cast(&zones::to_local(array, zone).map_err(of_column)?, &DataType::Date32)?,
+        SqlType::Char(_) | SqlType::Varchar(_) if zoned => zones::to_text(array, zone).map_err(of_column)?,
+        // Text is JSON here; what is to become a JSON string was made one by the statement's plan.
+        SqlType::Super => Arc::new(to_super(array, true).map_err(of_column)?),
+        // By way of a type that every form of text and bytes can be cast to.
+        SqlType::Varbyte(_) if *array.data_type() != DataType::BinaryView => {
+            cast(&cast(array, &DataType::Binary)?, &DataType::BinaryView)?
+        }
+        _ => return Ok(None),
+    }))
+}
+
+/// The error of a NULL where none may be.
+pub fn null_refused(column: &ColumnDef, table: &str) -> Error {
+    Error::invalid(
+        SqlState::NOT_NULL_VIOLATION,
+        format!("NULL in column \"{}\" of table \"{table}\", which is NOT NULL", column.name),
+    )
+    .with_hint("give a value, or leave such rows out")
 }
 
 /// Integers take fractions rounded half away from zero, as Redshift's INSERT does; Arrow's casts would cut.
@@ -235,6 +332,27 @@ fn check_precision(array: &ArrayRef, precision: u8, column: &ColumnDef) -> Resul
             SqlState::NUMERIC_OUT_OF_RANGE,
             format!("a value has more digits than column \"{}\" of type {} holds", column.name, column.sql_type),
         )),
+    }
+}
+
+fn check_bytes(array: &BinaryViewArray, bytes: u32, column: &ColumnDef) -> Result<()> {
+    match (0..array.len()).find(|i| array.is_valid(*i) && array.value(*i).len() > bytes as usize) {
+        None => Ok(()),
+        Some(i) => Err(Error::invalid(
+            SqlState::STRING_TOO_LONG,
+            format!("value too long for column \"{}\" of type {}", column.name, column.sql_type),
+        )
+        .with_detail(format!("the value has {} bytes", array.value(i).len()))),
+    }
+}
+
+/// Arrow's type can hold times that no day has.
+fn check_time(array: &ArrayRef, column: &ColumnDef) -> Result<()> {
+    const DAY: i64 = 86_400_000_000;
+    let times = array.as_primitive::<Time64MicrosecondType>();
+    match times.iter().flatten().find(|micros| !(0..DAY).contains(micros)) {
+        None => Ok(()),
+        Some(micros) => Err(misfit(column, &format!("{micros} microseconds are not within a day"))),
     }
 }
 
@@ -301,11 +419,12 @@ mod tests {
             default_sql: None,
             absent: None,
             encoding: EncodingName::Auto,
+            identity: None,
         }
     }
 
     fn coerced(array: ArrayRef, sql_type: SqlType) -> Result<Vec<String>> {
-        let array = coerce_column(&array, &column(sql_type, true), "t")?;
+        let array = coerce_column(&array, &column(sql_type, true), true, "t", zones::utc())?;
         assert_eq!(*array.data_type(), sql_type.arrow_type());
         let options = FormatOptions::default().with_null("NULL");
         let shown = arrow::util::display::ArrayFormatter::try_new(&array, &options).unwrap();
@@ -350,7 +469,7 @@ mod tests {
     #[test]
     fn null_is_refused_where_declared() {
         let nulls: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None]));
-        let error = coerce_column(&nulls, &column(SqlType::BigInt, false), "t").unwrap_err();
+        let error = coerce_column(&nulls, &column(SqlType::BigInt, false), false, "t", zones::utc()).unwrap_err();
         assert_eq!(error.state(), SqlState::NOT_NULL_VIOLATION);
     }
 

@@ -1,24 +1,30 @@
 //! CREATE and DROP of tables and schemas.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Schema as ArrowSchema};
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema as ArrowSchema, SchemaRef};
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::sql::sqlparser::ast::{Expr, Query};
 
+use super::constraints::constraints;
+use super::ctas::{fill_layout, ordered_by};
 use super::error::from_datafusion;
 use super::load::{Load, retry_conflicts, retry_while};
 use super::names::{self, at, schema_of};
 use super::output::Output;
 use super::session::Running;
-use crate::catalog::{ColumnDef, EffectiveDist, Snapshot, TableDef, Transaction};
+use crate::catalog::{ColumnDef, EffectiveDist, Identity, Snapshot, TableDef, Transaction};
 use crate::common::{ColumnId, DistStyle, EncodingName, Error, Result, SchemaId, SortKey, SqlState, SqlType, TableId};
 use crate::distribution::HASH_ID;
 use crate::format::encoding;
 use crate::sql::ast::{
     ColumnSpec, CreateSchema, CreateTable, DistClause, DropSchema, DropTable, Ident, KeyColumn, ObjectName, SortClause,
 };
+use crate::system::table_ddl;
 
 pub(super) async fn create_table(running: &Running<'_>, create: CreateTable) -> Result<Output> {
     let schema = schema_of(&running.pin, &create.name)?.id;
@@ -42,6 +48,11 @@ pub(super) async fn create_table(running: &Running<'_>, create: CreateTable) -> 
     }
     if create.backup.is_some() {
         notices.push("BACKUP has no effect: a warehouse is backed up as a whole".to_string());
+    }
+    let cut = |name: &Ident| format!("name \"{}\" was cut to {} bytes", name.value, Ident::MAX_BYTES);
+    notices.extend(create.cut_names.iter().map(cut));
+    if create.encode_auto && create.columns.iter().any(|c| c.encode.is_some()) {
+        notices.push("a column names its encoding, so that ENCODE AUTO is off".to_string());
     }
     if let Some(query) = &create.as_query {
         return create_table_as(running, &create, query, schema, notices).await;
@@ -84,10 +95,15 @@ async fn create_table_as(
 ) -> Result<Output> {
     let statement = datafusion::sql::sqlparser::ast::Statement::Query(Box::new(query.clone()));
     let plan = running.plan(&statement).await?;
-    let columns = columns_of_query(&plan, create)?;
-    let def = define(running, create, &columns, schema)?;
+    // Types are what the rules make of casts.
+    let columns = columns_of_query(&running.analyzed(&plan)?, create)?;
+    let mut layout = create.clone();
+    let ordered_by = ordered_by(&plan);
+    notices.extend(fill_layout(running, &mut layout, &plan));
+    let def = define(running, &layout, &columns, schema)?;
+    let ordered_by = ordered_by.into_iter().filter_map(|ordinal| Some(def.columns.get(ordinal)?.id)).collect();
     let mut transaction = running.warehouse.inner.catalog.begin(running.statement.user);
-    let load = Load::create(running.warehouse, def, &transaction)?;
+    let load = Load::create(running.warehouse, def, ordered_by, &transaction)?.in_zone(running.zone()?);
     load.take(running.run_partitions(&plan).await?).await?;
     let (rows, said) = load.finish(&mut transaction).await?;
     notices.extend(said);
@@ -139,6 +155,7 @@ fn columns_of_query(plan: &LogicalPlan, create: &CreateTable) -> Result<Vec<Colu
             // A query hands on names and types, no constraints.
             not_null: None,
             default: None,
+            identity: None,
             encode: None,
             distkey: false,
             sortkey: false,
@@ -183,12 +200,30 @@ fn define(running: &Running<'_>, create: &CreateTable, specs: &[ColumnSpec], sch
         DistStyle::Key(id) => EffectiveDist::Key(id),
     };
     let sort = match &create.sort {
-        None | Some(SortClause::Auto) => None,
+        None | Some(SortClause::Auto | SortClause::None) => None,
         Some(SortClause::Columns { style, columns }) => {
             Some(SortKey { style: *style, columns: columns.iter().map(find).collect::<Result<_>>()? })
         }
     };
+    let keys = match &create.sort {
+        Some(SortClause::Columns { columns, .. }) => columns.iter().map(|key| ("SORTKEY", key)).collect(),
+        _ => Vec::new(),
+    };
+    let keys = keys.into_iter().chain(match &create.dist {
+        Some(DistClause::Key(key)) => Some(("DISTKEY", key)),
+        _ => None,
+    });
+    for (what, key) in keys {
+        let id = find(key)?;
+        if let Some(column) = columns.iter().find(|c| c.id == id && !c.sql_type.can_be_key()) {
+            let message = format!("column \"{}\" of type {} cannot be {what}", column.name, column.sql_type);
+            return Err(Error::invalid(SqlState::INVALID_TABLE_DEFINITION, message)
+                .with_hint("a key is a number, text, a BOOLEAN, a date or a time")
+                .with_position(key.position().line, key.position().column));
+        }
+    }
     let encode_auto = create.encode_auto || specs.iter().all(|s| s.encode.is_none());
+    let constraints = constraints(running, create, &columns)?;
     let mut def = TableDef {
         id: TableId(0),
         schema,
@@ -199,10 +234,13 @@ fn define(running: &Running<'_>, create: &CreateTable, specs: &[ColumnSpec], sch
         dist,
         effective_dist,
         sort,
+        sort_auto: matches!(create.sort, None | Some(SortClause::Auto)),
         encode_auto,
         definition_version: 1,
         created_us: 0,
         hash_id: HASH_ID,
+        constraints,
+        backup: create.backup != Some(false),
     };
     for (spec, i) in specs.iter().zip(0..) {
         let encoding = match spec.encode {
@@ -231,18 +269,19 @@ fn column(spec: &ColumnSpec, id: ColumnId) -> ColumnDef {
         default_sql: spec.default.as_ref().map(Expr::to_string),
         absent: None,
         encoding: EncodingName::Auto,
+        identity: spec.identity.map(|i| Identity { seed: i.seed, step: i.step, by_default: i.by_default }),
     }
 }
 
 /// What a column without ENCODE gets in a table where another column has one (Redshift manual, "Compression
-/// encodings"; ZSTD stands for LZO, which is not stored yet).
+/// encodings").
 fn default_encoding(sql_type: SqlType, in_sort_key: bool) -> EncodingName {
     match sql_type {
         _ if in_sort_key => EncodingName::Raw,
         SqlType::Boolean | SqlType::Real | SqlType::Double => EncodingName::Raw,
         SqlType::SmallInt | SqlType::Integer | SqlType::BigInt | SqlType::Decimal { .. } => EncodingName::Az64,
-        SqlType::Date | SqlType::Timestamp => EncodingName::Az64,
-        SqlType::Char(_) | SqlType::Varchar(_) => EncodingName::Zstd,
+        SqlType::Date | SqlType::Time | SqlType::Timestamp | SqlType::TimestampTz => EncodingName::Az64,
+        SqlType::Char(_) | SqlType::Varchar(_) | SqlType::Varbyte(_) | SqlType::Super => EncodingName::Lzo,
     }
 }
 
@@ -289,6 +328,8 @@ fn has_subquery(expr: &datafusion::logical_expr::Expr) -> datafusion::common::Re
     })
 }
 
+/// Names, types, NOT NULL, encodings, keys and BACKUP are the parent's; constraints are not (Redshift manual, "CREATE
+/// TABLE"). DEFAULT and IDENTITY, which Redshift keeps among the defaults, are where it says INCLUDING DEFAULTS.
 fn like_table(
     parent: &TableDef,
     name: &Ident,
@@ -302,13 +343,18 @@ fn like_table(
     def.name = name.value.clone();
     def.owner = running.statement.user;
     def.definition_version = 1;
+    def.constraints.clear();
     if def.dist == DistStyle::Auto {
         def.effective_dist = EffectiveDist::All;
+    }
+    if def.sort_auto {
+        def.sort = None;
     }
     for column in &mut def.columns {
         column.absent = None;
         if !including_defaults {
             column.default_sql = None;
+            column.identity = None;
         }
     }
     def
@@ -320,11 +366,26 @@ pub(super) async fn drop_table(running: &Running<'_>, drop: DropTable) -> Result
     let notices = drop_all(running, drop.if_exists, &names, what, |transaction, snapshot, name, dropped| {
         let table = names::table_of(snapshot, name)?;
         if dropped.insert(table.def.id.0) {
-            transaction.drop_table(&table.def);
+            transaction.drop_table(&table.def, drop.cascade);
         }
         Ok(())
     });
     Ok(Output::done("DROP TABLE", None).with_notices(notices.await?))
+}
+
+/// The column of SHOW TABLE, named as Redshift's.
+pub(super) fn show_table_schema() -> SchemaRef {
+    Arc::new(ArrowSchema::new(vec![Field::new("Show Table DDL statement", DataType::Utf8, false)]))
+}
+
+/// One row: the statement that makes the table again.
+pub(super) fn show_table(running: &Running<'_>, name: &ObjectName) -> Result<Output> {
+    let table = names::table_of(&running.pin, name)?;
+    let ddl: ArrayRef = Arc::new(StringArray::from(vec![table_ddl(&running.pin, &table.def)?]));
+    let schema = show_table_schema();
+    let rows = RecordBatch::try_new(Arc::clone(&schema), vec![ddl])?;
+    let stream = RecordBatchStreamAdapter::new(schema, futures::stream::iter([Ok(rows)]));
+    Ok(Output::rows("SHOW", Box::pin(stream)))
 }
 
 /// Drops what is named, in one transaction. `drop_one` is told the ids that are dropped already. Returns the notices.
@@ -424,7 +485,8 @@ where
     retry_conflicts(|| async {
         let (mut transaction, snapshot) = running.transaction();
         let table = names::table_of(&snapshot, name)?;
-        let empty = Load::new(running.warehouse, table, (0..table.def.columns.len()).collect(), &transaction)?;
+        let columns = (0..table.def.columns.len()).collect();
+        let empty = Load::new(running.warehouse, table, columns, &transaction)?.in_zone(running.zone()?);
         let outcome = load(empty).await?.finish(&mut transaction).await?;
         running.warehouse.inner.catalog.commit(transaction).await?;
         Ok(outcome)

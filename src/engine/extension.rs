@@ -7,6 +7,7 @@ use datafusion::prelude::SessionConfig;
 
 use super::names::{CATALOG, DEFAULT_SCHEMA};
 use super::warehouse::Warehouse;
+use crate::common::sql_type::UTC;
 use crate::distribution::SliceMap;
 use crate::functions::Functions;
 use crate::optimizer::add_analyzer_rules;
@@ -53,6 +54,8 @@ pub(super) fn session_config(warehouse: &Warehouse) -> SessionConfig {
         .with_create_default_catalog_and_schema(false)
         .with_information_schema(true);
     let options = config.options_mut();
+    // Said, so that SHOW timezone tells it.
+    options.execution.time_zone = Some(UTC.to_string());
     // `1.1` is DECIMAL in Redshift's SQL.
     options.sql_parser.parse_float_as_decimal = true;
     // For the places that errors name.

@@ -8,18 +8,23 @@ use datafusion::common::{DFSchema, ParamValues};
 use datafusion::logical_expr::{Expr as DfExpr, LogicalPlan, LogicalPlanBuilder, Union, lit};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, Query, SelectItem, SetExpr, Statement as SqlStatement, Value, ValueWithSpan,
+    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Query, SelectItem, SetExpr,
+    Statement as SqlStatement, Value, ValueWithSpan,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
 use super::coerce::Refused;
 use super::ddl::load_into;
 use super::error::from_datafusion;
+use super::identity::{Generate, explicit};
 use super::names::{self, no_such_column};
 use super::output::Output;
 use super::session::Running;
-use crate::catalog::{ColumnDef, TableDef};
-use crate::common::{Error, Result, SqlState};
+use crate::catalog::{ColumnDef, Identity, TableDef};
+use crate::common::error::Position;
+use crate::common::{Error, Result, SqlState, SqlType};
+use crate::functions::json::assign_to_super;
+use crate::sql;
 use crate::sql::ast::{Insert, InsertSource, InsertValue, values_query};
 
 pub(super) async fn insert(running: &Running<'_>, insert: Insert, parameters: Option<ParamValues>) -> Result<Output> {
@@ -27,8 +32,9 @@ pub(super) async fn insert(running: &Running<'_>, insert: Insert, parameters: Op
         let (insert, parameters) = (&insert, &parameters);
         async move {
             // For the table that is loaded, which need not be the one that the statement's version shows.
-            let plan = plan(running, load.def(), insert, parameters.as_ref()).await?;
+            let (plan, generate) = plan(running, load.def(), insert, parameters.as_ref()).await?;
             let targets = target_columns(load.def(), insert)?;
+            let load = load.generating(generate);
             let streams = match insert.source {
                 // In order, so that a row's number tells where it stands.
                 InsertSource::Values(_) if !insert.source.reads_tables() => vec![running.run_in_order(&plan).await?],
@@ -120,19 +126,42 @@ fn target_columns(def: &TableDef, insert: &Insert) -> Result<Vec<usize>> {
         .collect()
 }
 
-/// A plan whose columns are the table's.
+/// Which rows get a value of the identity column: those that write DEFAULT for it, and all where the statement leaves it
+/// out. `given` are the source's columns.
+fn generation(def: &TableDef, insert: &Insert, targets: &[usize], given: usize) -> Result<Generate> {
+    let Some((identity, Identity { by_default, .. })) = def.identity() else { return Ok(Generate::Nothing) };
+    let Some(field) = targets.iter().take(given).position(|target| *target == identity) else {
+        return Ok(Generate::All);
+    };
+    let refused = |position: Position| Err(explicit(def).with_position(position.line, position.column));
+    let column = || insert.columns.get(field).map_or(insert.table.position(), |column| column.position);
+    let InsertSource::Values(rows) = &insert.source else {
+        return if by_default { Ok(Generate::Nothing) } else { refused(column()) };
+    };
+    let fields = || rows.iter().filter_map(|row| row.get(field));
+    match fields().find(|value| !matches!(value, InsertValue::Default(_))) {
+        None => Ok(Generate::All),
+        Some(value) if !by_default => refused(value.position().unwrap_or_else(column)),
+        Some(_) if fields().any(|value| matches!(value, InsertValue::Default(_))) => {
+            Ok(Generate::Where(def.columns.len()))
+        }
+        Some(_) => Ok(Generate::Nothing),
+    }
+}
+
+/// A plan whose columns are the table's, and one more that says which rows get an identity where some do.
 async fn plan(
     running: &Running<'_>,
     def: &TableDef,
     insert: &Insert,
     parameters: Option<&ParamValues>,
-) -> Result<LogicalPlan> {
+) -> Result<(LogicalPlan, Generate)> {
     let targets = target_columns(def, insert)?;
     let source = source(running, def, insert, &targets, parameters).await?;
     fill(running, def, insert, &targets, source)
 }
 
-/// The rows that the statement gives.
+/// The rows that the statement gives, with one column more where [`generation`] says so.
 async fn source(
     running: &Running<'_>,
     def: &TableDef,
@@ -142,7 +171,8 @@ async fn source(
 ) -> Result<LogicalPlan> {
     let null = || Expr::Value(ValueWithSpan { value: Value::Null, span: Span::empty() });
     let mut bad_default = None;
-    let query: Option<Box<Query>> = insert.source.clone().into_query(|field| {
+    let given = with_super(with_flags(def, insert, targets)?, def, targets)?;
+    let query: Option<Box<Query>> = given.into_query(|field| {
         let default = targets.get(field).and_then(|ordinal| def.columns[*ordinal].default_sql.clone());
         match default.map(|sql| parse_expr(&sql)) {
             Some(Ok(expr)) => expr,
@@ -177,6 +207,42 @@ async fn source(
     }
 }
 
+/// VALUES whose values for SUPER columns are SUPER: DataFusion would make one type of those of all rows, text of numbers.
+fn with_super(source: InsertSource, def: &TableDef, targets: &[usize]) -> Result<InsertSource> {
+    let is_super = |field: usize| {
+        targets.get(field).and_then(|t| def.columns.get(*t)).is_some_and(|c| c.sql_type == SqlType::Super)
+    };
+    let InsertSource::Values(mut rows) = source else { return Ok(source) };
+    for value in rows.iter_mut().flat_map(|row| row.iter_mut().enumerate()).filter(|(field, _)| is_super(*field)) {
+        let InsertValue::Expr(given) = value.1 else { continue };
+        let mut call = parse_expr("to_super(NULL)")?;
+        if let Expr::Function(function) = &mut call
+            && let FunctionArguments::List(list) = &mut function.args
+        {
+            list.args = vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(given.clone()))];
+        }
+        *given = call;
+    }
+    Ok(InsertSource::Values(rows))
+}
+
+/// The statement's source; VALUES of which some rows write DEFAULT for the identity column say at the end which do.
+fn with_flags(def: &TableDef, insert: &Insert, targets: &[usize]) -> Result<InsertSource> {
+    let mut source = insert.source.clone();
+    let InsertSource::Values(rows) = &mut source else { return Ok(source) };
+    let given = rows.first().map_or(0, Vec::len);
+    if let Generate::Where(_) = generation(def, insert, targets, given)? {
+        let field = targets.iter().position(|target| def.columns[*target].identity.is_some());
+        for row in rows {
+            let generates =
+                field.and_then(|field| row.get(field)).is_some_and(|v| matches!(v, InsertValue::Default(_)));
+            let flag = ValueWithSpan { value: Value::Boolean(generates), span: Span::empty() };
+            row.push(InsertValue::Expr(Expr::Value(flag)));
+        }
+    }
+    Ok(source)
+}
+
 /// VALUES with subqueries, as a union: DataFusion evaluates VALUES before it has run any subquery.
 fn rows_of_queries(rows: Vec<Vec<DfExpr>>) -> datafusion::common::Result<LogicalPlan> {
     let row = |row: Vec<DfExpr>| {
@@ -205,15 +271,20 @@ async fn rows_with(running: &Running<'_>, values: SetExpr, parameters: &ParamVal
     LogicalPlanBuilder::values(rows).and_then(LogicalPlanBuilder::build).map_err(from_datafusion)
 }
 
-/// All columns of the table: the source's where it fills them, else the DEFAULT or NULL.
+/// All columns of the table: the source's where it fills them, else the DEFAULT or NULL. Then the source's last one, if
+/// it says which rows get an identity.
 fn fill(
     running: &Running<'_>,
     def: &TableDef,
     insert: &Insert,
     targets: &[usize],
     source: LogicalPlan,
-) -> Result<LogicalPlan> {
-    let given = if matches!(insert.source, InsertSource::DefaultValues) { 0 } else { source.schema().fields().len() };
+) -> Result<(LogicalPlan, Generate)> {
+    let given = match &insert.source {
+        InsertSource::DefaultValues => 0,
+        InsertSource::Values(rows) => rows.first().map_or(0, Vec::len),
+        InsertSource::Query(_) => source.schema().fields().len(),
+    };
     // A list shorter than the table fills its first columns.
     let fits = if insert.columns.is_empty() { given <= targets.len() } else { given == targets.len() };
     if !fits && !matches!(insert.source, InsertSource::DefaultValues) {
@@ -229,6 +300,7 @@ fn fill(
         .with_hint("name the columns that the values are for")
         .with_position(position.line, position.column));
     }
+    let generate = generation(def, insert, targets, given)?;
     let source_columns = source.schema().columns();
     let mut projection = Vec::with_capacity(def.columns.len());
     for (ordinal, column) in def.columns.iter().enumerate() {
@@ -237,9 +309,15 @@ fn fill(
             Some(field) => DfExpr::Column(source_columns[field].clone()),
             None => default_of(running, column)?,
         };
+        // Text becomes a JSON string, SUPER stays what it is.
+        let expr = if column.sql_type == SqlType::Super { assign_to_super(expr) } else { expr };
         projection.push(expr.alias(format!("{}_{ordinal}", column.name)));
     }
-    LogicalPlanBuilder::from(source).project(projection).and_then(LogicalPlanBuilder::build).map_err(from_datafusion)
+    if let (Generate::Where(_), Some(flag)) = (generate, source_columns.last()) {
+        projection.push(DfExpr::Column(flag.clone()).alias("generate"));
+    }
+    let plan = LogicalPlanBuilder::from(source).project(projection).and_then(LogicalPlanBuilder::build);
+    Ok((plan.map_err(from_datafusion)?, generate))
 }
 
 /// Gives expressions that a select list repeats names of their own, which DataFusion demands: an INSERT takes columns
@@ -271,16 +349,14 @@ fn name_apart(body: &mut SetExpr) {
 /// What a column holds that an INSERT leaves out.
 pub(super) fn default_of(running: &Running<'_>, column: &ColumnDef) -> Result<DfExpr> {
     match &column.default_sql {
-        Some(sql) => running.state.create_logical_expr(sql, &DFSchema::empty()).map_err(from_datafusion),
+        Some(sql) => {
+            let expr = running.state.create_logical_expr(sql, &DFSchema::empty()).map_err(from_datafusion)?;
+            Ok(if column.sql_type == SqlType::Super { assign_to_super(expr) } else { expr })
+        }
         None => Ok(lit(ScalarValue::Null)),
     }
 }
 
 fn parse_expr(sql: &str) -> Result<Expr> {
-    use datafusion::sql::sqlparser::parser::Parser;
-    let dialect = crate::sql::BlueshiftDialect;
-    Parser::new(&dialect)
-        .try_with_sql(sql)
-        .and_then(|mut parser| parser.parse_expr())
-        .map_err(|e| Error::internal(format!("a stored DEFAULT does not parse: {e}")))
+    sql::parse_expr(sql).map_err(|e| Error::internal(format!("a stored DEFAULT does not parse: {}", e.message())))
 }

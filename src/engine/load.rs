@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow::array::timezone::Tz;
 use async_trait::async_trait;
 use datafusion::common::runtime::JoinSet;
 use datafusion::common::{DataFusionError, Result as DfResult};
@@ -10,17 +11,21 @@ use futures::StreamExt;
 use object_store::ObjectStore;
 use tokio::sync::Mutex;
 
+use super::auto;
 use super::coerce::{Coercion, Misfit, Refused};
 use super::error::from_datafusion;
+use super::identity::{Generate, Identities};
 use super::names;
 use super::warehouse::Warehouse;
-use crate::catalog::{EffectiveDist, NewSegment, TableDef, TableState, Transaction};
-use crate::common::{DistStyle, Error, ErrorKind, Result, UserId};
+use crate::catalog::{EffectiveDist, NewSegment, RunChoice, SegmentRef, TableDef, TableState, Transaction};
+use crate::common::{ColumnId, DistStyle, Error, ErrorKind, Result, UserId};
+use crate::format::encoding::SMALL_TABLE_BYTES;
 use crate::physical_plan::load::RowSink;
+use crate::physical_plan::scan::table_schema;
 use crate::storage::loader::{ObjectNames, choose_run, emptiest_slice, store_rows};
-use crate::storage::merge::merge_runs;
+use crate::storage::merge::{SegmentRows, as_reference, merge_runs};
 use crate::storage::segment::SegmentStore;
-use crate::storage::writer::{LoadLayout, SliceSorter, auto_distribution};
+use crate::storage::writer::{LoadLayout, SliceSorter};
 
 /// How often a statement is tried when other transactions come in between.
 const ATTEMPTS: usize = 5;
@@ -31,9 +36,18 @@ const ATTEMPTS: usize = 5;
 #[derive(Debug)]
 pub struct Load {
     coercion: Arc<Coercion>,
+    identities: Option<Arc<Identities>>,
     gathered: Arc<Mutex<Gathered>>,
     /// Whether the transaction is to create the table.
     creates: bool,
+}
+
+/// Rows that are read back to be placed anew.
+#[derive(Debug, Default)]
+struct Moved {
+    /// Those of the table were, too: its segments go.
+    table: bool,
+    rows: u64,
 }
 
 #[derive(Debug)]
@@ -48,7 +62,13 @@ struct Gathered {
     /// Stored when memory ran short.
     runs: Vec<Vec<NewSegment>>,
     names: ObjectNames,
-    notices: Vec<String>,
+    /// What CREATE TABLE AS orders by.
+    ordered_by: Vec<ColumnId>,
+    moved: Moved,
+    /// What AUTO chose, and why.
+    chosen: Vec<String>,
+    /// Whether that is only right for the table as the transaction saw it.
+    requires_unchanged: bool,
 }
 
 impl Load {
@@ -59,31 +79,40 @@ impl Load {
         source: Vec<usize>,
         transaction: &Transaction,
     ) -> Result<Self> {
-        Self::of(warehouse, table.clone(), source, transaction, false)
+        Self::of(warehouse, table.clone(), source, Vec::new(), transaction, false)
     }
 
-    /// Into a table that `transaction` is to create; the streams' columns are the table's.
-    pub fn create(warehouse: &Warehouse, def: TableDef, transaction: &Transaction) -> Result<Self> {
+    /// Into a table that `transaction` is to create; the streams' columns are the table's. SORTKEY AUTO is `ordered_by`,
+    /// if that is not empty.
+    pub fn create(
+        warehouse: &Warehouse,
+        def: TableDef,
+        ordered_by: Vec<ColumnId>,
+        transaction: &Transaction,
+    ) -> Result<Self> {
         let source = (0..def.columns.len()).collect();
         let table = TableState {
             def: Arc::new(def),
             segments: Arc::default(),
             next_segment: 0,
+            identity_given: 0,
             changed: transaction.base(),
             data_changed: transaction.base(),
         };
-        Self::of(warehouse, table, source, transaction, true)
+        Self::of(warehouse, table, source, ordered_by, transaction, true)
     }
 
     fn of(
         warehouse: &Warehouse,
         table: TableState,
         source: Vec<usize>,
+        ordered_by: Vec<ColumnId>,
         transaction: &Transaction,
         creates: bool,
     ) -> Result<Self> {
         let sorter = SliceSorter::new(layout(warehouse, &table, &table.def)?)?;
         let coercion = Arc::new(Coercion::new(Arc::clone(&table.def), source));
+        let identities = Identities::of(warehouse, &table.def).map(Arc::new);
         let gathered = Gathered {
             warehouse: warehouse.clone(),
             def: TableDef::clone(&table.def),
@@ -95,9 +124,24 @@ impl Load {
             },
             runs: Vec::new(),
             names: ObjectNames::new(transaction),
-            notices: Vec::new(),
+            ordered_by,
+            moved: Moved::default(),
+            chosen: Vec::new(),
+            requires_unchanged: false,
         };
-        Ok(Load { coercion, gathered: Arc::new(Mutex::new(gathered)), creates })
+        Ok(Load { coercion, identities, gathered: Arc::new(Mutex::new(gathered)), creates })
+    }
+
+    /// Says which rows, of those taken from now on, get values of the identity column; none do unless this is called.
+    pub fn generating(mut self, generate: Generate) -> Self {
+        self.coercion = Arc::new(self.coercion.generating(generate));
+        self
+    }
+
+    /// With a session's time zone instead of UTC.
+    pub fn in_zone(self, zone: Tz) -> Self {
+        let coercion = Arc::new(Coercion::clone(&self.coercion).in_zone(zone));
+        Load { coercion, ..self }
     }
 
     /// The table's definition, for which the streams' rows are checked.
@@ -112,10 +156,17 @@ impl Load {
             let types: Vec<_> = stream.schema().fields().iter().map(|f| f.data_type().clone()).collect();
             self.coercion.check_types(&types)?;
             let (coercion, gathered) = (Arc::clone(&self.coercion), Arc::clone(&self.gathered));
+            let identities = self.identities.clone();
             tasks.spawn(async move {
                 let mut before = 0;
                 while let Some(batch) = stream.next().await {
-                    let rows = coercion.coerce(&batch.map_err(from_datafusion)?).map_err(|e| e.after(before))?;
+                    let batch = batch.map_err(from_datafusion)?;
+                    let mut columns = coercion.coerce(&batch).map_err(|e| e.after(before))?;
+                    if let Some(identities) = &identities {
+                        let filled = identities.fill(&mut columns, &batch, coercion.generate()).await;
+                        filled.map_err(|e| e.after(before))?;
+                    }
+                    let rows = coercion.rows(columns)?;
                     before += rows.num_rows() as u64;
                     gathered.lock().await.push(rows).await?;
                 }
@@ -148,20 +199,31 @@ impl Load {
         let mut gathered = Arc::into_inner(self.gathered)
             .ok_or_else(|| Error::internal("a load's task still holds its rows"))?
             .into_inner();
-        let rows = gathered.sorter.total_rows();
         let mut segments = gathered.store().await?;
+        let rows = gathered.sorter.total_rows() - gathered.moved.rows;
+        let notices = gathered.notice().into_iter().collect();
+        if gathered.requires_unchanged && !self.creates {
+            transaction.require_unchanged(&gathered.table.def);
+        }
         let mut def = gathered.def;
         if self.creates {
             def.id = transaction.create_table(def.clone());
         } else if def != *gathered.table.def {
             transaction.alter_table(def.clone());
         }
-        let run = choose_run(&gathered.table, &segments);
+        let run = match gathered.moved.table {
+            true => {
+                let old = gathered.table.segments.iter().map(|s| (s.id, s.deleted)).collect();
+                transaction.remove(&def, old);
+                RunChoice::New
+            }
+            false => choose_run(&gathered.table, &segments),
+        };
         segments.iter_mut().for_each(|s| s.run = run);
         if !segments.is_empty() {
             transaction.append(&def, segments);
         }
-        Ok((rows, gathered.notices))
+        Ok((rows, notices))
     }
 }
 
@@ -169,7 +231,7 @@ impl Gathered {
     async fn push(&mut self, rows: arrow::array::RecordBatch) -> Result<()> {
         self.sorter.push(rows)?;
         if self.sorter.memory_bytes() > self.warehouse.inner.load_memory {
-            self.settle_auto()?;
+            self.settle_auto().await?;
             let run = self.store_gathered(false).await?;
             self.runs.push(run);
         }
@@ -178,8 +240,11 @@ impl Gathered {
 
     /// Everything taken, as segments of one run.
     async fn store(&mut self) -> Result<Vec<NewSegment>> {
-        self.settle_auto()?;
+        self.settle_auto().await?;
         if self.runs.is_empty() {
+            if self.stored_bytes() + self.sorter.memory_bytes() as u64 <= SMALL_TABLE_BYTES {
+                self.sorter.set_light();
+            }
             return self.store_gathered(true).await;
         }
         let last = self.store_gathered(false).await?;
@@ -201,27 +266,92 @@ impl Gathered {
         Arc::clone(self.warehouse.inner.catalog.store().objects())
     }
 
-    /// An AUTO table that outgrows its distribution gets another, before its rows are placed.
-    fn settle_auto(&mut self) -> Result<()> {
-        if self.def.dist != DistStyle::Auto || self.def.effective_dist != EffectiveDist::All {
-            return Ok(());
-        }
-        let rows = self.table.stored_rows() + self.sorter.total_rows();
+    /// Encoded bytes of the table's rows and of the runs.
+    fn stored_bytes(&self) -> u64 {
         let before = self.table.segments.iter().flat_map(|s| &s.columns);
         let runs = self.runs.iter().flatten().flat_map(|s| &s.columns);
-        let stored: u64 = before.chain(runs).map(|c| c.bytes).sum();
-        let now = auto_distribution(&self.def, rows, stored + self.sorter.memory_bytes() as u64);
-        if now == self.def.effective_dist {
+        before.chain(runs).map(|c| c.bytes).sum()
+    }
+
+    /// What AUTO makes of the table, before rows are placed and sorted: a sort key while it is empty, another
+    /// distribution when it outgrows ALL.
+    async fn settle_auto(&mut self) -> Result<()> {
+        let mut changed = false;
+        let empty = self.table.segments.is_empty() && self.runs.is_empty();
+        if self.def.sort_auto && self.def.sort.is_none() && empty {
+            let chosen = auto::sort_key(&self.def, &self.ordered_by, self.sorter.batches(), self.sorter.total_rows());
+            if let Some((key, why)) = chosen {
+                let name = |id: &ColumnId| self.def.column(*id).map_or("?", |c| c.name.as_str());
+                let names: Vec<&str> = key.columns.iter().map(name).collect();
+                self.chosen.push(format!("SORTKEY ({}), {why}", names.join(", ")));
+                self.def.sort = Some(key);
+                // Rows that another load adds meanwhile are in another order.
+                self.requires_unchanged = true;
+                changed = true;
+            }
+        }
+        if self.def.dist == DistStyle::Auto && self.def.effective_dist == EffectiveDist::All {
+            let rows = self.table.stored_rows() + self.sorter.total_rows();
+            let stored = self.stored_bytes();
+            let (mut now, mut why) = auto::distribution(&self.def, rows, stored + self.sorter.memory_bytes() as u64);
+            if matches!(now, EffectiveDist::Key(_)) && !self.can_move() {
+                (now, why) = (EffectiveDist::Even, "it has outgrown ALL");
+            }
+            if now != self.def.effective_dist {
+                self.chosen.push(format!("DISTSTYLE {} ({rows} rows), since {why}", dist_word(&self.def, now)));
+                self.def.effective_dist = now;
+                changed = true;
+            }
+        }
+        if !changed {
             return Ok(());
         }
-        self.notices.push(format!(
-            "table \"{}\" has outgrown DISTSTYLE ALL ({rows} rows) and is now {}; name a DISTSTYLE to decide it yourself",
-            self.def.name,
-            dist_word(&self.def, now)
-        ));
-        self.def.effective_dist = now;
-        self.def.definition_version += 1;
-        self.sorter.replace_layout(layout(&self.warehouse, &self.table, &self.def)?)
+        self.def.definition_version = self.table.def.definition_version + 1;
+        self.sorter.replace_layout(layout(&self.warehouse, &self.table, &self.def)?)?;
+        match self.def.effective_dist {
+            EffectiveDist::Key(_) => self.place_all_anew().await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the table's rows can be read back: columns that were added later are in none of its older segments.
+    fn can_move(&self) -> bool {
+        let has = |segment: &SegmentRef, id| segment.columns.iter().any(|c| c.id == id);
+        self.table.segments.iter().all(|segment| self.def.columns.iter().all(|column| has(segment, column.id)))
+    }
+
+    /// Rows that stood on slice 0 go where the distribution key says: those of this load, and the table's, as its scans
+    /// are going to say where rows are.
+    async fn place_all_anew(&mut self) -> Result<()> {
+        self.requires_unchanged = true;
+        let runs = std::mem::take(&mut self.runs);
+        let mut old: Vec<SegmentRef> = self.table.segments.iter().map(|s| SegmentRef::clone(s)).collect();
+        self.moved.table = !old.is_empty();
+        for segment in runs.iter().flatten() {
+            old.push(as_reference(segment)?);
+        }
+        let schema = Arc::new(table_schema(&self.def));
+        for segment in old {
+            let mut rows = SegmentRows::open(segment, self.sorter.layout().clone(), self.segments.clone()).await?;
+            while let Some(columns) = rows.next().await? {
+                let batch = arrow::array::RecordBatch::try_new(Arc::clone(&schema), columns)?;
+                self.moved.rows += batch.num_rows() as u64;
+                self.sorter.push(batch)?;
+                if self.sorter.memory_bytes() > self.warehouse.inner.load_memory {
+                    let run = self.store_gathered(false).await?;
+                    self.runs.push(run);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What AUTO chose, why, and how to choose otherwise.
+    fn notice(&self) -> Option<String> {
+        let (table, chosen) = (&self.def.name, self.chosen.join("; "));
+        (!chosen.is_empty()).then(|| {
+            format!("AUTO chose for table \"{table}\": {chosen}. Name a DISTSTYLE or SORTKEY to decide it yourself")
+        })
     }
 }
 
@@ -265,6 +395,8 @@ impl TableSink {
                 .with_hint("plan the statement again"));
         }
         let load = Load::new(&self.warehouse, &table, (0..table.def.columns.len()).collect(), &transaction)?;
+        // DataFusion's INSERT gives NULL for columns that it leaves out.
+        let load = load.generating(Generate::Nulls);
         load.take(streams).await?;
         let (rows, _) = load.finish(&mut transaction).await?;
         self.warehouse.inner.catalog.commit(transaction).await?;

@@ -1,14 +1,18 @@
 //! Sessions and statements: where everything below is put together.
 
+mod auto;
 mod cast_types;
 mod catalog_provider;
 mod coerce;
+mod constraints;
 mod copy;
+mod ctas;
 mod ddl;
 mod describe;
 mod error;
 mod extension;
 mod files;
+mod identity;
 mod insert;
 mod load;
 mod location;

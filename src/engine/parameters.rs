@@ -56,6 +56,8 @@ fn check_one((name, data_type): &Parameter, value: ScalarValue) -> Result<Scalar
         .with_hint("give a value of the parameter's type, or cast the parameter in the statement")
     };
     match kind(&given) {
+        // Read in the session's time zone when the statement runs.
+        Kind::Text if matches!(wanted, DataType::Timestamp(_, Some(_))) => Ok(value),
         Kind::Text => value.cast_to(wanted).map_err(|e| mismatch(e.strip_backtrace())),
         _ => Err(mismatch(format!("the value is {value}"))),
     }
@@ -67,6 +69,8 @@ enum Kind<'a> {
     Number,
     Text,
     Time,
+    TimeOfDay,
+    Bytes,
     Other(&'a DataType),
 }
 
@@ -75,6 +79,8 @@ fn kind(data_type: &DataType) -> Kind<'_> {
         t if t.is_numeric() => Kind::Number,
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Kind::Text,
         DataType::Date32 | DataType::Date64 | DataType::Timestamp(..) => Kind::Time,
+        DataType::Time32(_) | DataType::Time64(_) => Kind::TimeOfDay,
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => Kind::Bytes,
         other => Kind::Other(other),
     }
 }

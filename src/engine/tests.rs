@@ -6,6 +6,7 @@ mod delete_vectors;
 mod dynamic_filters;
 mod embedding;
 mod execution;
+mod identity;
 mod lengths;
 mod mutants;
 mod prepared;
@@ -16,4 +17,5 @@ mod rate;
 #[cfg(feature = "s3")]
 mod s3;
 mod scans;
+mod show_table;
 mod util;

@@ -3,7 +3,8 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, StringBuilder};
+use arrow::array::timezone::Tz;
+use arrow::array::{Array, ArrayRef, AsArray, BinaryViewArray, RecordBatch, StringArray, StringBuilder};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{Field, Schema};
 use arrow::util::display::FormatOptions;
@@ -12,6 +13,8 @@ use bytes::Bytes;
 use super::coerce::{USE_VARCHAR, multi_byte_char};
 use crate::catalog::ColumnDef;
 use crate::common::{Error, Result, SqlState, SqlType};
+use crate::functions::json::to_super;
+use crate::functions::zones;
 use crate::sql::ast::{CopyFormat, CopyOptions};
 
 /// Rows of a batch.
@@ -25,6 +28,7 @@ pub fn parse(
     file: &str,
     columns: &[ColumnDef],
     options: &CopyOptions,
+    zone: Tz,
     mut emit: impl FnMut(RecordBatch) -> Result<()>,
 ) -> Result<()> {
     let mut builder = csv::ReaderBuilder::new();
@@ -37,7 +41,7 @@ pub fn parse(
     let mut reader = builder.from_reader(Retained::new(input));
     let mut record = csv::ByteRecord::new();
     let empty_line = csv::ByteRecord::from(vec![""]);
-    let mut rows = Rows::new(file, columns, options);
+    let mut rows = Rows::new(file, columns, options, zone);
     let mut to_skip = options.ignore_header;
     let mut take = |record: &csv::ByteRecord, line: u64, empty: bool| {
         if to_skip > 0 {
@@ -144,14 +148,15 @@ struct Rows<'a> {
     file: &'a str,
     columns: &'a [ColumnDef],
     options: &'a CopyOptions,
+    zone: Tz,
     fields: Vec<StringBuilder>,
     lines: Vec<u64>,
 }
 
 impl<'a> Rows<'a> {
-    fn new(file: &'a str, columns: &'a [ColumnDef], options: &'a CopyOptions) -> Self {
+    fn new(file: &'a str, columns: &'a [ColumnDef], options: &'a CopyOptions, zone: Tz) -> Self {
         let fields = columns.iter().map(|_| StringBuilder::new()).collect();
-        Rows { file, columns, options, fields, lines: Vec::new() }
+        Rows { file, columns, options, zone, fields, lines: Vec::new() }
     }
 
     fn push(&mut self, record: &csv::ByteRecord, line: u64) -> Result<()> {
@@ -211,11 +216,19 @@ impl<'a> Rows<'a> {
     fn cast(&self, text: &ArrayRef, column: &ColumnDef) -> Result<ArrayRef> {
         let to = column.sql_type.arrow_type();
         let options = CastOptions { safe: false, format_options: FormatOptions::default() };
-        match cast_with_options(text, &to, &options) {
+        let read = |text: &ArrayRef| -> Result<ArrayRef> {
+            Ok(match column.sql_type {
+                SqlType::TimestampTz => zones::to_instants(text, self.zone)?,
+                SqlType::Super => Arc::new(to_super(text, true)?),
+                SqlType::Varbyte(_) => bytes_of_hex(text.as_string())?,
+                _ => cast_with_options(text, &to, &options)?,
+            })
+        };
+        match read(text) {
             Ok(array) => self.check_length(array, column),
             Err(_) => {
                 // One value at a time finds the first that does not fit.
-                let bad = (0..text.len()).find(|i| cast_with_options(&text.slice(*i, 1), &to, &options).is_err());
+                let bad = (0..text.len()).find(|i| read(&text.slice(*i, 1)).is_err());
                 let row = bad.unwrap_or(0);
                 let value = arrow::util::display::array_value_to_string(text, row)?;
                 Err(Error::invalid(
@@ -232,8 +245,14 @@ impl<'a> Rows<'a> {
     }
 
     fn check_length(&self, array: ArrayRef, column: &ColumnDef) -> Result<ArrayRef> {
-        use arrow::array::AsArray;
         let Some(max) = column.sql_type.max_bytes() else { return Ok(array) };
+        if let Some(bytes) = array.as_binary_view_opt() {
+            let too_long = |i: &usize| bytes.is_valid(*i) && bytes.value(*i).len() > max as usize;
+            return match (0..bytes.len()).find(too_long) {
+                None => Ok(array),
+                Some(row) => Err(self.too_long(row, bytes.value(row).len(), column)),
+            };
+        }
         let views = array.as_string_view();
         if let Some(row) = multi_byte_char(views, column.sql_type) {
             return Err(Error::invalid(
@@ -254,18 +273,36 @@ impl<'a> Rows<'a> {
         };
         match (0..views.len()).find(|i| views.is_valid(*i) && length(*i) > max as usize) {
             None => Ok(array),
-            Some(row) => Err(Error::invalid(
-                SqlState::STRING_TOO_LONG,
-                format!(
-                    "{}, column \"{}\": {} bytes are too long for type {}",
-                    place(self.file, self.lines[row]),
-                    column.name,
-                    length(row),
-                    column.sql_type
-                ),
-            )),
+            Some(row) => Err(self.too_long(row, length(row), column)),
         }
     }
+
+    fn too_long(&self, row: usize, bytes: usize, column: &ColumnDef) -> Error {
+        Error::invalid(
+            SqlState::STRING_TOO_LONG,
+            format!(
+                "{}, column \"{}\": {bytes} bytes are too long for type {}",
+                place(self.file, self.lines[row]),
+                column.name,
+                column.sql_type
+            ),
+        )
+    }
+}
+
+/// The bytes that hexadecimal digits write, as COPY reads VARBYTE (Redshift manual, "VARBYTE type").
+fn bytes_of_hex(texts: &StringArray) -> Result<ArrayRef> {
+    let wrong = || Error::invalid(SqlState::INVALID_TEXT, "not pairs of hexadecimal digits");
+    let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8).ok_or_else(wrong);
+    let bytes = |text: &str| {
+        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+        if !rest.is_empty() {
+            return Err(wrong());
+        }
+        pairs.iter().map(|[high, low]| Ok(digit(*high)? << 4 | digit(*low)?)).collect::<Result<Vec<u8>>>()
+    };
+    let values = texts.iter().map(|text| text.map(bytes).transpose());
+    Ok(Arc::new(values.collect::<Result<BinaryViewArray>>()?))
 }
 
 /// A field as the text that is cast; `None` is NULL.
@@ -273,7 +310,7 @@ fn field<'t>(text: &'t str, sql_type: SqlType, options: &CopyOptions) -> Option<
     if text == options.null_as {
         return None;
     }
-    if sql_type.max_bytes().is_some() {
+    if sql_type.is_text() {
         let blank = options.blanks_as_null && text.trim().is_empty();
         let empty = options.empty_as_null && text.is_empty();
         return (!blank && !empty).then(|| text.into());
@@ -356,7 +393,16 @@ mod tests {
 
     fn column(name: &str, sql_type: SqlType) -> ColumnDef {
         let (name, encoding) = (name.to_string(), EncodingName::Auto);
-        ColumnDef { id: ColumnId(1), name, sql_type, nullable: true, default_sql: None, absent: None, encoding }
+        ColumnDef {
+            id: ColumnId(1),
+            name,
+            sql_type,
+            nullable: true,
+            default_sql: None,
+            absent: None,
+            encoding,
+            identity: None,
+        }
     }
 
     /// What `COPY t FROM 'f'` with `options` reads of a file, read by `step` bytes.
@@ -365,7 +411,7 @@ mod tests {
             panic!("no COPY")
         };
         let mut rows = Vec::new();
-        parse(Slowly(text.as_bytes(), step), "f", columns, &copy.options, |batch| {
+        parse(Slowly(text.as_bytes(), step), "f", columns, &copy.options, zones::utc(), |batch| {
             let shown = FormatOptions::default().with_null("NULL");
             for row in 0..batch.num_rows() {
                 let cells = batch.columns().iter().map(|c| {

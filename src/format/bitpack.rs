@@ -55,8 +55,11 @@ macro_rules! per_isa {
 mod convert;
 mod select;
 
-pub use convert::{Target, gather, lanes_at, max_lane, widen, widen_with};
-pub use select::{VectorBits, bits_by, gather_bits, range_bits, range_bits_with, table_bits, values_bits};
+pub use convert::{
+    Narrow, Target, gather, lanes_at, map_lanes, map_lanes_with, max_lane, widen, widen_signed, widen_signed_with,
+    widen_with,
+};
+pub use select::{VectorBits, bits_by, gather_bits, range_bits, range_bits_with, set_bits, table_bits, values_bits};
 
 /// The instruction sets that the kernels exist for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -466,6 +469,45 @@ mod tests {
                 for (i, v) in values.iter().enumerate().step_by(7) {
                     assert_eq!(packed.get(i), *v);
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn narrow_numbers_are_widened_alike_on_every_instruction_set() {
+        for rows in [0, 1, 7, 100, 1023, 1024] {
+            let bytes: Vec<u8> = sample(32, rows).iter().flat_map(|v| (*v as u32).to_le_bytes()).collect();
+            let four = bytes.as_chunks::<4>().0;
+            let two = &bytes.as_chunks::<2>().0[..rows];
+            let one = &bytes.as_chunks::<1>().0[..rows];
+            for isa in Isa::available() {
+                let (mut wide, mut wider, mut narrow) = (Vec::<i64>::new(), Vec::<i128>::new(), Vec::<i16>::new());
+                widen_signed_with(isa, four, &mut wide);
+                widen_signed_with(isa, two, &mut wider);
+                widen_signed_with(isa, one, &mut narrow);
+                assert!(wide.iter().zip(four).all(|(v, le)| *v == i64::from(i32::from_le_bytes(*le))), "{isa:?}");
+                assert!(wider.iter().zip(two).all(|(v, le)| *v == i128::from(i16::from_le_bytes(*le))), "{isa:?}");
+                assert!(narrow.iter().zip(one).all(|(v, le)| *v == i16::from(i8::from_le_bytes(*le))), "{isa:?}");
+                assert_eq!((wide.len(), wider.len(), narrow.len()), (rows, rows, rows));
+            }
+        }
+    }
+
+    #[test]
+    fn lanes_are_mapped_alike_on_every_instruction_set() {
+        // Products that are rounded, as ALP's are: to the same bits everywhere.
+        let f = |lane: u64| ((lane as i32 - 500) as f64 * 1e3) * 1e-7;
+        for (width, rows) in [(7, 1024), (13, 1000), (24, 1024), (40, 1024)] {
+            let values = sample(width, rows);
+            let mut bytes = Vec::new();
+            Packed::write(&values, width, &mut bytes);
+            let packed = Packed::new(width, rows, &bytes).unwrap();
+            for isa in Isa::available() {
+                let mut scratch = Scratch::default();
+                let mut mapped = Vec::new();
+                map_lanes_with(isa, packed.unpack_with(isa, &mut scratch), rows, &f, &mut mapped);
+                let same = mapped.iter().zip(&values).all(|(v, lane)| v.to_bits() == f(*lane).to_bits());
+                assert!(same && mapped.len() == rows, "{isa:?} width {width}");
             }
         }
     }

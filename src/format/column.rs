@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, Decimal128Array, GenericByteArray, NullBufferBuilder,
-    PrimitiveArray, StringViewArray,
+    Array, ArrayRef, AsArray, BinaryViewArray, BooleanArray, BooleanBufferBuilder, Decimal128Array, GenericByteArray,
+    GenericByteViewArray, NullBufferBuilder, PrimitiveArray, StringViewArray,
 };
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{
-    ArrowNativeType, ArrowPrimitiveType, ByteArrayType, DataType, Date32Type, Decimal128Type, Float32Type, Float64Type,
-    Int16Type, Int32Type, Int64Type, TimestampMicrosecondType,
+    ArrowNativeType, ArrowPrimitiveType, ByteArrayType, ByteViewType, DataType, Date32Type, Decimal128Type,
+    Float32Type, Float64Type, Int16Type, Int32Type, Int64Type, Time64MicrosecondType, TimeUnit,
+    TimestampMicrosecondType,
 };
 
+use crate::common::sql_type::UTC;
 use crate::common::{Error, Result, Scalar, SqlState, SqlType, Stored};
 
 /// Values in stored form. Slots of NULL rows hold any value.
@@ -118,8 +120,11 @@ impl Column {
             (Stored::I32, DataType::Int32) => Values::I32(array.as_primitive::<Int32Type>().values().clone()),
             (Stored::I32, DataType::Date32) => Values::I32(array.as_primitive::<Date32Type>().values().clone()),
             (Stored::I64, DataType::Int64) => Values::I64(array.as_primitive::<Int64Type>().values().clone()),
-            (Stored::I64, DataType::Timestamp(_, None)) if *array.data_type() == sql_type.arrow_type() => {
+            (Stored::I64, DataType::Timestamp(_, _)) if *array.data_type() == sql_type.arrow_type() => {
                 Values::I64(array.as_primitive::<TimestampMicrosecondType>().values().clone())
+            }
+            (Stored::I64, DataType::Time64(TimeUnit::Microsecond)) => {
+                Values::I64(array.as_primitive::<Time64MicrosecondType>().values().clone())
             }
             (Stored::I64, DataType::Decimal128(_, _)) if *array.data_type() == sql_type.arrow_type() => {
                 Values::I64(narrow_decimals(array.as_primitive::<Decimal128Type>())?)
@@ -130,6 +135,7 @@ impl Column {
             (Stored::F32, DataType::Float32) => Values::F32(array.as_primitive::<Float32Type>().values().clone()),
             (Stored::F64, DataType::Float64) => Values::F64(array.as_primitive::<Float64Type>().values().clone()),
             (Stored::Bytes, DataType::Utf8View) => Values::Bytes(bytes_of_views(array.as_string_view())),
+            (Stored::Binary, DataType::BinaryView) => Values::Bytes(bytes_of_views(array.as_binary_view())),
             (Stored::Bytes, DataType::Utf8) => Values::Bytes(bytes_of_strings(array.as_string::<i32>())),
             (Stored::Bytes, DataType::LargeUtf8) => Values::Bytes(bytes_of_strings(array.as_string::<i64>())),
             (_, other) => {
@@ -161,6 +167,11 @@ impl Column {
             Values::F64(_) => Stored::F64,
             Values::Bytes(_) => Stored::Bytes,
         }
+    }
+
+    /// Whether the values have this stored form; bytes have both forms of them.
+    pub fn fits(&self, stored: Stored) -> bool {
+        self.stored() == stored || matches!(self.values, Values::Bytes(_)) && stored == Stored::Binary
     }
 
     pub fn null_count(&self) -> usize {
@@ -222,6 +233,7 @@ impl ColumnBuilder {
             (_, Stored::F32) => BuilderValues::F32(Vec::with_capacity(capacity)),
             (_, Stored::F64) => BuilderValues::F64(Vec::with_capacity(capacity)),
             (_, Stored::Bytes) => BuilderValues::Views(ViewBuilder::with_capacity(capacity)),
+            (_, Stored::Binary) => BuilderValues::Views(ViewBuilder::of_binary(capacity)),
         };
         ColumnBuilder { sql_type, values, validity: NullBufferBuilder::new(capacity) }
     }
@@ -303,10 +315,19 @@ impl ColumnBuilder {
             (BuilderValues::I64(v), DataType::Timestamp(_, _)) => {
                 v.extend_from_slice(array.as_primitive::<TimestampMicrosecondType>().values());
             }
+            (BuilderValues::I64(v), DataType::Time64(_)) => {
+                v.extend_from_slice(array.as_primitive::<Time64MicrosecondType>().values());
+            }
             (BuilderValues::I64(v), _) => v.extend_from_slice(array.as_primitive::<Int64Type>().values()),
             (BuilderValues::I128(v), _) => v.extend_from_slice(array.as_primitive::<Decimal128Type>().values()),
             (BuilderValues::F32(v), _) => v.extend_from_slice(array.as_primitive::<Float32Type>().values()),
             (BuilderValues::F64(v), _) => v.extend_from_slice(array.as_primitive::<Float64Type>().values()),
+            (BuilderValues::Views(v), DataType::BinaryView) => {
+                let array = array.as_binary_view();
+                for i in 0..array.len() {
+                    v.push_checked(if array.is_valid(i) { array.value(i) } else { &[] })?;
+                }
+            }
             (BuilderValues::Views(v), _) => {
                 let array = array.as_string_view();
                 for i in 0..array.len() {
@@ -334,7 +355,11 @@ impl ColumnBuilder {
             (BuilderValues::I16(v), _) => primitive::<Int16Type>(v, nulls),
             (BuilderValues::I32(v), SqlType::Date) => primitive::<Date32Type>(v, nulls),
             (BuilderValues::I32(v), _) => primitive::<Int32Type>(v, nulls),
+            (BuilderValues::I64(v), SqlType::Time) => primitive::<Time64MicrosecondType>(v, nulls),
             (BuilderValues::I64(v), SqlType::Timestamp) => primitive::<TimestampMicrosecondType>(v, nulls),
+            (BuilderValues::I64(v), SqlType::TimestampTz) => {
+                Ok(Arc::new(PrimitiveArray::<TimestampMicrosecondType>::try_new(v.into(), nulls)?.with_timezone(UTC)))
+            }
             (BuilderValues::I64(v), _) => primitive::<Int64Type>(v, nulls),
             (BuilderValues::I128(v), SqlType::Decimal { precision, scale }) => Ok(Arc::new(
                 Decimal128Array::try_new(v.into(), nulls)?.with_precision_and_scale(precision, scale as i8)?,
@@ -349,7 +374,7 @@ impl ColumnBuilder {
     }
 }
 
-/// Builds Utf8View arrays with few buffers: one of its own, and each shared one (a dictionary's) once.
+/// Builds Utf8View and BinaryView arrays with few buffers: one of its own, and each shared one (a dictionary's) once.
 ///
 /// A hash join's build side concatenates its batches with all their buffers; batches of hundreds of buffers make that
 /// quadratic, hence the care.
@@ -362,6 +387,8 @@ pub struct ViewBuilder {
     own: Vec<u8>,
     /// Where in `buffers` our own bytes will stand.
     own_slot: Option<u32>,
+    /// Values are any bytes, and what makes sure of UTF-8 below does not.
+    binary: bool,
 }
 
 impl ViewBuilder {
@@ -372,10 +399,20 @@ impl ViewBuilder {
         ViewBuilder { views: Vec::with_capacity(capacity), ..Default::default() }
     }
 
-    /// Appends a copy of `value`, which must be UTF-8: `finish` does not check again.
+    /// A builder of a BinaryView array.
+    pub fn of_binary(capacity: usize) -> Self {
+        ViewBuilder { binary: true, ..Self::with_capacity(capacity) }
+    }
+
+    /// Whether values may be any bytes.
+    pub fn is_binary(&self) -> bool {
+        self.binary
+    }
+
+    /// Appends a copy of `value`, which must be UTF-8 unless the builder is of bytes: `finish` does not check again.
     ///
     /// # Safety
-    /// `value` is valid UTF-8.
+    /// `value` is valid UTF-8, or [`ViewBuilder::is_binary`].
     #[inline]
     pub unsafe fn push_unchecked(&mut self, value: &[u8]) {
         let view = if value.len() <= Self::INLINE {
@@ -393,6 +430,18 @@ impl ViewBuilder {
     ///
     /// Errors: Corrupt when `data` is not UTF-8 or a string starts within a character.
     pub fn extend_checked(&mut self, data: &[u8], ends: impl Iterator<Item = usize>) -> Result<()> {
+        if self.binary {
+            let mut start = 0;
+            for end in ends {
+                let value = data.get(start..end);
+                let value =
+                    value.ok_or_else(|| Error::corrupt(start as u64, "a value's bounds do not fit its bytes"))?;
+                // SAFETY: the builder is of bytes.
+                unsafe { self.push_unchecked(value) };
+                start = end;
+            }
+            return Ok(());
+        }
         let text =
             std::str::from_utf8(data).map_err(|e| Error::corrupt(e.valid_up_to() as u64, "text is not valid UTF-8"))?;
         let mut start = 0;
@@ -411,10 +460,12 @@ impl ViewBuilder {
     ///
     /// Errors: Corrupt when it is not UTF-8.
     pub fn push_checked(&mut self, value: &[u8]) -> Result<()> {
-        if let Err(e) = std::str::from_utf8(value) {
+        if !self.binary
+            && let Err(e) = std::str::from_utf8(value)
+        {
             return Err(Error::corrupt(e.valid_up_to() as u64, "text is not valid UTF-8"));
         }
-        // SAFETY: checked just now.
+        // SAFETY: checked just now, where it matters.
         unsafe { self.push_unchecked(value) };
         Ok(())
     }
@@ -422,7 +473,7 @@ impl ViewBuilder {
     /// Appends the strings of `data` that end at `ends`, the first starting at 0: long ones are copied together.
     ///
     /// # Safety
-    /// `ends` ascend up to at most `data`'s length, and every string is valid UTF-8.
+    /// `ends` ascend up to at most `data`'s length, and every string is valid UTF-8, or [`ViewBuilder::is_binary`].
     pub unsafe fn extend_unchecked(&mut self, data: &[u8], ends: &[u32]) {
         self.make_room(data.len());
         self.views.reserve(ends.len());
@@ -467,7 +518,7 @@ impl ViewBuilder {
     /// Appends `count` views of one string.
     ///
     /// # Safety
-    /// `value` is valid UTF-8.
+    /// `value` is valid UTF-8, or [`ViewBuilder::is_binary`].
     pub unsafe fn push_repeated(&mut self, value: &[u8], count: usize) {
         if count > 0 {
             // SAFETY: the caller's promise.
@@ -513,6 +564,10 @@ impl ViewBuilder {
     fn finish(mut self, nulls: Option<NullBuffer>) -> Result<ArrayRef> {
         if let Some(slot) = self.own_slot {
             self.buffers[slot as usize] = Buffer::from_vec(self.own);
+        }
+        if self.binary {
+            // SAFETY: every view was made by `inline_view` or `long_view` and refers into `buffers`.
+            return Ok(Arc::new(unsafe { BinaryViewArray::new_unchecked(self.views.into(), self.buffers, nulls) }));
         }
         // SAFETY: every view was made by `inline_view` or `long_view` over UTF-8 (the contract of `push_unchecked` and
         // of dictionaries, which check their values when they are opened) and refers into `buffers`.
@@ -580,14 +635,15 @@ fn narrow_decimals(array: &Decimal128Array) -> Result<ScalarBuffer<i64>> {
     Ok(narrowed.into())
 }
 
-fn bytes_of_views(array: &StringViewArray) -> ByteValues {
+fn bytes_of_views<T: ByteViewType>(array: &GenericByteViewArray<T>) -> ByteValues {
     let mut offsets = Vec::with_capacity(array.len() + 1);
     let total: usize = array.views().iter().map(|view| *view as u32 as usize).sum();
     let mut data = Vec::with_capacity(total);
     offsets.push(0i64);
     for i in 0..array.len() {
         if array.is_valid(i) {
-            data.extend_from_slice(array.value(i).as_bytes());
+            let value: &[u8] = array.value(i).as_ref();
+            data.extend_from_slice(value);
         }
         offsets.push(data.len() as i64);
     }

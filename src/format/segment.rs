@@ -58,6 +58,12 @@ impl SegmentBuilder {
         SegmentBuilder { geometry, slice, columns, rows: 0, chunks: 0 }
     }
 
+    /// Of a small table: AUTO chooses among light encodings ([`SMALL_TABLE_BYTES`](super::encoding::SMALL_TABLE_BYTES)).
+    pub fn light(mut self, light: bool) -> Self {
+        self.columns.iter_mut().for_each(|column| column.encoder.set_light(light));
+        self
+    }
+
     /// Rows taken since the last [`SegmentBuilder::finish`].
     pub fn rows(&self) -> usize {
         self.rows

@@ -75,16 +75,37 @@ pub enum EncodingId {
     RunLength = 3,
     Zstd = 4,
     Fsst = 5,
+    Delta = 6,
+    Delta32k = 7,
+    Mostly8 = 8,
+    Mostly16 = 9,
+    Mostly32 = 10,
+    Text255 = 11,
+    Text32k = 12,
+    /// What `ENCODE LZO` stores.
+    Lz4 = 13,
+    FsstDict = 14,
+    Alp = 15,
 }
 
 impl EncodingId {
-    pub const ALL: [EncodingId; 6] = [
+    pub const ALL: [EncodingId; 16] = [
         EncodingId::Raw,
         EncodingId::Az64,
         EncodingId::ByteDict,
         EncodingId::RunLength,
         EncodingId::Zstd,
         EncodingId::Fsst,
+        EncodingId::Delta,
+        EncodingId::Delta32k,
+        EncodingId::Mostly8,
+        EncodingId::Mostly16,
+        EncodingId::Mostly32,
+        EncodingId::Text255,
+        EncodingId::Text32k,
+        EncodingId::Lz4,
+        EncodingId::FsstDict,
+        EncodingId::Alp,
     ];
 
     /// `None` for an id of a later version.
@@ -136,11 +157,12 @@ pub fn stored_byte(stored: crate::common::Stored) -> u8 {
         Stored::F32 => 5,
         Stored::F64 => 6,
         Stored::Bytes => 7,
+        Stored::Binary => 8,
     }
 }
 
 /// The inverse of [`stored_byte`].
 pub fn stored_from_byte(byte: u8) -> Option<crate::common::Stored> {
     use crate::common::Stored::*;
-    [Bool, I16, I32, I64, I128, F32, F64, Bytes].into_iter().find(|s| stored_byte(*s) == byte)
+    [Bool, I16, I32, I64, I128, F32, F64, Bytes, Binary].into_iter().find(|s| stored_byte(*s) == byte)
 }

@@ -133,7 +133,7 @@ fn read_scalar(reader: &mut Reader<'_>, stored: Stored) -> Result<Scalar> {
         Stored::I128 => Scalar::Int(reader.i128()?),
         Stored::F32 => Scalar::Float(f64::from(f32::from_bits(reader.u32()?))),
         Stored::F64 => Scalar::Float(f64::from_bits(reader.u64()?)),
-        Stored::Bytes => {
+        Stored::Bytes | Stored::Binary => {
             let len = usize::from(reader.u8()?);
             Scalar::Bytes(reader.take(len)?.to_vec())
         }

@@ -10,8 +10,10 @@ use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
 mod dates;
+pub mod json;
 pub mod refused;
 mod strings;
+pub mod zones;
 
 /// The timestamp of a date's midnight. Comparisons of it with constants become comparisons of the date.
 pub fn midnight() -> Arc<ScalarUDF> {
@@ -34,6 +36,8 @@ impl Functions {
         let mut all = Functions::default();
         dates::additions(&mut all);
         strings::additions(&mut all);
+        json::additions(&mut all);
+        zones::additions(&mut all);
         all
     }
 

@@ -1,22 +1,29 @@
-//! A cast to CHAR(n) or VARCHAR(n) cuts, as Redshift's does.
+//! Casts that mean more than Arrow's.
 //!
-//! Arrow's text types have no length, so the cast's target carries the declared type ([`cast_target`]) until this rule
-//! puts [`Declared`] around a cast to text. Names of columns stay those of the cast.
+//! - To CHAR(n), VARCHAR(n) and VARBYTE(n): they cut, as Redshift's do. Arrow's types have no length, so the cast's
+//!   target carries the declared type ([`cast_target`]) until this rule puts [`Declared`] in its place.
+//! - To and from TIMESTAMPTZ: local times are those of the session's zone (`datafusion.execution.time_zone`).
+//! - To and from SUPER: a value becomes JSON, a JSON scalar the value that it stands for.
+//!
+//! Names of columns stay those of the cast. Run again, the rule changes nothing.
 //!
 //! [`cast_target`]: crate::physical_plan::declared::cast_target
 
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
-use datafusion::common::{Result, ScalarValue};
+use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{Cast, ScalarFunction, TryCast};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::{Expr, LogicalPlan, ScalarUDF, lit};
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, ScalarUDF, lit};
 use datafusion::optimizer::AnalyzerRule;
 
 use crate::common::SqlType;
+use crate::functions::json::{assign_to_super, is_super, super_as_text};
+use crate::functions::zones::{Zoned, in_zone};
 use crate::physical_plan::declared::{self, Declared};
 
 /// See the module.
@@ -36,35 +43,93 @@ impl AnalyzerRule for DeclaredCasts {
         "blueshift_casts"
     }
 
-    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+    fn analyze(&self, plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
+        let zone = config.execution.time_zone.as_deref();
         plan.transform_up_with_subqueries(|plan| {
+            let schema = input_schema(&plan)?;
             let names = NamePreserver::new(&plan);
             plan.map_expressions(|expr| {
                 let name = names.save(&expr);
-                Ok(expr.transform_up(|e| Ok(self.rewrite(e)))?.update_data(|e| name.restore(e)))
+                Ok(expr.transform_up(|e| Ok(self.rewrite(e, &schema, zone)))?.update_data(|e| name.restore(e)))
             })
         })
         .data()
     }
 }
 
-impl DeclaredCasts {
-    fn rewrite(&self, expr: Expr) -> Transformed<Expr> {
-        match expr {
-            Expr::Cast(Cast { expr, field }) => match declared::of_cast_target(&field) {
-                Some(to) => self.declare(Expr::Cast(Cast::new(expr, DataType::Utf8View)), to),
-                None => Transformed::no(Expr::Cast(Cast { expr, field })),
-            },
-            Expr::TryCast(TryCast { expr, field }) => match declared::of_cast_target(&field) {
-                Some(to) => self.declare(Expr::TryCast(TryCast::new(expr, DataType::Utf8View)), to),
-                None => Transformed::no(Expr::TryCast(TryCast { expr, field })),
-            },
-            other => Transformed::no(other),
+/// The columns that a plan's expressions may name.
+pub(super) fn input_schema(plan: &LogicalPlan) -> Result<DFSchema> {
+    let mut schema = merge_schema(&plan.inputs());
+    if let LogicalPlan::TableScan(scan) = plan {
+        schema.merge(&DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?);
+    }
+    Ok(schema)
+}
+
+/// CAST or TRY_CAST.
+#[derive(Debug, Clone, Copy)]
+enum How {
+    Cast,
+    TryCast,
+}
+
+impl How {
+    fn cast(self, expr: Expr, to: DataType) -> Expr {
+        match self {
+            How::Cast => Expr::Cast(Cast::new(Box::new(expr), to)),
+            How::TryCast => Expr::TryCast(TryCast::new(Box::new(expr), to)),
         }
     }
+}
 
-    fn declare(&self, text: Expr, to: SqlType) -> Transformed<Expr> {
+impl DeclaredCasts {
+    fn rewrite(&self, expr: Expr, schema: &DFSchema, zone: Option<&str>) -> Transformed<Expr> {
+        let (how, value, target) = match expr {
+            Expr::Cast(Cast { expr, field }) => (How::Cast, expr, field),
+            Expr::TryCast(TryCast { expr, field }) => (How::TryCast, expr, field),
+            other => return Transformed::no(other),
+        };
+        // A type that cannot be told here (of an outer query's column, of a parameter) is cast as Arrow does.
+        let from = value.to_field(schema).ok().map(|(_, field)| field);
+        let from_super = from.as_deref().is_some_and(is_super);
+        let from_zoned = matches!(from.as_deref().map(Field::data_type), Some(DataType::Timestamp(_, Some(_))));
+        let declared = declared::of_cast_target(&target);
+        if declared.is_none() && !from_super && !from_zoned {
+            return Transformed::no(match how {
+                How::Cast => Expr::Cast(Cast { expr: value, field: target }),
+                How::TryCast => Expr::TryCast(TryCast { expr: value, field: target }),
+            });
+        }
+        let is_text = |t: &DataType| matches!(t, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+        if declared == Some(SqlType::Super) {
+            return Transformed::yes(if from_super { *value } else { assign_to_super(*value) });
+        }
+        let value = if from_super { super_as_text(*value) } else { *value };
+        let from = if from_super { Some(DataType::Utf8View) } else { from.map(|field| field.data_type().clone()) };
+        Transformed::yes(match declared {
+            Some(SqlType::TimestampTz) if from_zoned => how.cast(value, SqlType::TimestampTz.arrow_type()),
+            Some(SqlType::TimestampTz) => match how {
+                How::Cast => in_zone(Zoned::Instants, value, zone),
+                How::TryCast => in_zone(Zoned::InstantsOrNull, value, zone),
+            },
+            // Integers become their bytes, which no cast of Arrow's does.
+            Some(to @ SqlType::Varbyte(_)) => self.declare(value, to),
+            Some(to) if from_zoned => self.declare(in_zone(Zoned::Text, value, zone), to),
+            Some(to) => self.declare(how.cast(value, DataType::Utf8View), to),
+            None if from_super && from.as_ref() == Some(target.data_type()) => value,
+            None if from_super => how.cast(value, target.data_type().clone()),
+            None if is_text(target.data_type()) => {
+                how.cast(in_zone(Zoned::Text, value, zone), target.data_type().clone())
+            }
+            None if matches!(target.data_type(), DataType::Timestamp(_, Some(_))) => {
+                how.cast(value, target.data_type().clone())
+            }
+            None => how.cast(in_zone(Zoned::Local, value, zone), target.data_type().clone()),
+        })
+    }
+
+    fn declare(&self, value: Expr, to: SqlType) -> Expr {
         let to = lit(ScalarValue::Utf8(Some(to.to_string())));
-        Transformed::yes(Expr::ScalarFunction(ScalarFunction::new_udf(Arc::clone(&self.declared), vec![text, to])))
+        Expr::ScalarFunction(ScalarFunction::new_udf(Arc::clone(&self.declared), vec![value, to]))
     }
 }

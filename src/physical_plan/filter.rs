@@ -20,6 +20,7 @@ use datafusion::physical_plan::PhysicalExpr;
 use datafusion::physical_plan::joins::HashExpr;
 use datafusion::physical_plan::repartition::REPARTITION_RANDOM_STATE;
 
+use crate::common::sql_type::UTC;
 use crate::common::{Comparison, Predicate, Scalar, SqlType, Stored};
 
 /// Where a conjunct came from; metrics tell them apart.
@@ -371,20 +372,26 @@ fn literal_u64(expr: &Arc<dyn PhysicalExpr>) -> Option<u64> {
 /// A literal of exactly the column's Arrow type in stored form. `None` also for floats that are zero or not a number,
 /// whose order is the kernels' affair.
 pub fn to_scalar(value: &ScalarValue, sql_type: SqlType) -> Option<Scalar> {
-    let text = matches!(sql_type, SqlType::Char(_) | SqlType::Varchar(_));
-    if value.data_type() != sql_type.arrow_type() && !text {
+    let text = sql_type.is_text();
+    let binary = matches!(sql_type, SqlType::Varbyte(_));
+    if value.data_type() != sql_type.arrow_type() && !text && !binary {
         return None;
     }
     match value {
         ScalarValue::Boolean(v) => v.map(Scalar::Bool),
         ScalarValue::Int16(v) => v.map(|v| Scalar::Int(v.into())),
         ScalarValue::Int32(v) | ScalarValue::Date32(v) => v.map(|v| Scalar::Int(v.into())),
-        ScalarValue::Int64(v) | ScalarValue::TimestampMicrosecond(v, None) => v.map(|v| Scalar::Int(v.into())),
+        ScalarValue::Int64(v) | ScalarValue::TimestampMicrosecond(v, _) | ScalarValue::Time64Microsecond(v) => {
+            v.map(|v| Scalar::Int(v.into()))
+        }
         ScalarValue::Decimal128(v, _, _) => v.map(Scalar::Int),
         ScalarValue::Float32(v) => v.filter(|v| *v != 0.0 && !v.is_nan()).map(|v| Scalar::Float(v.into())),
         ScalarValue::Float64(v) => v.filter(|v| *v != 0.0 && !v.is_nan()).map(Scalar::Float),
         ScalarValue::Utf8(v) | ScalarValue::Utf8View(v) | ScalarValue::LargeUtf8(v) if text => {
             v.as_ref().map(|v| Scalar::Bytes(v.clone().into_bytes()))
+        }
+        ScalarValue::Binary(v) | ScalarValue::BinaryView(v) | ScalarValue::LargeBinary(v) if binary => {
+            v.clone().map(Scalar::Bytes)
         }
         _ => None,
     }
@@ -399,12 +406,17 @@ pub fn from_scalar(scalar: &Scalar, sql_type: SqlType) -> Option<ScalarValue> {
         (Scalar::Int(v), SqlType::Date) => ScalarValue::Date32(Some(i32::try_from(*v).ok()?)),
         (Scalar::Int(v), SqlType::BigInt) => ScalarValue::Int64(Some(i64::try_from(*v).ok()?)),
         (Scalar::Int(v), SqlType::Timestamp) => ScalarValue::TimestampMicrosecond(Some(i64::try_from(*v).ok()?), None),
+        (Scalar::Int(v), SqlType::Time) => ScalarValue::Time64Microsecond(Some(i64::try_from(*v).ok()?)),
+        (Scalar::Int(v), SqlType::TimestampTz) => {
+            ScalarValue::TimestampMicrosecond(Some(i64::try_from(*v).ok()?), Some(UTC.into()))
+        }
         (Scalar::Int(v), SqlType::Decimal { precision, scale }) => {
             ScalarValue::Decimal128(Some(*v), precision, scale as i8)
         }
         (Scalar::Float(v), SqlType::Real) => ScalarValue::Float32(Some(*v as f32)),
         (Scalar::Float(v), SqlType::Double) => ScalarValue::Float64(Some(*v)),
-        (Scalar::Bytes(v), SqlType::Char(_) | SqlType::Varchar(_)) => {
+        (Scalar::Bytes(v), SqlType::Varbyte(_)) => ScalarValue::BinaryView(Some(v.clone())),
+        (Scalar::Bytes(v), SqlType::Char(_) | SqlType::Varchar(_) | SqlType::Super) => {
             ScalarValue::Utf8View(Some(String::from_utf8(v.clone()).ok()?))
         }
         _ => return None,

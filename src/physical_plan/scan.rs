@@ -409,6 +409,8 @@ pub fn arrow_row_bytes(def: &TableDef, columns: &[usize]) -> usize {
     let width = |i: &usize| match (def.columns[*i].sql_type, def.columns[*i].sql_type.stored()) {
         (SqlType::Decimal { .. }, _) => 16,
         (SqlType::Char(n) | SqlType::Varchar(n), _) => 16 + if n <= 12 { 0 } else { (n as usize / 2).min(32) },
+        // Long values are seldom declared as long as they are.
+        (SqlType::Varbyte(_) | SqlType::Super, _) => 16 + 64,
         (_, Stored::Bool) => 1,
         (_, stored) => stored.width().unwrap_or(16),
     };

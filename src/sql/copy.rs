@@ -9,7 +9,7 @@ use super::ast::{Copy, CopyFormat, CopyOptions, Credentials, IamRole, Statement}
 use super::cursor::{Cursor, invalid, syntax_error, unsupported};
 
 /// Options of Redshift that are not offered.
-const UNSUPPORTED: [&str; 40] = [
+const UNSUPPORTED: [&str; 39] = [
     "ACCEPTANYDATE",
     "ACCEPTINVCHARS",
     "AVRO",
@@ -20,7 +20,6 @@ const UNSUPPORTED: [&str; 40] = [
     "ENCODING",
     "ENCRYPTED",
     "ESCAPE",
-    "EXPLICIT_IDS",
     "FILLRECORD",
     "FIXEDWIDTH",
     "GZIP",
@@ -115,6 +114,7 @@ fn options(c: &mut Cursor) -> Result<CopyOptions> {
         null_as: "\\N".to_string(),
         empty_as_null: false,
         blanks_as_null: false,
+        explicit_ids: None,
         credentials: Credentials::default(),
         region: None,
     };
@@ -178,6 +178,10 @@ fn options(c: &mut Cursor) -> Result<CopyOptions> {
                 said.note("BLANKSASNULL", position)?;
                 options.blanks_as_null = true;
             }
+            "EXPLICIT_IDS" => {
+                said.note("EXPLICIT_IDS", position)?;
+                options.explicit_ids = Some(position);
+            }
             "WITH" if c.is("CREDENTIALS") => {}
             "IAM_ROLE" => {
                 said.note("IAM_ROLE", position)?;
@@ -204,7 +208,7 @@ fn options(c: &mut Cursor) -> Result<CopyOptions> {
                 return Err(syntax_error(format!("unknown COPY option \"{}\"", word.to_ascii_lowercase()), position)
                     .with_hint(
                         "options are FORMAT [AS] PARQUET, [FORMAT AS] CSV, QUOTE, DELIMITER, NULL AS, IGNOREHEADER, \
-                         IGNOREBLANKLINES, EMPTYASNULL, BLANKSASNULL, IAM_ROLE, CREDENTIALS, ACCESS_KEY_ID, \
+                         IGNOREBLANKLINES, EMPTYASNULL, BLANKSASNULL, EXPLICIT_IDS, IAM_ROLE, CREDENTIALS, ACCESS_KEY_ID, \
                          SECRET_ACCESS_KEY, SESSION_TOKEN, REGION",
                     ));
             }

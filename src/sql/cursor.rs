@@ -106,6 +106,8 @@ pub(super) struct Cursor<'a> {
     sql: &'a str,
     origin: Position,
     end: Position,
+    /// Names that [`Cursor::ident`] gave cut.
+    cut: Vec<Ident>,
 }
 
 impl<'a> Cursor<'a> {
@@ -117,7 +119,7 @@ impl<'a> Cursor<'a> {
     pub fn over(tokens: Vec<TokenWithSpan>, sql: &'a str, origin: Position) -> Self {
         let end = tokens.last().map_or(origin, |t| at(t.span.end));
         let parser = Parser::new(&DIALECT).with_tokens_with_locations(tokens);
-        Cursor { parser, sql, origin, end }
+        Cursor { parser, sql, origin, end, cut: Vec::new() }
     }
 
     /// Reads with `sqlparser`.
@@ -224,8 +226,23 @@ impl<'a> Cursor<'a> {
         if value.is_empty() {
             return Err(syntax_error("a name must not be empty", position));
         }
+        let span = self.parser.peek_token_ref().span;
+        let written = span.end.column.saturating_sub(span.start.column);
         self.skip();
-        Ok(Ident { value, quoted, position })
+        let ident = Ident { value, quoted, position };
+        // A name that was cut takes more characters in the text than it has. One without doubled quotes, that is: each
+        // of these takes two.
+        let quotes = ident.value.matches('"').count() + if quoted { 2 } else { 0 };
+        let characters = (ident.value.chars().count() + quotes) as u64;
+        if span.start.line == span.end.line && written > characters && ident.value.len() + 4 > Ident::MAX_BYTES {
+            self.cut.push(ident.clone());
+        }
+        Ok(ident)
+    }
+
+    /// Names that were cut since this was asked before.
+    pub fn take_cut(&mut self) -> Vec<Ident> {
+        std::mem::take(&mut self.cut)
     }
 
     pub fn object_name(&mut self, what: &str) -> Result<ObjectName> {

@@ -8,7 +8,36 @@ use crate::common::{Error, Result, SqlState, SqlType};
 use super::cursor::{Cursor, invalid, unsupported};
 
 const TYPES: &str = "types are SMALLINT, INTEGER, BIGINT, DECIMAL(p,s), REAL, DOUBLE PRECISION, BOOLEAN, CHAR(n), \
-                     VARCHAR(n), DATE, TIMESTAMP";
+                     VARCHAR(n), DATE, TIME, TIMESTAMP, TIMESTAMPTZ, VARBYTE(n), SUPER";
+
+/// What to use instead of a type that Redshift has and tables here do not, by any of its names in capitals; `None` for all
+/// other types.
+pub fn refused_type(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "TIMETZ" | "TIME WITH TIME ZONE" => "use TIMESTAMPTZ, or TIME and the zone in a column of its own",
+        "GEOMETRY" | "GEOGRAPHY" => "use VARBYTE for well-known binary, VARCHAR for well-known text",
+        "HLLSKETCH" => "count with approx_distinct, or keep a sketch made elsewhere as VARBYTE",
+        "INTERVAL" => "use BIGINT and a unit, such as seconds; expressions may have intervals",
+        _ => return None,
+    })
+}
+
+/// Redshift's type for what is another system's.
+fn closest_type(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "JSON" | "JSONB" | "ARRAY" | "STRUCT" | "MAP" | "HSTORE" | "VARIANT" | "XML" => "SUPER",
+        "BYTEA" | "BLOB" | "BINARY" | "BYTES" | "BIT" | "VARBIT" => "VARBYTE",
+        "UUID" => "CHAR(36)",
+        "MONEY" => "DECIMAL(19,4)",
+        "SERIAL" | "BIGSERIAL" | "SMALLSERIAL" => "BIGINT",
+        "TINYINT" | "INT1" => "SMALLINT",
+        "STRING" | "CLOB" | "VARCHAR2" | "NVARCHAR2" | "CITEXT" | "NAME" | "INET" | "CIDR" => "VARCHAR",
+        "DATETIME" | "TIMESTAMP_NTZ" => "TIMESTAMP",
+        "TIMESTAMP_TZ" => "TIMESTAMPTZ",
+        "NUMBER" => "DECIMAL",
+        _ => return None,
+    })
+}
 
 /// Reads a type, by any of the names that Redshift has for it.
 pub(super) fn data_type(c: &mut Cursor) -> Result<SqlType> {
@@ -24,6 +53,7 @@ pub(super) fn data_type(c: &mut Cursor) -> Result<SqlType> {
         "TEXT" => SqlType::Varchar(256),
         "BPCHAR" => SqlType::Char(256),
         "DATE" => SqlType::Date,
+        "SUPER" => SqlType::Super,
         _ => return with_arguments(c, &name, position),
     };
     c.skip();
@@ -41,7 +71,7 @@ pub(super) fn data_type(c: &mut Cursor) -> Result<SqlType> {
 fn with_arguments(c: &mut Cursor, name: &str, position: Position) -> Result<SqlType> {
     let place = |e: Error| e.with_position(position.line, position.column);
     match name {
-        "DECIMAL" | "NUMERIC" => {
+        "DECIMAL" | "NUMERIC" | "DEC" => {
             c.skip();
             let arguments = if *c.token(0) == Token::LParen { c.parens(|c| c.number("a number"))? } else { vec![18] };
             match arguments[..] {
@@ -83,19 +113,50 @@ fn with_arguments(c: &mut Cursor, name: &str, position: Position) -> Result<SqlT
                 c.parens(|c| c.number("a precision"))?;
             }
             if c.take("WITH TIME ZONE") {
-                return Err(unsupported("TIMESTAMP WITH TIME ZONE", position).with_hint("store UTC as TIMESTAMP"));
+                return Ok(SqlType::TimestampTz);
             }
             c.take("WITHOUT TIME ZONE");
             Ok(SqlType::Timestamp)
         }
-        "TIMESTAMPTZ" => Err(unsupported("TIMESTAMPTZ", position).with_hint("store UTC as TIMESTAMP")),
-        "TIME" | "TIMETZ" | "SUPER" | "VARBYTE" | "VARBINARY" | "BINARY" | "GEOMETRY" | "GEOGRAPHY" | "HLLSKETCH"
-        | "INTERVAL" => Err(unsupported(format!("the type {name}"), position).with_hint(TYPES)),
+        "TIMESTAMPTZ" => {
+            c.skip();
+            if *c.token(0) == Token::LParen {
+                c.parens(|c| c.number("a precision"))?;
+            }
+            Ok(SqlType::TimestampTz)
+        }
+        "TIME" => {
+            c.skip();
+            if *c.token(0) == Token::LParen {
+                c.parens(|c| c.number("a precision"))?;
+            }
+            if c.take("WITH TIME ZONE") {
+                return Err(refused("TIME WITH TIME ZONE", position));
+            }
+            c.take("WITHOUT TIME ZONE");
+            Ok(SqlType::Time)
+        }
+        "VARBYTE" | "VARBINARY" => {
+            c.skip();
+            let length = length(c, SqlType::DEFAULT_VARBYTE_BYTES, SqlType::MAX_VARBYTE_BYTES)?;
+            SqlType::varbyte(length).map_err(place)
+        }
+        "BINARY" if c.is("BINARY VARYING") => {
+            c.take("BINARY VARYING");
+            let length = length(c, SqlType::DEFAULT_VARBYTE_BYTES, SqlType::MAX_VARBYTE_BYTES)?;
+            SqlType::varbyte(length).map_err(place)
+        }
+        _ if refused_type(name).is_some() => Err(refused(name, position)),
         _ => {
-            Err(invalid(SqlState::UNDEFINED_TYPE, format!("unknown type \"{}\"", name.to_ascii_lowercase()), position)
-                .with_hint(TYPES))
+            let unknown = format!("unknown type \"{}\"", name.to_ascii_lowercase());
+            let hint = closest_type(name).map_or(TYPES.to_string(), |closest| format!("use {closest}; {TYPES}"));
+            Err(invalid(SqlState::UNDEFINED_TYPE, unknown, position).with_hint(hint))
         }
     }
+}
+
+fn refused(name: &str, position: Position) -> Error {
+    unsupported(format!("the type {name}"), position).with_hint(refused_type(name).unwrap_or(TYPES))
 }
 
 /// `[(n | MAX)]`

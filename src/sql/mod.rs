@@ -22,7 +22,8 @@ mod validate;
 mod tests;
 
 pub use ast::Statement;
+pub use data_type::refused_type;
 pub use dialect::BlueshiftDialect;
-pub use parser::{parse, parse_name, parse_one};
+pub use parser::{parse, parse_expr, parse_name, parse_one};
 pub use rewrite::rewrite;
 pub use split::{StatementText, is_complete, split};

@@ -1,14 +1,17 @@
 //! Which statement it is, and the short ones.
 
-use sqlparser::ast::{DescribeAlias, Query, SetExpr, Statement as SqlStatement};
+use sqlparser::ast::{DescribeAlias, Expr, Query, Set, SetExpr, Statement as SqlStatement, Value};
 use sqlparser::tokenizer::Token;
 
 use crate::common::error::Position;
-use crate::common::{Error, Result};
+use crate::common::{Error, Result, SqlState};
 
 use super::ast::{CreateSchema, DropSchema, DropTable, ObjectName, Relation, Statement};
 use super::cursor::{Cursor, START, checked_tokens, syntax_error, unsupported};
 use super::{copy, create_table, insert};
+
+/// The longest statement (Redshift manual, "CREATE TABLE", and others). Data comes by COPY.
+const MAX_STATEMENT_BYTES: usize = 16 << 20;
 
 /// All statements of a text, in order. Empty ones (`;;`) are left out.
 pub fn parse(sql: &str) -> Result<Vec<Statement>> {
@@ -30,6 +33,16 @@ pub fn parse_name(name: &str) -> Result<ObjectName> {
     Ok(parsed)
 }
 
+/// An expression, such as a stored DEFAULT.
+pub fn parse_expr(sql: &str) -> Result<Expr> {
+    let mut cursor = Cursor::new(sql, START)?;
+    let expr = cursor.with(|p| p.parse_expr())?;
+    if *cursor.token(0) != Token::EOF {
+        return Err(cursor.expected("the end of the expression"));
+    }
+    Ok(expr)
+}
+
 pub(super) fn one(mut statements: Vec<Statement>, position: Position) -> Result<Statement> {
     match (statements.pop(), statements.is_empty()) {
         (Some(statement), true) => Ok(statement),
@@ -45,7 +58,14 @@ const BRACKETS_ON_ANY_STACK: usize = 8;
 const DEEP_STACK_BYTES: usize = 16 << 20;
 
 /// As [`parse`], for a text that begins at `origin` of a larger one.
+///
+/// Invalid also for a text of more than 16 MB.
 pub(super) fn parse_from(sql: &str, origin: Position) -> Result<Vec<Statement>> {
+    if sql.len() > MAX_STATEMENT_BYTES {
+        return Err(syntax_error(format!("a statement of {} bytes is longer than 16 MB", sql.len()), origin)
+            .with_state(SqlState::PROGRAM_LIMIT)
+            .with_hint("load rows by COPY, or in several statements"));
+    }
     let (tokens, brackets) = checked_tokens(sql, origin)?;
     let read = || statements(&mut Cursor::over(tokens, sql, origin));
     if brackets <= BRACKETS_ON_ANY_STACK {
@@ -126,6 +146,7 @@ fn statement(c: &mut Cursor) -> Result<Statement> {
             c.take("SHOW TABLE");
             Ok(Statement::ShowTable { name: c.object_name("a table name")? })
         }
+        "SET" if c.is("SET TIME ZONE") => set_time_zone(c),
         "SHOW" | "SET" | "EXECUTE" | "DEALLOCATE" => Ok(Statement::Query(Box::new(c.with(|p| p.parse_statement())?))),
         "PREPARE" => prepare(c),
         "RESET" => Ok(datafusion(c)),
@@ -136,6 +157,26 @@ fn statement(c: &mut Cursor) -> Result<Statement> {
         refused if REFUSED.contains(&refused) => Err(unsupported(refused, position)),
         _ => Err(c.expected("a statement")),
     }
+}
+
+/// `SET TIME ZONE x` is `SET timezone TO x`; LOCAL and DEFAULT are UTC.
+fn set_time_zone(c: &mut Cursor) -> Result<Statement> {
+    let mut statement = c.with(|p| p.parse_statement())?;
+    if let SqlStatement::Set(Set::SetTimeZone { value, .. }) = &statement {
+        let value = match value {
+            Expr::Identifier(word) if ["local", "default"].contains(&word.value.to_lowercase().as_str()) => {
+                Expr::Value(Value::SingleQuotedString("UTC".to_string()).into())
+            }
+            other => other.clone(),
+        };
+        statement = SqlStatement::Set(Set::SingleAssignment {
+            scope: None,
+            hivevar: false,
+            variable: sqlparser::ast::ObjectName::from(vec![sqlparser::ast::Ident::new("timezone")]),
+            values: vec![value],
+        });
+    }
+    Ok(Statement::Query(Box::new(statement)))
 }
 
 /// The rest of the statement as text for DataFusion's parser.

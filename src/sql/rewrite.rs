@@ -10,6 +10,7 @@ use crate::common::{Error, Result};
 
 mod calls;
 mod date_parts;
+mod parts;
 
 /// Rewrites the expressions within `node`: a statement, a query or an expression.
 pub fn rewrite<T: VisitMut>(node: &mut T) -> Result<()> {
@@ -25,7 +26,7 @@ impl VisitorMut for Rewriter {
     type Break = Error;
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
-        match date_parts::rewrite(expr).and_then(|()| calls::rewrite(expr)) {
+        match date_parts::rewrite(expr).and_then(|()| calls::rewrite(expr)).and_then(|()| parts::rewrite(expr)) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(error),
         }

@@ -3,14 +3,16 @@
 use std::collections::HashSet;
 
 use crate::common::error::Position;
-use crate::common::{Error, Result, SortStyle, SqlState};
+use crate::common::{Error, Result, SortStyle, SqlState, SqlType};
 
-use super::ast::{Constraint, ConstraintKind, CreateTable, DistClause, Ident, KeyColumn, SortClause};
+use super::ast::{ColumnSpec, Constraint, ConstraintKind, CreateTable, DistClause, Ident, KeyColumn, SortClause};
 use super::create_table::{Attributes, Body, DistWord};
 use super::cursor::invalid;
 
 const MAX_COLUMNS: usize = 1600;
 const MAX_SORT_COLUMNS: usize = 400;
+/// Of the columns of fixed width, together.
+const MAX_ROW_BYTES: usize = 65_535;
 
 fn wrong(message: impl Into<String>, position: Position) -> Error {
     invalid(SqlState::INVALID_TABLE_DEFINITION, message, position)
@@ -71,7 +73,70 @@ pub(super) fn complete(table: &mut CreateTable, body: Body, said: Attributes) ->
     table.constraints = body.constraints;
     table.constraints.extend(body.column_constraints);
     if table.as_query.is_none() {
+        identities(&mut table.columns)?;
+        row_width(&table.columns)?;
         constraints(table, &resolver)?;
+    }
+    Ok(())
+}
+
+/// One identity column a table, INTEGER or BIGINT, which it makes NOT NULL (Redshift manual, "CREATE TABLE").
+fn identities(columns: &mut [ColumnSpec]) -> Result<()> {
+    let mut before: Option<String> = None;
+    for column in columns.iter_mut() {
+        let Some(identity) = column.identity else { continue };
+        let (name, position) = (&column.name.value, column.name.position);
+        if let Some(first) = before.replace(name.clone()) {
+            return Err(wrong(format!("columns \"{first}\" and \"{name}\" are both IDENTITY"), position)
+                .with_hint("a table has one identity column"));
+        }
+        if column.default.is_some() {
+            return Err(wrong(format!("column \"{name}\" has both DEFAULT and IDENTITY"), position)
+                .with_hint("keep one of the two"));
+        }
+        let fits = match column.sql_type {
+            SqlType::BigInt => true,
+            SqlType::Integer => i32::try_from(identity.seed).is_ok() && i32::try_from(identity.step).is_ok(),
+            other => {
+                return Err(wrong(format!("IDENTITY column \"{name}\" is of type {other}"), position)
+                    .with_hint("identity columns are INTEGER or BIGINT"));
+            }
+        };
+        if !fits {
+            return Err(invalid(
+                SqlState::NUMERIC_OUT_OF_RANGE,
+                format!("seed or step of IDENTITY column \"{name}\" is out of range for its type integer"),
+                position,
+            )
+            .with_hint("make it a BIGINT"));
+        }
+        if column.not_null == Some(false) {
+            return Err(wrong(format!("IDENTITY column \"{name}\" is NULL"), position).with_hint("leave NULL out"));
+        }
+        column.not_null = Some(true);
+    }
+    Ok(())
+}
+
+fn row_width(columns: &[ColumnSpec]) -> Result<()> {
+    let width = |sql_type: SqlType| match sql_type {
+        SqlType::Varchar(_) => 0,
+        SqlType::Char(bytes) => bytes as usize,
+        other => other.stored().width().unwrap_or(1),
+    };
+    let mut sum = 0;
+    for column in columns {
+        sum += width(column.sql_type);
+        if sum > MAX_ROW_BYTES {
+            return Err(wrong(
+                format!(
+                    "up to column \"{}\" a row has {sum} bytes of fixed width, more than {MAX_ROW_BYTES}",
+                    column.name.value
+                ),
+                column.name.position,
+            )
+            .with_hint("use VARCHAR for long CHAR columns, or split the table in two that share a key"));
+        }
     }
     Ok(())
 }
@@ -176,7 +241,7 @@ fn sort(body: &Body, said: Option<(SortClause, Position)>, resolver: &Resolver) 
             .with_hint("keep the one behind the parentheses")),
         (Some(first), None) => Ok(Some(SortClause::Columns { style: SortStyle::Compound, columns: vec![first] })),
         (None, None) => Ok(None),
-        (None, Some((SortClause::Auto, _))) => Ok(Some(SortClause::Auto)),
+        (None, Some((said @ (SortClause::Auto | SortClause::None), _))) => Ok(Some(said)),
         (None, Some((SortClause::Columns { style, columns }, _))) => {
             if columns.len() > MAX_SORT_COLUMNS {
                 return Err(wrong(
@@ -209,6 +274,7 @@ fn distinct_keys(columns: &[KeyColumn]) -> Result<()> {
 /// Constraints name existing columns; the primary key's are NOT NULL.
 fn constraints(table: &mut CreateTable, resolver: &Resolver) -> Result<()> {
     let mut primary: Option<&Constraint> = None;
+    let mut names = HashSet::new();
     for constraint in &table.constraints {
         let (columns, what) = match &constraint.kind {
             ConstraintKind::PrimaryKey(columns) => (columns, "PRIMARY KEY"),
@@ -217,6 +283,10 @@ fn constraints(table: &mut CreateTable, resolver: &Resolver) -> Result<()> {
         };
         for column in columns {
             resolver.resolve(KeyColumn::Name(column.clone()), what)?;
+        }
+        if let Some(name) = constraint.name.as_ref().filter(|name| !names.insert(name.value.as_str())) {
+            return Err(wrong(format!("two constraints are named \"{}\"", name.value), name.position)
+                .with_hint("name them differently, or leave the name out"));
         }
         match &constraint.kind {
             ConstraintKind::PrimaryKey(_) if primary.replace(constraint).is_some() => {

@@ -4,8 +4,10 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef};
+use arrow::array::{Array, ArrayRef, BooleanArray};
+use arrow::compute::filter;
 use object_store::{ObjectStore, ObjectStoreExt};
+use roaring::RoaringBitmap;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -267,8 +269,43 @@ async fn read_chunk(
     Ok(columns)
 }
 
+/// The rows of a stored segment that are not dead, a chunk at a time.
+#[derive(Debug)]
+pub struct SegmentRows {
+    open: Arc<OpenSegment>,
+    deleted: Option<Arc<RoaringBitmap>>,
+    layout: LoadLayout,
+    segments: SegmentStore,
+    chunk: usize,
+    row: usize,
+}
+
+impl SegmentRows {
+    /// Of a segment that has all columns of `layout`.
+    pub async fn open(segment: SegmentRef, layout: LoadLayout, segments: SegmentStore) -> Result<Self> {
+        let deleted = segments.deleted(&segment).await?;
+        let open = segments.open(&segment).await?;
+        Ok(SegmentRows { open, deleted, layout, segments, chunk: 0, row: 0 })
+    }
+
+    /// The next rows, as columns of the layout; `None` at the end.
+    pub async fn next(&mut self) -> Result<Option<Vec<ArrayRef>>> {
+        if self.chunk == self.open.footer.chunks() {
+            return Ok(None);
+        }
+        let columns = read_chunk(&self.open, self.chunk, &self.layout, &self.segments).await?;
+        let rows = self.open.footer.chunk_rows(self.chunk);
+        let first = self.row;
+        self.chunk += 1;
+        self.row += rows;
+        let Some(deleted) = &self.deleted else { return Ok(Some(columns)) };
+        let lives: BooleanArray = (first..first + rows).map(|row| Some(!deleted.contains(row as u32))).collect();
+        Ok(Some(columns.iter().map(|column| filter(column, &lives)).collect::<std::result::Result<_, _>>()?))
+    }
+}
+
 /// A stored segment that is not committed yet, as a reader wants it.
-fn as_reference(segment: &NewSegment) -> Result<SegmentRef> {
+pub fn as_reference(segment: &NewSegment) -> Result<SegmentRef> {
     let Blob::Stored(extent) = segment.blob else {
         return Err(Error::internal("a run to be merged is stored in objects"));
     };

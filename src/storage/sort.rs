@@ -3,7 +3,8 @@
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::SortOptions;
 use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType,
+    DataType, Date32Type, Decimal128Type, Int16Type, Int32Type, Int64Type, Time64MicrosecondType,
+    TimestampMicrosecondType,
 };
 use arrow::row::{RowConverter, Rows, SortField};
 
@@ -108,12 +109,16 @@ fn packed_bits(sql_type: SqlType) -> Option<u32> {
         SqlType::Boolean => 2,
         SqlType::SmallInt => 17,
         SqlType::Integer | SqlType::Date => 33,
-        SqlType::BigInt | SqlType::Timestamp => 65,
+        SqlType::BigInt | SqlType::Time | SqlType::Timestamp | SqlType::TimestampTz => 65,
         SqlType::Decimal { precision, .. } if precision <= SqlType::MAX_I64_PRECISION => 65,
         // Floats order by totalOrder only in the row format; text has no bound.
-        SqlType::Decimal { .. } | SqlType::Real | SqlType::Double | SqlType::Char(_) | SqlType::Varchar(_) => {
-            return None;
-        }
+        SqlType::Decimal { .. }
+        | SqlType::Real
+        | SqlType::Double
+        | SqlType::Char(_)
+        | SqlType::Varchar(_)
+        | SqlType::Varbyte(_)
+        | SqlType::Super => return None,
     })
 }
 
@@ -139,6 +144,7 @@ fn append_column(column: &ArrayRef, bits: u32, keys: &mut [u128]) {
         DataType::Int32 => put(&|i| i128::from(column.as_primitive::<Int32Type>().value(i))),
         DataType::Date32 => put(&|i| i128::from(column.as_primitive::<Date32Type>().value(i))),
         DataType::Int64 => put(&|i| i128::from(column.as_primitive::<Int64Type>().value(i))),
+        DataType::Time64(_) => put(&|i| i128::from(column.as_primitive::<Time64MicrosecondType>().value(i))),
         DataType::Timestamp(_, _) => put(&|i| i128::from(column.as_primitive::<TimestampMicrosecondType>().value(i))),
         DataType::Decimal128(_, _) => put(&|i| column.as_primitive::<Decimal128Type>().value(i)),
         other => unreachable!("{other} has no packed form"),

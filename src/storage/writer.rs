@@ -10,13 +10,14 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer};
 use arrow::compute::interleave;
 use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType,
+    ArrowPrimitiveType, BinaryViewType, ByteViewType, DataType, Date32Type, Decimal128Type, Int16Type, Int32Type,
+    Int64Type, StringViewType, Time64MicrosecondType, TimestampMicrosecondType,
 };
 use bytes::Bytes;
 
 use super::sort::{KeyEncoder, SortKeys, sort_rows};
 use crate::catalog::model::{EffectiveDist, TableDef};
-use crate::common::{ColumnId, DistStyle, Error, Result, SqlState, SqlType, Stored};
+use crate::common::{ColumnId, Error, Result, SqlState, SqlType, Stored};
 use crate::distribution::{hash_array, slice_of_hash};
 use crate::format::column::{ByteValues, Column, Values};
 use crate::format::segment::{ColumnSpec, FinishedSegment, SegmentBuilder};
@@ -28,6 +29,8 @@ pub struct LoadLayout {
     pub geometry: Geometry,
     pub slices: u32,
     pub columns: Vec<ColumnSpec>,
+    /// Whether AUTO keeps to light encodings.
+    light: bool,
     /// Ordinals of the sort key's columns.
     sort: Vec<usize>,
     dist: LoadDist,
@@ -73,7 +76,7 @@ impl LoadLayout {
         };
         let columns =
             def.columns.iter().map(|c| ColumnSpec { id: c.id, sql_type: c.sql_type, encoding: c.encoding }).collect();
-        Ok(LoadLayout { geometry, slices, columns, sort, dist })
+        Ok(LoadLayout { geometry, slices, columns, light: false, sort, dist })
     }
 
     /// Makes the sort keys of the table's rows.
@@ -151,6 +154,11 @@ impl SliceSorter {
         &self.layout
     }
 
+    /// What was taken since the last split, in the order that it came.
+    pub fn batches(&self) -> &[RecordBatch] {
+        &self.batches
+    }
+
     /// Takes a batch whose columns are the table's, in its order and of its Arrow types, checked against NOT NULL and
     /// declared lengths.
     pub fn push(&mut self, batch: RecordBatch) -> Result<()> {
@@ -184,6 +192,11 @@ impl SliceSorter {
         let mut rest = SliceSorter::new(self.layout.clone())?;
         rest.total_rows = self.total_rows;
         Ok(std::mem::replace(self, rest))
+    }
+
+    /// Tells that the rows taken so far make a small table with those that it holds.
+    pub fn set_light(&mut self) {
+        self.layout.light = true;
     }
 
     /// Forgets the placement of the rows held and places them by `layout` instead (AUTO decides once it has seen them).
@@ -233,7 +246,7 @@ impl SliceRows {
         if !layout.sort.is_empty() {
             sort_rows(&self.shared.keys, &mut self.rows);
         }
-        let mut builder = SegmentBuilder::new(layout.geometry, self.slice, &layout.columns);
+        let mut builder = SegmentBuilder::new(layout.geometry, self.slice, &layout.columns).light(layout.light);
         for rows in self.rows.chunks(layout.geometry.chunk_rows()) {
             let chunk = (0..layout.columns.len())
                 .map(|ordinal| {
@@ -274,8 +287,11 @@ pub(super) fn gather(arrays: &[&dyn Array], rows: &[(u32, u32)], sql_type: SqlTy
         (Stored::I32, DataType::Int32) => Values::I32(numbers::<Int32Type, _>(arrays, rows, |v| v).into()),
         (Stored::I32, DataType::Date32) => Values::I32(numbers::<Date32Type, _>(arrays, rows, |v| v).into()),
         (Stored::I64, DataType::Int64) => Values::I64(numbers::<Int64Type, _>(arrays, rows, |v| v).into()),
-        (Stored::I64, DataType::Timestamp(_, None)) => {
+        (Stored::I64, DataType::Timestamp(_, _)) => {
             Values::I64(numbers::<TimestampMicrosecondType, _>(arrays, rows, |v| v).into())
+        }
+        (Stored::I64, DataType::Time64(_)) => {
+            Values::I64(numbers::<Time64MicrosecondType, _>(arrays, rows, |v| v).into())
         }
         (Stored::I64, DataType::Decimal128(_, _)) => {
             let wide = |v: i128| i64::try_from(v);
@@ -295,7 +311,8 @@ pub(super) fn gather(arrays: &[&dyn Array], rows: &[(u32, u32)], sql_type: SqlTy
         (Stored::I128, DataType::Decimal128(_, _)) => {
             Values::I128(numbers::<Decimal128Type, _>(arrays, rows, |v| v).into())
         }
-        (Stored::Bytes, DataType::Utf8View) => Values::Bytes(texts(arrays, rows)),
+        (Stored::Bytes, DataType::Utf8View) => Values::Bytes(texts::<StringViewType>(arrays, rows)),
+        (Stored::Binary, DataType::BinaryView) => Values::Bytes(texts::<BinaryViewType>(arrays, rows)),
         _ => {
             let indices: Vec<(usize, usize)> = rows.iter().map(|(b, r)| (*b as usize, *r as usize)).collect();
             return Column::from_array(&interleave(arrays, &indices)?, sql_type);
@@ -313,8 +330,8 @@ fn numbers<T: ArrowPrimitiveType, V>(
     rows.iter().map(|(batch, row)| to(values[*batch as usize][*row as usize])).collect()
 }
 
-fn texts(arrays: &[&dyn Array], rows: &[(u32, u32)]) -> ByteValues {
-    let arrays: Vec<_> = arrays.iter().map(|a| a.as_string_view()).collect();
+fn texts<T: ByteViewType>(arrays: &[&dyn Array], rows: &[(u32, u32)]) -> ByteValues {
+    let arrays: Vec<_> = arrays.iter().map(|a| a.as_byte_view::<T>()).collect();
     let total: usize =
         rows.iter().map(|(batch, row)| arrays[*batch as usize].views()[*row as usize] as u32 as usize).sum();
     let mut offsets = Vec::with_capacity(rows.len() + 1);
@@ -323,7 +340,8 @@ fn texts(arrays: &[&dyn Array], rows: &[(u32, u32)]) -> ByteValues {
     for (batch, row) in rows {
         let array = arrays[*batch as usize];
         if array.is_valid(*row as usize) {
-            data.extend_from_slice(array.value(*row as usize).as_bytes());
+            let value: &[u8] = array.value(*row as usize).as_ref();
+            data.extend_from_slice(value);
         }
         offsets.push(data.len() as i64);
     }
@@ -392,17 +410,6 @@ impl ObjectPacker {
 pub const AUTO_ALL_MAX_ROWS: u64 = 1_000_000;
 /// Bytes (of Arrow arrays) above which an AUTO table is no longer ALL.
 pub const AUTO_ALL_MAX_BYTES: u64 = 64 << 20;
-
-/// What AUTO amounts to for a table of so many rows and bytes (our own rule; Redshift's cut-offs are unpublished).
-pub fn auto_distribution(def: &TableDef, rows: u64, bytes: u64) -> EffectiveDist {
-    match def.dist {
-        DistStyle::Even => EffectiveDist::Even,
-        DistStyle::Key(id) => EffectiveDist::Key(id),
-        DistStyle::All => EffectiveDist::All,
-        DistStyle::Auto if rows <= AUTO_ALL_MAX_ROWS && bytes <= AUTO_ALL_MAX_BYTES => EffectiveDist::All,
-        DistStyle::Auto => EffectiveDist::Even,
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -72,7 +72,7 @@ pub(super) async fn blocks_of(state: &TableState, store: &SegmentStore) -> Resul
     Ok(blocks)
 }
 
-/// A stored encoding as `pg_table_def` names it.
+/// A stored encoding as `stv_blocklist`, and for AUTO `pg_table_def`, names it: where LZO is declared LZ4 is stored.
 pub(super) fn encoding_word(encoding: EncodingId) -> &'static str {
     match encoding {
         EncodingId::Raw => "none",
@@ -81,6 +81,16 @@ pub(super) fn encoding_word(encoding: EncodingId) -> &'static str {
         EncodingId::RunLength => "runlength",
         EncodingId::Zstd => "zstd",
         EncodingId::Fsst => "fsst",
+        EncodingId::Delta => "delta",
+        EncodingId::Delta32k => "delta32k",
+        EncodingId::Mostly8 => "mostly8",
+        EncodingId::Mostly16 => "mostly16",
+        EncodingId::Mostly32 => "mostly32",
+        EncodingId::Text255 => "text255",
+        EncodingId::Text32k => "text32k",
+        EncodingId::Lz4 => "lz4",
+        EncodingId::FsstDict => "fsstdict",
+        EncodingId::Alp => "alp",
     }
 }
 
@@ -159,8 +169,8 @@ pub(super) async fn columns(context: &SystemContext) -> Result<Vec<ArrayRef>> {
     ])
 }
 
-/// A bound as Redshift keeps it, in 8 bytes: dates and timestamps count from 2000-01-01, decimals are unscaled, text
-/// is its first 8 bytes (the first is the most significant, so that the numbers order as the texts), BOOLEAN 0 or 1.
+/// A bound as Redshift keeps it, in 8 bytes: dates and timestamps count from 2000-01-01, decimals are unscaled, text and
+/// bytes are their first 8 bytes (the first is the most significant, so that the numbers order as the texts), BOOLEAN 0 or 1.
 /// What does not fit is the nearest that does. Floating-point numbers are rounded down.
 pub(super) fn as_bigint(value: &Scalar, sql_type: SqlType) -> i64 {
     match (value, sql_type) {
@@ -169,7 +179,7 @@ pub(super) fn as_bigint(value: &Scalar, sql_type: SqlType) -> i64 {
             let v = i64::try_from(*v).unwrap_or(if *v < 0 { i64::MIN } else { i64::MAX });
             match sql_type {
                 SqlType::Date => v.saturating_sub(EPOCH_DAYS),
-                SqlType::Timestamp => v.saturating_sub(EPOCH_MICROSECONDS),
+                SqlType::Timestamp | SqlType::TimestampTz => v.saturating_sub(EPOCH_MICROSECONDS),
                 _ => v,
             }
         }
@@ -192,6 +202,11 @@ pub(super) fn as_text(value: &Scalar, sql_type: SqlType) -> String {
             let text = micros.cast_to(&DataType::Utf8).unwrap_or(micros).to_string();
             text.replace('T', " ")
         }
+        (Scalar::Int(v), SqlType::TimestampTz) => format!("{}+00", as_text(&Scalar::Int(*v), SqlType::Timestamp)),
+        (Scalar::Int(v), SqlType::Time) => {
+            let time = ScalarValue::Time64Microsecond(i64::try_from(*v).ok());
+            time.cast_to(&DataType::Utf8).unwrap_or(time).to_string()
+        }
         (Scalar::Int(v), SqlType::Decimal { scale, .. }) if scale > 0 => {
             let unit = 10u128.pow(u32::from(scale));
             let sign = if *v < 0 { "-" } else { "" };
@@ -202,6 +217,7 @@ pub(super) fn as_text(value: &Scalar, sql_type: SqlType) -> String {
         (Scalar::Bool(v), _) => v.to_string(),
         (Scalar::Float(v), SqlType::Real) => (*v as f32).to_string(),
         (Scalar::Float(v), _) => v.to_string(),
+        (Scalar::Bytes(v), SqlType::Varbyte(_)) => v.iter().map(|byte| format!("{byte:02x}")).collect(),
         (Scalar::Bytes(v), _) => String::from_utf8_lossy(v).into_owned(),
     }
 }

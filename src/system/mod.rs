@@ -6,9 +6,13 @@
 
 mod blocks;
 mod columns;
+mod constraints;
 mod slices;
+mod table_ddl;
 mod table_info;
 mod zones;
+
+pub use table_ddl::table_ddl;
 
 use std::fmt;
 use std::sync::Arc;
@@ -32,8 +36,16 @@ use crate::storage::segment::SegmentStore;
 pub const SCHEMA: &str = "pg_catalog";
 
 /// The system tables' names.
-pub const TABLES: [&str; 6] =
-    ["pg_table_def", "stv_blocklist", "stv_slices", "stv_tbl_perm", "stv_zonelist", "svv_table_info"];
+pub const TABLES: [&str; 8] = [
+    "pg_constraint",
+    "pg_table_def",
+    "stv_blocklist",
+    "stv_slices",
+    "stv_tbl_perm",
+    "stv_zonelist",
+    "svv_table_info",
+    "v_generate_tbl_ddl",
+];
 
 /// The schemas that an unqualified name is looked up in: `pg_table_def` shows no others.
 const SEARCH_PATH: [&str; 1] = ["public"];
@@ -69,23 +81,27 @@ pub fn table(name: &str, source: Arc<dyn SystemSource>) -> Option<Arc<dyn TableP
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
+    PgConstraint,
     PgTableDef,
     StvBlocklist,
     StvSlices,
     StvTblPerm,
     StvZonelist,
     SvvTableInfo,
+    VGenerateTblDdl,
 }
 
 impl Kind {
     /// In the order of [`TABLES`].
-    const ALL: [Kind; 6] = [
+    const ALL: [Kind; 8] = [
+        Kind::PgConstraint,
         Kind::PgTableDef,
         Kind::StvBlocklist,
         Kind::StvSlices,
         Kind::StvTblPerm,
         Kind::StvZonelist,
         Kind::SvvTableInfo,
+        Kind::VGenerateTblDdl,
     ];
 
     fn name(self) -> &'static str {
@@ -94,12 +110,14 @@ impl Kind {
 
     fn schema(self) -> Schema {
         match self {
+            Kind::PgConstraint => constraints::schema(),
             Kind::PgTableDef => columns::schema(),
             Kind::StvBlocklist => blocks::schema(),
             Kind::StvSlices => slices::stv_slices_schema(),
             Kind::StvTblPerm => slices::stv_tbl_perm_schema(),
             Kind::StvZonelist => zones::schema(),
             Kind::SvvTableInfo => table_info::schema(),
+            Kind::VGenerateTblDdl => table_ddl::schema(),
         }
     }
 
@@ -114,12 +132,14 @@ impl Kind {
 
     async fn rows(self, context: &SystemContext, schema: SchemaRef) -> Result<RecordBatch> {
         let columns = match self {
+            Kind::PgConstraint => constraints::columns(context)?,
             Kind::PgTableDef => columns::columns(context).await?,
             Kind::StvBlocklist => blocks::columns(context).await?,
             Kind::StvSlices => slices::stv_slices(context),
             Kind::StvTblPerm => slices::stv_tbl_perm(context).await?,
             Kind::StvZonelist => zones::columns(context).await?,
             Kind::SvvTableInfo => table_info::columns(context).await?,
+            Kind::VGenerateTblDdl => table_ddl::columns(context)?,
         };
         Ok(RecordBatch::try_new(schema, columns)?)
     }

@@ -73,12 +73,13 @@ struct SliceOfTable {
     name: String,
     rows: i64,
     sorted_rows: i64,
+    backup: i32,
     dist_style: i32,
     blocks: i32,
 }
 
 /// One row per table and slice, also where the slice holds nothing. `rows` counts dead rows too; `sorted_rows` those
-/// of the sorted region, 0 without a sort key. `backup` is 1, all else that has no meaning here 0. A table of
+/// of the sorted region, 0 without a sort key. `backup` is 0 for BACKUP NO, else 1; all else that has no meaning here 0. A table of
 /// DISTSTYLE ALL is stored once, on slice 0.
 pub(super) async fn stv_tbl_perm(context: &SystemContext) -> Result<Vec<ArrayRef>> {
     let mut rows: Vec<SliceOfTable> = Vec::new();
@@ -91,6 +92,7 @@ pub(super) async fn stv_tbl_perm(context: &SystemContext) -> Result<Vec<ArrayRef
             name: state.def.name.clone(),
             rows: 0,
             sorted_rows: 0,
+            backup: i32::from(state.def.backup),
             dist_style: dist_code(state),
             blocks: 0,
         }));
@@ -118,7 +120,7 @@ pub(super) async fn stv_tbl_perm(context: &SystemContext) -> Result<Vec<ArrayRef
         int(&|_| 0),
         int(&|_| 0),
         int(&|_| 0),
-        int(&|_| 1),
+        int(&|r| r.backup),
         int(&|r| r.dist_style),
         int(&|r| r.blocks),
     ])

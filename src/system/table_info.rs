@@ -48,7 +48,7 @@ struct Info {
     table: String,
     encoded: &'static str,
     diststyle: String,
-    sortkey1: String,
+    sortkey1: Option<String>,
     max_varchar: i32,
     sortkey1_enc: Option<&'static str>,
     sortkey_num: i32,
@@ -66,6 +66,7 @@ struct Info {
 /// Tables that hold rows, dead or alive.
 ///
 /// - `size` counts blocks, which Redshift's are 1 MB each; here that is the most that one holds.
+/// - `sortkey1` is `AUTO(SORTKEY(a))` where AUTO chose it, `AUTO(SORTKEY)` while it has not, NULL where there is none.
 /// - `unsorted` is NULL without a sort key.
 /// - `skew_sortkey1` compares bytes stored, `skew_rows` rows stored. A slice without rows counts as one row, so that a
 ///   table with all its rows on one slice shows how many they are. `skew_rows` is NULL for ALL, which is stored once.
@@ -96,7 +97,7 @@ pub(super) async fn columns(context: &SystemContext) -> Result<Vec<ArrayRef>> {
         text(&|r| Some(r.table.clone())),
         text(&|r| Some(r.encoded.into())),
         text(&|r| Some(r.diststyle.clone())),
-        text(&|r| Some(r.sortkey1.clone())),
+        text(&|r| r.sortkey1.clone()),
         int(&|r| r.max_varchar),
         text(&|r| r.sortkey1_enc.map(Into::into)),
         int(&|r| r.sortkey_num),
@@ -120,9 +121,10 @@ fn info(context: &SystemContext, state: &TableState, blocks: &[Block]) -> Info {
     let leading = def.sort.as_ref().map(|s| s.columns[0]);
     let ordinal = leading.and_then(|id| def.columns.iter().position(|c| c.id == id));
     let sortkey1 = match (&def.sort, ordinal) {
-        (Some(sort), _) if sort.style == SortStyle::Interleaved => "INTERLEAVED".to_string(),
-        (_, Some(ordinal)) => def.columns[ordinal].name.clone(),
-        _ => "AUTO(SORTKEY)".to_string(),
+        (Some(sort), _) if sort.style == SortStyle::Interleaved => Some("INTERLEAVED".to_string()),
+        (_, Some(ordinal)) if def.sort_auto => Some(format!("AUTO(SORTKEY({}))", def.columns[ordinal].name)),
+        (_, Some(ordinal)) => Some(def.columns[ordinal].name.clone()),
+        _ => def.sort_auto.then(|| "AUTO(SORTKEY)".to_string()),
     };
     let rows = state.stored_rows();
     let unsorted = sorted_run(state).map(|run| {

@@ -76,7 +76,7 @@ async fn wishes_that_cannot_be_granted_say_why() {
     assert_eq!(e.state(), SqlState::DEPENDENT_OBJECTS);
     let mut other = TableDef::clone(&table.def);
     other.id = TableId(99);
-    let e = fails(&|t| t.drop_table(&other)).await;
+    let e = fails(&|t| t.drop_table(&other, false)).await;
     assert_eq!(e.state(), SqlState::UNDEFINED_TABLE);
     let e = fails(&|t| {
         let _ = t.create_table(table_def(SchemaId(50), "u"));
@@ -145,7 +145,7 @@ async fn appends_commute_and_everything_else_conflicts() {
     let mut late = other.begin(USER);
     late.append(&altered, vec![new_segment(inline("late"), 0, 1)]);
     let mut dropping = catalog.begin(USER);
-    dropping.drop_table(&altered);
+    dropping.drop_table(&altered, false);
     catalog.commit(dropping).await.unwrap();
     let e = other.commit(late).await.unwrap_err();
     assert!(e.message().contains("table \"renamed\" was dropped"), "{e}");

@@ -18,7 +18,7 @@ async fn busy(catalog: &Catalog) -> (Transaction, TableId) {
     let blob = put_object(catalog.store(), third).await.unwrap();
     let thinned = NewDeleteVector { segment: kept.segments[0].id, expected: None, blob, rows: 3 };
     txn.set_delete_vectors(&kept.def, vec![thinned]);
-    txn.drop_table(&dropped.def);
+    txn.drop_table(&dropped.def, false);
     (txn, made.id)
 }
 

@@ -74,7 +74,7 @@ async fn a_catalog_lives_on_s3() {
     catalog.commit(txn).await.unwrap();
     let mut orphan = catalog.begin(USER);
     put_object(&store, orphan.object(0)).await.unwrap();
-    orphan.drop_table(&table.def);
+    orphan.drop_table(&table.def, false);
     drop(orphan);
     for i in 0..3 {
         append(&catalog, &table.def, &format!("inline after {i}")).await.unwrap();

@@ -46,6 +46,7 @@ pub fn table_def(schema: SchemaId, name: &str) -> TableDef {
         default_sql: None,
         absent: None,
         encoding: EncodingName::Auto,
+        identity: None,
     };
     TableDef {
         id: TableId(0),
@@ -57,10 +58,13 @@ pub fn table_def(schema: SchemaId, name: &str) -> TableDef {
         dist: DistStyle::Key(ColumnId(1)),
         effective_dist: EffectiveDist::Key(ColumnId(1)),
         sort: Some(SortKey { style: SortStyle::Compound, columns: vec![ColumnId(1)] }),
+        sort_auto: false,
         encode_auto: true,
         definition_version: 1,
         created_us: 0,
         hash_id: 1,
+        constraints: Vec::new(),
+        backup: true,
     }
 }
 

@@ -11,12 +11,12 @@ use crate::engine::{Session, Warehouse};
 use crate::format::Geometry;
 
 /// A column of every type and encoding; `k` distributes.
-const COLUMNS: &str = "k int encode az64, b boolean encode runlength, s smallint encode az64, \
-    i int encode runlength, i2 int encode bytedict, l bigint encode zstd, l2 bigint encode raw, \
-    d decimal(12,2) encode az64, w decimal(30,4) encode raw, r real encode raw, f double precision encode zstd, \
-    c char(6) encode bytedict, v varchar(40) encode fsst, u varchar(20) encode runlength, \
-    t2 varchar(20) encode zstd, z varchar(20) encode raw, day date encode bytedict, \
-    ts timestamp encode runlength, a varchar(12)";
+const COLUMNS: &str = "k int encode az64, b boolean encode runlength, s smallint encode mostly8, \
+    i int encode runlength, i2 int encode bytedict, l bigint encode mostly16, l2 bigint encode delta32k, \
+    d decimal(12,2) encode delta, w decimal(30,4) encode mostly32, r real encode alp, f double precision encode zstd, \
+    c char(6) encode fsstdict, v varchar(40) encode fsst, u varchar(20) encode text32k, \
+    t2 varchar(20) encode text255, z varchar(20) encode raw, day date encode bytedict, \
+    ts timestamp encode runlength, a varchar(12) encode lzo";
 
 const ROWS: &str = "select v % 97 - 40, v % 3 = 0, v % 100 - 50, v * 3, v % 500, v % 1000, v * 70000, \
     v * 1.25, v * 1000.5, v % 17, case when v % 13 = 0 then null else v / 8.0 end, 'c' || (v % 9), \

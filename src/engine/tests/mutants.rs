@@ -6,7 +6,7 @@ use datafusion::prelude::SessionContext;
 
 use super::util::*;
 use crate::catalog::{EffectiveDist, TableDef};
-use crate::common::{Bounds, ErrorKind, Scalar};
+use crate::common::{Bounds, ErrorKind, Scalar, SortKey, SortStyle};
 use crate::distribution::HASH_ID;
 use crate::engine::Warehouse;
 use crate::engine::error::from_datafusion;
@@ -176,6 +176,45 @@ async fn permuted_slices_are_noticed() {
     let keys: Vec<i64> =
         rows.iter().flat_map(|b| b.column(0).as_primitive::<arrow::datatypes::Int64Type>().values().to_vec()).collect();
     assert!(!keys.is_sorted());
+}
+
+/// What AUTO would be wrong to say of rows that were placed and sorted before it chose.
+#[tokio::test]
+async fn what_auto_chooses_too_late_is_noticed() {
+    let warehouse = tables().await;
+    let session = warehouse.session();
+    for (name, layout) in [("all_rows", ""), ("unsorted", "distkey(k) sortkey none")] {
+        session.sql(&format!("create table {name} (k bigint primary key, n bigint) {layout}")).await.unwrap();
+        let rows = "select (v * 7919) % 397, v from generate_series(0, 396) g(v)";
+        session.sql(&format!("insert into {name} {rows}")).await.unwrap();
+    }
+    // Pruning leaves out slice 0, where the row is, for most keys.
+    let found = async |context: &SessionContext| {
+        let mut found = 0;
+        for k in 1..20 {
+            found += theirs(context, &format!("select n from b where k = {k}")).await.len().saturating_sub(1);
+        }
+        found
+    };
+    let honest = context(&warehouse, nothing, ("all_rows", nothing)).await;
+    assert_eq!(found(&honest).await, 19);
+    let lying = context(&warehouse, nothing, ("all_rows", |t: &mut ScanTable| key(t, "k"))).await;
+    assert!(found(&lying).await < 19);
+    assert_ne!(theirs(&lying, JOIN).await, theirs(&honest, JOIN).await);
+    let sorted = |t: &mut ScanTable| {
+        let def = Arc::make_mut(&mut t.def);
+        let columns = vec![def.columns[0].id];
+        (def.sort, def.sort_auto) = (Some(SortKey { style: SortStyle::Compound, columns }), true);
+    };
+    let lying = context(&warehouse, nothing, ("unsorted", sorted)).await;
+    let in_order = async |context: &SessionContext| {
+        use arrow::array::AsArray;
+        let rows = context.sql("select k from b order by k").await.unwrap().collect().await.unwrap();
+        let keys = rows.iter().flat_map(|b| b.column(0).as_primitive::<arrow::datatypes::Int64Type>().values());
+        keys.collect::<Vec<_>>().is_sorted()
+    };
+    assert!(!in_order(&lying).await);
+    assert!(in_order(&context(&warehouse, nothing, ("unsorted", nothing)).await).await);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use datafusion::scalar::ScalarValue;
 
 use super::util::*;
 use crate::common::{ErrorKind, SqlState};
-use crate::engine::{Prepared, Session};
+use crate::engine::{Prepared, Session, Warehouse};
 use crate::format::Geometry;
 
 async fn session() -> Session {
@@ -126,4 +126,25 @@ async fn parameters_of_an_insert_keep_their_values() {
     {
         assert_eq!(session.prepare(wrong).await.unwrap_err().kind(), ErrorKind::Invalid, "{wrong}");
     }
+}
+
+/// A text parameter that stands for an instant is read in the session's time zone, bytes and times as they are.
+#[tokio::test]
+async fn parameters_of_times_and_bytes() {
+    let session = Warehouse::open("memory://").await.unwrap().session();
+    session.sql("create table z (tz timestamptz, ti time, b varbyte(9))").await.unwrap();
+    session.sql("set timezone to 'America/New_York'").await.unwrap();
+    let insert = session.prepare("insert into z values ($1, $2, $3)").await.unwrap();
+    let text = |text: &str| ScalarValue::Utf8(Some(text.to_string()));
+    let values = vec![text("2024-07-01 08:00:00"), text("12:30:00"), ScalarValue::Binary(Some(vec![0xff, 0]))];
+    insert.execute(values).await.unwrap();
+    let count = async |sql: &str, value: ScalarValue| {
+        let found = session.prepare(sql).await.unwrap().execute(vec![value]).await.unwrap().collect().await.unwrap();
+        found.iter().map(|batch| batch.num_rows()).sum::<usize>()
+    };
+    session.sql("set timezone to 'UTC'").await.unwrap();
+    assert_eq!(count("select 1 from z where tz = $1", text("2024-07-01 12:00:00")).await, 1);
+    assert_eq!(count("select 1 from z where tz = $1", text("2024-07-01 08:00:00")).await, 0);
+    assert_eq!(count("select 1 from z where ti = $1", text("12:30:00")).await, 1);
+    assert_eq!(count("select 1 from z where b = $1", ScalarValue::Binary(Some(vec![0xff, 0]))).await, 1);
 }

@@ -24,6 +24,15 @@ struct Kind {
     literals: &'static [&'static str],
 }
 
+const LONG_BYTES: &str = concat!(
+    "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+    "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff"
+);
+const LONGER_BYTES: &str = concat!(
+    "80ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+    "fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe01"
+);
+
 fn kinds() -> Vec<Kind> {
     use arrow::datatypes::TimeUnit;
     let kind = |sql, arrow, literals| Kind { sql, arrow, literals };
@@ -74,16 +83,46 @@ fn kinds() -> Vec<Kind> {
             DataType::Timestamp(TimeUnit::Microsecond, None),
             &["1970-01-01T00:00:00", "2024-02-29T12:34:56.789012", "1900-01-01T00:00:00", "9999-12-31T23:59:59.999999"],
         ),
+        kind(
+            "timestamptz",
+            DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            &[
+                "1970-01-01T00:00:00Z",
+                "2024-02-29T12:34:56.789012Z",
+                "1900-01-01T00:00:00Z",
+                "9999-12-31T23:59:59.999999Z",
+            ],
+        ),
+        kind(
+            "time",
+            DataType::Time64(TimeUnit::Microsecond),
+            &["00:00:00", "00:00:00.000001", "12:30:00", "23:59:59.999999"],
+        ),
+        // Hexadecimal digits; most are not UTF-8, and some as long as bounds are, and longer.
+        kind(
+            "varbyte(80)",
+            DataType::BinaryView,
+            &["", "00", "ff", "616263", "c3a9", "80ff", LONG_BYTES, LONGER_BYTES],
+        ),
     ]
 }
 
 /// A literal as a value, and as SQL.
 fn value(kind: &Kind, literal: &str) -> ScalarValue {
+    if kind.arrow == DataType::BinaryView {
+        let bytes = (0..literal.len()).step_by(2).map(|i| u8::from_str_radix(&literal[i..i + 2], 16).unwrap());
+        return ScalarValue::BinaryView(Some(bytes.collect()));
+    }
     ScalarValue::try_from_string(literal.to_string(), &kind.arrow).unwrap_or_else(|e| panic!("{literal}: {e}"))
 }
 
 fn sql_literal(kind: &Kind, literal: &str) -> String {
-    match kind.arrow {
+    match &kind.arrow {
+        DataType::BinaryView => format!("arrow_cast(x'{literal}', 'BinaryView')"),
+        DataType::Time64(_) => format!("arrow_cast('{literal}', 'Time64(Microsecond)')"),
+        DataType::Timestamp(_, Some(_)) => {
+            format!("arrow_cast('{literal}', 'Timestamp(Microsecond, Some(\"UTC\"))')")
+        }
         DataType::Boolean | DataType::Int16 | DataType::Int32 | DataType::Int64 => literal.to_string(),
         DataType::Utf8View => format!("'{literal}'"),
         // A cast goes by way of nanoseconds, which do not reach as far.
@@ -135,10 +174,11 @@ impl Case {
                     match &self.kind(column).arrow {
                         DataType::Boolean => ScalarValue::Boolean(Some(n.is_multiple_of(3))),
                         DataType::Utf8View => ScalarValue::Utf8View(Some(format!("v{n}"))),
+                        DataType::BinaryView => ScalarValue::BinaryView(Some(vec![0x80 | n as u8; n % 4])),
                         other => ScalarValue::Int16(Some(n as i16))
                             .cast_to(&match other {
                                 DataType::Date32 => DataType::Int32,
-                                DataType::Timestamp(..) => DataType::Int64,
+                                DataType::Timestamp(..) | DataType::Time64(_) => DataType::Int64,
                                 other => other.clone(),
                             })
                             .and_then(|v| v.cast_to(other))
@@ -190,7 +230,12 @@ impl Case {
     }
 
     fn layout(&mut self) -> String {
-        let column = |case: &mut Self| format!("c{}", case.rng.below(case.columns.len()));
+        let keys: Vec<usize> =
+            (0..self.columns.len()).filter(|c| self.kind(*c).arrow != DataType::BinaryView).collect();
+        if keys.is_empty() {
+            return ["diststyle even", "diststyle all", ""][self.rng.below(3)].to_string();
+        }
+        let column = |case: &mut Self| format!("c{}", keys[case.rng.below(keys.len())]);
         let mut layout = match self.rng.below(5) {
             0 => "diststyle even".to_string(),
             1 => "diststyle all".to_string(),
@@ -240,6 +285,8 @@ fn scalar(value: &ScalarValue) -> Scalar {
         ScalarValue::Float32(Some(v)) => Scalar::Float((*v).into()),
         ScalarValue::Float64(Some(v)) => Scalar::Float(*v),
         ScalarValue::Utf8View(Some(v)) => Scalar::Bytes(v.clone().into_bytes()),
+        ScalarValue::BinaryView(Some(v)) => Scalar::Bytes(v.clone()),
+        ScalarValue::Time64Microsecond(Some(v)) => Scalar::Int((*v).into()),
         ScalarValue::Decimal128(Some(v), ..) => Scalar::Int(*v),
         ScalarValue::Int16(Some(v)) => Scalar::Int((*v).into()),
         ScalarValue::Int32(Some(v)) | ScalarValue::Date32(Some(v)) => Scalar::Int((*v).into()),

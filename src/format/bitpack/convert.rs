@@ -138,6 +138,79 @@ fn widen_lanes<L: Lane, D: Target>(
         body(lanes: &[L], base: i64, scale: i64, out: &mut [MaybeUninit<D>]));
 }
 
+/// Little-endian bytes of a narrow number, in two's complement.
+pub trait Narrow: Copy {
+    fn number(self) -> i64;
+}
+
+macro_rules! narrow {
+    ($($bytes:literal: $type:ty),+) => {$(
+        impl Narrow for [u8; $bytes] {
+            #[inline(always)]
+            fn number(self) -> i64 {
+                i64::from(<$type>::from_le_bytes(self))
+            }
+        }
+    )+};
+}
+narrow!(1: i8, 2: i16, 4: i32);
+
+/// Appends the numbers of `values`, of which there are at most 1,024.
+pub fn widen_signed<N: Narrow, D: Target>(values: &[N], out: &mut Vec<D>) {
+    widen_signed_with(Isa::detect(), values, out);
+}
+
+/// [`widen_signed`] by the given instruction set's kernel.
+pub fn widen_signed_with<N: Narrow, D: Target>(isa: Isa, values: &[N], out: &mut Vec<D>) {
+    #[inline(always)]
+    fn body<N: Narrow, D: Target>(values: &[N], out: &mut [MaybeUninit<D>]) {
+        for (slot, value) in out.iter_mut().zip(values) {
+            slot.write(D::of_i64(value.number()));
+        }
+    }
+    fn run<N: Narrow, D: Target>(isa: Isa, values: &[N], out: &mut [MaybeUninit<D>]) {
+        per_isa!(isa, [N: Narrow, D: Target] [N, D], body(values: &[N], out: &mut [MaybeUninit<D>]));
+    }
+    assert!(values.len() <= VECTOR_ROWS);
+    out.reserve(values.len());
+    let room = &mut out.spare_capacity_mut()[..values.len()];
+    if D::EXTENDED {
+        let mut wide = [MaybeUninit::<i64>::uninit(); VECTOR_ROWS];
+        let wide = &mut wide[..values.len()];
+        run(isa, values, wide);
+        // SAFETY: `body` wrote every slot of `wide`, of which there are as many as values.
+        D::extend(isa, unsafe { wide.assume_init_ref() }, room);
+    } else {
+        run(isa, values, room);
+    }
+    // SAFETY: every slot of the room was written, by `body` or by `extend`.
+    unsafe { out.set_len(out.len() + values.len()) };
+}
+
+/// Appends `f(lane)` for the first `rows` lanes; `f` should be cheap and without branches, so that it is vectorised.
+pub fn map_lanes<D, F: Fn(u64) -> D>(lanes: Lanes<'_>, rows: usize, f: &F, out: &mut Vec<D>) {
+    map_lanes_with(Isa::detect(), lanes, rows, f, out);
+}
+
+/// [`map_lanes`] by the given instruction set's kernel.
+pub fn map_lanes_with<D, F: Fn(u64) -> D>(isa: Isa, lanes: Lanes<'_>, rows: usize, f: &F, out: &mut Vec<D>) {
+    #[inline(always)]
+    fn body<L: Lane, D, F: Fn(u64) -> D>(lanes: &[L], f: &F, out: &mut [MaybeUninit<D>]) {
+        for (slot, lane) in out.iter_mut().zip(lanes) {
+            slot.write(f(lane.widened()));
+        }
+    }
+    fn run<L: Lane, D, F: Fn(u64) -> D>(isa: Isa, lanes: &[L], f: &F, out: &mut [MaybeUninit<D>]) {
+        per_isa!(isa, [L: Lane, D, F: Fn(u64) -> D] [L, D, F],
+            body(lanes: &[L], f: &F, out: &mut [MaybeUninit<D>]));
+    }
+    out.reserve(rows);
+    let room = &mut out.spare_capacity_mut()[..rows];
+    each_lane!(lanes, array => run(isa, &array[..rows], f, room));
+    // SAFETY: `body` wrote all `rows` slots of the reserved room, as many as there are lanes.
+    unsafe { out.set_len(out.len() + rows) };
+}
+
 /// Appends `table[lane]` for the first `rows` lanes; `None` when a lane is beyond the table.
 pub fn gather<S: Copy + Into<D>, D>(lanes: Lanes<'_>, rows: usize, table: &[S], out: &mut Vec<D>) -> Option<()> {
     fn run<L: Lane, S: Copy + Into<D>, D>(

@@ -62,6 +62,25 @@ pub fn bits_by(lanes: Lanes<'_>, rows: usize, f: impl Fn(u64) -> bool, bits: &mu
     gather_bits(Isa::detect(), &held, bits);
 }
 
+/// Sets the bits of lanes that are among `wanted` (ascending), where none is more than `max`; `bits` are clear before.
+pub fn set_bits(lanes: Lanes<'_>, rows: usize, wanted: &[u64], max: u64, bits: &mut VectorBits) {
+    const FEW: usize = 4;
+    if wanted.len() <= FEW {
+        let mut one = [0; VECTOR_ROWS / 64];
+        for lane in wanted {
+            range_bits(lanes, *lane, *lane, &mut one);
+            bits.iter_mut().zip(one).for_each(|(all, one)| *all |= one);
+        }
+    } else if max < 1 << 16 {
+        let mut table = vec![0u8; max as usize + 1];
+        wanted.iter().for_each(|lane| table[*lane as usize] = 1);
+        // A lane of `width` bits is at most `max`.
+        bits_by(lanes, rows, |lane| table.get(lane as usize) == Some(&1), bits);
+    } else {
+        bits_by(lanes, rows, |lane| wanted.binary_search(&lane).is_ok(), bits);
+    }
+}
+
 /// Sets the bits of values that `f` holds for, of at most 1,024; clears the others.
 pub fn values_bits<T: Copy>(values: &[T], f: &impl Fn(T) -> bool, bits: &mut VectorBits) {
     #[inline(always)]

@@ -22,7 +22,7 @@ use super::condition::{Condition, KeySet, KeyTest};
 use super::fixed::wrong_builder;
 use super::raw;
 use crate::common::{Result, Stored};
-use crate::format::bitpack::{self, Lanes, Packed, Scratch, Target, VectorBits};
+use crate::format::bitpack::{self, Packed, Scratch, Target, VectorBits};
 use crate::format::bytes::{Reader, WriteLe};
 use crate::format::column::BuilderValues;
 use crate::format::mask::Mask;
@@ -401,7 +401,7 @@ impl Vector<'_> {
                 // Ascending, as the keys are.
                 let wanted: Vec<u64> = keys.iter().filter_map(lane).collect();
                 if !wanted.is_empty() {
-                    set_bits(self.packed.unpack(scratch), rows, &wanted, max, &mut bits);
+                    bitpack::set_bits(self.packed.unpack(scratch), rows, &wanted, max, &mut bits);
                 }
             }
         }
@@ -480,25 +480,6 @@ impl Vector<'_> {
                 out[from + before + within] = D::of_i64(value);
             }
         }
-    }
-}
-
-/// Sets the bits of lanes that are among `wanted` (ascending).
-fn set_bits(lanes: Lanes<'_>, rows: usize, wanted: &[u64], max: u64, bits: &mut VectorBits) {
-    const FEW: usize = 4;
-    if wanted.len() <= FEW {
-        let mut one = [0; VECTOR_ROWS / 64];
-        for lane in wanted {
-            bitpack::range_bits(lanes, *lane, *lane, &mut one);
-            bits.iter_mut().zip(one).for_each(|(all, one)| *all |= one);
-        }
-    } else if max < 1 << 16 {
-        let mut table = vec![0u8; max as usize + 1];
-        wanted.iter().for_each(|lane| table[*lane as usize] = 1);
-        // A lane of `width` bits is at most `max`.
-        bitpack::bits_by(lanes, rows, |lane| table.get(lane as usize) == Some(&1), bits);
-    } else {
-        bitpack::bits_by(lanes, rows, |lane| wanted.binary_search(&lane).is_ok(), bits);
     }
 }
 

@@ -90,10 +90,23 @@ pub(super) struct Coded {
     pub new: Option<(Vec<u8>, Codes)>,
 }
 
+/// How a dictionary holds its strings: appends them.
+pub(super) type PutText = fn(&ByteValues, &mut Vec<u8>) -> Result<()>;
+
+/// BYTEDICT's own: as RAW holds them.
+pub(super) fn put_text(values: &ByteValues, out: &mut Vec<u8>) -> Result<()> {
+    raw::encode(&Values::Bytes(values.clone()), out)
+}
+
 /// The codes of each page's values: those of `shared` if it has them all, else of a new dictionary; `None` when that
 /// would have more than [`MAX_VALUES`].
-pub(super) fn encode(stored: Stored, pages: &[&Values], shared: Option<&Codes>) -> Result<Option<Coded>> {
-    if stored == Stored::Bytes {
+pub(super) fn encode(
+    stored: Stored,
+    pages: &[&Values],
+    shared: Option<&Codes>,
+    put_text: PutText,
+) -> Result<Option<Coded>> {
+    if stored.is_bytes() {
         let texts: Vec<&ByteValues> = pages
             .iter()
             .map(|page| match page {
@@ -115,7 +128,7 @@ pub(super) fn encode(stored: Stored, pages: &[&Values], shared: Option<&Codes>) 
         };
         let mut bytes = Vec::new();
         bytes.put_u32(values.len() as u32);
-        raw::encode(&Values::Bytes(values.iter().copied().collect()), &mut bytes)?;
+        put_text(&values.iter().copied().collect(), &mut bytes)?;
         let codes = Codes::Text(values.iter().enumerate().map(|(i, v)| (v.to_vec(), i as u32)).collect());
         return Ok(Some(Coded { pages, new: Some((bytes, codes)) }));
     }
@@ -224,9 +237,9 @@ pub(super) fn distinct(values: &Values) -> (usize, usize) {
     }
 }
 
-/// Bytes that a chunk of `rows` rows would take, of which `sample` is a part: the distinct values are estimated by
-/// Chao's estimator (1984) from those seen once and more often. `None` when they are too many.
-pub(super) fn analyze(sample: &Values, rows: usize) -> Option<usize> {
+/// Bytes that the codes and the values of a chunk of `rows` rows would take, of which `sample` is a part: the distinct
+/// values are estimated by Chao's estimator (1984) from those seen once and more often. `None` when they are too many.
+pub(super) fn analyze(sample: &Values, rows: usize) -> Option<(usize, usize)> {
     let len = match sample {
         Values::Bytes(v) => v.len(),
         _ => Keys::of(sample).map_or(0, |keys| match keys {
@@ -242,7 +255,7 @@ pub(super) fn analyze(sample: &Values, rows: usize) -> Option<usize> {
     }
     let width = bitpack::width_of(values.saturating_sub(1) as u64) as usize;
     let value_len = raw::encoded_len(sample).div_ceil(len.max(1));
-    Some(rows * width / 8 + values * value_len)
+    Some((rows * width / 8, values * value_len))
 }
 
 /// A dictionary that was read and checked.
@@ -251,7 +264,7 @@ pub(super) enum Table {
     /// Aligned values.
     Fixed { stored: Stored, count: usize, values: Buffer },
     /// Views of the values, those of long ones into `buffer` as buffer 0; it is empty when none is long.
-    Text { text: Text<'static>, views: Vec<u128>, buffer: Buffer },
+    Text { stored: Stored, text: Text<'static>, views: Vec<u128>, buffer: Buffer },
 }
 
 impl Table {
@@ -262,11 +275,15 @@ impl Table {
         // A copy, so that the values are aligned and text can be shared with the batches that refer to it.
         let values = Buffer::from(reader.rest());
         let page = raw::Page::of_buffer(stored, count, values.clone(), at)?;
-        if stored != Stored::Bytes {
+        if !stored.is_bytes() {
             return Ok(Table::Fixed { stored, count, values });
         }
-        let text = page.into_text()?;
-        let buffer = text.to_array().values().clone();
+        Self::of_text(stored, page.into_text()?, at)
+    }
+
+    /// `at` is where the strings stand.
+    pub fn of_text(stored: Stored, text: Text<'static>, at: usize) -> Result<Self> {
+        let buffer = text.to_buffer();
         if buffer.len() > i32::MAX as usize {
             return Err(Error::corrupt(at as u64, "a dictionary's text is too long"));
         }
@@ -277,7 +294,7 @@ impl Table {
         };
         let views: Vec<u128> = (0..text.len()).map(view).collect();
         let long = views.iter().any(|view| *view as u32 as usize > ViewBuilder::INLINE);
-        Ok(Table::Text { text, views, buffer: if long { buffer } else { Buffer::from_vec(Vec::<u8>::new()) } })
+        Ok(Table::Text { stored, text, views, buffer: if long { buffer } else { Buffer::from_vec(Vec::<u8>::new()) } })
     }
 
     pub fn len(&self) -> usize {
@@ -290,7 +307,7 @@ impl Table {
     pub fn holds(&self, form: Stored) -> bool {
         match self {
             Table::Fixed { stored, .. } => *stored == form,
-            Table::Text { .. } => form == Stored::Bytes,
+            Table::Text { stored, .. } => *stored == form,
         }
     }
 

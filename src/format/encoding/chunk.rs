@@ -1,39 +1,18 @@
 //! Encoding a chunk of one column: NULL slots filled, the encoding chosen, pages and dictionary written.
 
 use super::bytedict::{self, Codes};
+use super::words::{self, Kind};
 use super::{VALIDITY_ALL_NULL, VALIDITY_BITMAP, VALIDITY_NO_NULLS};
-use super::{az64, fixed::Keys, fsst, raw, runlength, stored_encoding, supports, zstd};
+use super::{alp, auto, az64, delta, fixed::Keys, fsst, fsstdict, lz4, mostly, raw, runlength, zstd};
+use super::{stored_encoding, supports};
 use crate::common::{EncodingName, Error, Result, Stored};
 use crate::format::bytes::WriteLe;
 use crate::format::column::{ByteValues, Column, Values};
 use crate::format::stable::{EncodingId, Geometry};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 
-/// AUTO looks at this share of a chunk's rows (1/n), yet at least [`SAMPLE_MIN_ROWS`], in [`SAMPLE_RUNS`] runs of
-/// consecutive rows spread over it (BtrBlocks: Kuschewski et al., SIGMOD 2023, who take 10 runs of 64 rows of 64,000).
-const SAMPLE_SHARE: usize = 100;
-const SAMPLE_MIN_ROWS: usize = 2048;
-const SAMPLE_RUNS: usize = 8;
-
 /// AUTO chooses again at a segment's start, and when bytes per row leave those of the chunk it chose by, by more than this share.
 const DRIFT_PERCENT: usize = 20;
-
-/// What a slower encoding must come down to, in percent of the faster one's bytes, for AUTO to take it. Our choice:
-/// AZ64 and RAW filter and decode in under a nanosecond a value; a dictionary's gather is nearly as fast; expanding
-/// runs depends on their length, so only long runs pay.
-const BYTEDICT_OVER_AZ64_PERCENT: usize = 70;
-/// … and either has to save at least a byte for so many rows: a share of next to nothing is not worth it.
-const LEAST_SAVING_ROWS: usize = 64;
-const RUNLENGTH_PERCENT: usize = 50;
-/// AZ64 that saves less than this over RAW is not worth unpacking.
-const AZ64_OVER_RAW_PERCENT: usize = 95;
-/// FSST decodes text at 1 to 3 GB/s, a dictionary gathers ready views.
-const FSST_OVER_BYTEDICT_PERCENT: usize = 70;
-const COMPRESSED_OVER_RAW_PERCENT: usize = 90;
-/// Zstandard decodes at about 1 GB/s, cannot skip within a page and cannot be filtered encoded.
-const ZSTD_PERCENT: usize = 50;
-/// … and for numbers it competes with encodings that are ten times as fast, and filtered encoded.
-const ZSTD_OF_NUMBERS_PERCENT: usize = 25;
 
 /// A symbol table serves further chunks of its segment while they take at most this, in percent of the bytes per byte
 /// of the chunk that it was trained on.
@@ -75,6 +54,7 @@ pub struct ChunkEncoder {
     stored: Stored,
     name: EncodingName,
     geometry: Geometry,
+    light: bool,
     auto: Option<Choice>,
     last: Option<LastDictionary>,
 }
@@ -89,12 +69,44 @@ struct Choice {
 /// The segment's last new dictionary.
 #[derive(Debug)]
 enum LastDictionary {
-    Values(Codes),
-    Symbols {
-        encoder: Box<fsst::Encoder>,
+    Values(EncodingId, Codes),
+    Parts {
+        encoding: EncodingId,
+        encoder: PartEncoder,
         /// Compressed per 1,000 bytes, on the chunk that it was trained on.
         per_mille: usize,
     },
+}
+
+/// Encodes text by codes for parts of it, found in a chunk.
+#[derive(Debug)]
+enum PartEncoder {
+    Symbols(Box<fsst::Encoder>),
+    Words(words::Encoder),
+}
+
+impl PartEncoder {
+    fn train(id: EncodingId, pages: &[&ByteValues]) -> Result<Self> {
+        Ok(match id {
+            EncodingId::Text255 => PartEncoder::Words(words::Encoder::train(Kind::Text255, pages)),
+            EncodingId::Text32k => PartEncoder::Words(words::Encoder::train(Kind::Text32k, pages)),
+            _ => PartEncoder::Symbols(Box::new(fsst::Encoder::train(pages)?)),
+        })
+    }
+
+    fn table_bytes(&self) -> Vec<u8> {
+        match self {
+            PartEncoder::Symbols(encoder) => encoder.table_bytes(),
+            PartEncoder::Words(encoder) => encoder.table_bytes(),
+        }
+    }
+
+    fn encode(&self, values: &ByteValues, out: &mut Vec<u8>) -> Result<()> {
+        match self {
+            PartEncoder::Symbols(encoder) => encoder.encode(values, out),
+            PartEncoder::Words(encoder) => encoder.encode(values, out),
+        }
+    }
 }
 
 /// An encoded chunk and, where its dictionary is new, what later chunks share once it is taken: AUTO may try an encoding
@@ -102,15 +114,20 @@ enum LastDictionary {
 type Attempt = (EncodedChunk, Option<LastDictionary>);
 
 /// A page's values with NULL slots filled; `None` when all are NULL.
-struct Filled {
-    values: Option<Values>,
+pub(super) struct Filled {
+    pub values: Option<Values>,
     validity: Option<NullBuffer>,
 }
 
 impl ChunkEncoder {
     /// `name` should be [`super::allowed`] for the column's type.
     pub fn new(stored: Stored, name: EncodingName, geometry: Geometry) -> Self {
-        ChunkEncoder { stored, name, geometry, auto: None, last: None }
+        ChunkEncoder { stored, name, geometry, light: false, auto: None, last: None }
+    }
+
+    /// Whether AUTO leaves out what is slower to read than to hold: see [`super::SMALL_TABLE_BYTES`].
+    pub fn set_light(&mut self, light: bool) {
+        self.light = light;
     }
 
     /// Begins another segment: its first dictionary is new, and AUTO chooses again (a RAW column would never be seen to
@@ -124,7 +141,7 @@ impl ChunkEncoder {
     ///
     /// Errors: Unsupported for an encoding that is not stored; Invalid when a zone's text takes 4 GiB or more.
     pub fn encode(&mut self, chunk: &Column) -> Result<EncodedChunk> {
-        if chunk.stored() != self.stored || chunk.is_empty() || chunk.len() > self.geometry.chunk_rows() {
+        if !chunk.fits(self.stored) || chunk.is_empty() || chunk.len() > self.geometry.chunk_rows() {
             return Err(Error::internal(format!("a chunk of {} rows of {:?}", chunk.len(), chunk.stored())));
         }
         let zone_rows = self.geometry.zone_rows();
@@ -168,7 +185,7 @@ impl ChunkEncoder {
             }
             tried = Some(attempt);
         }
-        for id in self.candidates(pages, rows)? {
+        for id in auto::candidates(self.stored, self.light, pages, rows)? {
             let attempt = match tried.take_if(|(encoded, _)| encoded.encoding == id) {
                 Some(attempt) => Some(attempt),
                 None => self.encode_as(id, pages)?,
@@ -181,63 +198,15 @@ impl ChunkEncoder {
         Err(Error::internal("no encoding holds a chunk"))
     }
 
-    /// The encodings that AUTO would take, best first; the last holds any chunk.
-    fn candidates(&self, pages: &[Filled], rows: usize) -> Result<Vec<EncodingId>> {
-        let sample = sample(pages);
-        let sampled = sample.len();
-        let scaled = |bytes: usize| bytes * rows / sampled;
-        let raw = scaled(raw::encoded_len(&sample));
-        let runs = runlength::analyze(&sample, SAMPLE_RUNS, rows, pages.len());
-        let dictionary = (self.stored != Stored::Bool).then(|| bytedict::analyze(&sample, rows)).flatten();
-        let at_most = |bytes: usize, percent: usize, of: usize| bytes * 100 <= of * percent;
-
-        let (mut best, mut bytes) = (EncodingId::Raw, raw);
-        let mut otherwise = EncodingId::Raw;
-        match &sample {
-            Values::Bytes(text) => {
-                let symbols = scaled(fsst::analyze(text)?) + 1024;
-                if at_most(symbols, COMPRESSED_OVER_RAW_PERCENT, raw) {
-                    (best, bytes) = (EncodingId::Fsst, symbols);
-                    otherwise = best;
-                }
-                if let Some(dictionary) = dictionary
-                    && at_most(dictionary, COMPRESSED_OVER_RAW_PERCENT, raw)
-                    && !at_most(bytes, FSST_OVER_BYTEDICT_PERCENT, dictionary)
-                {
-                    (best, bytes) = (EncodingId::ByteDict, dictionary);
-                }
-            }
-            _ => {
-                if let Some(packed) = packed_len(&sample).map(scaled)
-                    && at_most(packed, AZ64_OVER_RAW_PERCENT, raw)
-                {
-                    (best, bytes) = (EncodingId::Az64, packed);
-                    otherwise = best;
-                }
-                if let Some(dictionary) = dictionary
-                    && at_most(dictionary + rows / LEAST_SAVING_ROWS, BYTEDICT_OVER_AZ64_PERCENT, bytes)
-                {
-                    (best, bytes) = (EncodingId::ByteDict, dictionary);
-                }
-            }
-        }
-        if at_most(runs + rows / LEAST_SAVING_ROWS, RUNLENGTH_PERCENT, bytes) {
-            (best, bytes) = (EncodingId::RunLength, runs);
-        }
-        // Zstandard costs the most to try; what already is a byte a row or less has little to gain.
-        let percent = if self.stored == Stored::Bytes { ZSTD_PERCENT } else { ZSTD_OF_NUMBERS_PERCENT };
-        if bytes > rows && at_most(scaled(zstd::analyze(&sample)?), percent, bytes) {
-            best = EncodingId::Zstd;
-        }
-        Ok(vec![best, otherwise])
-    }
-
     /// `None` when the encoding cannot hold the chunk.
     fn encode_as(&self, id: EncodingId, pages: &[Filled]) -> Result<Option<Attempt>> {
         let all_null = pages.iter().all(|page| page.values.is_none());
         match id {
-            EncodingId::ByteDict if !all_null => self.encode_bytedict(pages),
-            EncodingId::Fsst if !all_null => self.encode_fsst(pages).map(Some),
+            EncodingId::ByteDict if !all_null => self.encode_by_value(id, bytedict::put_text, pages),
+            EncodingId::FsstDict if !all_null => self.encode_by_value(id, fsstdict::put_text, pages),
+            EncodingId::Fsst | EncodingId::Text255 | EncodingId::Text32k if !all_null => {
+                self.encode_by_part(id, pages).map(Some)
+            }
             _ => Ok(Some((self.encode_plain(id, pages)?, None))),
         }
     }
@@ -259,19 +228,36 @@ impl ChunkEncoder {
                     }
                     None => Err(Error::internal("AZ64 of text")),
                 },
-                EncodingId::ByteDict | EncodingId::Fsst => Err(Error::internal("pages without their dictionary")),
+                EncodingId::Delta => delta::encode(values, 1, out),
+                EncodingId::Delta32k => delta::encode(values, 2, out),
+                EncodingId::Mostly8 => mostly::encode(values, 1, out),
+                EncodingId::Mostly16 => mostly::encode(values, 2, out),
+                EncodingId::Mostly32 => mostly::encode(values, 4, out),
+                EncodingId::Lz4 => lz4::encode(values, out),
+                EncodingId::Alp => alp::encode(values, out),
+                EncodingId::ByteDict
+                | EncodingId::FsstDict
+                | EncodingId::Fsst
+                | EncodingId::Text255
+                | EncodingId::Text32k => Err(Error::internal("pages without their dictionary")),
             })
         });
         Ok(EncodedChunk { encoding: id, dictionary: DictionaryUse::None, pages: pages.collect::<Result<_>>()? })
     }
 
-    fn encode_bytedict(&self, pages: &[Filled]) -> Result<Option<Attempt>> {
+    /// BYTEDICT and FSSTDICT; `None` when there are too many values.
+    fn encode_by_value(
+        &self,
+        encoding: EncodingId,
+        put_text: bytedict::PutText,
+        pages: &[Filled],
+    ) -> Result<Option<Attempt>> {
         let shared = match &self.last {
-            Some(LastDictionary::Values(codes)) => Some(codes),
+            Some(LastDictionary::Values(of, codes)) if *of == encoding => Some(codes),
             _ => None,
         };
         let values: Vec<&Values> = pages.iter().filter_map(|page| page.values.as_ref()).collect();
-        let Some(coded) = bytedict::encode(self.stored, &values, shared)? else {
+        let Some(coded) = bytedict::encode(self.stored, &values, shared, put_text)? else {
             return Ok(None);
         };
         let mut codes = coded.pages.iter();
@@ -286,13 +272,14 @@ impl ChunkEncoder {
             })
             .collect::<Result<_>>()?;
         let (dictionary, last) = match coded.new {
-            Some((bytes, codes)) => (DictionaryUse::New(bytes), Some(LastDictionary::Values(codes))),
+            Some((bytes, codes)) => (DictionaryUse::New(bytes), Some(LastDictionary::Values(encoding, codes))),
             None => (DictionaryUse::Shared, None),
         };
-        Ok(Some((EncodedChunk { encoding: EncodingId::ByteDict, dictionary, pages }, last)))
+        Ok(Some((EncodedChunk { encoding, dictionary, pages }, last)))
     }
 
-    fn encode_fsst(&self, pages: &[Filled]) -> Result<Attempt> {
+    /// FSST, TEXT255 and TEXT32K.
+    fn encode_by_part(&self, encoding: EncodingId, pages: &[Filled]) -> Result<Attempt> {
         let texts: Vec<&ByteValues> = pages
             .iter()
             .filter_map(|page| match &page.values {
@@ -301,29 +288,31 @@ impl ChunkEncoder {
             })
             .collect();
         let plain: usize = texts.iter().map(|text| text.data_len()).sum();
-        let write = |encoder: &fsst::Encoder| -> Result<(Vec<Vec<u8>>, usize)> {
+        let write = |encoder: &PartEncoder| -> Result<(Vec<Vec<u8>>, usize)> {
             let write = |page: &Filled| {
                 page.write(|values, out| match values {
                     Values::Bytes(text) => encoder.encode(text, out),
-                    _ => Err(Error::internal("FSST of what is not text")),
+                    _ => Err(Error::internal("parts of what is not text")),
                 })
             };
             let pages = pages.iter().map(write).collect::<Result<Vec<_>>>()?;
             let per_mille = pages.iter().map(Vec::len).sum::<usize>() * 1000 / plain.max(1);
             Ok((pages, per_mille))
         };
-        if let Some(LastDictionary::Symbols { encoder, per_mille }) = &self.last {
+        if let Some(LastDictionary::Parts { encoding: of, encoder, per_mille }) = &self.last
+            && *of == encoding
+        {
             let (pages, now) = write(encoder)?;
             if now * 100 <= per_mille * SYMBOLS_WEAR_PERCENT {
                 let dictionary = DictionaryUse::Shared;
-                return Ok((EncodedChunk { encoding: EncodingId::Fsst, dictionary, pages }, None));
+                return Ok((EncodedChunk { encoding, dictionary, pages }, None));
             }
         }
-        let encoder = Box::new(fsst::Encoder::train(&texts)?);
+        let encoder = PartEncoder::train(encoding, &texts)?;
         let (pages, per_mille) = write(&encoder)?;
         let dictionary = DictionaryUse::New(encoder.table_bytes());
-        let last = LastDictionary::Symbols { encoder, per_mille };
-        Ok((EncodedChunk { encoding: EncodingId::Fsst, dictionary, pages }, Some(last)))
+        let last = LastDictionary::Parts { encoding, encoder, per_mille };
+        Ok((EncodedChunk { encoding, dictionary, pages }, Some(last)))
     }
 }
 
@@ -351,20 +340,8 @@ impl Filled {
 }
 
 fn has_dictionary(id: EncodingId) -> bool {
-    matches!(id, EncodingId::ByteDict | EncodingId::Fsst)
-}
-
-fn packed_len(values: &Values) -> Option<usize> {
-    if matches!(values, Values::F32(_) | Values::F64(_) | Values::Bool(_)) {
-        return None;
-    }
-    Some(match Keys::of(values)? {
-        Keys::Narrow(values) => az64::analyze(&values),
-        Keys::Wide(values) => match values.iter().map(|v| i64::try_from(*v)).collect::<Result<Vec<_>, _>>() {
-            Ok(values) => az64::analyze(&values),
-            Err(_) => values.len() * 16,
-        },
-    })
+    use EncodingId as E;
+    matches!(id, E::ByteDict | E::FsstDict | E::Fsst | E::Text255 | E::Text32k)
 }
 
 /// Fills a page's NULL slots with the value before them, those at the start with the first value.
@@ -387,7 +364,7 @@ fn fill(page: Column) -> Filled {
     Filled { values: Some(take(&page.values, &sources)), validity: Some(validity) }
 }
 
-fn take(values: &Values, rows: &[usize]) -> Values {
+pub(super) fn take(values: &Values, rows: &[usize]) -> Values {
     match values {
         Values::Bool(v) => Values::Bool(BooleanBuffer::collect_bool(rows.len(), |i| v.value(rows[i]))),
         Values::I16(v) => Values::I16(rows.iter().map(|i| v[*i]).collect()),
@@ -397,74 +374,5 @@ fn take(values: &Values, rows: &[usize]) -> Values {
         Values::F32(v) => Values::F32(rows.iter().map(|i| v[*i]).collect()),
         Values::F64(v) => Values::F64(rows.iter().map(|i| v[*i]).collect()),
         Values::Bytes(v) => Values::Bytes(rows.iter().map(|i| v.value(*i)).collect()),
-    }
-}
-
-/// Runs of consecutive rows spread over the pages that hold values; all rows of a small chunk.
-fn sample(pages: &[Filled]) -> Values {
-    let pages: Vec<&Values> = pages.iter().filter_map(|page| page.values.as_ref()).collect();
-    let rows: usize = pages.iter().map(|page| page.len()).sum();
-    // Positions within a sample fit 16 bits, as those of a zone do.
-    let wanted = (rows / SAMPLE_SHARE).clamp(SAMPLE_MIN_ROWS, Geometry::MAX_ZONE_ROWS as usize).min(rows);
-    let run = wanted.div_ceil(SAMPLE_RUNS);
-    let mut picked: Vec<Vec<usize>> = vec![Vec::new(); pages.len()];
-    for i in 0..SAMPLE_RUNS {
-        // Runs of equal distance; those of a small chunk meet and cover it.
-        let start = rows * i / SAMPLE_RUNS;
-        let end = (start + run).min(rows * (i + 1) / SAMPLE_RUNS);
-        let mut page = 0;
-        let mut before = 0;
-        for row in start..end {
-            while row - before >= pages[page].len() {
-                before += pages[page].len();
-                page += 1;
-            }
-            picked[page].push(row - before);
-        }
-    }
-    let parts: Vec<Values> =
-        pages.iter().zip(&picked).filter(|(_, rows)| !rows.is_empty()).map(|(page, rows)| take(page, rows)).collect();
-    concat(&parts)
-}
-
-fn concat(parts: &[Values]) -> Values {
-    macro_rules! joined {
-        ($variant:ident) => {
-            Values::$variant(
-                parts
-                    .iter()
-                    .flat_map(|part| match part {
-                        Values::$variant(v) => v.iter().copied().collect::<Vec<_>>(),
-                        _ => unreachable!("a chunk's pages have one stored form"),
-                    })
-                    .collect(),
-            )
-        };
-    }
-    match &parts[0] {
-        Values::Bool(_) => Values::Bool(
-            parts
-                .iter()
-                .flat_map(|part| match part {
-                    Values::Bool(v) => v.iter().collect::<Vec<_>>(),
-                    _ => unreachable!("a chunk's pages have one stored form"),
-                })
-                .collect(),
-        ),
-        Values::I16(_) => joined!(I16),
-        Values::I32(_) => joined!(I32),
-        Values::I64(_) => joined!(I64),
-        Values::I128(_) => joined!(I128),
-        Values::F32(_) => joined!(F32),
-        Values::F64(_) => joined!(F64),
-        Values::Bytes(_) => Values::Bytes(
-            parts
-                .iter()
-                .flat_map(|part| match part {
-                    Values::Bytes(v) => (0..v.len()).map(|i| v.value(i)).collect::<Vec<_>>(),
-                    _ => unreachable!("a chunk's pages have one stored form"),
-                })
-                .collect(),
-        ),
     }
 }

@@ -88,7 +88,7 @@ impl<'p> Condition<'p> {
     pub fn new(predicate: &'p Predicate, stored: Stored) -> Result<Option<Self>> {
         Ok(match predicate {
             Predicate::IsNull | Predicate::IsNotNull => None,
-            _ if stored == Stored::Bytes => Some(Condition::Text(TextTest::new(predicate)?)),
+            _ if stored.is_bytes() => Some(Condition::Text(TextTest::new(predicate)?)),
             _ => Some(Condition::Keys(KeyTest::new(predicate, stored)?)),
         })
     }
@@ -211,6 +211,30 @@ impl KeyTest {
             }
         }
     }
+
+    /// As [`KeyTest::filter_i64`], on one vector of at most 1,024 values and its words of a mask.
+    pub fn filter_vector<T: Copy>(&self, words: &mut [u64], values: &[T], key: impl Fn(T) -> i64) {
+        let mut bits = [0; VECTOR_ROWS / 64];
+        match &self.keys {
+            KeySet::Range { low, high } => {
+                let some = low <= high && *low <= i128::from(i64::MAX) && *high >= i128::from(i64::MIN);
+                if some {
+                    let low = (*low).max(i128::from(i64::MIN)) as i64;
+                    let span = ((*high).min(i128::from(i64::MAX)) as i64).wrapping_sub(low) as u64;
+                    bitpack::values_bits(values, &|value| key(value).wrapping_sub(low) as u64 <= span, &mut bits);
+                }
+            }
+            KeySet::Set(keys) => {
+                for i in super::ones_of(words) {
+                    if keys.binary_search(&i128::from(key(values[i]))).is_ok() {
+                        bits[i / 64] |= 1 << (i % 64);
+                    }
+                }
+            }
+        }
+        let flip = if self.negated { u64::MAX } else { 0 };
+        words.iter_mut().zip(bits).for_each(|(word, held)| *word &= held ^ flip);
+    }
 }
 
 /// Clears the bits of rows whose value `f` does not hold for; `f` is cheap and is asked of whole vectors.
@@ -313,7 +337,7 @@ impl<'p> TextTest<'p> {
             keep_each(mask, |i| self.holds(text.value(i)) == Some(true));
             return Ok(());
         };
-        let array = text.to_array();
+        let array = text.to_array()?;
         let pattern = LargeStringArray::new_scalar(pattern);
         let held: BooleanArray = match (case_insensitive, self.negated) {
             (false, false) => like(&array, &pattern),

@@ -1,8 +1,10 @@
-//! What a chunk's pages need beside their own bytes: values by code, or a symbol table.
+//! What a chunk's pages need beside their own bytes: values by code, or parts of text by code.
 
 use super::bytedict::{CodeSet, Table};
 use super::condition::Condition;
 use super::fsst::SymbolTable;
+use super::fsstdict;
+use super::words::{Kind, WordTable};
 use crate::common::{Error, Predicate, Result, Stored};
 use crate::format::stable::EncodingId;
 
@@ -17,6 +19,7 @@ pub struct Dictionary {
 pub(super) enum Content {
     Values(Table),
     Symbols(Box<SymbolTable>),
+    Words(WordTable),
 }
 
 /// A predicate evaluated on a dictionary's values.
@@ -33,7 +36,10 @@ pub struct PreparedPredicate {
 pub fn open_dictionary(id: EncodingId, stored: Stored, bytes: &[u8]) -> Result<Dictionary> {
     let content = match id {
         EncodingId::ByteDict if stored != Stored::Bool => Content::Values(Table::open(stored, bytes)?),
+        EncodingId::FsstDict if stored == Stored::Bytes => Content::Values(fsstdict::open(bytes)?),
         EncodingId::Fsst if stored == Stored::Bytes => Content::Symbols(Box::new(SymbolTable::open(bytes)?)),
+        EncodingId::Text255 if stored == Stored::Bytes => Content::Words(WordTable::open(Kind::Text255, bytes)?),
+        EncodingId::Text32k if stored == Stored::Bytes => Content::Words(WordTable::open(Kind::Text32k, bytes)?),
         _ => return Err(Error::unsupported(format!("{id:?} pages of {stored:?} have no dictionary"))),
     };
     Ok(Dictionary { stored, content })
@@ -57,6 +63,7 @@ impl Dictionary {
             + match &self.content {
                 Content::Values(table) => table.memory_size(),
                 Content::Symbols(table) => size_of_val(&**table),
+                Content::Words(table) => table.memory_size(),
             }
     }
 }

@@ -54,6 +54,77 @@ fixed! {
     f64, true, f64_key;
 }
 
+/// A stored integer.
+pub(super) trait Integer: Fixed {
+    /// Modulo 2^bits.
+    fn of_i64(value: i64) -> Self;
+    /// Modulo 2^bits.
+    fn plus(self, other: Self) -> Self;
+}
+
+macro_rules! integer {
+    ($($type:ty),+) => {$(
+        impl Integer for $type {
+            #[inline(always)]
+            fn of_i64(value: i64) -> Self {
+                value as $type
+            }
+            #[inline(always)]
+            fn plus(self, other: Self) -> Self {
+                self.wrapping_add(other)
+            }
+        }
+    )+};
+}
+integer!(i16, i32, i64, i128);
+
+/// As [`by_form`], for integers only.
+macro_rules! by_integer {
+    ($stored:expr, $values:expr, $call:ident($($arg:expr),*)) => {
+        match ($stored, $values) {
+            (Stored::I16, BuilderValues::I16(out)) => $call::<i16, i16>(out, $($arg),*),
+            (Stored::I32, BuilderValues::I32(out)) => $call::<i32, i32>(out, $($arg),*),
+            (Stored::I64, BuilderValues::I64(out)) => $call::<i64, i64>(out, $($arg),*),
+            (Stored::I64, BuilderValues::I128(out)) => $call::<i64, i128>(out, $($arg),*),
+            (Stored::I128, BuilderValues::I128(out)) => $call::<i128, i128>(out, $($arg),*),
+            _ => Err($crate::format::encoding::fixed::wrong_builder()),
+        }
+    };
+}
+pub(super) use by_integer;
+
+/// Calls `$call::<S>(…)` for a stored form of integers; Internal for another.
+macro_rules! integers_of {
+    ($stored:expr, $call:ident($($arg:expr),*)) => {
+        match $stored {
+            Stored::I16 => $call::<i16>($($arg),*),
+            Stored::I32 => $call::<i32>($($arg),*),
+            Stored::I64 => $call::<i64>($($arg),*),
+            Stored::I128 => $call::<i128>($($arg),*),
+            Stored::Bool | Stored::F32 | Stored::F64 | Stored::Bytes | Stored::Binary => {
+                Err($crate::common::Error::internal("an encoding of integers holds other values"))
+            }
+        }
+    };
+}
+pub(super) use integers_of;
+
+/// Calls `$call(&[S], …)` with the integers of some values; Internal for others.
+macro_rules! with_integers {
+    ($values:expr, $call:ident($($arg:expr),*)) => {
+        match $values {
+            Values::I16(v) => Ok($call::<i16>(v, $($arg),*)),
+            Values::I32(v) => Ok($call::<i32>(v, $($arg),*)),
+            Values::I64(v) => Ok($call::<i64>(v, $($arg),*)),
+            Values::I128(v) => Ok($call::<i128>(v, $($arg),*)),
+            Values::Bool(_) | Values::F32(_) | Values::F64(_) | Values::Bytes(_) => {
+                Err($crate::common::Error::internal("an encoding of integers is given other values"))
+            }
+        }
+    };
+}
+pub(super) use with_integers;
+
 /// Calls `$call::<S, D>($out, …)` for the stored form and the builder's form, `S: Into<D>`.
 macro_rules! by_form {
     ($stored:expr, $values:expr, $call:ident($($arg:expr),*)) => {
@@ -106,6 +177,8 @@ pub(super) fn put_key(stored: Stored, key: i128, out: &mut Vec<u8>) {
         Stored::I128 => key.put(out),
         Stored::F32 => f32_of_key(key as i32).put(out),
         Stored::F64 => f64_of_key(key as i64).put(out),
-        Stored::Bool | Stored::Bytes => unreachable!("only fixed-width values have keys that are written"),
+        Stored::Bool | Stored::Bytes | Stored::Binary => {
+            unreachable!("only fixed-width values have keys that are written")
+        }
     }
 }

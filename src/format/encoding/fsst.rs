@@ -25,7 +25,7 @@ use super::bytedict::packed_vectors;
 use super::condition::{Condition, TextSet, TextTest, keep_each};
 use super::fixed::wrong_builder;
 use super::text::{Text, TextData};
-use crate::common::{Error, Result, SqlState};
+use crate::common::{Error, Result, SqlState, Stored};
 use crate::format::bitpack::{self, Packed, Scratch};
 use crate::format::bytes::{Reader, WriteLe};
 use crate::format::column::{BuilderValues, ByteValues};
@@ -80,12 +80,8 @@ impl Encoder {
                 lengths.push(written as u64);
             }
         }
-        out.put_u32(total);
-        let width = bitpack::width_of(lengths.iter().copied().max().unwrap_or(0));
-        out.put_u8(width);
-        lengths.chunks(VECTOR_ROWS).for_each(|vector| Packed::write(vector, width, out));
         self.verify(values, &codes, &lengths)?;
-        out.extend_from_slice(&codes);
+        write_coded(total, &lengths, &codes, out);
         Ok(())
     }
 
@@ -115,6 +111,32 @@ impl Encoder {
         }
         Ok(())
     }
+}
+
+/// Appends a payload: strings of `total` bytes together, each as so many of the bytes of `codes`.
+pub(super) fn write_coded(total: u32, lengths: &[u64], codes: &[u8], out: &mut Vec<u8>) {
+    out.put_u32(total);
+    let width = bitpack::width_of(lengths.iter().copied().max().unwrap_or(0));
+    out.put_u8(width);
+    lengths.chunks(VECTOR_ROWS).for_each(|vector| Packed::write(vector, width, out));
+    out.extend_from_slice(codes);
+}
+
+/// Parts of strings by code. Equal strings have equal codes.
+pub(super) trait Coder: std::fmt::Debug {
+    /// A byte of codes stands for at most so many bytes.
+    const MAX_RATIO: usize;
+    /// Appends the string of `codes`, of at most `room` bytes.
+    ///
+    /// Errors: Corrupt when it has more, and where a code has no meaning.
+    fn expand(&self, codes: &[u8], room: usize, out: &mut Vec<u8>) -> Result<()>;
+    /// Appends all strings, of at most `room` bytes together, the codes of each ending at `ends` (ascending to the last
+    /// of `codes`); returns where each string ends.
+    ///
+    /// Errors: as [`Coder::expand`].
+    fn expand_all(&self, codes: &[u8], ends: &[u32], room: usize, out: &mut Vec<u8>) -> Result<Vec<u32>>;
+    /// The codes of a string.
+    fn compress(&self, text: &[u8]) -> Vec<u8>;
 }
 
 fn table_bytes(compressor: &fsst::Compressor) -> Vec<u8> {
@@ -166,20 +188,6 @@ impl SymbolTable {
         Ok(table)
     }
 
-    /// Appends the string of `codes`, of at most `room` bytes.
-    ///
-    /// Errors: Corrupt when it has more, at a code that has no symbol, and at an escape without its byte.
-    fn expand(&self, codes: &[u8], room: usize, out: &mut Vec<u8>) -> Result<()> {
-        self.expand_by(codes, room, out, |_| ())
-    }
-
-    /// As [`SymbolTable::expand`], and appends to `lengths` (empty) for every number of codes how many bytes they give:
-    /// one loop over all strings, which mispredicts no string's end.
-    fn expand_all(&self, codes: &[u8], room: usize, out: &mut Vec<u8>, lengths: &mut Vec<u32>) -> Result<()> {
-        lengths.push(0);
-        self.expand_by(codes, room, out, |len| lengths.push(len as u32))
-    }
-
     /// Calls `passed` after every code byte with the bytes so far.
     #[inline(always)]
     fn expand_by(&self, codes: &[u8], room: usize, out: &mut Vec<u8>, mut passed: impl FnMut(usize)) -> Result<()> {
@@ -218,7 +226,28 @@ impl SymbolTable {
         Ok(())
     }
 
-    /// The codes of a string: the longest symbol at each place.
+    fn symbol(&self, code: usize) -> &[u8] {
+        &self.symbols[code][..usize::from(self.lengths[code])]
+    }
+}
+
+impl Coder for SymbolTable {
+    const MAX_RATIO: usize = MAX_SYMBOL;
+
+    fn expand(&self, codes: &[u8], room: usize, out: &mut Vec<u8>) -> Result<()> {
+        self.expand_by(codes, room, out, |_| ())
+    }
+
+    /// Notes for every number of codes how many bytes they give: one loop over all strings, which mispredicts no
+    /// string's end.
+    fn expand_all(&self, codes: &[u8], ends: &[u32], room: usize, out: &mut Vec<u8>) -> Result<Vec<u32>> {
+        let mut lengths = Vec::with_capacity(codes.len() + 1);
+        lengths.push(0);
+        self.expand_by(codes, room, out, |len| lengths.push(len as u32))?;
+        Ok(ends.iter().map(|end| lengths[*end as usize]).collect())
+    }
+
+    /// The longest symbol at each place.
     fn compress(&self, mut text: &[u8]) -> Vec<u8> {
         let mut codes = Vec::with_capacity(text.len());
         while let Some(first) = text.first() {
@@ -236,18 +265,14 @@ impl SymbolTable {
         }
         codes
     }
-
-    fn symbol(&self, code: usize) -> &[u8] {
-        &self.symbols[code][..usize::from(self.lengths[code])]
-    }
 }
 
 /// An opened payload.
 ///
 /// Invariant: `ends` ascends, its last is the length of `codes`.
 #[derive(Debug)]
-pub(super) struct Page<'a> {
-    table: &'a SymbolTable,
+pub(super) struct Page<'a, T> {
+    table: &'a T,
     /// Bytes of all strings.
     total: usize,
     /// Where each string's codes end.
@@ -257,9 +282,9 @@ pub(super) struct Page<'a> {
     text: Option<Text<'static>>,
 }
 
-impl<'a> Page<'a> {
-    pub fn open(rows: usize, table: &'a SymbolTable, reader: &mut Reader<'a>) -> Result<Self> {
-        let total = reader.len_u32(reader.remaining().saturating_mul(MAX_SYMBOL), "bytes of text")?;
+impl<'a, T: Coder> Page<'a, T> {
+    pub fn open(rows: usize, table: &'a T, reader: &mut Reader<'a>) -> Result<Self> {
+        let total = reader.len_u32(reader.remaining().saturating_mul(T::MAX_RATIO), "bytes of text")?;
         let width = reader.u8()?;
         if width > 32 {
             return Err(reader.corrupt(format!("lengths of {width} bits")));
@@ -296,15 +321,14 @@ impl<'a> Page<'a> {
     fn text(&mut self) -> Result<&Text<'static>> {
         if self.text.is_none() {
             let mut data = Vec::with_capacity(self.total + MAX_SYMBOL);
-            let mut lengths = Vec::with_capacity(self.codes.len() + 1);
-            self.table
-                .expand_all(self.codes, self.total, &mut data, &mut lengths)
+            let ends = self
+                .table
+                .expand_all(self.codes, &self.ends, self.total, &mut data)
                 .map_err(|e| Error::corrupt(self.at as u64, e.message()))?;
-            let ends = self.ends.iter().map(|end| lengths[*end as usize]).collect();
             if data.len() != self.total {
                 return Err(Error::corrupt(self.at as u64, "strings are shorter than stated"));
             }
-            self.text = Some(Text::checked(ends, TextData::Owned(Buffer::from_vec(data)), self.at)?);
+            self.text = Some(Text::checked(ends, TextData::Owned(Buffer::from_vec(data)), self.at, Stored::Bytes)?);
         }
         Ok(self.text.as_ref().expect("it was just made"))
     }
@@ -349,5 +373,11 @@ impl<'a> Page<'a> {
         }
         self.text()?.append(selection, out);
         Ok(())
+    }
+
+    /// All strings, decompressed.
+    pub fn into_text(mut self) -> Result<Text<'static>> {
+        self.text()?;
+        Ok(self.text.expect("it was just made"))
     }
 }

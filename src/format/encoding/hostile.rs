@@ -7,7 +7,7 @@ use crate::format::mask::Mask;
 use crate::format::stable::EncodingId;
 
 /// All types; a replay's byte chooses among them, so that new ones stand at the end.
-pub const TYPES: [SqlType; 12] = [
+pub const TYPES: [SqlType; 16] = [
     SqlType::Boolean,
     SqlType::SmallInt,
     SqlType::Integer,
@@ -20,6 +20,10 @@ pub const TYPES: [SqlType; 12] = [
     SqlType::Char(SqlType::MAX_CHAR_BYTES),
     SqlType::Date,
     SqlType::Timestamp,
+    SqlType::Time,
+    SqlType::TimestampTz,
+    SqlType::Varbyte(SqlType::MAX_VARBYTE_BYTES),
+    SqlType::Super,
 ];
 
 /// Replays one input: encoding id, index into [`TYPES`], rows (u16), length of the dictionary (u32), dictionary, page.
@@ -89,7 +93,7 @@ fn predicates(ty: SqlType) -> Vec<Predicate> {
     let literals: Vec<Scalar> = match ty {
         SqlType::Boolean => vec![Scalar::Bool(false), Scalar::Bool(true)],
         SqlType::Real | SqlType::Double => vec![Scalar::Float(-1.5), Scalar::Float(7.0)],
-        SqlType::Char(_) | SqlType::Varchar(_) => vec![Scalar::Bytes(b"a".to_vec()), Scalar::Bytes(b"mit".to_vec())],
+        _ if ty.stored().is_bytes() => vec![Scalar::Bytes(b"a".to_vec()), Scalar::Bytes(b"mit".to_vec())],
         _ => vec![Scalar::Int(-3), Scalar::Int(5000)],
     };
     let mut predicates = vec![

@@ -2,11 +2,14 @@
 
 use super::condition::Condition;
 use super::dictionary::{Content, Dictionary, PreparedPredicate};
+use super::fixed::wrong_builder;
+use super::fsst::SymbolTable;
+use super::words::{Kind, WordTable};
 use super::{Selection, VALIDITY_ALL_NULL, VALIDITY_BITMAP, VALIDITY_NO_NULLS};
-use super::{az64, bytedict, fsst, raw, runlength, supports, zstd};
+use super::{alp, az64, bytedict, delta, fsst, lz4, mostly, raw, runlength, supports, zstd};
 use crate::common::{Error, Predicate, Result, Stored};
 use crate::format::bytes::Reader;
-use crate::format::column::ColumnBuilder;
+use crate::format::column::{BuilderValues, ColumnBuilder};
 use crate::format::mask::Mask;
 use crate::format::stable::{EncodingId, Geometry};
 
@@ -16,7 +19,7 @@ use crate::format::stable::{EncodingId, Geometry};
 /// 1. no method panics on them, and what they allocate is bounded by a multiple of the bytes and rows given (1,024 for
 ///    ZSTD, less for all others);
 /// 2. [`Page::decode`] appends exactly the selected rows or fails; after a failure the builder is unusable;
-/// 3. text that was appended is UTF-8.
+/// 3. text that was appended is UTF-8: bytes that need not be are never appended to a builder of text.
 #[derive(Debug)]
 pub struct Page<'a> {
     rows: usize,
@@ -33,7 +36,11 @@ enum Body<'a> {
     Az64(az64::Page<'a>),
     ByteDict(bytedict::Page<'a>, &'a bytedict::Table),
     RunLength(runlength::Page<'a>),
-    Fsst(fsst::Page<'a>),
+    Fsst(fsst::Page<'a, SymbolTable>),
+    Words(fsst::Page<'a, WordTable>),
+    Delta(delta::Page<'a>),
+    Mostly(mostly::Page<'a>),
+    Alp(alp::Page<'a>),
 }
 
 impl<'a> Page<'a> {
@@ -70,14 +77,27 @@ impl<'a> Page<'a> {
             EncodingId::Az64 => Body::Az64(az64::Page::open(stored, rows, &mut reader)?),
             EncodingId::RunLength => Body::RunLength(runlength::Page::open(stored, rows, &mut reader)?),
             EncodingId::Zstd => Body::Raw(zstd::open(stored, rows, &mut reader)?),
-            EncodingId::ByteDict => match dictionary.map(|d| &d.content) {
+            EncodingId::Lz4 => Body::Raw(lz4::open(stored, rows, &mut reader)?),
+            EncodingId::Delta => Body::Delta(delta::Page::open(stored, 1, rows, &mut reader)?),
+            EncodingId::Delta32k => Body::Delta(delta::Page::open(stored, 2, rows, &mut reader)?),
+            EncodingId::Mostly8 => Body::Mostly(mostly::Page::open(stored, 1, rows, &mut reader)?),
+            EncodingId::Mostly16 => Body::Mostly(mostly::Page::open(stored, 2, rows, &mut reader)?),
+            EncodingId::Mostly32 => Body::Mostly(mostly::Page::open(stored, 4, rows, &mut reader)?),
+            EncodingId::Alp => Body::Alp(alp::Page::open(stored, rows, &mut reader)?),
+            EncodingId::ByteDict | EncodingId::FsstDict => match dictionary.map(|d| &d.content) {
                 Some(Content::Values(table)) if table.holds(stored) => {
                     Body::ByteDict(bytedict::Page::open(rows, &mut reader)?, table)
                 }
                 _ => return Err(missing()),
             },
             EncodingId::Fsst => match dictionary.map(|d| &d.content) {
-                Some(Content::Symbols(table)) => Body::Fsst(fsst::Page::open(rows, table, &mut reader)?),
+                Some(Content::Symbols(table)) => Body::Fsst(fsst::Page::open(rows, &**table, &mut reader)?),
+                _ => return Err(missing()),
+            },
+            EncodingId::Text255 | EncodingId::Text32k => match dictionary.map(|d| &d.content) {
+                Some(Content::Words(table)) if (table.kind() == Kind::Text255) == (id == EncodingId::Text255) => {
+                    Body::Words(fsst::Page::open(rows, table, &mut reader)?)
+                }
                 _ => return Err(missing()),
             },
         };
@@ -121,6 +141,10 @@ impl<'a> Page<'a> {
             Body::Az64(page) => page.filter(&condition, mask),
             Body::RunLength(page) => page.filter(&condition, mask),
             Body::Fsst(page) => page.filter(&condition, mask),
+            Body::Words(page) => page.filter(&condition, mask),
+            Body::Delta(page) => page.filter(&condition, mask),
+            Body::Mostly(page) => page.filter(&condition, mask),
+            Body::Alp(page) => page.filter(&condition, mask),
             Body::ByteDict(page, table) => page.filter(table, &table.evaluate(&condition)?, mask),
         }
     }
@@ -141,6 +165,11 @@ impl<'a> Page<'a> {
         }
         // A full mask is no selection: whole vectors are decoded without looking at it.
         let selection = if count == self.rows { Selection::All } else { selection };
+        // Before any value: a builder of text does not check what pages of text have checked.
+        let binary = self.stored == Stored::Binary;
+        if matches!(&out.values, BuilderValues::Views(views) if views.is_binary() != binary) {
+            return Err(wrong_builder());
+        }
         let before = out.len();
         match &mut self.body {
             Body::AllNull => {
@@ -151,6 +180,10 @@ impl<'a> Page<'a> {
             Body::Az64(page) => page.decode(selection, &mut out.values)?,
             Body::RunLength(page) => page.decode(selection, &mut out.values)?,
             Body::Fsst(page) => page.decode(selection, &mut out.values)?,
+            Body::Words(page) => page.decode(selection, &mut out.values)?,
+            Body::Delta(page) => page.decode(selection, &mut out.values)?,
+            Body::Mostly(page) => page.decode(selection, &mut out.values)?,
+            Body::Alp(page) => page.decode(selection, &mut out.values)?,
             Body::ByteDict(page, table) => page.decode(table, selection, &mut out.values)?,
         }
         debug_assert_eq!(out.len(), before + count);

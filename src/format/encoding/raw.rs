@@ -111,7 +111,7 @@ impl<'a> Page<'a> {
         let len = source.as_slice().len();
         let fits = match stored {
             Stored::Bool => len == rows.div_ceil(8),
-            Stored::Bytes => len >= rows * 4,
+            Stored::Bytes | Stored::Binary => len >= rows * 4,
             _ => Some(len) == stored.width().map(|width| width * rows),
         };
         if !fits {
@@ -156,7 +156,7 @@ impl<'a> Page<'a> {
                 TextData::Borrowed(bytes) => TextData::Borrowed(&bytes[start..]),
                 TextData::Owned(buffer) => TextData::Owned(buffer.slice(start)),
             };
-            self.text = Some(Text::checked(ends, data, self.place(start))?);
+            self.text = Some(Text::checked(ends, data, self.place(start), self.stored)?);
         }
         Ok(self.text.as_ref().expect("it was just made"))
     }
@@ -199,7 +199,7 @@ impl<'a> Page<'a> {
                 }
                 Ok(())
             }
-            Stored::Bytes => {
+            Stored::Bytes | Stored::Binary => {
                 let test = condition.text()?;
                 test.filter(self.text()?, mask)
             }
@@ -234,7 +234,7 @@ impl<'a> Page<'a> {
                 }
                 Ok(())
             }
-            (Stored::Bytes, BuilderValues::Views(out)) => {
+            (Stored::Bytes | Stored::Binary, BuilderValues::Views(out)) => {
                 // A few strings of an unchecked page are checked alone.
                 if let Selection::Rows(mask) = selection
                     && self.text.is_none()
@@ -253,7 +253,7 @@ impl<'a> Page<'a> {
                 self.text()?.append(selection, out);
                 Ok(())
             }
-            (Stored::Bool | Stored::Bytes, _) => Err(wrong_builder()),
+            (Stored::Bool | Stored::Bytes | Stored::Binary, _) => Err(wrong_builder()),
             (stored, out) => by_form!(stored, out, fixed(self, selection)),
         }
     }

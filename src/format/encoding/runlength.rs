@@ -145,16 +145,16 @@ impl<'a> Page<'a> {
                 self.counts(selection).for_each(|(i, count)| out.append_n(count, bits.get(i)));
                 Ok(())
             }
-            (Stored::Bytes, BuilderValues::Views(out)) => {
+            (Stored::Bytes | Stored::Binary, BuilderValues::Views(out)) => {
                 self.values.text()?;
                 let text = self.values.known_text();
                 for (i, count) in self.counts(selection) {
-                    // SAFETY: a checked text's strings are UTF-8.
+                    // SAFETY: a checked text's strings are UTF-8 unless both are of bytes (`Page::decode`).
                     unsafe { out.push_repeated(text.value(i), count) };
                 }
                 Ok(())
             }
-            (Stored::Bool | Stored::Bytes, _) => Err(wrong_builder()),
+            (Stored::Bool | Stored::Bytes | Stored::Binary, _) => Err(wrong_builder()),
             (stored, out) => by_form!(stored, out, fixed(self, selection)),
         }
     }

@@ -1,5 +1,6 @@
 //! All encodings against Arrow's kernels.
 
+mod alp;
 mod check;
 mod choice;
 mod damage;

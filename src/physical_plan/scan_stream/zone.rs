@@ -360,11 +360,12 @@ fn absent_satisfies(column: &ColumnDef, predicate: &Predicate) -> Result<bool> {
         None => {
             let mut builder = ColumnBuilder::new(column.sql_type, 1);
             builder.append_constant(Some(value), 1).map_err(external)?;
-            let column = Column::from_array(&builder.finish().map_err(external)?, column.sql_type).map_err(external)?;
-            let mut encoder = ChunkEncoder::new(column.stored(), EncodingName::Raw, Geometry::DEFAULT);
+            let sql_type = column.sql_type;
+            let column = Column::from_array(&builder.finish().map_err(external)?, sql_type).map_err(external)?;
+            let stored = sql_type.stored();
+            let mut encoder = ChunkEncoder::new(stored, EncodingName::Raw, Geometry::DEFAULT);
             let encoded = encoder.encode(&column).map_err(external)?;
-            let mut page =
-                Page::open(encoded.encoding, column.stored(), 1, &encoded.pages[0], None).map_err(external)?;
+            let mut page = Page::open(encoded.encoding, stored, 1, &encoded.pages[0], None).map_err(external)?;
             let mut mask = Mask::all(1);
             page.filter(predicate, None, &mut mask).map_err(external)?;
             Ok(mask.any())

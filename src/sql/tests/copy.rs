@@ -79,7 +79,6 @@ fn options_not_offered_are_named() {
         "DATEFORMAT",
         "TIMEFORMAT",
         "ENCODING",
-        "EXPLICIT_IDS",
         "FILLRECORD",
         "ROUNDEC",
         "TRIMBLANKS",

@@ -77,7 +77,6 @@ fn queries_read_as_datafusion_reads_them() {
         "select * from t where (a, b) in (select 1, 2) and exists (select 1) and a > all (select 1)",
         "select a as b, 1 c, t.* from s.t t tablesample bernoulli (10)",
         "select current_date, current_timestamp, now(), x at time zone 'utc'",
-        "describe t",
         "show tables",
         "show all",
         "set datafusion.execution.batch_size = 100",

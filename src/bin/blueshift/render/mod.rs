@@ -3,9 +3,10 @@
 pub mod screen;
 
 use std::io::Write;
+use std::sync::Arc;
 
-use arrow::array::{Array, RecordBatch};
-use arrow::datatypes::DataType;
+use arrow::array::{Array, RecordBatch, RecordBatchOptions, StringBuilder};
+use arrow::datatypes::{DataType, Field, Schema};
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use blueshift::common::Error;
@@ -42,6 +43,9 @@ pub async fn write(out: &mut impl Write, output: Output, format: Format) -> Resu
 async fn table(out: &mut impl Write, output: Output) -> Result<u64, Failure> {
     let schema = output.schema();
     let mut batches = output.collect().await?;
+    for batch in &mut batches {
+        *batch = with_short_offsets(batch)?;
+    }
     let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
     if batches.is_empty() {
         // For the header.
@@ -69,6 +73,7 @@ async fn csv(out: &mut impl Write, mut output: Output) -> Result<u64, Failure> {
         }
         let Some(batch) = batch else { return Ok(rows) };
         let options = options();
+        let batch = with_short_offsets(&batch)?;
         let cells = formatters(&batch, &options)?;
         for row in 0..batch.num_rows() {
             for (i, cell) in cells.iter().enumerate() {
@@ -154,6 +159,34 @@ fn options() -> FormatOptions<'static> {
         .with_display_error(false)
         .with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"))
         .with_timestamp_tz_format(Some("%Y-%m-%d %H:%M:%S%.f%:z"))
+}
+
+/// Timestamps with a zone as text, their offsets without minutes where those are zero: `+02`, and `+05:30`.
+fn with_short_offsets(batch: &RecordBatch) -> Result<RecordBatch, Failure> {
+    let options = options();
+    let mut fields = batch.schema().fields().to_vec();
+    let mut columns = batch.columns().to_vec();
+    for (field, column) in fields.iter_mut().zip(&mut columns) {
+        if !matches!(column.data_type(), DataType::Timestamp(_, Some(_))) {
+            continue;
+        }
+        let cells = ArrayFormatter::try_new(column.as_ref(), &options).map_err(engine)?;
+        let mut texts = StringBuilder::new();
+        for row in 0..column.len() {
+            match column.is_null(row) {
+                true => texts.append_null(),
+                false => {
+                    let text = text_of(&cells, row)?;
+                    texts.append_value(text.strip_suffix(":00").unwrap_or(&text));
+                }
+            }
+        }
+        drop(cells);
+        *column = Arc::new(texts.finish());
+        *field = Arc::new(Field::new(field.name(), DataType::Utf8, true));
+    }
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options).map_err(engine)
 }
 
 /// Timestamps as ISO 8601 writes them.

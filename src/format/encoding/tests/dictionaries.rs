@@ -32,8 +32,64 @@ fn equal_strings_have_equal_codes_by_the_rule_that_readers_apply() {
 }
 
 #[test]
+fn words_are_what_stands_between_blanks() {
+    use super::super::fsst::Coder;
+    use super::super::words::{Encoder, Kind, WordTable};
+
+    let texts =
+        ["", " ", "  ", "a", "a ", " a", "a  b", "the cat and the dog and the cat", "the\tcat", "漢字 the 漢字"];
+    let long = "w".repeat(300);
+    let texts: Vec<&str> = texts.into_iter().chain([&long[..], "the end"]).collect();
+    let values: ByteValues = texts.iter().map(|s| s.as_bytes()).collect();
+    for (kind, code_bytes) in [(Kind::Text255, 1), (Kind::Text32k, 2)] {
+        let encoder = Encoder::train(kind, &[&values, &values]);
+        let table = WordTable::open(kind, &encoder.table_bytes()).unwrap();
+        let codes: Vec<Vec<u8>> = texts.iter().map(|text| table.compress(text.as_bytes())).collect();
+        for (text, codes) in texts.iter().zip(&codes) {
+            let mut back = Vec::new();
+            table.expand(codes, text.len(), &mut back).unwrap();
+            assert_eq!(back, text.as_bytes(), "{kind:?}");
+            // One byte less than it takes is refused, and none beyond is written.
+            if !text.is_empty() {
+                table.expand(codes, text.len() - 1, &mut Vec::new()).unwrap_err();
+            }
+        }
+        // Eight words, of which all are in the dictionary; a word beyond 255 bytes never is.
+        assert_eq!(codes[7].len(), 8 * code_bytes, "{kind:?}");
+        assert_eq!(codes[0].len(), 0);
+        assert!(codes[10].len() > long.len());
+        let mut page = Vec::new();
+        encoder.encode(&values, &mut page).unwrap();
+        assert!(page.ends_with(&codes.concat()), "{kind:?}: the writer's codes are the reader's");
+    }
+}
+
+#[test]
+fn a_dictionary_of_words_is_bounded() {
+    use super::super::words::{Encoder, Kind, WordTable};
+
+    let texts: Vec<String> = (0..40_000).map(|i| format!("w{i} w{i}")).collect();
+    let values: ByteValues = texts.iter().map(|s| s.as_bytes()).collect();
+    let count = |table: &[u8]| usize::from(u16::from_le_bytes([table[0], table[1]]));
+    let few = Encoder::train(Kind::Text255, &[&values]).table_bytes();
+    let many = Encoder::train(Kind::Text32k, &[&values]).table_bytes();
+    assert_eq!(count(&few), 245);
+    let bytes = many.len() - 2 - count(&many);
+    assert!((32_760..=32_768).contains(&bytes), "{bytes}");
+    WordTable::open(Kind::Text32k, &many).unwrap();
+    WordTable::open(Kind::Text255, &many).unwrap_err();
+}
+
+#[test]
 fn dictionaries_are_shared_within_a_segment_only() {
-    for (ty, name) in [(SqlType::Varchar(100), EncodingName::Fsst), (SqlType::Integer, EncodingName::ByteDict)] {
+    let text = SqlType::Varchar(100);
+    for (ty, name) in [
+        (SqlType::Integer, EncodingName::ByteDict),
+        (text, EncodingName::Fsst),
+        (text, EncodingName::FsstDict),
+        (text, EncodingName::Text255),
+        (text, EncodingName::Text32k),
+    ] {
         let stored = ty.stored();
         let first = column(ty, Shape::Few, 4000, 1, 9);
         let mut encoder = ChunkEncoder::new(stored, name, Geometry::new(1024, 4096).unwrap());

@@ -27,7 +27,9 @@ pub fn expected(ty: SqlType, column: &Column) -> ArrayRef {
                 let array = Decimal128Array::new(wide.into(), nulls);
                 Arc::new(array.with_precision_and_scale(precision, scale as i8).unwrap())
             }
+            SqlType::Time => Arc::new(Time64MicrosecondArray::new(v.clone(), nulls)),
             SqlType::Timestamp => Arc::new(TimestampMicrosecondArray::new(v.clone(), nulls)),
+            SqlType::TimestampTz => Arc::new(TimestampMicrosecondArray::new(v.clone(), nulls).with_timezone("UTC")),
             _ => Arc::new(Int64Array::new(v.clone(), nulls)),
         },
         Values::I128(v) => match ty {
@@ -38,6 +40,10 @@ pub fn expected(ty: SqlType, column: &Column) -> ArrayRef {
         },
         Values::F32(v) => Arc::new(Float32Array::new(v.clone(), nulls)),
         Values::F64(v) => Arc::new(Float64Array::new(v.clone(), nulls)),
+        Values::Bytes(v) if ty.stored() == Stored::Binary => {
+            let values = (0..v.len()).map(|i| column.is_valid(i).then(|| v.value(i)));
+            Arc::new(values.collect::<BinaryViewArray>())
+        }
         Values::Bytes(v) => {
             let strings = (0..v.len()).map(|i| column.is_valid(i).then(|| std::str::from_utf8(v.value(i)).unwrap()));
             Arc::new(strings.collect::<StringViewArray>())

@@ -129,6 +129,12 @@ pub fn column(ty: SqlType, shape: Shape, rows: usize, nulls: u64, seed: u64) -> 
             let ints = ints(-1 << 60, 1 << 60, random);
             Values::F64(ints.iter().enumerate().map(|(i, v)| float(*v, i)).collect())
         }
+        Stored::Binary => {
+            // The strings, their bytes turned so that few are UTF-8.
+            let strings = strings(shape, rows, random);
+            let turned: Vec<Vec<u8>> = strings.iter().map(|s| s.bytes().map(|b| b ^ 0xa5).collect()).collect();
+            Values::Bytes(turned.iter().map(Vec::as_slice).collect::<ByteValues>())
+        }
         Stored::Bytes => {
             let strings = strings(shape, rows, random);
             Values::Bytes(strings.iter().map(|s| s.as_bytes()).collect::<ByteValues>())

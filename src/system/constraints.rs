@@ -1,0 +1,90 @@
+//! pg_constraint: what tables declare of their rows.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, Int16Builder, Int32Array, ListBuilder, StringArray};
+use arrow::datatypes::{DataType, Field, Schema};
+
+use super::SystemContext;
+use crate::catalog::{ConstraintKind, TableDef};
+use crate::common::{ColumnId, Result};
+
+pub(super) fn schema() -> Schema {
+    let text = |name: &str, nullable| Field::new(name, DataType::Utf8, nullable);
+    let int = |name: &str| Field::new(name, DataType::Int32, false);
+    let list = |name: &str| Field::new(name, DataType::new_list(DataType::Int16, true), true);
+    Schema::new(vec![
+        text("conname", false),
+        int("connamespace"),
+        text("contype", false),
+        Field::new("condeferrable", DataType::Boolean, false),
+        Field::new("condeferred", DataType::Boolean, false),
+        int("conrelid"),
+        int("contypid"),
+        int("confrelid"),
+        text("confupdtype", false),
+        text("confdeltype", false),
+        text("confmatchtype", false),
+        list("conkey"),
+        list("confkey"),
+        text("conbin", true),
+        text("consrc", true),
+    ])
+}
+
+/// PostgreSQL's columns. `contype` is `p`, `u` or `f`; `conrelid` and `confrelid` are numbers of tables, `conkey` and
+/// `confkey` those of columns, counted from 1. Nothing is enforced: the actions of a foreign key are `a` (none).
+pub(super) fn columns(context: &SystemContext) -> Result<Vec<ArrayRef>> {
+    let snapshot = &context.snapshot;
+    let (mut names, mut schemas, mut kinds) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut tables, mut parents) = (Vec::new(), Vec::new());
+    let (mut keys, mut referenced_keys) =
+        (ListBuilder::new(Int16Builder::new()), ListBuilder::new(Int16Builder::new()));
+    for def in snapshot.tables.values().map(|t| &t.def) {
+        for (constraint, name) in def.constraints.iter().zip(def.constraint_names()) {
+            names.push(name);
+            schemas.push(def.schema.0 as i32);
+            tables.push(def.id.0 as i32);
+            keys.append_value(ordinals(def, &constraint.columns));
+            let (kind, parent) = match &constraint.kind {
+                ConstraintKind::PrimaryKey => ("p", None),
+                ConstraintKind::Unique => ("u", None),
+                ConstraintKind::ForeignKey { table, referenced } => ("f", Some((*table, referenced))),
+            };
+            kinds.push(kind);
+            parents.push(parent.map_or(0, |(table, _)| table.0 as i32));
+            match parent.and_then(|(table, ids)| Some((snapshot.table(table)?, ids))) {
+                Some((parent, ids)) => referenced_keys.append_value(ordinals(&parent.def, ids)),
+                None => referenced_keys.append_null(),
+            }
+        }
+    }
+    let rows = names.len();
+    let no = || -> ArrayRef { Arc::new(BooleanArray::from(vec![false; rows])) };
+    let actions = |action: &str| -> ArrayRef {
+        Arc::new(StringArray::from_iter_values(kinds.iter().map(|k| if *k == "f" { action } else { " " })))
+    };
+    let nothing = || -> ArrayRef { Arc::new(StringArray::new_null(rows)) };
+    let (by_update, by_delete, matching) = (actions("a"), actions("a"), actions("s"));
+    Ok(vec![
+        Arc::new(StringArray::from(names)),
+        Arc::new(Int32Array::from(schemas)),
+        Arc::new(StringArray::from(kinds)),
+        no(),
+        no(),
+        Arc::new(Int32Array::from(tables)),
+        Arc::new(Int32Array::from(vec![0; rows])),
+        Arc::new(Int32Array::from(parents)),
+        by_update,
+        by_delete,
+        matching,
+        Arc::new(keys.finish()),
+        Arc::new(referenced_keys.finish()),
+        nothing(),
+        nothing(),
+    ])
+}
+
+fn ordinals(def: &TableDef, ids: &[ColumnId]) -> Vec<Option<i16>> {
+    ids.iter().map(|id| def.columns.iter().position(|c| c.id == *id).map(|at| at as i16 + 1)).collect()
+}

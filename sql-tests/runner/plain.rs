@@ -12,6 +12,7 @@ use blueshift::sql::unparse::create_table_ddl;
 use datafusion::arrow::array::{AsArray, RecordBatch};
 use datafusion::arrow::datatypes::UInt64Type;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::collect;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use libtest_mimic::Failed;
 use sqllogictest::parser::ExpectedError;
@@ -118,7 +119,7 @@ fn without_layout(sql: &str) -> Option<String> {
     let mut create =
         CreateTable { dist: None, sort: None, encode_auto: false, backup: None, temporary: false, ..*create };
     create.columns.iter_mut().for_each(|column| column.encode = None);
-    Some(create_table_ddl(&create).replace("CHARACTER VARYING(", "VARCHAR(").replace("CHARACTER(", "CHAR("))
+    Some(create_table_ddl(&create).replace(" character varying(", " VARCHAR(").replace(" character(", " CHAR("))
 }
 
 #[async_trait]
@@ -131,8 +132,10 @@ impl AsyncDB for Plain {
         let sql = without_layout(sql).unwrap_or_else(|| sql.to_string());
         let frame = self.context.sql(&sql).await.map_err(failed)?;
         let inserts = matches!(frame.logical_plan(), LogicalPlan::Dml(_));
-        let schema = frame.schema().as_arrow().clone();
-        let batches = frame.collect().await.map_err(failed)?;
+        // Types are those of the analyzed plan: a UNION's own are not settled before.
+        let plan = frame.create_physical_plan().await.map_err(failed)?;
+        let schema = plan.schema();
+        let batches = collect(plan, self.context.task_ctx()).await.map_err(failed)?;
         if inserts {
             return Ok(DBOutput::StatementComplete(batches.iter().map(inserted).sum()));
         }

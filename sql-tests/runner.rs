@@ -10,6 +10,9 @@
 //! An argument filters by name: `cargo test --test sql -- pruning/`. `--complete` writes what came out into the files,
 //! to be read and judged before it is committed.
 //!
+//! The files of `suite/` run on plain DataFusion's tables in memory, too: every record must come out the same there,
+//! unless its comment `# redshift: …` says why not.
+//!
 //! What records may hold besides SQL:
 //! - `${TMP}` is a folder of the run's own;
 //! - a statement `write <path>` writes its further lines to a file, `(empty)` as an empty line;
@@ -23,6 +26,8 @@ mod config;
 mod database;
 #[path = "runner/files.rs"]
 mod files;
+#[path = "runner/plain.rs"]
+mod plain;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -59,10 +64,15 @@ fn main() -> ExitCode {
     let runtime = Arc::new(runtime);
     let reports: Arc<Mutex<BTreeMap<String, Report>>> = Arc::default();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql-tests");
+    let compared: Arc<Mutex<plain::Compared>> = Arc::default();
     let mut trials = vec![
         Trial::test("configurations cover all pairs", || Ok(config::check_coverage()?)),
         Trial::test("files that pass whatever comes out are found", || Ok(files::check_the_checks()?)),
     ];
+    let handle = Arc::clone(&runtime);
+    trials.push(Trial::test("what plain DataFusion gives otherwise is found", move || {
+        handle.block_on(handle.spawn(plain::check_the_comparison())).map_err(|e| Failed::from(e.to_string()))?
+    }));
     for config in config::DEFAULT.into_iter().chain(config::encoded()) {
         let runtime = Arc::clone(&runtime);
         let trial = format!("a configuration is what it says [{config}]");
@@ -80,6 +90,16 @@ fn main() -> ExitCode {
             None if complete => vec![config::DEFAULT[0]],
             None => config::chosen(&name, long.as_deref()),
         };
+        if name.starts_with("suite/") && !complete {
+            let (runtime, compared) = (Arc::clone(&runtime), Arc::clone(&compared));
+            trials.push(Trial::test(format!("{name} [plain DataFusion]"), move || {
+                let run = runtime.spawn(async move { plain::compare(&text).await });
+                let found = runtime.block_on(run).map_err(|e| Failed::from(format!("the run panicked: {e}")))??;
+                let mut all = compared.lock().expect("no run panicked holding it");
+                (all.same, all.otherwise) = (all.same + found.same, all.otherwise + found.otherwise);
+                Ok(())
+            }));
+        }
         for config in configs {
             let (file, name, reports) = (file.clone(), name.clone(), Arc::clone(&reports));
             let runtime = Arc::clone(&runtime);
@@ -92,6 +112,11 @@ fn main() -> ExitCode {
     }
     let conclusion = libtest_mimic::run(&arguments, trials);
     print_reports(&reports.lock().expect("no run panicked holding it"));
+    let compared = compared.lock().expect("no run panicked holding it");
+    println!(
+        "suite: {} records come out as in plain DataFusion, {} otherwise, as Redshift has it",
+        compared.same, compared.otherwise
+    );
     conclusion.exit_code()
 }
 

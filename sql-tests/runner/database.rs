@@ -253,7 +253,7 @@ impl AsyncDB for Database {
     }
 }
 
-fn column_type(data_type: &DataType) -> DefaultColumnType {
+pub fn column_type(data_type: &DataType) -> DefaultColumnType {
     match data_type {
         t if t.is_integer() => DefaultColumnType::Integer,
         t if t.is_numeric() => DefaultColumnType::FloatingPoint,
@@ -270,7 +270,7 @@ fn dashed(line: &str) -> String {
 
 /// Values as text: NULL as `NULL`, the empty text as `(empty)`, timestamps with a blank before the time, a plan as a row for
 /// each of its lines.
-fn rows(schema: &Schema, batches: &[RecordBatch]) -> Result<Vec<Vec<String>>, Error> {
+pub fn rows(schema: &Schema, batches: &[RecordBatch]) -> Result<Vec<Vec<String>>, Error> {
     let options = FormatOptions::default()
         .with_null("NULL")
         .with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"))

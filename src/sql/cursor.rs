@@ -37,9 +37,16 @@ pub(super) fn tokenize(sql: &str, origin: Position) -> (Vec<TokenWithSpan>, Resu
     (tokens, result.map_err(|e| TokenizerError { location: moved(e.location), ..e }))
 }
 
-/// What the tokenizer stopped at, and what to do about it.
-fn unreadable(e: TokenizerError) -> Error {
+/// What the tokenizer stopped at, and what to do about it; `broken` is where that begins.
+fn unreadable(e: TokenizerError, broken: Position) -> Error {
     let hint = match e.message.as_str() {
+        "Unexpected EOF while in a multi-line comment" => {
+            return syntax_error("Unterminated comment", broken).with_hint("close it with */");
+        }
+        message if message.starts_with("Unterminated dollar-quoted") => {
+            return syntax_error("Unterminated dollar-quoted string", broken)
+                .with_hint("close it with the same $ or $word$ that opens it");
+        }
         "Unterminated string literal" => Some("close it with '; within it, a ' is written twice"),
         "Expected close delimiter '\"' before EOF." => Some("close the name with \"; within it, a \" is written twice"),
         _ => None,
@@ -64,7 +71,7 @@ const FAR_EXPONENT: i64 = 1 << 40;
 /// The tokens of a text that makes sense and is not too deep, and how deep its brackets go.
 pub(super) fn checked_tokens(sql: &str, origin: Position) -> Result<(Vec<TokenWithSpan>, usize)> {
     let (tokens, result) = tokenize(sql, origin);
-    result.map_err(unreadable)?;
+    result.map_err(|e| unreadable(e, tokens.last().map_or(origin, |t| at(t.span.end))))?;
     let brackets = depth::check(&tokens)?;
     let mut tokens = float_numbers(tokens);
     rewrite_tokens(&mut tokens)?;
@@ -119,7 +126,8 @@ impl<'a> Cursor<'a> {
 
     /// Over the tokens of `sql`, from [`checked_tokens`].
     pub fn over(tokens: Vec<TokenWithSpan>, sql: &'a str, origin: Position) -> Self {
-        let end = tokens.last().map_or(origin, |t| at(t.span.end));
+        let last = tokens.iter().rfind(|t| !matches!(t.token, Token::Whitespace(_)));
+        let end = last.map_or(origin, |t| at(t.span.end));
         let parser = Parser::new(&DIALECT).with_tokens_with_locations(tokens);
         Cursor { parser, sql, origin, end, cut: Vec::new() }
     }
@@ -134,7 +142,7 @@ impl<'a> Cursor<'a> {
         Ok(parsed)
     }
 
-    /// Where the next token stands; the end of the text where there is none.
+    /// Where the next token stands; the end of the last one where there is none.
     pub fn position(&self) -> Position {
         let token = self.parser.peek_token_ref();
         if token.token == Token::EOF { self.end } else { at(token.span.start) }

@@ -1,7 +1,7 @@
 //! Which statement it is, and the short ones.
 
 use sqlparser::ast::{DescribeAlias, Expr, Query, SelectInto, Set, SetExpr, Statement as SqlStatement, Value};
-use sqlparser::tokenizer::Token;
+use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use crate::common::error::Position;
 use crate::common::{Error, Result, SqlState};
@@ -70,7 +70,7 @@ pub(super) fn parse_from(sql: &str, origin: Position) -> Result<Vec<Statement>> 
     }
     let (tokens, brackets) = checked_tokens(sql, origin)?;
     let shallow = brackets <= BRACKETS_ON_ANY_STACK && tokens.len() <= TOKENS_ON_ANY_STACK;
-    let read = || statements(&mut Cursor::over(tokens, sql, origin));
+    let read = || statements(tokens, sql, origin);
     if shallow {
         return read();
     }
@@ -83,18 +83,22 @@ pub(super) fn parse_from(sql: &str, origin: Position) -> Result<Vec<Statement>> 
     })
 }
 
-fn statements(cursor: &mut Cursor) -> Result<Vec<Statement>> {
+/// Each statement is read alone, so that its errors are the same with others behind it.
+fn statements(tokens: Vec<TokenWithSpan>, sql: &str, origin: Position) -> Result<Vec<Statement>> {
     let mut statements = Vec::new();
-    loop {
-        while cursor.take_token(&Token::SemiColon) {}
+    let mut tokens = tokens.into_iter().peekable();
+    while tokens.peek().is_some() {
+        let own: Vec<_> = tokens.by_ref().take_while(|t| t.token != Token::SemiColon).collect();
+        let mut cursor = Cursor::over(own, sql, origin);
         if cursor.at_end() {
-            return Ok(statements);
+            continue;
         }
-        statements.push(statement(cursor)?);
+        statements.push(statement(&mut cursor)?);
         if !cursor.at_end() {
             return Err(cursor.expected("the statement's end"));
         }
     }
+    Ok(statements)
 }
 
 /// Statements that are known and not offered, by their first word. ALTER, GRANT and the like name their object in

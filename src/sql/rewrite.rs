@@ -1,11 +1,12 @@
-//! Redshift's spellings within queries, as DataFusion's planner wants them.
+//! Redshift's spellings within expressions and queries, as DataFusion's planner wants them.
 //!
 //! Each spelling is a function on one expression or query; all of them see every expression of a statement, the inner
 //! ones first.
 
 use std::ops::ControlFlow;
 
-use sqlparser::ast::{Expr, Query, Select, TableFactor, VisitMut, VisitorMut};
+use sqlparser::ast::{Expr, Query, Select, TableFactor, UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut};
+use sqlparser::tokenizer::Span;
 
 use crate::common::{Error, Result};
 
@@ -54,6 +55,7 @@ impl VisitorMut for Rewriter {
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        part_minuses(expr);
         flow(
             refused::check(expr)
                 .and_then(|()| date_parts::rewrite(expr))
@@ -74,5 +76,16 @@ impl VisitorMut for Rewriter {
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
         flow(queries::query(query))
+    }
+}
+
+/// `- -x` would be written `--x`, which is a comment.
+fn part_minuses(expr: &mut Expr) {
+    if let Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } = expr
+        && inner.to_string().starts_with('-')
+    {
+        let null = Expr::Value(ValueWithSpan { value: Value::Null, span: Span::empty() });
+        let whole = std::mem::replace(inner.as_mut(), null);
+        **inner = Expr::Nested(Box::new(whole));
     }
 }

@@ -1,7 +1,9 @@
 //! Tests of the module by theme; see the files beside this one.
 
 mod copy;
+mod corpus;
 mod ddl;
+mod fuzz;
 mod hostile;
 mod query;
 mod splitting;

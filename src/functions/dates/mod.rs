@@ -17,6 +17,7 @@ mod numbers;
 mod parts;
 mod planner;
 mod read;
+mod scale;
 mod write;
 mod zones;
 
@@ -33,6 +34,7 @@ pub(super) fn additions(functions: &mut Functions) {
     functions.scalar.extend(now::additions());
     functions.scalar.extend(add::functions());
     functions.scalar.extend(difference::functions());
+    functions.scalar.extend(scale::functions());
     functions.scalar.extend(compare::functions());
     functions.scalar.extend(parts::additions());
     functions.scalar.push(midnight());

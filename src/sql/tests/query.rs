@@ -223,7 +223,10 @@ fn syntax_errors_have_their_place() {
     invalid("select 1 2", "the statement's end, found \"2\"", 1, 10);
     invalid("select 'abc", "Unterminated string literal", 1, 8);
     invalid("select é, from t where )", "expected", 1, 24);
-    invalid("insert into t values (1, ", "expected", 1, 26);
+    invalid("select 1 + -- nothing\n; select 2", "found the statement's end", 1, 11);
+    invalid("select 1,\n 'a' /* b\nc ", "Unterminated comment", 2, 6);
+    invalid("select 1,\n $a$ b\nc$$ ", "Unterminated dollar-quoted string", 2, 2);
+    invalid("insert into t values (1, ", "expected", 1, 25);
     assert!(refused("select 1 +").message().ends_with("found the statement's end"));
     assert!(parse("").unwrap().is_empty());
     assert!(parse(" ; ; -- nothing\n").unwrap().is_empty());
@@ -232,13 +235,15 @@ fn syntax_errors_have_their_place() {
 }
 
 #[test]
-fn spellings_of_dates_are_rewritten_once() {
+fn spellings_are_rewritten_once() {
     for (sql, expected) in [
         ("select dateadd(mon, 1, d)", "SELECT dateadd('month', 1, d)"),
         ("select DATE_PART('Y', d), datediff(qtr, a, b)", "SELECT DATE_PART('year', d), datediff('quarter', a, b)"),
         ("select extract(dw from d)", "SELECT extract('dayofweek', d)"),
         ("select extract(isodow from d)", "SELECT EXTRACT(ISODOW FROM d)"),
         ("select sysdate, t.sysdate, \"sysdate\"", "SELECT sysdate(), t.sysdate, \"sysdate\""),
+        ("select - - 1, -(-a), - - -b", "SELECT -(-1), -(-a), -(-(-b))"),
+        ("select 1 minus (select 2 minus select 3)", "SELECT 1 EXCEPT (SELECT 2 EXCEPT SELECT 3)"),
         ("select d at time zone 'EST'", "SELECT timezone('EST', d)"),
         ("select interval '1 year 2 mons', interval '0'", "SELECT INTERVAL '14 months', INTERVAL '0 days'"),
         ("select interval '-1:30' hour to minute", "SELECT INTERVAL '-5400000000 microseconds'"),

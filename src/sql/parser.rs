@@ -1,7 +1,7 @@
 //! Which statement it is, and the short ones.
 
 use sqlparser::ast::{DescribeAlias, Expr, Query, SelectInto, Set, SetExpr, Statement as SqlStatement, Value};
-use sqlparser::tokenizer::{Token, TokenWithSpan};
+use sqlparser::tokenizer::{Span, Token, TokenWithSpan};
 
 use crate::common::error::Position;
 use crate::common::{Error, Result, SqlState};
@@ -222,7 +222,11 @@ fn select_into(into: SelectInto, query: Box<Query>, position: Position) -> Resul
     }
     let name = parse_name(&into.name.to_string()).map_err(|e| e.with_position(position.line, position.column))?;
     let mut name = name;
-    name.parts.iter_mut().for_each(|part| part.position = position);
+    let spans = into.name.0.iter().map(|part| part.as_ident().map_or(Span::empty(), |ident| ident.span));
+    for (part, span) in name.parts.iter_mut().zip(spans) {
+        let start = Position { line: span.start.line, column: span.start.column };
+        part.position = if start.line > 0 { start } else { position };
+    }
     let temporary = into.temporary || name.base().value.starts_with('#');
     Ok(Statement::CreateTable(Box::new(CreateTable {
         temporary,

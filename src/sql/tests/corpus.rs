@@ -71,6 +71,7 @@ pub(super) const READ: &[&str] = &[
     "create temp view v (a) as select 1",
     "create table t (a int, b date) interleaved sortkey (a, b)",
     "select 1 a into temp t",
+    "select top 5 a from t order by 1",
     "comment on table s.t is 'it''s'",
     "comment on column t.\"C d\" is null",
     "attach 'file:///x' as other (read_only)",
@@ -89,7 +90,7 @@ pub(super) const READ: &[&str] = &[
     "from t select a where b > 0",
     "(select 1) union all ((select 2) except select 3) order by 1 desc nulls last limit 5 offset 2",
     "with recursive n(v) as (select 1 union all select v + 1 from n where v < 10), m as (select * from n) select * from m",
-    "select top 5 distinct a.*, b.x as \"X y\", count(distinct c) filter (where d is not null), sum(e) over (partition by f \
+    "select distinct a.*, b.x as \"X y\", count(distinct c) filter (where d is not null), sum(e) over (partition by f \
      order by g desc rows between 3 preceding and unbounded following) as w from s.a left join b using (id) cross join \
      lateral (select 1) l natural join c, d where a.x in (1, 2, null) and b.y between 'a' and 'b' or not exists (select 1 \
      from e where e.i = a.i) and c.z like '%x\\_' escape '\\' group by grouping sets ((a), (b, c), ()) having max(x) > all \
@@ -105,7 +106,7 @@ pub(super) const READ: &[&str] = &[
      a is distinct from b, a not ilike 'c', x is not true, (a, b) = (1, 2), a <=> b, a @> b, a -> 'b' ->> 'c', a ^ b",
     "select $$it's; here$$, $tag$ $$ ; $tag$, E'\\t\\u00e9\\\\', U&'\\00e9', N'x', X'1F', '日本語 ✓ 🦀', \"Größe\" -- end ; '\n from t",
     "select /* a /* nested; */ comment */ 1 /* x */ ; -- and\n;; select 2;",
-    "select 'one'\n'two', a.b.c.d, *, t.* exclude (x), t.* except (y) from (values (1)) as t (a) pivot (sum(a) for b in (1, 2))",
+    "select 'one'\n'two', a.b.c.d, *, t.* exclude (x), t.* except (y) from (values (1)) as t (a)",
     "select * from unnest([1, 2]) u (x), generate_series(1, 3) g where x = any (select 1) fetch first 3 rows only",
     "select approximate(a) ignore nulls over (order by b groups between current row and 1 following) from t \
      tablesample (10) for update",

@@ -13,14 +13,13 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field};
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{Cast, ScalarFunction, TryCast};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, ScalarUDF, lit};
 use datafusion::optimizer::AnalyzerRule;
 
+use super::rewrite_expressions;
 use crate::common::SqlType;
 use crate::functions::semistructured::{assign_to_super, is_super, super_as_text};
 use crate::functions::zones::{Zoned, in_zone};
@@ -45,25 +44,8 @@ impl AnalyzerRule for DeclaredCasts {
 
     fn analyze(&self, plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
         let zone = config.execution.time_zone.as_deref();
-        plan.transform_up_with_subqueries(|plan| {
-            let schema = input_schema(&plan)?;
-            let names = NamePreserver::new(&plan);
-            plan.map_expressions(|expr| {
-                let name = names.save(&expr);
-                Ok(expr.transform_up(|e| Ok(self.rewrite(e, &schema, zone)))?.update_data(|e| name.restore(e)))
-            })
-        })
-        .data()
+        rewrite_expressions(plan, |expr, schema| Ok(self.rewrite(expr, schema, zone)))
     }
-}
-
-/// The columns that a plan's expressions may name.
-pub(super) fn input_schema(plan: &LogicalPlan) -> Result<DFSchema> {
-    let mut schema = merge_schema(&plan.inputs());
-    if let LogicalPlan::TableScan(scan) = plan {
-        schema.merge(&DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?);
-    }
-    Ok(schema)
 }
 
 /// CAST or TRY_CAST.

@@ -11,7 +11,7 @@ use datafusion::logical_expr::expr::{Between, BinaryExpr, Case, InList, Like, Sc
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator};
 use datafusion::optimizer::AnalyzerRule;
 
-use super::casts::input_schema;
+use super::input_schema;
 use crate::common::Error;
 use crate::functions::semistructured::{is_super, takes_super};
 

@@ -5,14 +5,13 @@
 
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::expr::{Between, BinaryExpr, Cast, InList, ScalarFunction};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
 use datafusion::optimizer::AnalyzerRule;
 
-use super::casts::input_schema;
+use super::rewrite_expressions;
 use crate::common::sql_type::UTC;
 use crate::functions::CALENDAR;
 use crate::functions::zones::{Zoned, in_zone};
@@ -29,15 +28,7 @@ impl AnalyzerRule for ZonedTimes {
 
     fn analyze(&self, plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
         let zone = config.execution.time_zone.as_deref();
-        plan.transform_up_with_subqueries(|plan| {
-            let schema = input_schema(&plan)?;
-            let names = NamePreserver::new(&plan);
-            plan.map_expressions(|expr| {
-                let name = names.save(&expr);
-                Ok(expr.transform_up(|e| Ok(rewrite(e, &schema, zone)))?.update_data(|e| name.restore(e)))
-            })
-        })
-        .data()
+        rewrite_expressions(plan, |expr, schema| Ok(rewrite(expr, schema, zone)))
     }
 }
 

@@ -3,16 +3,8 @@
 use std::fmt;
 
 use blueshift::common::EncodingName;
+use blueshift::engine::slt::SltLayout as Dist;
 use blueshift::format::Geometry;
-
-/// How tables are distributed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dist {
-    /// As the file writes it.
-    Written,
-    Even,
-    All,
-}
 
 /// One way to run a file. None changes an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +14,7 @@ pub struct Config {
     pub tiny: bool,
     pub pruning: bool,
     pub dist: Dist,
-    /// Of every column that can have it, in tables for which the file names no ENCODE.
+    /// Of every column that can have it and for which the file names none.
     pub encoding: Option<EncodingName>,
 }
 
@@ -143,12 +135,7 @@ impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let geometry = if self.tiny { "tiny" } else { "normal" };
         let pruning = if self.pruning { "on" } else { "off" };
-        let dist = match self.dist {
-            Dist::Written => "written",
-            Dist::Even => "even",
-            Dist::All => "all",
-        };
-        write!(f, "slices={} geometry={geometry} pruning={pruning} dist={dist}", self.slices)?;
+        write!(f, "slices={} geometry={geometry} pruning={pruning} dist={}", self.slices, self.dist)?;
         self.encoding.map_or(Ok(()), |name| write!(f, " encoding={name}"))
     }
 }

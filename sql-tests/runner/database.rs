@@ -6,18 +6,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use blueshift::common::{Error, SqlType};
-use blueshift::engine::{Session, Warehouse};
+use blueshift::engine::Warehouse;
+use blueshift::engine::slt::{SltDatabase, SltLayout as Dist, SltOptions};
 use blueshift::format::encoding::allowed;
-use blueshift::sql::ast::{DistClause, Statement};
-use blueshift::sql::unparse::create_table_ddl;
-use datafusion::arrow::array::{Array, RecordBatch};
-use datafusion::arrow::datatypes::{DataType, Schema};
-use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::physical_plan::ExecutionPlan;
 use libtest_mimic::Failed;
 use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Runner};
 
-use super::config::{Config, Dist};
+use super::config::Config;
 
 /// Runs one file in a new warehouse; its outcome, and how many zones were pruned. `complete` writes the outcome into
 /// the file instead of judging it.
@@ -160,7 +156,7 @@ impl Zones {
 }
 
 struct Database {
-    session: Session,
+    inner: SltDatabase,
     config: Config,
     tmp: String,
 }
@@ -171,34 +167,8 @@ impl Database {
         if !config.pruning {
             session.sql("SET blueshift.pruning = false").await?;
         }
-        Ok(Database { session, config, tmp })
-    }
-
-    /// The statement, its table distributed and encoded as the configuration wants. What does not parse, or takes its
-    /// layout from another table, stays as it is.
-    fn configured(&self, sql: &str) -> Option<String> {
-        let dist = match self.config.dist {
-            Dist::Written => None,
-            Dist::Even => Some(DistClause::Even),
-            Dist::All => Some(DistClause::All),
-        };
-        if dist.is_none() && self.config.encoding.is_none() {
-            return None;
-        }
-        let mut create = match blueshift::sql::parse_one(sql) {
-            Ok(Statement::CreateTable(create)) if create.like.is_none() => *create,
-            _ => return None,
-        };
-        create.dist = dist.or(create.dist);
-        if let Some(name) = self.config.encoding
-            && !create.encode_auto
-            && create.columns.iter().all(|column| column.encode.is_none())
-        {
-            for column in create.columns.iter_mut().filter(|column| allowed(name, column.sql_type).is_ok()) {
-                column.encode = Some(name);
-            }
-        }
-        Some(create_table_ddl(&create))
+        let options = SltOptions { layout: config.dist, encoding: config.encoding, ..SltOptions::default() };
+        Ok(Database { inner: SltDatabase::new(session, options), config, tmp })
     }
 }
 
@@ -217,81 +187,28 @@ impl AsyncDB for Database {
             return Ok(DBOutput::StatementComplete(0));
         }
         let (asked, sql) = Asked::of(sql);
-        let sql = self.configured(&sql).unwrap_or(sql);
-        let output = self.session.sql(&sql).await?;
-        if !output.has_rows() {
-            return Ok(DBOutput::StatementComplete(output.changed.unwrap_or(0)));
-        }
-        let schema = output.schema();
-        let plan = output.plan().cloned();
-        let batches = output.collect().await?;
+        let (output, plan) = self.inner.run_with_plan(&sql).await?;
         let zones = plan.map_or(Zones::default(), |plan| Zones::of(&plan));
         match asked {
-            Asked::Rows => {}
-            Asked::Zones => return Ok(zones.row()),
+            Asked::Zones => Ok(zones.row()),
             Asked::RowsPruned if zones.pruned == 0 && self.config.pruning && self.config.tiny => {
-                return Err(Error::internal(format!("none of {} zones was pruned", zones.all)));
+                Err(Error::internal(format!("none of {} zones was pruned", zones.all)))
             }
-            Asked::RowsPruned => {}
+            Asked::Rows | Asked::RowsPruned => Ok(output),
         }
-        let types = schema.fields().iter().map(|f| column_type(f.data_type())).collect();
-        Ok(DBOutput::Rows { types, rows: rows(&schema, &batches)? })
     }
 
     async fn shutdown(&mut self) {}
 
     fn engine_name(&self) -> &str {
-        "blueshift"
+        self.inner.engine_name()
     }
 
     async fn sleep(duration: Duration) {
-        tokio::time::sleep(duration).await;
+        SltDatabase::sleep(duration).await;
     }
 
     fn error_sql_state(error: &Error) -> Option<String> {
-        Some(error.state().0.to_string())
+        SltDatabase::error_sql_state(error)
     }
-}
-
-pub fn column_type(data_type: &DataType) -> DefaultColumnType {
-    match data_type {
-        t if t.is_integer() => DefaultColumnType::Integer,
-        t if t.is_numeric() => DefaultColumnType::FloatingPoint,
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => DefaultColumnType::Text,
-        _ => DefaultColumnType::Any,
-    }
-}
-
-/// A line of a plan, its depth as dashes: sqllogictest takes no notice of blanks.
-fn dashed(line: &str) -> String {
-    let text = line.trim_start();
-    format!("{}{}", "-".repeat(line.len() - text.len()), text.trim_end())
-}
-
-/// Values as text: NULL as `NULL`, the empty text as `(empty)`, timestamps with a blank before the time, a plan as a row for
-/// each of its lines.
-pub fn rows(schema: &Schema, batches: &[RecordBatch]) -> Result<Vec<Vec<String>>, Error> {
-    let options = FormatOptions::default()
-        .with_null("NULL")
-        .with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"))
-        .with_timestamp_tz_format(Some("%Y-%m-%d %H:%M:%S%.f%:z"));
-    let mut rows = Vec::new();
-    for batch in batches {
-        if batch.schema().fields().len() != schema.fields().len() {
-            return Err(Error::internal("a batch has other columns than its query"));
-        }
-        let columns = batch.columns().iter().map(|c| ArrayFormatter::try_new(c.as_ref() as &dyn Array, &options));
-        let columns = columns.collect::<Result<Vec<_>, _>>()?;
-        for row in 0..batch.num_rows() {
-            let shown = columns.iter().map(|c| c.value(row).to_string());
-            let shown: Vec<String> = shown.map(|v| if v.is_empty() { "(empty)".to_string() } else { v }).collect();
-            match shown.as_slice() {
-                [kind, plan] if schema.field(1).name() == "plan" => {
-                    rows.extend(plan.lines().map(|line| vec![kind.clone(), dashed(line)]));
-                }
-                _ => rows.push(shown),
-            }
-        }
-    }
-    Ok(rows)
 }

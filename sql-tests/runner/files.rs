@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::config::{Config, Dist};
+use blueshift::engine::slt::SltLayout as Dist;
+
+use super::config::Config;
 
 /// What stands before the layout that a file needs.
 const LAYOUT: &str = "# layout-dependent:";

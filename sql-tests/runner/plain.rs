@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use blueshift::common::Error;
+use blueshift::engine::slt::{SltValues, shown};
 use blueshift::sql::ast::{CreateTable, Statement};
 use blueshift::sql::unparse::create_table_ddl;
 use datafusion::arrow::array::{AsArray, RecordBatch};
@@ -17,8 +18,6 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use libtest_mimic::Failed;
 use sqllogictest::parser::ExpectedError;
 use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, QueryExpect, Record, Runner, StatementExpect};
-
-use super::database::{column_type, rows};
 
 /// What the comment of a record begins with that Redshift means otherwise.
 const OTHERWISE: &str = "redshift:";
@@ -142,8 +141,7 @@ impl AsyncDB for Plain {
         if schema.fields().is_empty() {
             return Ok(DBOutput::StatementComplete(0));
         }
-        let types = schema.fields().iter().map(|f| column_type(f.data_type())).collect();
-        Ok(DBOutput::Rows { types, rows: rows(&schema, &batches)? })
+        shown(&schema, &batches, SltValues::Blueshift)
     }
 
     async fn shutdown(&mut self) {}

@@ -95,8 +95,7 @@ impl SltDatabase {
         }
         let (schema, plan) = (output.schema(), output.plan().cloned());
         let batches = output.collect().await?;
-        let types = schema.fields().iter().map(|f| column_type(f.data_type())).collect();
-        Ok((DBOutput::Rows { types, rows: rows(&schema, &batches, self.options.values)? }, plan))
+        Ok((shown(&schema, &batches, self.options.values)?, plan))
     }
 
     fn run_boxed<'a>(&'a self, sql: &'a str) -> BoxFuture<'a, Result<DBOutput<DefaultColumnType>>> {
@@ -124,6 +123,14 @@ impl SltDatabase {
         }
         Some(create_table_ddl(&create))
     }
+}
+
+/// A query's rows as text, a plan in a row for each of its lines.
+///
+/// Errors: Internal, of batches that are not of `schema`, and of values that cannot be written.
+pub fn shown(schema: &Schema, batches: &[RecordBatch], values: SltValues) -> Result<DBOutput<DefaultColumnType>> {
+    let types = schema.fields().iter().map(|f| column_type(f.data_type())).collect();
+    Ok(DBOutput::Rows { types, rows: rows(schema, batches, values)? })
 }
 
 impl AsyncDB for SltDatabase {
@@ -267,8 +274,8 @@ fn column(array: &ArrayRef, values: SltValues) -> Result<Vec<String>> {
                 return Ok("NULL".to_string());
             }
             let text = match float(array, row) {
-                Some(number) => number_text(number, values),
-                None => formatter.value(row).try_to_string()?,
+                Some(number) if values != SltValues::Blueshift => number_text(number, values),
+                _ => formatter.value(row).try_to_string()?,
             };
             Ok(cell(text, array.data_type(), values))
         })
@@ -302,7 +309,6 @@ fn number_text((value, shortest): (f64, String), values: SltValues) -> String {
             let decimals = shortest.split_once('.').map_or(0, |(_, fraction)| fraction.len());
             without_zeros(if decimals > 12 { format!("{value:.12}") } else { shortest })
         }
-        SltValues::Blueshift if value.is_finite() && !shortest.contains('.') => format!("{shortest}.0"),
         SltValues::Blueshift => shortest,
     }
 }
@@ -333,7 +339,7 @@ mod tests {
     use super::*;
     use crate::engine::Warehouse;
 
-    async fn shown(values: SltValues, sql: &str) -> Vec<Vec<String>> {
+    async fn run(values: SltValues, sql: &str) -> Vec<Vec<String>> {
         let session = Warehouse::open("memory://").await.unwrap().session();
         let mut database = SltDatabase::new(session, SltOptions { values, ..SltOptions::default() });
         match database.run(sql).await.unwrap() {
@@ -347,7 +353,7 @@ mod tests {
         let sql =
             "select 1.50, 2::double, 1/3.0::double, true, '', null, timestamp '2020-01-02 03:04:05', 'a' || chr(10)";
         let all = [SltValues::Blueshift, SltValues::DataFusion, SltValues::Sqlite];
-        let [ours, datafusion, sqlite] = all.map(|values| shown(values, sql));
+        let [ours, datafusion, sqlite] = all.map(|values| run(values, sql));
         assert_eq!(
             ours.await[0],
             ["1.50", "2.0", "0.3333333333333333", "true", "(empty)", "NULL", "2020-01-02 03:04:05", "a\n"]

@@ -13,7 +13,7 @@ use super::warehouse::Warehouse;
 use crate::common::sql_type::UTC;
 use crate::distribution::SliceMap;
 use crate::functions::{Functions, semistructured, take_microseconds};
-use crate::optimizer::add_analyzer_rules;
+use crate::optimizer::{add_analyzer_rules, overflow};
 use crate::physical_plan::config::BlueshiftOptions;
 use crate::physical_plan::declared::Declared;
 
@@ -83,6 +83,7 @@ pub(super) fn planning_state(warehouse: &Warehouse, process: u32) -> SessionStat
     let builder = with_blueshift(SessionStateBuilder::new().with_default_features().with_config(config));
     let mut builder = Functions::of_session(process).register(Functions::replacements().register(builder));
     take_microseconds(&mut builder);
+    overflow::add_to(&mut builder);
     // Before DataFusion's planners, which take `c.a` and `c[0]` for parts of structs and arrays.
     builder.expr_planners().get_or_insert_default().insert(0, Arc::new(semistructured::Navigation));
     let mut state =

@@ -20,6 +20,8 @@ mod series;
 mod session;
 mod session_names;
 mod text;
+pub mod whole_numbers;
+mod windows;
 pub mod zones;
 
 pub use dates::CALENDAR;
@@ -63,6 +65,7 @@ impl Functions {
         dates::replacements(&mut all);
         session::replacements(&mut all);
         text::replacements(&mut all);
+        windows::replacements(&mut all);
         all
     }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field};
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::Transformed;
+use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{Cast, ScalarFunction, TryCast};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, ScalarUDF, lit};
@@ -44,7 +44,7 @@ impl AnalyzerRule for DeclaredCasts {
 
     fn analyze(&self, plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
         let zone = config.execution.time_zone.as_deref();
-        rewrite_expressions(plan, |expr, schema| Ok(self.rewrite(expr, schema, zone)))
+        rewrite_expressions(plan, |expr, schema| Ok(self.rewrite(expr, schema, zone))).data()
     }
 }
 

@@ -3,13 +3,14 @@
 pub mod casts;
 pub mod dates;
 pub mod literals;
+pub mod overflow;
 pub mod supers;
 pub mod union_branches;
 pub mod zones;
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
@@ -40,7 +41,7 @@ pub fn add_analyzer_rules(rules: &mut Vec<Arc<dyn AnalyzerRule + Send + Sync>>) 
 fn rewrite_expressions(
     plan: LogicalPlan,
     rewrite: impl Fn(Expr, &DFSchema) -> Result<Transformed<Expr>>,
-) -> Result<LogicalPlan> {
+) -> Result<Transformed<LogicalPlan>> {
     plan.transform_up_with_subqueries(|plan| {
         let schema = input_schema(&plan)?;
         let names = NamePreserver::new(&plan);
@@ -49,7 +50,6 @@ fn rewrite_expressions(
             Ok(expr.transform_up(|e| rewrite(e, &schema))?.update_data(|e| name.restore(e)))
         })
     })
-    .data()
 }
 
 /// The columns that a plan's expressions may name.

@@ -5,7 +5,7 @@
 
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::Transformed;
+use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::expr::{Between, BinaryExpr, Cast, InList, ScalarFunction};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
@@ -28,7 +28,7 @@ impl AnalyzerRule for ZonedTimes {
 
     fn analyze(&self, plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
         let zone = config.execution.time_zone.as_deref();
-        rewrite_expressions(plan, |expr, schema| Ok(rewrite(expr, schema, zone)))
+        rewrite_expressions(plan, |expr, schema| Ok(rewrite(expr, schema, zone))).data()
     }
 }
 

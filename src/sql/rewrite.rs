@@ -20,6 +20,7 @@ mod queries;
 mod refused;
 mod tokens;
 mod unions;
+mod windows;
 
 pub(super) use build::call;
 pub(super) use tokens::rewrite as rewrite_tokens;
@@ -61,12 +62,17 @@ impl VisitorMut for Rewriter {
                 .and_then(|()| date_parts::rewrite(expr))
                 .and_then(|()| calls::rewrite(expr))
                 .and_then(|()| operators::rewrite(expr))
-                .and_then(|()| parts::rewrite(expr)),
+                .and_then(|()| parts::rewrite(expr))
+                .and_then(|()| windows::rewrite(expr)),
         )
     }
 
     fn pre_visit_table_factor(&mut self, table: &mut TableFactor) -> ControlFlow<Error> {
         flow(refused::table(table))
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
+        flow(windows::named(select))
     }
 
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {

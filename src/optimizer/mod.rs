@@ -1,7 +1,10 @@
 //! Planner rules, one a file.
 
 pub mod casts;
+pub mod cost;
 pub mod dates;
+pub mod estimate;
+pub mod join_order;
 pub mod literals;
 pub mod overflow;
 pub mod supers;
@@ -15,7 +18,7 @@ use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Expr, LogicalPlan};
-use datafusion::optimizer::AnalyzerRule;
+use datafusion::optimizer::{AnalyzerRule, OptimizerRule};
 
 /// Puts Blueshift's analyzer rules, as far as they are missing, among others: they see types as they were written, so
 /// that they stand before those are coerced.
@@ -32,6 +35,16 @@ pub fn add_analyzer_rules(rules: &mut Vec<Arc<dyn AnalyzerRule + Send + Sync>>) 
         if rules.iter().all(|other| other.name() != rule.name()) {
             let at = rules.iter().position(|other| other.name() == "type_coercion").unwrap_or(rules.len());
             rules.insert(at, rule);
+        }
+    }
+}
+
+/// Puts Blueshift's optimizer rules behind the others, as far as they are missing.
+pub fn add_optimizer_rules(rules: &mut Vec<Arc<dyn OptimizerRule + Send + Sync>>) {
+    let ours: [Arc<dyn OptimizerRule + Send + Sync>; 1] = [Arc::new(join_order::JoinOrder::default())];
+    for rule in ours {
+        if rules.iter().all(|other| other.name() != rule.name()) {
+            rules.push(rule);
         }
     }
 }

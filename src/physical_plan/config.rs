@@ -8,6 +8,8 @@ extensions_options! {
     pub struct BlueshiftOptions {
         /// Whether zone maps and filters prune. Off only to compare: results are the same.
         pub pruning: bool, default = true
+        /// Whether joins change places where statistics say that this costs less. Results are the same.
+        pub join_order: bool, default = true
     }
 }
 

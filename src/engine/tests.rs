@@ -9,6 +9,7 @@ mod embedding;
 mod execution;
 mod identity;
 mod interleaved;
+mod join_order;
 mod lengths;
 mod mutants;
 mod namespaces;

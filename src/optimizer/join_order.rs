@@ -94,13 +94,15 @@ impl Rewriter<'_> {
         let cardinality = Estimated::new(region, &graph, &estimates);
         let search = Search { graph: &graph, cardinality: &cardinality, costs: self.costs, exhaustive: EXHAUSTIVE };
         let (order, cost) = search.best()?;
+        #[cfg(test)]
+        probe::take(region, &graph, &order, self.costs);
         // Where estimates say about the same, the query's own order is as good.
         (cost < search.cost(&region.written)? * WORTHWHILE).then_some(order)
     }
 }
 
 /// Joins that may change places.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Region {
     relations: Vec<Arc<LogicalPlan>>,
     /// In the order in which the joins are written, inner ones first: those below a join stand before it.
@@ -113,7 +115,7 @@ struct Region {
 }
 
 /// One join of the query, or one conjunct of an inner one.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Written {
     operator: Operator,
     on: Vec<(Expr, Expr)>,
@@ -559,4 +561,87 @@ fn chosen(plan: LogicalPlan, columns: Vec<Column>) -> Result<LogicalPlan> {
     }
     let columns = columns.into_iter().map(Expr::Column).collect();
     Ok(LogicalPlan::Projection(Projection::try_new(columns, Arc::new(plan))?))
+}
+
+/// The choice of an order, taken apart, so that a test can weigh it by the rows that there really are.
+#[cfg(test)]
+pub mod probe {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    thread_local! {
+        static TAKEN: RefCell<Vec<Probe>> = const { RefCell::new(Vec::new()) };
+    }
+
+    /// The choices that this thread made since the last call.
+    pub fn taken() -> Vec<Probe> {
+        TAKEN.with(RefCell::take)
+    }
+
+    pub(super) fn take(region: &Region, graph: &Graph, chosen: &Order, costs: &JoinCosts) {
+        let probe = Probe {
+            region: region.clone(),
+            graph: graph.clone(),
+            chosen: chosen.clone(),
+            costs: costs.clone(),
+        };
+        TAKEN.with(|taken| taken.borrow_mut().push(probe));
+    }
+
+    #[derive(Debug)]
+    pub struct Probe {
+        region: Region,
+        graph: Graph,
+        chosen: Order,
+        costs: JoinCosts,
+    }
+
+    struct Exact<'a>(&'a HashMap<Relations, f64>);
+
+    impl Cardinality for Exact<'_> {
+        fn joined(&self, _: &Crossing, left: (Relations, f64), right: (Relations, f64)) -> f64 {
+            self.0[&(left.0 | right.0)]
+        }
+    }
+
+    impl Probe {
+        /// Every set of relations that some order joins first, and a plan of its rows.
+        pub fn subsets(&self) -> Result<Vec<(Relations, LogicalPlan)>> {
+            let mut orders: HashMap<Relations, Order> = HashMap::new();
+            let mut plans = Vec::new();
+            for set in Relations::subsets(self.region.relations.len()) {
+                let order = match set.len() {
+                    1 => set.iter().next().map(Order::Relation),
+                    _ => set.splits().find_map(|(left, right)| {
+                        let (left_order, right_order) = (orders.get(&left)?, orders.get(&right)?);
+                        self.graph.crossing(left, right)?;
+                        Some(Order::Join(Box::new(left_order.clone()), Box::new(right_order.clone())))
+                    }),
+                };
+                let Some(order) = order else { continue };
+                let all = self.region.owners.keys().cloned().collect();
+                if let Some(plan) = self.region.joined(&order, &self.graph, &all)? {
+                    plans.push((set, plan));
+                }
+                orders.insert(set, order);
+            }
+            Ok(plans)
+        }
+
+        /// What the chosen order costs by the rows that each set has, against the order that costs least by them.
+        pub fn ratio(&self, rows: &HashMap<Relations, f64>) -> Option<f64> {
+            let relations = self.graph.relations.iter().enumerate();
+            let relations = relations.map(|(i, of)| Input { rows: rows[&Relations::one(i)], ..*of }).collect();
+            let graph = Graph {
+                relations,
+                operators: self.graph.operators.clone(),
+                classes: self.graph.classes.clone(),
+            };
+            let search =
+                Search { graph: &graph, cardinality: &Exact(rows), costs: &self.costs, exhaustive: EXHAUSTIVE };
+            let (_, least) = search.best()?;
+            Some(search.cost(&self.chosen)? / least)
+        }
+    }
 }

@@ -12,7 +12,7 @@ use super::relations::{Kind, Operator, Relations};
 use crate::optimizer::cost::{Input, JoinCosts, Key, Placement};
 
 /// What is joined, and by what.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Graph {
     pub relations: Vec<Input>,
     pub operators: Vec<Edge>,

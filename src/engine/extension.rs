@@ -13,7 +13,7 @@ use super::warehouse::Warehouse;
 use crate::common::sql_type::UTC;
 use crate::distribution::SliceMap;
 use crate::functions::{Functions, semistructured, take_microseconds};
-use crate::optimizer::{add_analyzer_rules, overflow};
+use crate::optimizer::{add_analyzer_rules, overflow, same_names};
 use crate::physical_plan::config::BlueshiftOptions;
 use crate::physical_plan::declared::Declared;
 
@@ -45,6 +45,7 @@ pub(super) fn with_blueshift(mut builder: SessionStateBuilder) -> SessionStateBu
     builder.scalar_functions().get_or_insert_default().push(Arc::new(Declared::default().into()));
     let mut builder = Functions::additions().register(builder);
     add_analyzer_rules(&mut builder.analyzer().get_or_insert_default().rules);
+    same_names::guard_filters(&mut builder.physical_optimizers().get_or_insert_default().rules);
     builder
 }
 

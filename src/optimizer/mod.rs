@@ -4,6 +4,7 @@ pub mod casts;
 pub mod dates;
 pub mod literals;
 pub mod overflow;
+pub mod same_names;
 pub mod supers;
 pub mod union_branches;
 pub mod zones;

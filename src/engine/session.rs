@@ -28,6 +28,7 @@ use super::comments;
 use super::error::from_datafusion;
 use super::extension::planning_state;
 use super::identity::Generate;
+use super::information;
 use super::load::Load;
 use super::names::{self, CATALOG, Place};
 use super::namespace::{Attached, Namespace, PlanPins, StatementPins};
@@ -306,6 +307,7 @@ impl Session {
         let mut config = base.config().clone().with_extension(Arc::clone(&pins));
         config.options_mut().extensions.insert(PlanPins::of(Arc::clone(&pins)));
         config.options_mut().extensions.insert(self.session_names(&pin));
+        information::ours(config.options_mut());
         let mut state = SessionStateBuilder::new_from_existing(base.clone())
             .with_runtime_env(Arc::clone(&statement.runtime))
             .with_config(config)
@@ -349,6 +351,7 @@ impl Session {
     fn lasting_state(&self) -> SessionState {
         let base = self.context.state();
         let mut state = base.clone();
+        information::ours(state.config_mut().options_mut());
         let catalog = self.catalog(&base);
         state.register_catalog_list(Arc::new(StatementCatalogs::new(Arc::clone(base.catalog_list()), catalog)));
         state

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Decimal128Array, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 
-use super::SystemContext;
 use super::blocks::{Block, blocks_of};
 use super::columns::shown_encoding;
+use super::{Home, SystemContext};
 use crate::catalog::{EffectiveDist, TableState};
 use crate::common::{ColumnId, DistStyle, EncodingName, Result, SortStyle, SqlType};
 
@@ -62,7 +62,7 @@ struct Info {
     created_us: i64,
 }
 
-/// Tables that hold rows, dead or alive.
+/// Tables that hold rows, dead or alive; also the session's temporary ones, in the schema pg_temp_N.
 ///
 /// - `size` counts blocks, which Redshift's are 1 MB each; here that is the most that one holds.
 /// - `sortkey1` is `AUTO(SORTKEY(a))` where AUTO chose it, `AUTO(SORTKEY)` while it has not, NULL where there is none.
@@ -74,9 +74,9 @@ struct Info {
 /// - `pct_used` and `risk_event` are NULL, `empty` is 0.
 pub(super) async fn columns(context: &SystemContext) -> Result<Vec<ArrayRef>> {
     let mut rows = Vec::new();
-    for state in context.snapshot.tables.values().filter(|t| !t.segments.is_empty()) {
-        let blocks = blocks_of(state, &context.segments).await?;
-        rows.push(info(context, state, &blocks));
+    for (home, state) in context.tables().filter(|(_, t)| !t.segments.is_empty()) {
+        let blocks = blocks_of(state, &home.segments).await?;
+        rows.push(info(home, state, &blocks));
     }
     let text = |value: &dyn Fn(&Info) -> Option<String>| -> ArrayRef {
         Arc::new(rows.iter().map(value).collect::<StringArray>())
@@ -90,7 +90,7 @@ pub(super) async fn columns(context: &SystemContext) -> Result<Vec<ArrayRef>> {
     };
     let created = TimestampMicrosecondArray::from_iter_values(rows.iter().map(|r| r.created_us));
     Ok(vec![
-        text(&|_| Some(context.snapshot.info.name.clone())),
+        text(&|_| Some(context.own.snapshot.info.name.clone())),
         text(&|r| Some(r.schema.clone())),
         int(&|r| r.id),
         text(&|r| Some(r.table.clone())),
@@ -115,7 +115,7 @@ pub(super) async fn columns(context: &SystemContext) -> Result<Vec<ArrayRef>> {
     ])
 }
 
-fn info(context: &SystemContext, state: &TableState, blocks: &[Block]) -> Info {
+fn info(home: &Home, state: &TableState, blocks: &[Block]) -> Info {
     let def = &state.def;
     let leading = def.sort.as_ref().map(|s| s.columns[0]);
     let ordinal = leading.and_then(|id| def.columns.iter().position(|c| c.id == id));
@@ -136,8 +136,8 @@ fn info(context: &SystemContext, state: &TableState, blocks: &[Block]) -> Info {
         _ => None,
     });
     Info {
-        schema: context.snapshot.schemas.get(&def.schema).map_or_else(String::new, |s| s.name.clone()),
-        id: def.id.0 as i32,
+        schema: home.snapshot.schemas.get(&def.schema).map_or_else(String::new, |s| s.name.clone()),
+        id: home.oid(def.id),
         table: def.name.clone(),
         encoded: match def.encode_auto {
             true => "Y, AUTO(ENCODE)",
@@ -153,7 +153,7 @@ fn info(context: &SystemContext, state: &TableState, blocks: &[Block]) -> Info {
         unsorted,
         rows: i128::from(rows),
         skew_sortkey1: skew_of_sort_key(state),
-        skew_rows: skew_of_rows(context, state),
+        skew_rows: skew_of_rows(home, state),
         visible_rows: i128::from(state.live_rows()),
         sort_benefit: unsorted.filter(|unsorted| *unsorted == 0),
         created_us: def.created_us,
@@ -161,7 +161,7 @@ fn info(context: &SystemContext, state: &TableState, blocks: &[Block]) -> Info {
 }
 
 /// As Redshift writes it: `EVEN`, `KEY(a)`, `ALL`, `AUTO(EVEN)`, `AUTO(KEY(a))`, `AUTO(ALL)`.
-fn diststyle(state: &TableState) -> String {
+pub(super) fn diststyle(state: &TableState) -> String {
     let effective = match state.def.effective_dist {
         EffectiveDist::Even => "EVEN".to_string(),
         EffectiveDist::All => "ALL".to_string(),
@@ -182,11 +182,11 @@ fn skew_of_sort_key(state: &TableState) -> Option<i128> {
 }
 
 /// Rows of the fullest slice by those of the emptiest.
-fn skew_of_rows(context: &SystemContext, state: &TableState) -> Option<i128> {
+fn skew_of_rows(home: &Home, state: &TableState) -> Option<i128> {
     if state.def.effective_dist == EffectiveDist::All {
         return None;
     }
-    let mut rows = vec![0u64; context.snapshot.info.slices as usize];
+    let mut rows = vec![0u64; home.snapshot.info.slices as usize];
     for segment in state.segments.iter() {
         rows[segment.slice as usize] += u64::from(segment.rows);
     }

@@ -175,7 +175,7 @@ async fn plan(catalog: &WarehouseCatalog, pin: &PinnedSnapshot, view: &ViewDef) 
     };
     let base = match catalog.planner() {
         Some(state) => SessionState::clone(state),
-        None => planning_state(catalog.warehouse(), 0),
+        None => planning_state(catalog.warehouse(), 0, None),
     };
     let list: Arc<dyn CatalogProviderList> = match &view.binding {
         Binding::Bound(dependencies) => Arc::new(bind(catalog, pin, dependencies).await.map_err(from_datafusion)?),

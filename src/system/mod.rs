@@ -20,6 +20,7 @@ mod table_info;
 mod zones;
 
 pub use table_ddl::table_ddl;
+pub use table_info::diststyle;
 
 use std::fmt;
 use std::sync::Arc;

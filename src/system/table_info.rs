@@ -161,7 +161,7 @@ fn info(home: &Home, state: &TableState, blocks: &[Block]) -> Info {
 }
 
 /// As Redshift writes it: `EVEN`, `KEY(a)`, `ALL`, `AUTO(EVEN)`, `AUTO(KEY(a))`, `AUTO(ALL)`.
-pub(super) fn diststyle(state: &TableState) -> String {
+pub fn diststyle(state: &TableState) -> String {
     let effective = match state.def.effective_dist {
         EffectiveDist::Even => "EVEN".to_string(),
         EffectiveDist::All => "ALL".to_string(),

@@ -81,7 +81,11 @@ async fn list(
     }
     let wanted = if wanted.is_empty() { String::new() } else { format!(" WHERE {}", wanted.join(" AND ")) };
     let limit = filter.limit.map(|rows| format!(" LIMIT {rows}")).unwrap_or_default();
-    let order = if name == "column_name" { "ordinal_position" } else { name };
+    let order = match name {
+        "column_name" => "ordinal_position",
+        "table_name" => "schema_name, table_name",
+        other => other,
+    };
     let text = format!("SELECT {columns} FROM {CATALOG}.{}.{table}{wanted} ORDER BY {order}{limit}", system::SCHEMA);
     match sql::parse_one(&text)? {
         Statement::Query(query) => {

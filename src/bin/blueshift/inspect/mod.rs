@@ -184,7 +184,8 @@ impl Table {
 
 /// What there is to inspect.
 async fn stored(session: &Session) -> Result<String, Failure> {
-    let sql = "SELECT schema || '.' || \"table\" FROM svv_table_info ORDER BY 1";
+    let sql =
+        "SELECT quote_ident(schema) || '.' || quote_ident(\"table\") FROM svv_table_info ORDER BY schema, \"table\"";
     let names: Vec<String> = rows(session, sql).await?.iter().map(|row| row[0].text()).collect();
     Ok(match names.as_slice() {
         [] => "HINT: the warehouse has no table with rows".to_string(),

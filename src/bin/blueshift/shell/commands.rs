@@ -176,7 +176,11 @@ async fn list(shell: &mut Shell, pattern: &str, kind: Option<&str>) -> Result<()
 /// A table's columns, its size, and what else there is to say of it; a view's columns and the statement that makes it again.
 async fn describe(shell: &mut Shell, name: &str) -> Result<(), Failure> {
     let found = shell.session.describe(name).await?;
-    query(shell, &format!("DESCRIBE {name}")).await?;
+    match (query(shell, &format!("DESCRIBE {name}")).await, &found.view) {
+        // A view that is out of date is told by its definition, and what is wrong with it.
+        (Err(failure), Some(_)) => failure.report(),
+        (outcome, _) => outcome?,
+    }
     let literal = |text: &str| format!("'{}'", text.replace('\'', "''"));
     let sql = format!(
         "SELECT diststyle, sortkey1 AS \"first sort key\", sortkey_num AS \"sort keys\", \

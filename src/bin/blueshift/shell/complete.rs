@@ -105,9 +105,8 @@ impl Assistant {
 
     fn settings(&self) -> Vec<String> {
         let state = self.context.state();
-        let mut names: Vec<String> = state.config_options().entries().into_iter().map(|entry| entry.key).collect();
-        names.extend(["search_path".to_string(), "timezone".to_string()]);
-        names
+        let settings = blueshift::functions::settings::all(state.config_options());
+        settings.into_iter().map(|setting| setting.name).chain(["search_path".to_string()]).collect()
     }
 }
 

@@ -126,8 +126,9 @@ impl<'a> Look<'a> {
             }
         }
         found.sort_by(|a, b| a.name.cmp(&b.name));
-        for schema in found.iter_mut().flat_map(|database| &mut database.schemas) {
-            schema.relations.sort_by(|a, b| a.name.cmp(&b.name));
+        for database in &mut found {
+            database.schemas.sort_by(|a, b| a.name.cmp(&b.name));
+            database.schemas.iter_mut().for_each(|schema| schema.relations.sort_by(|a, b| a.name.cmp(&b.name)));
         }
         Ok(found)
     }
@@ -150,7 +151,6 @@ impl<'a> Look<'a> {
                 schema.relations.extend(self.registered(names, &schema.name));
             }
         }
-        schemas.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(Database { name: context.database.clone(), local: true, owner: owner(warehouse), schemas })
     }
 
@@ -239,7 +239,6 @@ impl<'a> Look<'a> {
             }
             schemas.push(Listed { name: schema_name, owner: None, relations });
         }
-        schemas.sort_by(|a, b| a.name.cmp(&b.name));
         Database { name, local: false, owner: None, schemas }
     }
 

@@ -2,7 +2,11 @@
 //!
 //! Columns have Redshift's names, order and types. Where Redshift measures something that has no counterpart here, the
 //! column holds the constant or NULL that its table's documentation names. Columns of our own come after Redshift's.
-//! Every table shows the version of the warehouse that the statement reads, and is computed when the scan is planned.
+//! Every table shows the version of the warehouse that the statement reads, and is computed when the scan is planned. The
+//! session's temporary tables are among the others: their numbers stand above 2^30, and their schema is pg_temp_N.
+//!
+//! NULL stands only for what does not exist yet: privileges (`*_acl`), loads without a log (`risk_event`), VACUUM REINDEX
+//! (`last_reindex`), and for what has no meaning here.
 
 mod blocks;
 mod classes;

@@ -122,6 +122,9 @@ pub(super) const READ: &[&str] = &[
 
 /// These are known and refused by their names.
 pub(super) const REFUSED: &[&str] = &[
+    "show grants on table t",
+    "show datashares",
+    "show external table s.t",
     "alter table t add column a int",
     "begin transaction",
     "commit",

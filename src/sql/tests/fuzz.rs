@@ -47,6 +47,7 @@ fn the_corpus_has_every_kind_of_statement() {
         "insert",
         "query",
         "search path",
+        "show",
         "show table",
         "summarize",
     ];

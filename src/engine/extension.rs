@@ -9,6 +9,8 @@ use datafusion::prelude::SessionConfig;
 use super::cast_types::CastTypes;
 use super::external::{BlueshiftTableFactory, STORED_AS};
 use super::names::{CATALOG, PATH_SCHEMA};
+use super::namespace::Namespace;
+use super::remarks;
 use super::warehouse::Warehouse;
 use crate::common::sql_type::UTC;
 use crate::distribution::SliceMap;
@@ -78,13 +80,15 @@ pub(super) fn parser_options() -> SqlParserOptions {
     }
 }
 
-/// The state of a session on `warehouse`, without catalogs. `process` is the session's number in its process.
-pub(super) fn planning_state(warehouse: &Warehouse, process: u32) -> SessionState {
+/// The state of a session on `warehouse`, without catalogs. `process` is the session's number in its process,
+/// and `names` what it sees; none of a context that is not ours.
+pub(super) fn planning_state(warehouse: &Warehouse, process: u32, names: Option<&Arc<Namespace>>) -> SessionState {
     let config = session_config(warehouse);
     let builder = with_blueshift(SessionStateBuilder::new().with_default_features().with_config(config));
     let mut builder = Functions::of_session(process).register(Functions::replacements().register(builder));
     take_microseconds(&mut builder);
     overflow::add_to(&mut builder);
+    builder.scalar_functions().get_or_insert_default().extend(remarks::functions(warehouse, names));
     // Before DataFusion's planners, which take `c.a` and `c[0]` for parts of structs and arrays.
     builder.expr_planners().get_or_insert_default().insert(0, Arc::new(semistructured::Navigation));
     let mut state =

@@ -19,6 +19,7 @@ pub mod semistructured;
 mod series;
 mod session;
 mod session_names;
+pub mod settings;
 mod text;
 pub mod whole_numbers;
 mod windows;

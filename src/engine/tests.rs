@@ -10,6 +10,7 @@ mod execution;
 mod identity;
 mod interleaved;
 mod lengths;
+mod manual_functions;
 mod mutants;
 mod namespaces;
 mod prepared;

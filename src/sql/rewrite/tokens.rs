@@ -3,6 +3,7 @@
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Token, TokenWithSpan, Word};
 
+use super::refused;
 use crate::common::Result;
 use crate::sql::cursor::at;
 use crate::sql::depth;
@@ -13,8 +14,9 @@ const MAX_POWERS: usize = 100;
 /// `APPROXIMATE COUNT(DISTINCT …)` becomes a function of another name; of `APPROXIMATE PERCENTILE_DISC(…)` the exact
 /// answer is one. `a # b` is what `sqlparser` reads as `a XOR b`.
 ///
-/// Errors: Invalid for a chain of `^` that is too long: each is a call within a call.
+/// Errors: Unsupported for a function whose arguments cannot be read. Invalid for a chain of `^` that is too long: each is a call within a call.
 pub(in crate::sql) fn rewrite(tokens: &mut Vec<TokenWithSpan>) -> Result<()> {
+    refused::tokens(tokens)?;
     let mut powers = 0;
     for t in tokens.iter() {
         match &t.token {

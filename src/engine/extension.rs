@@ -14,6 +14,8 @@ use crate::common::sql_type::UTC;
 use crate::distribution::SliceMap;
 use crate::functions::{Functions, semistructured, take_microseconds};
 use crate::optimizer::add_analyzer_rules;
+use crate::optimizer::cast_statistics::guard_statistics;
+use crate::optimizer::text_casts::TextCasts;
 use crate::physical_plan::config::BlueshiftOptions;
 use crate::physical_plan::declared::Declared;
 
@@ -45,6 +47,7 @@ pub(super) fn with_blueshift(mut builder: SessionStateBuilder) -> SessionStateBu
     builder.scalar_functions().get_or_insert_default().push(Arc::new(Declared::default().into()));
     let mut builder = Functions::additions().register(builder);
     add_analyzer_rules(&mut builder.analyzer().get_or_insert_default().rules);
+    guard_statistics(&mut builder.physical_optimizers().get_or_insert_default().rules);
     builder
 }
 
@@ -85,8 +88,8 @@ pub(super) fn planning_state(warehouse: &Warehouse, process: u32) -> SessionStat
     take_microseconds(&mut builder);
     // Before DataFusion's planners, which take `c.a` and `c[0]` for parts of structs and arrays.
     builder.expr_planners().get_or_insert_default().insert(0, Arc::new(semistructured::Navigation));
-    let mut state =
-        builder.with_type_planner(Arc::new(CastTypes)).with_runtime_env(Arc::clone(&warehouse.inner.runtime)).build();
+    let builder = builder.with_type_planner(Arc::new(CastTypes)).with_optimizer_rule(Arc::new(TextCasts));
+    let mut state = builder.with_runtime_env(Arc::clone(&warehouse.inner.runtime)).build();
     // The operators `->`, `->>` and `?`; a session that is just being built takes what it is given.
     let _ = datafusion_functions_json::register_all(&mut state);
     state

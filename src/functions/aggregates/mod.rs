@@ -14,6 +14,7 @@ mod average;
 mod listagg;
 mod percentile;
 mod ratio;
+mod sum;
 
 pub(super) fn additions(all: &mut Functions) {
     all.aggregate.push(Arc::new(listagg::listagg()));
@@ -25,6 +26,7 @@ pub(super) fn replacements(all: &mut Functions) {
     all.aggregate.push(Arc::new(percentile::continuous()));
     all.aggregate.push(Arc::new(percentile::median()));
     all.aggregate.push(Arc::new(average::average()));
+    all.aggregate.push(Arc::new(sum::sum()));
 }
 
 /// An argument that is the same for all rows.

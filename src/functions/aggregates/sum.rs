@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, Int64Array, PrimitiveArray};
 use arrow::datatypes::{ArrowPrimitiveType, DataType, Decimal128Type, Field, FieldRef, Int64Type};
-use datafusion::common::{DataFusionError, Result, ScalarValue};
+use datafusion::common::{DataFusionError, Result, ScalarValue, plan_err};
 use datafusion::functions_aggregate::sum::sum_udaf;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::type_coercion::functions::fields_with_udf;
@@ -109,8 +109,15 @@ impl AggregateUDFImpl for Sum {
     }
 
     fn coerce_types(&self, given: &[DataType]) -> Result<Vec<DataType>> {
-        let fields: Vec<FieldRef> = given.iter().map(|t| Arc::new(Field::new("", t.clone(), true))).collect();
-        let fields = fields_with_udf(&fields, self.other.as_ref())?;
+        let [value] = given else { return plan_err!("sum takes one argument") };
+        if value.is_null() {
+            return Ok(vec![DataType::Int64]);
+        }
+        if !value.is_numeric() && !matches!(value, DataType::Duration(_) | DataType::Interval(_)) {
+            return plan_err!("sum of {value} is not supported; it takes a number");
+        }
+        let field = [Arc::new(Field::new("", value.clone(), true))];
+        let fields = fields_with_udf(&field, self.other.as_ref())?;
         Ok(fields.iter().map(|field| field.data_type().clone()).collect())
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Field, FieldRef};
-use datafusion::common::{Result, exec_err};
+use datafusion::common::{Result, exec_err, plan_err};
 use datafusion::functions::{string, unicode};
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::type_coercion::functions::fields_with_udf;
@@ -263,9 +263,20 @@ impl ScalarUDFImpl for OrBytes {
     }
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        let fields: Vec<FieldRef> = types.iter().map(|t| Arc::new(Field::new("", t.clone(), true))).collect();
-        let fields = fields_with_udf(&fields, self.of(types.first()).as_ref())?;
-        Ok(fields.iter().map(|field| field.data_type().clone()).collect())
+        let text = |t: &DataType| {
+            self.name == "substr" && (t.is_numeric() || matches!(t, DataType::Boolean | DataType::Date32))
+        };
+        // "Non-character data types are treated like a string" (Redshift's manual, "SUBSTRING function").
+        let read =
+            types.iter().enumerate().map(|(i, t)| if i == 0 && text(t) { DataType::Utf8View } else { t.clone() });
+        let fields: Vec<FieldRef> = read.map(|t| Arc::new(Field::new("", t, true))).collect();
+        match fields_with_udf(&fields, self.of(types.first()).as_ref()) {
+            Ok(fields) => Ok(fields.iter().map(|field| field.data_type().clone()).collect()),
+            Err(_) => {
+                let given: Vec<String> = types.iter().map(ToString::to_string).collect();
+                plan_err!("{} does not take arguments of the types ({})", self.name, given.join(", "))
+            }
+        }
     }
 
     /// So that what the planner knows of DataFusion's function holds for text.

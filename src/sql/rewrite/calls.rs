@@ -7,8 +7,8 @@ use sqlparser::tokenizer::Span;
 
 use super::build::{Call, argument_count, binary, call, case, cast, copy, operand, plain_arguments, position, take};
 use super::ordered;
-use crate::common::Result;
-use crate::sql::cursor::unsupported;
+use crate::common::{Result, SqlState};
+use crate::sql::cursor::{invalid, unsupported};
 
 pub(super) fn rewrite(expr: &mut Expr) -> Result<()> {
     match expr {
@@ -55,6 +55,10 @@ pub(super) fn rewrite(expr: &mut Expr) -> Result<()> {
             Ok(())
         }
         // As a call it finds the session's function, which takes VARBYTE, too.
+        Expr::Substring { expr: value, substring_from: None, substring_for: None, .. } => {
+            let message = "substring takes a text, a place and a length";
+            Err(invalid(SqlState::SYNTAX_ERROR, message, position(value)))
+        }
         Expr::Substring { expr: value, substring_from, substring_for, .. } => {
             let one = || Expr::value(Value::Number("1".to_string(), false));
             let from = substring_from.as_deref_mut().map_or_else(one, take);

@@ -12,6 +12,7 @@ use super::Functions;
 
 mod average;
 mod listagg;
+mod logic;
 mod percentile;
 mod ratio;
 mod sum;
@@ -27,6 +28,7 @@ pub(super) fn replacements(all: &mut Functions) {
     all.aggregate.push(Arc::new(percentile::median()));
     all.aggregate.push(Arc::new(average::average()));
     all.aggregate.push(Arc::new(sum::sum()));
+    all.aggregate.extend(logic::functions());
 }
 
 /// An argument that is the same for all rows.

@@ -25,7 +25,7 @@ pub trait SessionStateBuilderExt {
     /// DataFusion's is unsound over scans that drop rows (`optimizer.enable_aggregate_dynamic_filter_pushdown`). Register
     /// [`Warehouse::catalog`] or single tables on the context built.
     ///
-    /// `with_analyzer_rules` replaces all rules: call it before.
+    /// `with_analyzer_rules` and `with_physical_optimizer_rules` replace all rules: call them before.
     fn with_blueshift(self) -> Self;
 }
 

@@ -157,6 +157,11 @@ pub fn timestamps_of_text(array: &ArrayRef) -> Result<ArrayRef> {
     Ok(Arc::new(read))
 }
 
+/// The time of day of local times, as `Time64(µs)`. DataFusion 55.2 takes its cast to keep the order, as no day's end does.
+pub fn times_of_day(array: &ArrayRef) -> Result<ArrayRef> {
+    cast(array, &DataType::Time64(TimeUnit::Microsecond))
+}
+
 /// A time that clocks show twice is the later one, and one that they leave out is as if they had not been put forward
 /// (PostgreSQL's rule: standard time).
 fn instant_of_local(local: NaiveDateTime, zone: Tz) -> DateTime<Utc> {
@@ -207,6 +212,8 @@ pub enum Zoned {
     Text,
     /// [`timestamps_of_text`]
     OfText,
+    /// [`times_of_day`]
+    TimeOfDay,
 }
 
 /// `timestamptz_in_zone(value, 'zone')` and its kin: the functions that casts to and from TIMESTAMPTZ become.
@@ -236,6 +243,7 @@ impl ScalarUDFImpl for InZone {
             Zoned::Local => "timestamp_in_zone",
             Zoned::Text => "text_in_zone",
             Zoned::OfText => "timestamp_of_text",
+            Zoned::TimeOfDay => "time_of_timestamp",
         }
     }
 
@@ -263,6 +271,7 @@ impl ScalarUDFImpl for InZone {
                 )
             }
             Zoned::OfText => text,
+            Zoned::TimeOfDay => matches!(from, DataType::Timestamp(_, None)),
             Zoned::Local | Zoned::Text => matches!(from, DataType::Timestamp(_, Some(_)) | DataType::Null),
         };
         if !fits {
@@ -272,6 +281,7 @@ impl ScalarUDFImpl for InZone {
             Zoned::Instants | Zoned::InstantsOrNull => DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into())),
             Zoned::Local | Zoned::OfText => DataType::Timestamp(TimeUnit::Microsecond, None),
             Zoned::Text => DataType::Utf8View,
+            Zoned::TimeOfDay => DataType::Time64(TimeUnit::Microsecond),
         };
         let nullable = value.is_nullable() || self.makes == Zoned::InstantsOrNull;
         Ok(Arc::new(Field::new(self.name(), makes, nullable)))
@@ -292,6 +302,7 @@ impl ScalarUDFImpl for InZone {
                 Zoned::Local => to_local(array, zone),
                 Zoned::Text => to_text(array, zone),
                 Zoned::OfText => timestamps_of_text(array),
+                Zoned::TimeOfDay => times_of_day(array),
             }
             .map_err(external)
         };
@@ -306,7 +317,8 @@ impl ScalarUDFImpl for InZone {
 }
 
 pub(super) fn additions(functions: &mut Functions) {
-    for makes in [Zoned::Instants, Zoned::InstantsOrNull, Zoned::Local, Zoned::Text, Zoned::OfText] {
+    use Zoned::{Instants, InstantsOrNull, Local, OfText, Text, TimeOfDay};
+    for makes in [Instants, InstantsOrNull, Local, Text, OfText, TimeOfDay] {
         functions.scalar.push(Arc::new(ScalarUDF::from(InZone::new(makes))));
     }
 }

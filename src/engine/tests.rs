@@ -11,6 +11,7 @@ mod identity;
 mod interleaved;
 mod lengths;
 mod listing;
+mod manual_functions;
 mod mutants;
 mod namespaces;
 mod prepared;

@@ -64,6 +64,7 @@ impl Functions {
         let mut all = Functions::default();
         aggregates::replacements(&mut all);
         dates::replacements(&mut all);
+        semistructured::replacements(&mut all);
         session::replacements(&mut all);
         text::replacements(&mut all);
         windows::replacements(&mut all);

@@ -115,8 +115,8 @@ fn told_char(expr: &Expr, schema: &DFSchema) -> bool {
     expr.to_field(schema).is_ok_and(|(_, field)| matches!(SqlType::from_field(&field), Some(SqlType::Char(_))))
 }
 
-/// Those of `literals` that are some as `value`, beside which they stand, has them read; and `value` as they do, where
-/// it is a literal and they all agree.
+/// Literals among `others` take their reading from `value`, which they are compared with; `value`, where it is a literal,
+/// takes its from the others, where they all agree. Whether one changed.
 fn side_by_side<'e>(value: &mut Expr, others: impl Iterator<Item = &'e mut Expr>, schema: &DFSchema) -> bool {
     let reading = Reading::beside(value, schema);
     let (mut changed, mut agreed) = (false, Vec::new());

@@ -1,5 +1,6 @@
 //! A session: statements one after another, each at a version of its own.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::fmt;
@@ -14,6 +15,7 @@ use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::execution::context::{SQLOptions, SessionContext};
 use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{DdlStatement, LogicalPlan, Statement as PlannedStatement};
+use datafusion::optimizer::AnalyzerRule;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, execute_stream};
 use datafusion::sql::parser::Statement as DfStatement;
@@ -42,6 +44,7 @@ use crate::common::sql_type::UTC;
 use crate::common::{Error, ErrorKind, Result};
 use crate::functions::settings::{self, Setting};
 use crate::functions::{SessionNames, zones};
+use crate::optimizer::union_branches::UnionBranches;
 use crate::sql::ast::{Insert, ObjectName};
 use crate::sql::{self, Statement, StatementText};
 
@@ -584,7 +587,15 @@ impl Running<'_> {
     }
 
     async fn physical(&self, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
-        self.state.create_physical_plan(plan).await.map_err(from_datafusion)
+        // Before the analyzer, whose rules go through all branches of a union.
+        let united = plan.exists(|p| Ok(matches!(p, LogicalPlan::Union(_)))).map_err(from_datafusion)?;
+        let pruned = match united {
+            true => {
+                Cow::Owned(UnionBranches.analyze(plan.clone(), self.state.config_options()).map_err(from_datafusion)?)
+            }
+            false => Cow::Borrowed(plan),
+        };
+        self.state.create_physical_plan(&pruned).await.map_err(from_datafusion)
     }
 }
 

@@ -24,7 +24,7 @@ fn main() {
             let table = format!("create table d{day} (at timestamp not null sortkey, k int, v bigint)");
             run(&session, &table).await;
             let insert = format!(
-                "insert into d{day} select dateadd(second, (v % 86400)::int, timestamp '2026-01-01' + {day}), v % 100, v \
+                "insert into d{day} select dateadd(second, (v % 86400)::int, dateadd(day, {day}, timestamp '2026-01-01')), v % 100, v \
                  from generate_series(1, {rows}) s(v)"
             );
             run(&session, &insert).await;

@@ -244,6 +244,7 @@ fn the_shell_takes_statements_and_commands_and_goes_on_after_errors() {
     for word in ["some_column", "character varying(9)", "diststyle", "AUTO(ALL)", "skew of rows"] {
         assert!(described.contains(word), "{described}");
     }
+    shell.wait_for("SORTKEY: AUTO");
     shell.type_in("\\dt\r");
     assert!(shell.wait_for("(1 row)").contains("public"));
     shell.type_in("\\x on\r");
@@ -315,6 +316,164 @@ fn views_are_stored() {
     succeeds(dir.path(), &["sql", "-w", "house", "-c", "insert into t values (7)"]);
     let read = ["sql", "-w", "house", "--format", "csv", "-c", "select a from v"];
     assert_eq!(succeeds(dir.path(), &read), "a\r\n7\r\n");
+}
+
+#[test]
+fn a_name_is_described_wherever_it_leads() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = "create schema s;
+create table parent (id int primary key, n int unique);
+create table s.t (a int distkey, b int references parent, c int) interleaved sortkey (a, c);
+insert into s.t values (1, 2, 3);
+comment on table s.t is 'a table'; comment on column s.t.c is 'a column';
+create view s.v as select a as x from s.t;
+create view late as select a from s.gone with no schema binding;
+create table t (only int);
+create temp table t (k int sortkey, w varchar(7));
+insert into t values (1, 'x'), (2, 'y');
+create temp view here as select w from t;
+";
+    std::fs::write(dir.path().join("made.sql"), script).unwrap();
+    let describe = |name: &str| succeeds(dir.path(), &["sql", "-f", "made.sql", "-c", &format!("\\d {name}")]);
+    in_order(
+        &describe("s.t"),
+        &[
+            "| a      | integer |",
+            "| KEY(a) ",
+            "DISTSTYLE: KEY(a)\nSORTKEY: INTERLEAVED (a, c)\n",
+            "FOREIGN KEY t_b_fkey: (b) REFERENCES public.parent (id)\n",
+            "Comment: a table\nComment on c: a column\n",
+        ],
+    );
+    in_order(&describe("parent"), &["PRIMARY KEY parent_pkey: (id)\nUNIQUE parent_n_key: (n)\n"]);
+    in_order(
+        &describe("s.v"),
+        &["| x      | integer |", "View definition:\nCREATE VIEW s.v (x) AS SELECT a AS x FROM \"s\".\"t\";\n"],
+    );
+    // The temporary table comes before the other of its name.
+    let temporary = describe("t");
+    in_order(&temporary, &["| k      | integer ", "| w      | character varying(7) ", "| 2 ", "SORTKEY: (k)\n"]);
+    assert!(!temporary.contains("only"), "{temporary}");
+    assert!(describe("public.t").contains("| only   | integer"));
+    assert_eq!(describe("pg_temp.t"), temporary);
+    in_order(&describe("here"), &["| w ", "View definition:\nCREATE TEMP VIEW here (w) AS SELECT w FROM t;\n"]);
+    let tables = succeeds(dir.path(), &["sql", "-f", "made.sql", "-c", "\\dt"]);
+    in_order(
+        &tables,
+        &["| pg_temp_1 | t      | temporary table |", "| public    | t      | table ", "| s         | t "],
+    );
+    let views = succeeds(dir.path(), &["sql", "-f", "made.sql", "-c", "\\dv"]);
+    in_order(&views, &["| pg_temp_1 | here |", "| public    | late |", "| s         | v "]);
+    // A view whose names lead nowhere tells its definition nevertheless.
+    let late = describe("late");
+    in_order(&late, &["View definition:\nCREATE VIEW public.late AS SELECT a FROM s.gone WITH NO SCHEMA BINDING;\n"]);
+    let err = fails(dir.path(), &["sql", "-f", "made.sql", "-c", "\\d nowhere"]);
+    assert!(err.contains("table \"nowhere\" does not exist"), "{err}");
+    // It goes where results go.
+    succeeds(dir.path(), &["sql", "-f", "made.sql", "-c", "\\o out.txt", "-c", "\\d s.v"]);
+    assert!(std::fs::read_to_string(dir.path().join("out.txt")).unwrap().contains("View definition:"));
+}
+
+const PASSING: &str = "statement ok
+create table t (a int, b varchar(9))
+
+statement ok
+insert into t values (1, 'x'), (2, null)
+
+query IT rowsort
+select * from t
+----
+1 x
+2 NULL
+";
+
+#[test]
+fn sqllogictest_files_pass_or_fail() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("files")).unwrap();
+    std::fs::write(dir.path().join("files/good.slt"), PASSING).unwrap();
+    let passed = succeeds(dir.path(), &["slt", "files"]);
+    assert!(passed.starts_with("ok ") && passed.trim_end().ends_with("files/good.slt"), "{passed}");
+    // One that fails does not keep the others from running.
+    let wrong = PASSING.replace("2 NULL", "2 y");
+    std::fs::write(dir.path().join("files/bad.slt"), &wrong).unwrap();
+    let output = blueshift(dir.path(), &["slt", "files"]);
+    assert_eq!(output.status.code(), Some(1));
+    in_order(text(&output.stdout), &["FAILED", "files/bad.slt", "ok", "files/good.slt"]);
+    in_order(text(&output.stderr), &["query result mismatch", "select * from t", "-   2 y", "+   2 NULL", "bad.slt:7"]);
+    assert!(text(&output.stderr).contains("ERROR: 1 of 2 files failed"), "{}", text(&output.stderr));
+    // What comes out is written instead of judged.
+    std::fs::copy(dir.path().join("files/bad.slt"), dir.path().join("copy.slt")).unwrap();
+    succeeds(dir.path(), &["slt", "--override", "copy.slt"]);
+    assert_eq!(std::fs::read_to_string(dir.path().join("copy.slt")).unwrap(), PASSING);
+    assert_eq!(std::fs::read_to_string(dir.path().join("files/bad.slt")).unwrap(), wrong);
+    succeeds(dir.path(), &["slt", "copy.slt"]);
+    let err = fails(dir.path(), &["slt", "nowhere.slt"]);
+    assert!(err.contains("cannot read nowhere.slt"), "{err}");
+}
+
+#[test]
+fn sqllogictest_files_run_on_the_slices_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let count = "query I\nselect count(*) from stv_slices\n----\n";
+    std::fs::write(dir.path().join("three.slt"), format!("{count}3\n")).unwrap();
+    succeeds(dir.path(), &["slt", "--slices", "3", "three.slt"]);
+    let err = fails(dir.path(), &["slt", "--slices", "2", "three.slt"]);
+    assert!(err.contains("-   3") && err.contains("+   2"), "{err}");
+    // In one warehouse, what the first file makes the second finds.
+    std::fs::write(dir.path().join("1.slt"), "statement ok\ncreate table kept (a int)\n").unwrap();
+    std::fs::write(dir.path().join("2.slt"), "query I\nselect count(*) from kept\n----\n0\n").unwrap();
+    succeeds(dir.path(), &["slt", "--slices", "3", "-w", "house", "1.slt", "2.slt", "three.slt"]);
+    assert!(fails(dir.path(), &["slt", "1.slt", "2.slt"]).contains("1 of 2 files failed"));
+}
+
+#[test]
+fn tables_are_inspected() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = "create table t (day date sortkey, word varchar(9), n int distkey);
+        insert into t select date '2024-01-01' + cast(v / 100 as int), 'w' || (v % 7), v from generate_series(1, 20000) s(v);
+        create table z (a int, \"b & <c>\" int) diststyle even interleaved sortkey (a, \"b & <c>\");
+        insert into z select v, v % 10 from generate_series(1, 20000) s(v);
+        create schema s; create table s.\"Other\" (a int) diststyle all;
+        insert into s.\"Other\" values (1);
+        create table empty (a int)";
+    succeeds(dir.path(), &["sql", "-w", "house", "--slices", "2", "-c", made]);
+    let inspect = |more: &[&str]| succeeds(dir.path(), &[&["inspect", "-w", "house"], more].concat());
+    let all = inspect(&[]);
+    assert!(all.starts_with("house: 2 slices, zones of 8192 rows, chunks of 131072\n"), "{all}");
+    for row in ["| public.t ", "| KEY(n) ", "| public.z ", "| INTERLEAVED ", "| s.Other "] {
+        assert!(all.contains(row), "{row} is not in\n{all}");
+    }
+    in_order(
+        &inspect(&["t"]),
+        &[
+            "t: KEY(n), sort key day\n20000 rows, 0 of them deleted (0.0 %)",
+            "Slices",
+            "Columns, in the encodings that their zones have",
+            "| day    | date ",
+            "| word   | character varying(9) ",
+            "| n      | integer ",
+            "Runs",
+            "| sorted |",
+            "Zones over the range of day, from 2024-01-01 to 2024-07-19",
+        ],
+    );
+    let interleaved = inspect(&["public.z", "--svg", "z.svg"]);
+    assert!(interleaved.starts_with("public.z: EVEN, sort key INTERLEAVED (a, b & <c>)\n"), "{interleaved}");
+    let drawing = std::fs::read_to_string(dir.path().join("z.svg")).unwrap();
+    assert!(drawing.starts_with("<svg ") && drawing.trim_end().ends_with("</svg>"), "{drawing}");
+    assert!(drawing.contains("sort key INTERLEAVED (a, b &amp; &lt;c&gt;)"), "{drawing}");
+    for column in ["a (", "b &amp; &lt;c&gt; ("] {
+        assert!(drawing.contains(&format!(">{column}")), "{column} is not in\n{drawing}");
+    }
+    assert!(inspect(&["s.\"Other\""]).starts_with("s.\"Other\": ALL, sort key none\n"));
+    for (name, said) in [("nowhere", "table \"nowhere\" does not exist"), ("empty", "\"empty\" is not stored")] {
+        let err = fails(dir.path(), &["inspect", "-w", "house", name]);
+        assert!(err.contains(said), "{err}");
+        assert!(err.contains("tables with rows are public.t, public.z, s.\"Other\""), "{err}");
+    }
+    assert!(fails(dir.path(), &["inspect", "-w", "nowhere"]).contains("ERROR: "));
+    assert!(!dir.path().join("nowhere").exists(), "nothing was made");
 }
 
 #[test]

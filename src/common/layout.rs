@@ -94,6 +94,11 @@ impl EncodingName {
         EncodingName::Alp,
     ];
 
+    /// A number for catalogs that hold numbers: 0 for RAW, -1 for AUTO, others our own choice.
+    pub fn number(self) -> i16 {
+        Self::ALL.into_iter().zip(-1..).find_map(|(name, number)| (name == self).then_some(number)).unwrap_or_default()
+    }
+
     /// The lower-case word that SQL uses.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -18,6 +18,8 @@ use datafusion::logical_expr::TableType;
 use futures::future::{BoxFuture, FutureExt, ready};
 
 use super::files::file_table;
+use super::information::Informed;
+use super::listing::Listing;
 use super::load::TableSink;
 use super::names::{self, CATALOG, DEFAULT_SCHEMA, PATH_SCHEMA};
 use super::namespace::{Attached, ForeignTables, Namespace, PlanPins, StatementPins};
@@ -25,7 +27,6 @@ use super::views::{self, ViewPlans};
 use super::warehouse::Warehouse;
 use crate::catalog::{Binding, PinnedSnapshot, TableDef, TableState};
 use crate::common::Error;
-use crate::functions::SessionNames;
 use crate::physical_plan::load::RowSink;
 use crate::physical_plan::provider::{BlueshiftTable, TableSource};
 use crate::physical_plan::scan::ScanTable;
@@ -33,7 +34,7 @@ use crate::system;
 
 /// The catalogs that one statement sees: the warehouse and those attached at the statement's versions, and all others
 /// as they are.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct StatementCatalogs {
     base: Arc<dyn CatalogProviderList>,
     warehouse: WarehouseCatalog,
@@ -42,6 +43,26 @@ pub struct StatementCatalogs {
 impl StatementCatalogs {
     pub fn new(base: Arc<dyn CatalogProviderList>, warehouse: WarehouseCatalog) -> Self {
         StatementCatalogs { base, warehouse }
+    }
+
+    /// What system tables of the session's warehouse show.
+    pub(super) fn source(&self) -> Arc<Listing> {
+        self.warehouse.source()
+    }
+
+    pub(super) fn planner(&self) -> Option<&Arc<SessionState>> {
+        self.warehouse.planner()
+    }
+
+    fn find(&self, name: &str) -> Option<Arc<dyn CatalogProvider>> {
+        if name == CATALOG {
+            return Some(Arc::new(self.warehouse.clone()));
+        }
+        match self.warehouse.names.as_ref().and_then(|names| names.attached(name)) {
+            Some(Attached::Warehouse { warehouse, .. }) => Some(Arc::new(self.warehouse.other(warehouse))),
+            Some(Attached::Files(files)) => Some(files),
+            None => self.base.catalog(name),
+        }
     }
 }
 
@@ -57,14 +78,8 @@ impl CatalogProviderList for StatementCatalogs {
     }
 
     fn catalog(&self, name: &str) -> Option<Arc<dyn CatalogProvider>> {
-        if name == CATALOG {
-            return Some(Arc::new(self.warehouse.clone()));
-        }
-        match self.warehouse.names.as_ref().and_then(|names| names.attached(name)) {
-            Some(Attached::Warehouse { warehouse, .. }) => Some(Arc::new(self.warehouse.other(warehouse))),
-            Some(Attached::Files(files)) => Some(files),
-            None => self.base.catalog(name),
-        }
+        let catalog = self.find(name)?;
+        Some(Arc::new(Informed { catalog, all: self.clone() }))
     }
 }
 
@@ -120,8 +135,13 @@ impl WarehouseCatalog {
     }
 
     /// Another warehouse beside this one.
-    fn other(&self, warehouse: Warehouse) -> Self {
+    pub(super) fn other(&self, warehouse: Warehouse) -> Self {
         WarehouseCatalog { warehouse, names: None, foreign: None, plans: Arc::default(), ..self.clone() }
+    }
+
+    /// What its system tables show.
+    pub(super) fn source(&self) -> Arc<Listing> {
+        Arc::new(Listing::new(self.warehouse.clone(), self.names.as_ref()))
     }
 
     /// As a view within a view sees it.
@@ -292,7 +312,7 @@ impl WarehouseSchema {
             }
             // A context that is not ours has no search path to find them by.
             let system = self.name == system::SCHEMA || (self.name == DEFAULT_SCHEMA && self.catalog.names.is_none());
-            Ok(if system { system::table(name, Arc::new(self.catalog.warehouse.clone())) } else { None })
+            Ok(if system { system::table(name, self.catalog.source()) } else { None })
         })
     }
 
@@ -396,7 +416,7 @@ pub(super) fn scan_table(
 }
 
 /// The version of `warehouse` that `session` reads: its statement's, or the newest.
-async fn version_of(warehouse: &Warehouse, session: &dyn Session) -> Result<PinnedSnapshot> {
+pub(super) async fn version_of(warehouse: &Warehouse, session: &dyn Session) -> Result<PinnedSnapshot> {
     match session.config().get_extension::<StatementPins>() {
         Some(pins) => pins.pin(warehouse).await.map_err(external),
         None => warehouse.pin_newest().await.map_err(external),
@@ -441,19 +461,5 @@ impl TableSource for Source {
 
     fn sink(&self) -> Option<Arc<dyn RowSink>> {
         Some(Arc::new(TableSink::new(self.warehouse.clone(), Arc::clone(&self.def))))
-    }
-}
-
-impl system::SystemSource for Warehouse {
-    fn read<'a>(&'a self, session: &'a dyn Session) -> BoxFuture<'a, Result<system::SystemContext>> {
-        Box::pin(async move {
-            let snapshot = version_of(self, session).await?;
-            let segments = self.inner.segments.at(snapshot.clone());
-            let search_path = match session.config_options().extensions.get::<SessionNames>() {
-                Some(names) => names.schemas.clone(),
-                None => vec![DEFAULT_SCHEMA.into()],
-            };
-            Ok(system::SystemContext { snapshot, segments, search_path, only: None })
-        })
     }
 }

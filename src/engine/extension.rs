@@ -9,11 +9,15 @@ use datafusion::prelude::SessionConfig;
 use super::cast_types::CastTypes;
 use super::external::{BlueshiftTableFactory, STORED_AS};
 use super::names::{CATALOG, PATH_SCHEMA};
+use super::namespace::Namespace;
+use super::remarks;
 use super::warehouse::Warehouse;
 use crate::common::sql_type::UTC;
 use crate::distribution::SliceMap;
 use crate::functions::{Functions, semistructured, take_microseconds};
-use crate::optimizer::{add_analyzer_rules, add_optimizer_rules, overflow};
+use crate::optimizer::cast_statistics::guard_statistics;
+use crate::optimizer::text_casts::TextCasts;
+use crate::optimizer::{add_analyzer_rules, add_optimizer_rules, overflow, same_names};
 use crate::physical_plan::config::BlueshiftOptions;
 use crate::physical_plan::declared::Declared;
 
@@ -23,7 +27,7 @@ pub trait SessionStateBuilderExt {
     /// DataFusion's is unsound over scans that drop rows (`optimizer.enable_aggregate_dynamic_filter_pushdown`). Register
     /// [`Warehouse::catalog`] or single tables on the context built.
     ///
-    /// `with_analyzer_rules` replaces all rules: call it before.
+    /// `with_analyzer_rules` and `with_physical_optimizer_rules` replace all rules: call them before.
     fn with_blueshift(self) -> Self;
 }
 
@@ -46,6 +50,9 @@ pub(super) fn with_blueshift(mut builder: SessionStateBuilder) -> SessionStateBu
     let mut builder = Functions::additions().register(builder);
     add_analyzer_rules(&mut builder.analyzer().get_or_insert_default().rules);
     add_optimizer_rules(&mut builder.optimizer().get_or_insert_default().rules);
+    let rules = &mut builder.physical_optimizers().get_or_insert_default().rules;
+    same_names::guard_filters(rules);
+    guard_statistics(rules);
     builder
 }
 
@@ -78,17 +85,19 @@ pub(super) fn parser_options() -> SqlParserOptions {
     }
 }
 
-/// The state of a session on `warehouse`, without catalogs. `process` is the session's number in its process.
-pub(super) fn planning_state(warehouse: &Warehouse, process: u32) -> SessionState {
+/// The state of a session on `warehouse`, without catalogs. `process` is the session's number in its process,
+/// and `names` what it sees; none of a context that is not ours.
+pub(super) fn planning_state(warehouse: &Warehouse, process: u32, names: Option<&Arc<Namespace>>) -> SessionState {
     let config = session_config(warehouse);
     let builder = with_blueshift(SessionStateBuilder::new().with_default_features().with_config(config));
     let mut builder = Functions::of_session(process).register(Functions::replacements().register(builder));
     take_microseconds(&mut builder);
     overflow::add_to(&mut builder);
+    builder.scalar_functions().get_or_insert_default().extend(remarks::functions(warehouse, names));
     // Before DataFusion's planners, which take `c.a` and `c[0]` for parts of structs and arrays.
     builder.expr_planners().get_or_insert_default().insert(0, Arc::new(semistructured::Navigation));
-    let mut state =
-        builder.with_type_planner(Arc::new(CastTypes)).with_runtime_env(Arc::clone(&warehouse.inner.runtime)).build();
+    let builder = builder.with_type_planner(Arc::new(CastTypes)).with_optimizer_rule(Arc::new(TextCasts));
+    let mut state = builder.with_runtime_env(Arc::clone(&warehouse.inner.runtime)).build();
     // The operators `->`, `->>` and `?`; a session that is just being built takes what it is given.
     let _ = datafusion_functions_json::register_all(&mut state);
     state

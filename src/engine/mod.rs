@@ -17,7 +17,9 @@ mod extension;
 mod external;
 mod files;
 mod identity;
+mod information;
 mod insert;
+mod listing;
 mod load;
 mod location;
 mod names;
@@ -25,7 +27,9 @@ mod namespace;
 mod output;
 mod parameters;
 mod profile;
+mod remarks;
 mod session;
+mod show;
 #[cfg(feature = "sqllogictest")]
 pub mod slt;
 mod statement;
@@ -38,6 +42,7 @@ pub mod tpch;
 mod views;
 mod warehouse;
 
+pub use describe::Described;
 pub use error::from_datafusion;
 pub use extension::SessionStateBuilderExt;
 pub use external::BlueshiftTableFactory;

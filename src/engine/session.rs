@@ -1,5 +1,6 @@
 //! A session: statements one after another, each at a version of its own.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::fmt;
@@ -14,6 +15,7 @@ use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::execution::context::{SQLOptions, SessionContext};
 use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{DdlStatement, LogicalPlan, Statement as PlannedStatement};
+use datafusion::optimizer::AnalyzerRule;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, execute_stream};
 use datafusion::sql::parser::Statement as DfStatement;
@@ -25,25 +27,26 @@ use super::attach;
 use super::catalog_provider::{StatementCatalogs, WarehouseCatalog};
 use super::coerce::Coercion;
 use super::comments;
+use super::describe::Described;
 use super::error::from_datafusion;
 use super::extension::planning_state;
 use super::identity::Generate;
+use super::information;
 use super::load::Load;
 use super::names::{self, CATALOG, Place};
 use super::namespace::{Attached, Namespace, PlanPins, StatementPins};
 use super::output::Output;
 use super::statement::{CancelToken, StatementState};
 use super::warehouse::Warehouse;
-use super::{analyze, copy, ddl, describe, insert, parameters, summarize, views};
+use super::{analyze, copy, ddl, describe, insert, parameters, show, summarize, views};
 use crate::catalog::{PinnedSnapshot, Snapshot, Transaction};
 use crate::common::sql_type::UTC;
 use crate::common::{Error, ErrorKind, Result};
+use crate::functions::settings::{self, Setting};
 use crate::functions::{SessionNames, zones};
+use crate::optimizer::union_branches::UnionBranches;
 use crate::sql::ast::{Insert, ObjectName};
 use crate::sql::{self, Statement, StatementText};
-
-/// DataFusion's setting of the time zone.
-const TIME_ZONE: &str = "datafusion.execution.time_zone";
 
 /// A session of one user on one warehouse.
 ///
@@ -55,6 +58,8 @@ pub struct Session {
     /// What it sees beside the warehouse.
     pub(super) names: Arc<Namespace>,
     process: u32,
+    /// The settings of the warehouse's runtime.
+    runtime: Arc<Vec<Setting>>,
     running: Mutex<Vec<CancelToken>>,
 }
 
@@ -74,10 +79,13 @@ impl Session {
     pub(super) fn new(warehouse: Warehouse) -> Self {
         let process = warehouse.next_process();
         let names = Arc::new(Namespace::new(warehouse.clone(), process));
-        let context = SessionContext::new_with_state(planning_state(&warehouse, process));
+        let context = SessionContext::new_with_state(planning_state(&warehouse, process, Some(&names)));
         let catalog = WarehouseCatalog::latest(warehouse.clone()).with_names(Arc::clone(&names));
         context.register_catalog(CATALOG, Arc::new(catalog));
-        Session { warehouse, context, names, process, running: Mutex::default() }
+        let entries = warehouse.inner.runtime.config_entries().into_iter();
+        let runtime = entries.map(|e| Setting { name: e.key, value: e.value, description: e.description.to_string() });
+        let runtime = Arc::new(runtime.collect());
+        Session { warehouse, context, names, process, runtime, running: Mutex::default() }
     }
 
     pub fn warehouse(&self) -> &Warehouse {
@@ -164,6 +172,7 @@ impl Session {
             Statement::Insert(insert) => (insert::parameters(&self.begin().await?, insert).await?, none),
             Statement::ShowTable { .. } => (HashMap::new(), ddl::show_table_schema()),
             Statement::AnalyzeCompression(_) => (HashMap::new(), analyze::schema()),
+            Statement::Show(what) => (HashMap::new(), show::show(&self.begin().await?, what.clone()).await?.schema()),
             _ => (HashMap::new(), none),
         };
         Ok(Prepared { session: self, statement, parameters: parameters::in_order(parameters)?, schema })
@@ -218,6 +227,13 @@ impl Session {
         self.names.attach(name, Attached::Warehouse { warehouse: warehouse.clone(), read_only: false })
     }
 
+    /// What a name leads to, be it a table, a view or anything else with columns: where it is and what is said of it.
+    ///
+    /// `name` is as SQL writes it. Errors: Invalid when it leads nowhere.
+    pub async fn describe(&self, name: &str) -> Result<Described> {
+        describe::described(&self.begin().await?, &sql::parse_name(name)?).await
+    }
+
     /// A query's plan that outlives the statement.
     pub(super) async fn plan_lasting(&self, query: &SqlStatement) -> Result<LogicalPlan> {
         plan_with(&self.lasting_state(), query).await
@@ -242,7 +258,7 @@ impl Session {
                 self.names.set_path(path.map(|path| path.into_iter().map(|schema| schema.value).collect()));
                 Ok(Output::done("SET", None))
             }
-            Statement::ShowSearchPath => Ok(Output::text("SHOW", "search_path", &self.names.path().join(", "))),
+            Statement::Show(what) => show::show(&running, what).await,
             Statement::CreateSchema(create) => ddl::create_schema(&running, create).await,
             Statement::DropSchema(drop) => ddl::drop_schema(&running, drop).await,
             Statement::Insert(insert) => insert::insert(&running, insert, parameters).await,
@@ -306,6 +322,7 @@ impl Session {
         let mut config = base.config().clone().with_extension(Arc::clone(&pins));
         config.options_mut().extensions.insert(PlanPins::of(Arc::clone(&pins)));
         config.options_mut().extensions.insert(self.session_names(&pin));
+        information::ours(config.options_mut());
         let mut state = SessionStateBuilder::new_from_existing(base.clone())
             .with_runtime_env(Arc::clone(&statement.runtime))
             .with_config(config)
@@ -323,6 +340,7 @@ impl Session {
             schemas: self.names.schemas(snapshot),
             path: self.names.path(),
             lookup: self.names.lookup(snapshot),
+            runtime: Arc::clone(&self.runtime),
         }
     }
 
@@ -349,6 +367,7 @@ impl Session {
     fn lasting_state(&self) -> SessionState {
         let base = self.context.state();
         let mut state = base.clone();
+        information::ours(state.config_mut().options_mut());
         let catalog = self.catalog(&base);
         state.register_catalog_list(Arc::new(StatementCatalogs::new(Arc::clone(base.catalog_list()), catalog)));
         state
@@ -478,7 +497,23 @@ impl Running<'_> {
         plan_with(&self.state, query).await
     }
 
-    async fn query(&self, query: &SqlStatement, parameters: Option<ParamValues>) -> Result<Output> {
+    /// What a SET or RESET may not do.
+    fn check_set(&self, statement: &PlannedStatement) -> Result<()> {
+        let options = self.state.config_options();
+        match statement {
+            PlannedStatement::SetVariable(set) => {
+                settings::check_set(options, &set.variable)?;
+                if set.variable == settings::TIME_ZONE {
+                    zones::zone(Some(&set.value))?;
+                }
+                Ok(())
+            }
+            PlannedStatement::ResetVariable(reset) => settings::check_set(options, &reset.variable),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) async fn query(&self, query: &SqlStatement, parameters: Option<ParamValues>) -> Result<Output> {
         let mut plan = match query {
             SqlStatement::Prepare { .. } => plan_with(&self.session.lasting_state(), query).await?,
             _ => self.plan(query).await?,
@@ -489,11 +524,7 @@ impl Running<'_> {
         if let LogicalPlan::Statement(statement) = &plan {
             // SET, PREPARE and the like change the session itself; EXECUTE gives the plan that PREPARE stored.
             let tag = statement_tag(statement);
-            if let PlannedStatement::SetVariable(set) = statement
-                && set.variable == TIME_ZONE
-            {
-                zones::zone(Some(&set.value))?;
-            }
+            self.check_set(statement)?;
             let frame = self.session.context.execute_logical_plan(plan).await.map_err(from_datafusion)?;
             if frame.schema().fields().is_empty() {
                 return Ok(Output::done(tag, None));
@@ -522,7 +553,7 @@ impl Running<'_> {
                 notices.extend(gone_with_the_session(ddl));
                 plan = plan_text(&self.session.lasting_state(), text).await?;
             }
-            LogicalPlan::Statement(_) => {}
+            LogicalPlan::Statement(statement) => self.check_set(statement)?,
             _ => return Ok(Output::rows(tag, self.run(&plan).await?)),
         }
         let frame = self.session.context.execute_logical_plan(plan).await.map_err(from_datafusion)?;
@@ -556,7 +587,15 @@ impl Running<'_> {
     }
 
     async fn physical(&self, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
-        self.state.create_physical_plan(plan).await.map_err(from_datafusion)
+        // Before the analyzer, whose rules go through all branches of a union.
+        let united = plan.exists(|p| Ok(matches!(p, LogicalPlan::Union(_)))).map_err(from_datafusion)?;
+        let pruned = match united {
+            true => {
+                Cow::Owned(UnionBranches.analyze(plan.clone(), self.state.config_options()).map_err(from_datafusion)?)
+            }
+            false => Cow::Borrowed(plan),
+        };
+        self.state.create_physical_plan(&pruned).await.map_err(from_datafusion)
     }
 }
 

@@ -11,6 +11,8 @@ mod identity;
 mod interleaved;
 mod join_order;
 mod lengths;
+mod listing;
+mod manual_functions;
 mod mutants;
 mod namespaces;
 mod prepared;

@@ -26,6 +26,7 @@ use super::catalog_provider::{StatementCatalogs, WarehouseCatalog, external, tab
 use super::ddl;
 use super::error::from_datafusion;
 use super::extension::planning_state;
+use super::information;
 use super::names::{self, CATALOG, Place, Relation, at};
 use super::output::Output;
 use super::session::Running;
@@ -151,7 +152,7 @@ pub(super) async fn provider(
 }
 
 /// The statement that makes the view.
-fn definition(schema: &str, view: &ViewDef) -> String {
+pub(super) fn definition(schema: &str, view: &ViewDef) -> String {
     let columns: Vec<String> = view.columns.iter().map(|c| quote_ident(c)).collect();
     let columns = if columns.is_empty() { String::new() } else { format!(" ({})", columns.join(", ")) };
     let late = if view.binding == Binding::Late { " WITH NO SCHEMA BINDING" } else { "" };
@@ -174,7 +175,7 @@ async fn plan(catalog: &WarehouseCatalog, pin: &PinnedSnapshot, view: &ViewDef) 
     };
     let base = match catalog.planner() {
         Some(state) => SessionState::clone(state),
-        None => planning_state(catalog.warehouse(), 0),
+        None => planning_state(catalog.warehouse(), 0, None),
     };
     let list: Arc<dyn CatalogProviderList> = match &view.binding {
         Binding::Bound(dependencies) => Arc::new(bind(catalog, pin, dependencies).await.map_err(from_datafusion)?),
@@ -190,6 +191,7 @@ async fn plan(catalog: &WarehouseCatalog, pin: &PinnedSnapshot, view: &ViewDef) 
     // Places in the view's text are none of the statement's.
     config.options_mut().sql_parser = super::extension::parser_options();
     config.options_mut().sql_parser.collect_spans = false;
+    information::ours(config.options_mut());
     let mut state = SessionStateBuilder::new_from_existing(base).with_config(config).build();
     state.register_catalog_list(list);
     let statement = datafusion::sql::parser::Statement::Statement(query);
@@ -321,7 +323,7 @@ impl SchemaProvider for BoundSchema {
     {
         let found = match self.relations.get(&(self.name.clone(), name.to_string())) {
             Some(relation) => Some(Arc::clone(relation)),
-            None if self.name == system::SCHEMA => system::table(name, Arc::new(self.catalog.warehouse().clone())),
+            None if self.name == system::SCHEMA => system::table(name, self.catalog.source()),
             None => None,
         };
         ready(Ok(found)).boxed()

@@ -4,7 +4,9 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int32Array, Int64Array, StringViewBuilder};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BinaryViewArray, BooleanArray, Int32Array, Int64Array, StringViewBuilder,
+};
 use arrow::datatypes::{DataType, Int64Type};
 use datafusion::common::{DataFusionError, Result, ScalarValue, plan_err};
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
@@ -22,6 +24,10 @@ pub(super) enum Param {
     /// `Int64`, from integers and from text that is one.
     Int,
     Bool,
+    /// `BinaryView`, or text as `Utf8View`, whose bytes are meant.
+    Bytes,
+    /// As [`Param::Bytes`], and what [`Param::Text`] takes besides text.
+    BytesOrSimple,
     /// Whatever it is.
     Any,
 }
@@ -70,6 +76,14 @@ impl Args<'_> {
     /// `None` of NULL, and of an argument that was not given.
     pub fn text(&self, i: usize, row: usize) -> Option<&str> {
         self.at(i, row).map(|(column, row)| column.as_string_view().value(row))
+    }
+
+    /// Of an argument that is [`Param::Bytes`].
+    pub fn bytes(&self, i: usize, row: usize) -> Option<&[u8]> {
+        self.at(i, row).map(|(column, row)| match column.as_binary_view_opt() {
+            Some(bytes) => bytes.value(row),
+            None => column.as_string_view().value(row).as_bytes(),
+        })
     }
 
     pub fn int(&self, i: usize, row: usize) -> Option<i64> {
@@ -123,6 +137,11 @@ impl Args<'_> {
     /// BOOLEAN by row; NULL where an argument is.
     pub fn bools(&self, value: impl FnMut(usize) -> Result<Option<bool>>) -> Result<ArrayRef> {
         Ok(Arc::new(BooleanArray::from(self.values(value)?)))
+    }
+
+    /// VARBYTE by row; NULL where an argument is.
+    pub fn byte_values(&self, value: impl FnMut(usize) -> Result<Option<Vec<u8>>>) -> Result<ArrayRef> {
+        Ok(Arc::new(self.values(value)?.into_iter().collect::<BinaryViewArray>()))
     }
 
     fn values<T>(&self, mut value: impl FnMut(usize) -> Result<Option<T>>) -> Result<Vec<Option<T>>> {
@@ -220,6 +239,9 @@ fn cast_to(param: Param, given: &DataType) -> Option<DataType> {
         || matches!(given, DataType::Dictionary(_, value) if value.is_string());
     match param {
         Param::Any => Some(given.clone()),
+        Param::Bytes | Param::BytesOrSimple if given.is_binary() => Some(DataType::BinaryView),
+        Param::Bytes if text => Some(DataType::Utf8View),
+        Param::BytesOrSimple if text || is_simple(given) => Some(DataType::Utf8View),
         Param::Text if text || is_simple(given) => Some(DataType::Utf8View),
         Param::Int if text || given.is_integer() => Some(DataType::Int64),
         Param::Bool if text || *given == DataType::Boolean => Some(DataType::Boolean),

@@ -19,6 +19,7 @@ pub mod semistructured;
 mod series;
 mod session;
 mod session_names;
+pub mod settings;
 mod text;
 pub mod whole_numbers;
 mod windows;
@@ -63,6 +64,7 @@ impl Functions {
         let mut all = Functions::default();
         aggregates::replacements(&mut all);
         dates::replacements(&mut all);
+        semistructured::replacements(&mut all);
         session::replacements(&mut all);
         text::replacements(&mut all);
         windows::replacements(&mut all);

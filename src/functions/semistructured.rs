@@ -8,6 +8,9 @@
 //!
 //! Source: Redshift manual, "SUPER type", "Querying semistructured data" and the pages of the functions.
 
+mod calls;
+mod order;
+mod parts;
 #[cfg(test)]
 mod tests;
 
@@ -121,6 +124,7 @@ pub fn super_takes(from: &DataType) -> bool {
 /// Whether a function takes SUPER, or JSON as text.
 pub fn takes_super(function: &str) -> bool {
     KINDS.iter().any(|kind| kind.name() == function)
+        || parts::has(function)
         || function.starts_with("json_")
         || matches!(function, "declared" | "arrow_typeof" | "arrow_metadata")
 }
@@ -502,6 +506,7 @@ impl ExprPlanner for Navigation {
 pub(super) fn additions(functions: &mut Functions) {
     use datafusion_functions_json::udfs as json;
     functions.scalar.extend(KINDS.map(SuperFunction::udf));
+    functions.scalar.extend(parts::additions());
     functions.scalar.extend([
         json::json_get_udf(),
         json::json_get_bool_udf(),
@@ -517,4 +522,8 @@ pub(super) fn additions(functions: &mut Functions) {
         json::json_from_scalar_udf(),
         json::json_union_to_text_udf(),
     ]);
+}
+
+pub(super) fn replacements(functions: &mut Functions) {
+    functions.scalar.extend(parts::replacements());
 }

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
+use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
-use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
+use datafusion::common::{DataFusionError, Result, ScalarValue, exec_err, plan_err};
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
 };
 
-use super::kernel::invalid;
-use super::{Functions, SessionNames};
-use crate::common::SqlType;
+use super::kernel::{Args, Function, Param, invalid};
+use super::{Functions, SessionNames, settings};
+use crate::common::{EncodingName, SqlType};
 
 /// Whoever runs a plan that no statement of ours began.
 const USER: &str = "admin";
@@ -27,6 +28,15 @@ pub(super) fn additions(all: &mut Functions) {
     ] {
         all.scalar.push(Told::udf(name, tells));
     }
+    let format_encoding = Function {
+        name: "format_encoding",
+        aliases: &[],
+        params: &[Param::Int],
+        required: 1,
+        returns: DataType::Utf8View,
+        compute: format_encoding,
+    };
+    all.scalar.push(format_encoding.udf());
     all.scalar.push(Arc::new(PgTypeof { signature: Signature::any(1, Volatility::Immutable) }.into()));
 }
 
@@ -115,19 +125,19 @@ fn version() -> String {
     format!("PostgreSQL 8.0.2 compatible, Blueshift {}", env!("CARGO_PKG_VERSION"))
 }
 
+/// As SHOW tells it.
 fn setting(args: &ScalarFunctionArgs, name: &str) -> Result<Option<String>> {
-    let wanted = name.to_ascii_lowercase();
-    if let ("search_path", Some(names)) = (wanted.as_str(), args.config_options.extensions.get::<SessionNames>()) {
-        return Ok(Some(names.path.join(", ")));
-    }
-    // Blueshift's own settings are listed without their prefix.
-    let own = wanted.strip_prefix("blueshift.");
-    let mut entries = args.config_options.entries().into_iter();
-    let found = entries.find(|entry| entry.key == wanted || Some(entry.key.as_str()) == own);
-    match found {
-        Some(entry) => Ok(entry.value),
-        None => Err(invalid("current_setting", format!("there is no setting \"{name}\"; SHOW ALL lists them"))),
-    }
+    let found = settings::find(&args.config_options, name);
+    Ok(found.map_err(|e| DataFusionError::External(Box::new(e.context("current_setting"))))?.value)
+}
+
+/// The encoding that `pg_attribute.attencodingtype` is a number of, as `pg_table_def` names it; NULL for another number.
+fn format_encoding(args: &Args) -> Result<ArrayRef> {
+    args.texts(|row| {
+        let number = args.int(0, row);
+        let name = EncodingName::ALL.into_iter().find(|name| Some(i64::from(name.number())) == number);
+        Ok(name.map(|name| if name == EncodingName::Raw { "none" } else { name.as_str() }))
+    })
 }
 
 /// The name of a value's type, as CREATE TABLE writes it; DataFusion's for a type that no column can have.

@@ -1,10 +1,13 @@
 //! What functions such as `current_schema()` may tell of the session.
 
 use std::any::Any;
+use std::sync::Arc;
 
 use datafusion::common::Result;
 use datafusion::common::config::{ConfigEntry, ConfigExtension, ExtensionOptions};
 use datafusion::common::config_err;
+
+use super::settings::Setting;
 
 /// A session's names, in the options of each statement's session: `options.extensions.get::<SessionNames>()`. They are
 /// those at the statement's beginning, and cannot be set there: SET search_path changes the session's.
@@ -19,6 +22,8 @@ pub struct SessionNames {
     pub path: Vec<String>,
     /// Where unqualified names are looked up, the temporary schema and pg_catalog included.
     pub lookup: Vec<String>,
+    /// The settings of the warehouse's runtime, which no statement changes.
+    pub runtime: Arc<Vec<Setting>>,
 }
 
 impl ConfigExtension for SessionNames {

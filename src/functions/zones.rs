@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use arrow::array::timezone::Tz;
 use arrow::array::{Array, ArrayRef, AsArray, StringViewArray, TimestampMicrosecondArray};
+use arrow::compute::kernels::cast_utils::string_to_datetime;
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit, TimestampMicrosecondType};
-use arrow::error::ArrowError;
 use chrono::{DateTime, FixedOffset, LocalResult, NaiveDateTime, Offset, TimeDelta, TimeZone, Utc};
 use datafusion::common::{Result as DfResult, ScalarValue, exec_err, internal_err, plan_err};
 use datafusion::logical_expr::expr::ScalarFunction;
@@ -20,7 +20,7 @@ use datafusion::logical_expr::{
 
 use super::Functions;
 use crate::common::sql_type::UTC;
-use crate::common::{Error, Result, SqlState};
+use crate::common::{Error, Moment, Result, SqlState};
 
 /// The zone of a session's setting: a name of the IANA time zone database, in any case, or an offset such as `+02:00`.
 ///
@@ -118,17 +118,48 @@ fn out_of_range() -> Error {
 /// Text with an offset or a zone of its own is an instant, other text a local time.
 fn instant_of_text(text: &str, zone: Tz) -> Result<i64> {
     let hours = |hours: i32| FixedOffset::east_opt(hours * 3600).ok_or_else(|| Error::internal("an offset of hours"));
-    let read = |offset: FixedOffset| {
-        arrow::compute::kernels::cast_utils::string_to_datetime(&offset, text).map_err(|_: ArrowError| {
-            let message = format!("\"{text}\" is not a value of type timestamp with time zone");
-            Error::invalid(SqlState::INVALID_TEXT, message)
-                .with_hint("write it as 2024-07-01 12:00:00, with +02 or a zone's name behind it where it needs one")
-        })
+    let read = |offset: FixedOffset| string_to_datetime(&offset, text);
+    let (Ok(here), Ok(there)) = (read(hours(0)?), read(hours(1)?)) else {
+        let moment =
+            Moment::parse(text).and_then(|moment| Some((moment, DateTime::from_timestamp_micros(moment.micros()?)?)));
+        return match moment {
+            Some((moment, instant)) if moment.offset.is_some() => Ok(instant.timestamp_micros()),
+            Some((_, local)) => Ok(instant_of_local(local.naive_utc(), zone).timestamp_micros()),
+            None => Err(no_timestamp(text, "timestamp with time zone")
+                .with_hint("write it as 2024-07-01 12:00:00, with +02 or a zone's name behind it where it needs one")),
+        };
     };
-    let (here, there) = (read(hours(0)?)?, read(hours(1)?)?);
     // Only a local time depends on the offset that is assumed.
     let instant = if here == there { here.to_utc() } else { instant_of_local(here.naive_local(), zone) };
     Ok(instant.timestamp_micros())
+}
+
+fn no_timestamp(text: &str, of: &str) -> Error {
+    Error::invalid(SqlState::INVALID_TEXT, format!("\"{text}\" is not a value of type {of}"))
+}
+
+/// Text as `Timestamp(µs)` without a zone: what Arrow reads as Arrow reads it, and Redshift's other forms, such as
+/// `2024-07-01 12:00`.
+pub fn timestamps_of_text(array: &ArrayRef) -> Result<ArrayRef> {
+    let local = DataType::Timestamp(TimeUnit::Microsecond, None);
+    if let Ok(read) = cast(array, &local) {
+        return Ok(read);
+    }
+    let read = |text: &str| match string_to_datetime(&Utc, text) {
+        Ok(read) => Ok(read.timestamp_micros()),
+        Err(_) => Moment::parse(text).and_then(Moment::micros).ok_or_else(|| {
+            no_timestamp(text, "timestamp without time zone").with_hint("write it as 2024-07-01 12:00:00")
+        }),
+    };
+    let texts = cast(array, &DataType::Utf8View)?;
+    let texts = texts.as_string_view().iter();
+    let read: TimestampMicrosecondArray = texts.map(|text| text.map(read).transpose()).collect::<Result<_>>()?;
+    Ok(Arc::new(read))
+}
+
+/// The time of day of local times, as `Time64(µs)`. DataFusion 55.2 takes its cast to keep the order, as no day's end does.
+pub fn times_of_day(array: &ArrayRef) -> Result<ArrayRef> {
+    cast(array, &DataType::Time64(TimeUnit::Microsecond))
 }
 
 /// A time that clocks show twice is the later one, and one that they leave out is as if they had not been put forward
@@ -179,6 +210,10 @@ pub enum Zoned {
     Local,
     /// [`to_text`]
     Text,
+    /// [`timestamps_of_text`]
+    OfText,
+    /// [`times_of_day`]
+    TimeOfDay,
 }
 
 /// `timestamptz_in_zone(value, 'zone')` and its kin: the functions that casts to and from TIMESTAMPTZ become.
@@ -207,6 +242,8 @@ impl ScalarUDFImpl for InZone {
             Zoned::InstantsOrNull => "try_timestamptz_in_zone",
             Zoned::Local => "timestamp_in_zone",
             Zoned::Text => "text_in_zone",
+            Zoned::OfText => "timestamp_of_text",
+            Zoned::TimeOfDay => "time_of_timestamp",
         }
     }
 
@@ -233,6 +270,8 @@ impl ScalarUDFImpl for InZone {
                         | DataType::Dictionary(..)
                 )
             }
+            Zoned::OfText => text,
+            Zoned::TimeOfDay => matches!(from, DataType::Timestamp(_, None)),
             Zoned::Local | Zoned::Text => matches!(from, DataType::Timestamp(_, Some(_)) | DataType::Null),
         };
         if !fits {
@@ -240,8 +279,9 @@ impl ScalarUDFImpl for InZone {
         }
         let makes = match self.makes {
             Zoned::Instants | Zoned::InstantsOrNull => DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into())),
-            Zoned::Local => DataType::Timestamp(TimeUnit::Microsecond, None),
+            Zoned::Local | Zoned::OfText => DataType::Timestamp(TimeUnit::Microsecond, None),
             Zoned::Text => DataType::Utf8View,
+            Zoned::TimeOfDay => DataType::Time64(TimeUnit::Microsecond),
         };
         let nullable = value.is_nullable() || self.makes == Zoned::InstantsOrNull;
         Ok(Arc::new(Field::new(self.name(), makes, nullable)))
@@ -261,6 +301,8 @@ impl ScalarUDFImpl for InZone {
                 Zoned::InstantsOrNull => to_instants_or_null(array, zone),
                 Zoned::Local => to_local(array, zone),
                 Zoned::Text => to_text(array, zone),
+                Zoned::OfText => timestamps_of_text(array),
+                Zoned::TimeOfDay => times_of_day(array),
             }
             .map_err(external)
         };
@@ -275,7 +317,8 @@ impl ScalarUDFImpl for InZone {
 }
 
 pub(super) fn additions(functions: &mut Functions) {
-    for makes in [Zoned::Instants, Zoned::InstantsOrNull, Zoned::Local, Zoned::Text] {
+    use Zoned::{Instants, InstantsOrNull, Local, OfText, Text, TimeOfDay};
+    for makes in [Instants, InstantsOrNull, Local, Text, OfText, TimeOfDay] {
         functions.scalar.push(Arc::new(ScalarUDF::from(InZone::new(makes))));
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! - To CHAR(n), VARCHAR(n) and VARBYTE(n): they cut, as Redshift's do. Arrow's types have no length, so the cast's
 //!   target carries the declared type ([`cast_target`]) until this rule puts [`Declared`] in its place.
+//! - Of text to TIMESTAMP: it reads what Redshift's does, such as times without seconds.
+//! - Of TIMESTAMP to TIME: it starts anew each day, which DataFusion's planner does not know of Arrow's cast.
 //! - To and from TIMESTAMPTZ: local times are those of the session's zone (`datafusion.execution.time_zone`).
 //! - To and from SUPER: a value becomes JSON, a JSON scalar the value that it stands for.
 //!
@@ -11,7 +13,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field};
+use arrow::datatypes::{DataType, Field, TimeUnit};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::common::{DFSchema, Result, ScalarValue};
@@ -76,13 +78,29 @@ impl DeclaredCasts {
         let from_super = from.as_deref().is_some_and(is_super);
         let from_zoned = matches!(from.as_deref().map(Field::data_type), Some(DataType::Timestamp(_, Some(_))));
         let declared = declared::of_cast_target(&target);
+        let is_text = |t: &DataType| matches!(t, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+        let to_timestamp = matches!(target.data_type(), DataType::Timestamp(TimeUnit::Microsecond, None));
+        let from_text = from.as_deref().is_some_and(|from| is_text(from.data_type())) && !from_super;
+        let is_local = |t: &DataType| matches!(t, DataType::Timestamp(_, None));
+        if matches!(target.data_type(), DataType::Time32(_) | DataType::Time64(_))
+            && from.as_deref().is_some_and(|from| is_local(from.data_type()))
+        {
+            let time = in_zone(Zoned::TimeOfDay, *value, zone);
+            return Transformed::yes(match target.data_type() {
+                DataType::Time64(TimeUnit::Microsecond) => time,
+                other => how.cast(time, other.clone()),
+            });
+        }
+        // Literals were read before.
+        if matches!(how, How::Cast) && to_timestamp && from_text && !matches!(*value, Expr::Literal(..)) {
+            return Transformed::yes(in_zone(Zoned::OfText, *value, zone));
+        }
         if declared.is_none() && !from_super && !from_zoned {
             return Transformed::no(match how {
                 How::Cast => Expr::Cast(Cast { expr: value, field: target }),
                 How::TryCast => Expr::TryCast(TryCast { expr: value, field: target }),
             });
         }
-        let is_text = |t: &DataType| matches!(t, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
         if declared == Some(SqlType::Super) {
             return Transformed::yes(if from_super { *value } else { assign_to_super(*value) });
         }

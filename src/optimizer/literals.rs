@@ -3,8 +3,8 @@
 //! - Beside REAL or DOUBLE, a decimal literal is DOUBLE. `1.5` is DECIMAL in Redshift's SQL, and so in ours. DataFusion
 //!   would compare `d > 1.5` with a DOUBLE column as decimals: casts of large values then fail, and the cast hides the
 //!   column from zone maps. Redshift compares as DOUBLE ("Numeric types", mixed arithmetic).
-//! - Beside a CHAR column, a text literal is CHAR: its trailing blanks mean nothing ("Character types", significance of
-//!   trailing blanks). The column holds none.
+//! - Beside a CHAR value, a text literal is CHAR: its trailing blanks mean nothing ("Character types", significance of
+//!   trailing blanks). The value has none. CASE and NULLIF compare, too.
 //! - In LIKE with an escape character of its own, a pattern is written with the backslash, the one that DataFusion reads.
 //!
 //! All before types are coerced.
@@ -12,8 +12,8 @@
 use arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult};
-use datafusion::common::{DFSchema, ExprSchema, Result, ScalarValue, plan_err};
-use datafusion::logical_expr::expr::{Between, BinaryExpr, InList};
+use datafusion::common::{DFSchema, Result, ScalarValue, plan_err};
+use datafusion::logical_expr::expr::{Between, BinaryExpr, Case, InList, ScalarFunction};
 use datafusion::logical_expr::{Expr, ExprSchemable, Like, LogicalPlan};
 use datafusion::optimizer::AnalyzerRule;
 
@@ -36,7 +36,7 @@ impl AnalyzerRule for Literals {
 }
 
 /// What a literal is read as.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reading {
     Double,
     Char,
@@ -48,10 +48,7 @@ impl Reading {
         // A type that cannot be told here (of an outer query's column) is left to coercion.
         match expr.get_type(schema).ok()? {
             DataType::Float32 | DataType::Float64 => Some(Reading::Double),
-            DataType::Utf8View => {
-                let field = schema.field_from_column(expr.try_as_col()?).ok()?;
-                matches!(SqlType::from_field(field), Some(SqlType::Char(_))).then_some(Reading::Char)
-            }
+            DataType::Utf8View => is_char(expr, schema).then_some(Reading::Char),
             _ => None,
         }
     }
@@ -89,8 +86,73 @@ impl Reading {
     }
 }
 
+/// Whether an expression's values are CHAR: without blanks behind them, and none is meant. Of several values to choose from
+/// all are.
+fn is_char(expr: &Expr, schema: &DFSchema) -> bool {
+    let all = |values: &[&Expr]| {
+        let is_null = |value: &Expr| matches!(value, Expr::Literal(value, _) if value.is_null());
+        let mut given = values.iter().filter(|value| !is_null(value)).peekable();
+        given.peek().is_some() && given.all(|value| is_char(value, schema))
+    };
+    match expr {
+        Expr::Alias(alias) => is_char(&alias.expr, schema),
+        Expr::Case(Case { when_then_expr, else_expr, .. }) => {
+            let values = when_then_expr.iter().map(|(_, then)| then);
+            all(&values.chain(else_expr).map(|value| &**value).collect::<Vec<_>>())
+        }
+        Expr::ScalarFunction(ScalarFunction { func, args }) => match func.name() {
+            "nullif" => args.first().is_some_and(|value| is_char(value, schema)),
+            "coalesce" | "nvl" | "greatest" | "least" => all(&args.iter().collect::<Vec<_>>()),
+            "nvl2" => all(&args.iter().skip(1).collect::<Vec<_>>()),
+            _ => told_char(expr, schema),
+        },
+        Expr::Column(_) => told_char(expr, schema),
+        _ => false,
+    }
+}
+
+fn told_char(expr: &Expr, schema: &DFSchema) -> bool {
+    expr.to_field(schema).is_ok_and(|(_, field)| matches!(SqlType::from_field(&field), Some(SqlType::Char(_))))
+}
+
+/// Literals among `others` take their reading from `value`, which they are compared with; `value`, where it is a literal,
+/// takes its from the others, where they all agree. Whether one changed.
+fn side_by_side<'e>(value: &mut Expr, others: impl Iterator<Item = &'e mut Expr>, schema: &DFSchema) -> bool {
+    let reading = Reading::beside(value, schema);
+    let (mut changed, mut agreed) = (false, Vec::new());
+    for other in others {
+        agreed.push(Reading::beside(other, schema));
+        if let Some(read) = reading.and_then(|reading| reading.of(other)) {
+            *other = read;
+            changed = true;
+        }
+    }
+    if let [Some(first), rest @ ..] = agreed.as_slice()
+        && rest.iter().all(|other| other == &Some(*first))
+        && let Some(read) = first.of(value)
+    {
+        *value = read;
+        changed = true;
+    }
+    changed
+}
+
 fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     Ok(match expr {
+        Expr::Case(mut case) => {
+            let whens = case.when_then_expr.iter_mut().map(|(when, _)| &mut **when);
+            let changed = case.expr.as_deref_mut().is_some_and(|value| side_by_side(value, whens, schema));
+            let case = Expr::Case(case);
+            if changed { Transformed::yes(case) } else { Transformed::no(case) }
+        }
+        Expr::ScalarFunction(ScalarFunction { func, mut args }) if func.name() == "nullif" => {
+            let changed = match args.split_first_mut() {
+                Some((value, others)) => side_by_side(value, others.iter_mut(), schema),
+                None => false,
+            };
+            let call = Expr::ScalarFunction(ScalarFunction { func, args });
+            if changed { Transformed::yes(call) } else { Transformed::no(call) }
+        }
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             let literal = |literal: &Expr, beside: &Expr| {
                 let reading = Reading::beside(beside, schema)?;

@@ -1,5 +1,6 @@
 //! Planner rules, one a file.
 
+pub mod cast_statistics;
 pub mod casts;
 pub mod cost;
 pub mod dates;
@@ -7,13 +8,15 @@ pub mod estimate;
 pub mod join_order;
 pub mod literals;
 pub mod overflow;
+pub mod same_names;
 pub mod supers;
+pub mod text_casts;
 pub mod union_branches;
 pub mod zones;
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
@@ -56,6 +59,30 @@ fn rewrite_expressions(
     rewrite: impl Fn(Expr, &DFSchema) -> Result<Transformed<Expr>>,
 ) -> Result<Transformed<LogicalPlan>> {
     plan.transform_up_with_subqueries(|plan| {
+        let schema = input_schema(&plan)?;
+        let names = NamePreserver::new(&plan);
+        plan.map_expressions(|expr| {
+            let name = names.save(&expr);
+            Ok(expr.transform_up(|e| rewrite(e, &schema))?.update_data(|e| name.restore(e)))
+        })
+    })
+}
+
+/// As [`rewrite_expressions`], of those nodes that hold an expression that `concerns` the rule.
+fn rewrite_expressions_where(
+    plan: LogicalPlan,
+    concerns: fn(&Expr) -> bool,
+    rewrite: fn(Expr, &DFSchema) -> Result<Transformed<Expr>>,
+) -> Result<Transformed<LogicalPlan>> {
+    plan.transform_up_with_subqueries(|plan| {
+        let mut any = false;
+        plan.apply_expressions(|expr| {
+            any |= expr.exists(|e| Ok(concerns(e)))?;
+            Ok(if any { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        })?;
+        if !any {
+            return Ok(Transformed::no(plan));
+        }
         let schema = input_schema(&plan)?;
         let names = NamePreserver::new(&plan);
         plan.map_expressions(|expr| {

@@ -11,7 +11,7 @@ use datafusion::logical_expr::expr::Cast;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator};
 use datafusion::optimizer::{AnalyzerRule, ApplyOrder, OptimizerConfig, OptimizerRule};
 
-use super::rewrite_expressions;
+use super::rewrite_expressions_where;
 use crate::functions::whole_numbers::{checked, checked_negative, operand};
 
 /// Adds the rule behind the others, analyzer and optimizer: operands are of the type of the result there.
@@ -33,7 +33,7 @@ impl AnalyzerRule for Overflow {
     }
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        rewrite_expressions(plan, |expr, schema| {
+        rewrite_expressions_where(plan, concerns, |expr, schema| {
             Ok(match &expr {
                 Expr::BinaryExpr(binary) if !is_constant(&binary.left) || !is_constant(&binary.right) => {
                     Transformed::no(expr)
@@ -56,14 +56,25 @@ impl OptimizerRule for Overflow {
     }
 
     fn rewrite(&self, plan: LogicalPlan, _: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        rewrite_expressions(plan, |expr, schema| Ok(rewrite(expr, schema)))
+        rewrite_expressions_where(plan, concerns, |expr, schema| Ok(rewrite(expr, schema)))
+    }
+}
+
+fn is_checked(op: Operator) -> bool {
+    matches!(op, Operator::Plus | Operator::Minus | Operator::Multiply)
+}
+
+fn concerns(expr: &Expr) -> bool {
+    match expr {
+        Expr::BinaryExpr(binary) => is_checked(binary.op),
+        other => matches!(other, Expr::Negative(_)),
     }
 }
 
 fn rewrite(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
     match expr {
         Expr::BinaryExpr(binary)
-            if matches!(binary.op, Operator::Plus | Operator::Minus | Operator::Multiply)
+            if is_checked(binary.op)
                 && whole(&binary.right, schema).is_some_and(|of| whole(&binary.left, schema) == Some(of)) =>
         {
             Transformed::yes(checked(binary))

@@ -55,6 +55,11 @@ impl AnalyzerRule for UnionBranches {
                     None => Ok(Transformed::no(plan)),
                 }
             }
+            // Of a plan that was optimized when it was prepared, the scans have the filters.
+            LogicalPlan::Union(union) => match pruner.union(union, &[])? {
+                Some(fewer) => Ok(Transformed::yes(fewer)),
+                None => Ok(Transformed::no(plan)),
+            },
             _ => Ok(Transformed::no(plan)),
         })
         .data()
@@ -216,7 +221,13 @@ impl Pruner<'_> {
         }
         let schema = provider.schema();
         let bare = |expr: &Expr| bare_columns(expr, &scan.projected_schema);
-        let conjuncts: Vec<Expr> = conjuncts.iter().filter_map(bare).collect();
+        let mut conjuncts: Vec<Expr> = conjuncts.iter().filter_map(bare).collect();
+        if !scan.filters.is_empty() {
+            // They may be about columns that are not projected.
+            let all = DFSchema::try_from_qualified_schema(scan.table_name.clone(), &schema)?;
+            let own = scan.filters.iter().flat_map(|filter| self.usable(filter));
+            conjuncts.extend(own.filter_map(|expr| bare_columns(&expr, &all)));
+        }
         if conjuncts.is_empty() {
             return Ok(false);
         }

@@ -28,7 +28,7 @@ pub enum Statement {
     Detach(Detach),
     /// `SET search_path TO schema, …`; `None` is RESET.
     SetSearchPath(Option<Vec<Ident>>),
-    ShowSearchPath,
+    Show(Show),
     AnalyzeCompression(AnalyzeCompression),
     /// `SHOW TABLE name`: the table's DDL.
     ShowTable {
@@ -40,7 +40,7 @@ pub enum Statement {
     },
     /// `SUMMARIZE {name | query}`: what the columns hold, a row for each.
     Summarize(Relation),
-    /// Reads only: SELECT, WITH, VALUES, EXPLAIN of these, SHOW, SET, PREPARE, EXECUTE, DEALLOCATE. It is
+    /// Reads only: SELECT, WITH, VALUES, EXPLAIN of these, SHOW FUNCTIONS, SET, PREPARE, EXECUTE, DEALLOCATE. It is
     /// given to DataFusion as it is.
     Query(Box<sqlparser::ast::Statement>),
     /// What only DataFusion's own statement parser reads: CREATE EXTERNAL TABLE, COPY … TO, RESET,
@@ -49,6 +49,43 @@ pub enum Statement {
         sql: String,
         position: Position,
     },
+}
+
+/// SHOW of anything but a table.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Show {
+    All,
+    Setting(ShowSetting),
+    /// The statement that makes the view again.
+    View(ObjectName),
+    Databases(ShowFilter),
+    Schemas {
+        database: Option<Ident>,
+        filter: ShowFilter,
+    },
+    /// Of a schema; of the search path's without one.
+    Tables {
+        schema: Option<ObjectName>,
+        filter: ShowFilter,
+    },
+    Columns {
+        table: ObjectName,
+        filter: ShowFilter,
+    },
+}
+
+/// `SHOW name [VERBOSE]`; a name of several parts is one here.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ShowSetting {
+    pub name: Ident,
+    pub verbose: bool,
+}
+
+/// `[LIKE 'pattern'] [LIMIT rows]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShowFilter {
+    pub like: Option<String>,
+    pub limit: Option<u64>,
 }
 
 /// Rows, by name or by query.

@@ -16,6 +16,7 @@ mod insert;
 mod parser;
 mod rewrite;
 mod session;
+mod show;
 mod split;
 pub mod unparse;
 mod validate;

@@ -8,7 +8,7 @@ use crate::common::{Error, Result, SqlState};
 
 use super::ast::{CreateSchema, CreateTable, DropSchema, DropTable, DropView, ObjectName, Relation, Statement};
 use super::cursor::{Cursor, START, checked_tokens, syntax_error, unsupported};
-use super::{analyze, copy, create_table, insert, session, view};
+use super::{analyze, copy, create_table, insert, session, show, view};
 
 /// The longest statement (Redshift manual, "CREATE TABLE", and others). Data comes by COPY.
 const MAX_STATEMENT_BYTES: usize = 16 << 20;
@@ -148,16 +148,13 @@ fn statement(c: &mut Cursor) -> Result<Statement> {
         "INSERT" => insert::insert(c),
         "COPY" => copy::copy(c),
         "ANALYZE" => analyze::analyze(c),
-        "SHOW" if c.is("SHOW TABLE") => {
-            c.take("SHOW TABLE");
-            Ok(Statement::ShowTable { name: c.object_name("a table name")? })
-        }
+        "SHOW" => show::show(c),
         "SET" if c.is("SET TIME ZONE") => set_time_zone(c),
         "ATTACH" => session::attach(c),
         "DETACH" => session::detach(c),
         "COMMENT" => session::comment(c),
-        "SHOW" | "SET" | "RESET" if let Some(statement) = session::search_path(c)? => Ok(statement),
-        "SHOW" | "SET" | "EXECUTE" | "DEALLOCATE" => Ok(Statement::Query(Box::new(c.with(|p| p.parse_statement())?))),
+        "SET" | "RESET" if let Some(statement) = session::search_path(c)? => Ok(statement),
+        "SET" | "EXECUTE" | "DEALLOCATE" => Ok(Statement::Query(Box::new(c.with(|p| p.parse_statement())?))),
         "PREPARE" => prepare(c),
         "RESET" => Ok(datafusion(c)),
         "ALTER" => {

@@ -7,11 +7,8 @@ use crate::common::Result;
 use super::ast::{Attach, Comment, CommentObject, Detach, Ident, Statement};
 use super::cursor::{Cursor, syntax_error, unsupported};
 
-/// Whether a SET, SHOW or RESET is about search_path; then it is read.
+/// Whether a SET or RESET is about search_path; then it is read.
 pub(super) fn search_path(c: &mut Cursor) -> Result<Option<Statement>> {
-    if c.take("SHOW search_path") {
-        return Ok(Some(Statement::ShowSearchPath));
-    }
     if c.take("RESET search_path") {
         return Ok(Some(Statement::SetSearchPath(None)));
     }

@@ -93,6 +93,14 @@ pub(super) fn encoding_word(encoding: EncodingId) -> &'static str {
     }
 }
 
+/// A block with what its table says of it.
+struct Shown {
+    table: i32,
+    temporary: i32,
+    sql_type: SqlType,
+    block: Block,
+}
+
 pub(super) fn schema() -> Schema {
     let int = |name: &str| Field::new(name, DataType::Int32, false);
     Schema::new(vec![
@@ -122,32 +130,38 @@ pub(super) fn schema() -> Schema {
 }
 
 /// `minvalue` and `maxvalue` are NULL where all rows are NULL or nothing is known. `unsorted` is 1 outside the sorted
-/// region, also without a sort key. `on_disk` is 1; the other columns without meaning here are 0. Of our own are the
+/// region, also without a sort key. `on_disk` is 1, `temporary` of the session's temporary tables; the other columns without
+/// meaning here are 0. Of our own are the
 /// bounds as text (`min_decoded`, `max_decoded`; text may be cut to 64 bytes), the table's segment, and the encoding
 /// that is stored. The hidden columns of Redshift (INSERT_XID, DELETE_XID, ROW_ID) are not stored and not shown.
 pub(super) async fn columns(context: &SystemContext) -> Result<Vec<ArrayRef>> {
-    let mut rows: Vec<(i32, SqlType, Block)> = Vec::new();
-    for state in context.tables() {
-        let blocks = blocks_of(state, &context.segments).await?;
-        let table = state.def.id.0 as i32;
-        rows.extend(blocks.into_iter().map(|block| (table, state.def.columns[block.column].sql_type, block)));
+    let mut rows: Vec<Shown> = Vec::new();
+    for (home, state) in context.tables() {
+        let blocks = blocks_of(state, &home.segments).await?;
+        let table = home.oid(state.def.id);
+        let temporary = i32::from(home.temporary);
+        rows.extend(blocks.into_iter().map(|block| Shown {
+            table,
+            temporary,
+            sql_type: state.def.columns[block.column].sql_type,
+            block,
+        }));
     }
-    let int = |value: &dyn Fn(i32, &Block) -> i32| -> ArrayRef {
-        Arc::new(Int32Array::from_iter_values(rows.iter().map(|(table, _, block)| value(*table, block))))
-    };
-    let constant = |value: i32| int(&|_, _| value);
+    let int =
+        |value: &dyn Fn(&Shown) -> i32| -> ArrayRef { Arc::new(Int32Array::from_iter_values(rows.iter().map(value))) };
+    let constant = |value: i32| int(&|_| value);
     let bound = |value: &dyn Fn(&Bounds) -> Option<Scalar>| -> ArrayRef {
-        Arc::new(rows.iter().map(|(_, t, b)| value(&b.bounds).map(|v| as_bigint(&v, *t))).collect::<Int64Array>())
+        Arc::new(rows.iter().map(|s| value(&s.block.bounds).map(|v| as_bigint(&v, s.sql_type))).collect::<Int64Array>())
     };
     let decoded = |value: &dyn Fn(&Bounds) -> Option<Scalar>| -> ArrayRef {
-        Arc::new(rows.iter().map(|(_, t, b)| value(&b.bounds).map(|v| as_text(&v, *t))).collect::<StringArray>())
+        Arc::new(rows.iter().map(|s| value(&s.block.bounds).map(|v| as_text(&v, s.sql_type))).collect::<StringArray>())
     };
     Ok(vec![
-        int(&|_, b| b.slice as i32),
-        int(&|_, b| b.column as i32),
-        int(&|table, _| table),
-        int(&|_, b| b.number as i32),
-        int(&|_, b| b.bounds.rows as i32),
+        int(&|s| s.block.slice as i32),
+        int(&|s| s.block.column as i32),
+        int(&|s| s.table),
+        int(&|s| s.block.number as i32),
+        int(&|s| s.block.bounds.rows as i32),
         constant(0),
         bound(&|b| b.min.clone()),
         bound(&|b| b.max.clone()),
@@ -156,15 +170,15 @@ pub(super) async fn columns(context: &SystemContext) -> Result<Vec<ArrayRef>> {
         constant(1),
         constant(0),
         constant(0),
-        int(&|_, b| i32::from(!b.sorted)),
+        int(&|s| i32::from(!s.block.sorted)),
         constant(0),
         constant(0),
-        constant(0),
+        int(&|s| s.temporary),
         constant(0),
         decoded(&|b| b.min.clone()),
         decoded(&|b| b.max.clone()),
-        Arc::new(Int64Array::from_iter_values(rows.iter().map(|(_, _, b)| b.segment as i64))),
-        Arc::new(StringArray::from_iter_values(rows.iter().map(|(_, _, b)| b.encoding))),
+        Arc::new(Int64Array::from_iter_values(rows.iter().map(|s| s.block.segment as i64))),
+        Arc::new(StringArray::from_iter_values(rows.iter().map(|s| s.block.encoding))),
     ])
 }
 

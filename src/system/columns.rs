@@ -6,9 +6,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BooleanArray, Int32Array, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 
-use super::SystemContext;
 use super::blocks::{Block, blocks_of};
-use super::tables_of;
+use super::{CatalogSchema, Home, SystemContext, tables_of};
 use crate::catalog::{ColumnDef, EffectiveDist, TableDef, TableState};
 use crate::common::{EncodingName, Result, SortStyle, SqlType};
 use crate::storage::segment::SegmentStore;
@@ -75,20 +74,31 @@ pub async fn shown_columns(state: &TableState, segments: &SegmentStore) -> Resul
 }
 
 /// See [`ShownColumn::sortkey`].
-fn sort_position(def: &TableDef, column: &ColumnDef) -> i32 {
+pub(super) fn sort_position(def: &TableDef, column: &ColumnDef) -> i32 {
     let Some(sort) = &def.sort else { return 0 };
     let Some(at) = sort.columns.iter().position(|id| *id == column.id) else { return 0 };
     let position = at as i32 + 1;
     if sort.style == SortStyle::Interleaved && position % 2 == 0 { -position } else { position }
 }
 
-/// Columns of the search path's tables.
+/// The tables of the search path's schemas, in its order.
+fn on_path(context: &SystemContext) -> impl Iterator<Item = (&Home, &CatalogSchema, &Arc<TableState>)> {
+    let schemas = context.search_path.iter();
+    schemas.flat_map(|schema| {
+        let homes = context.homes();
+        homes.flat_map(move |home| {
+            tables_of(&home.snapshot, std::slice::from_ref(schema)).map(move |(schema, state)| (home, schema, state))
+        })
+    })
+}
+
+/// Columns of the search path's tables, the session's temporary ones included.
 pub(super) async fn columns(context: &SystemContext) -> Result<Vec<ArrayRef>> {
     let (mut schemas, mut tables, mut names) = (Vec::new(), Vec::new(), Vec::new());
     let (mut types, mut encodings) = (Vec::new(), Vec::new());
     let (mut keys, mut sort, mut not_null) = (Vec::new(), Vec::new(), Vec::new());
-    for (schema, state) in tables_of(&context.snapshot, &context.search_path) {
-        for column in shown_columns(state, &context.segments).await? {
+    for (home, schema, state) in on_path(context) {
+        for column in shown_columns(state, &home.segments).await? {
             schemas.push(schema.name.clone());
             tables.push(state.def.name.clone());
             names.push(column.name);

@@ -35,16 +35,15 @@ pub(super) fn schema() -> Schema {
 /// PostgreSQL's columns. `contype` is `p`, `u` or `f`; `conrelid` and `confrelid` are numbers of tables, `conkey` and
 /// `confkey` those of columns, counted from 1. Nothing is enforced: the actions of a foreign key are `a` (none).
 pub(super) fn columns(context: &SystemContext) -> Result<Vec<ArrayRef>> {
-    let snapshot = &context.snapshot;
     let (mut names, mut schemas, mut kinds) = (Vec::new(), Vec::new(), Vec::new());
     let (mut tables, mut parents) = (Vec::new(), Vec::new());
     let (mut keys, mut referenced_keys) =
         (ListBuilder::new(Int16Builder::new()), ListBuilder::new(Int16Builder::new()));
-    for def in snapshot.tables.values().map(|t| &t.def) {
+    for (home, def) in context.homes().flat_map(|home| home.snapshot.tables.values().map(move |t| (home, &t.def))) {
         for (constraint, name) in def.constraints.iter().zip(def.constraint_names()) {
             names.push(name);
-            schemas.push(def.schema.0 as i32);
-            tables.push(def.id.0 as i32);
+            schemas.push(home.schema_oid(def.schema));
+            tables.push(home.oid(def.id));
             keys.append_value(ordinals(def, &constraint.columns));
             let (kind, parent) = match &constraint.kind {
                 ConstraintKind::PrimaryKey => ("p", None),
@@ -52,8 +51,8 @@ pub(super) fn columns(context: &SystemContext) -> Result<Vec<ArrayRef>> {
                 ConstraintKind::ForeignKey { table, referenced } => ("f", Some((*table, referenced))),
             };
             kinds.push(kind);
-            parents.push(parent.map_or(0, |(table, _)| table.0 as i32));
-            match parent.and_then(|(table, ids)| Some((snapshot.table(table)?, ids))) {
+            parents.push(parent.map_or(0, |(table, _)| home.oid(table)));
+            match parent.and_then(|(table, ids)| Some((home.snapshot.table(table)?, ids))) {
                 Some((parent, ids)) => referenced_keys.append_value(ordinals(&parent.def, ids)),
                 None => referenced_keys.append_null(),
             }

@@ -26,10 +26,10 @@ pub(super) fn schema() -> Schema {
 /// - `last_reindex` is NULL: no VACUUM REINDEX was ever run.
 pub(super) fn columns(context: &SystemContext) -> Result<Vec<ArrayRef>> {
     let (mut tables, mut ordinals, mut skews) = (Vec::new(), Vec::new(), Vec::new());
-    for state in context.tables() {
+    for (home, state) in context.tables() {
         for (at, id) in state.def.interleaved().iter().enumerate() {
             let Some(ordinal) = state.def.columns.iter().position(|c| c.id == *id) else { continue };
-            tables.push(state.def.id.0 as i32);
+            tables.push(home.oid(state.def.id));
             ordinals.push(ordinal as i32);
             skews.push(skew(state, at).map(|skew| (skew * 100.0).round() as i128));
         }

@@ -2,19 +2,29 @@
 //!
 //! Columns have Redshift's names, order and types. Where Redshift measures something that has no counterpart here, the
 //! column holds the constant or NULL that its table's documentation names. Columns of our own come after Redshift's.
-//! Every table shows the version of the warehouse that the statement reads, and is computed when the scan is planned.
+//! Every table shows the version of the warehouse that the statement reads, and is computed when the scan is planned. The
+//! session's temporary tables are among the others: their numbers stand above 2^30, and their schema is pg_temp_N.
+//!
+//! NULL stands only for what does not exist yet: privileges (`*_acl`), loads without a log (`risk_event`), VACUUM REINDEX
+//! (`last_reindex`), and for what has no meaning here.
 
 mod blocks;
+mod classes;
 mod columns;
 mod constraints;
+mod context;
 mod descriptions;
+mod grid;
+mod information;
 mod interleaved;
+mod listed;
 mod slices;
 mod table_ddl;
 mod table_info;
 mod zones;
 
 pub use table_ddl::table_ddl;
+pub use table_info::diststyle;
 
 use std::fmt;
 use std::sync::Arc;
@@ -29,27 +39,50 @@ use datafusion::physical_plan::ExecutionPlan;
 use futures::future::BoxFuture;
 
 pub use columns::{ShownColumn, shown_columns};
+pub use context::{Database, Home, Listed, Needs, Relation, RelationColumn, RelationKind, SystemContext, SystemSource};
 
-use crate::catalog::{PinnedSnapshot, Schema as CatalogSchema, Snapshot, TableState};
-use crate::common::{Result, TableId};
-use crate::storage::segment::SegmentStore;
+use crate::catalog::{Schema as CatalogSchema, Snapshot, TableState};
+use crate::common::Result;
 
 /// The schema that holds the system tables; they are found without naming it, too.
 pub const SCHEMA: &str = "pg_catalog";
 
+/// The schema of the standard's tables about what there is.
+pub const INFORMATION_SCHEMA: &str = "information_schema";
+
 /// The system tables' names.
-pub const TABLES: [&str; 10] = [
+pub const TABLES: [&str; 27] = [
+    "pg_attrdef",
+    "pg_attribute",
+    "pg_class",
+    "pg_class_info",
     "pg_constraint",
     "pg_description",
+    "pg_namespace",
     "pg_table_def",
+    "pg_tables",
+    "pg_type",
+    "pg_views",
     "stv_blocklist",
     "stv_slices",
     "stv_tbl_perm",
     "stv_zonelist",
+    "svv_all_columns",
+    "svv_all_schemas",
+    "svv_all_tables",
+    "svv_columns",
     "svv_interleaved_columns",
+    "svv_redshift_columns",
+    "svv_redshift_databases",
+    "svv_redshift_schemas",
+    "svv_redshift_tables",
     "svv_table_info",
+    "svv_tables",
     "v_generate_tbl_ddl",
 ];
+
+/// The tables of information_schema that are ours; DataFusion has others.
+pub const INFORMATION_TABLES: [&str; 5] = ["columns", "key_column_usage", "table_constraints", "tables", "views"];
 
 /// The tables of some schemas that an unqualified name is looked up in, with their schemas.
 pub fn tables_of<'a>(
@@ -61,81 +94,171 @@ pub fn tables_of<'a>(
     })
 }
 
-/// What system tables read: the warehouse at the statement's version.
-#[derive(Debug, Clone)]
-pub struct SystemContext {
-    pub snapshot: PinnedSnapshot,
-    pub segments: SegmentStore,
-    /// The schemas that an unqualified name is looked up in: `pg_table_def` shows no others.
-    pub search_path: Vec<String>,
-    /// The only table that the statement asks about, where its filters say so.
-    pub only: Option<TableId>,
-}
-
-impl SystemContext {
-    /// The tables that the statement asks about, in the order of their ids.
-    fn tables(&self) -> impl Iterator<Item = &Arc<TableState>> {
-        self.snapshot.tables.values().filter(|t| self.only.is_none_or(|only| t.def.id == only))
-    }
-}
-
-/// Gives what the system tables show.
-pub trait SystemSource: fmt::Debug + Send + Sync {
-    /// The warehouse at the version that `session` reads.
-    fn read<'a>(&'a self, session: &'a dyn Session) -> BoxFuture<'a, DfResult<SystemContext>>;
-}
-
 /// The system table of that name, if it is one.
 pub fn table(name: &str, source: Arc<dyn SystemSource>) -> Option<Arc<dyn TableProvider>> {
-    let kind = Kind::ALL.into_iter().find(|kind| kind.name() == name)?;
-    Some(Arc::new(SystemTable { kind, schema: Arc::new(kind.schema()), source }))
+    let kind = Kind::ALL[..TABLES.len()].iter().find(|kind| kind.name() == name)?;
+    Some(Arc::new(SystemTable { kind: *kind, schema: Arc::new(kind.schema()), source }))
+}
+
+/// The same of [`INFORMATION_TABLES`].
+pub fn information_table(name: &str, source: Arc<dyn SystemSource>) -> Option<Arc<dyn TableProvider>> {
+    let kind = Kind::ALL[TABLES.len()..].iter().find(|kind| kind.name() == name)?;
+    Some(Arc::new(SystemTable { kind: *kind, schema: Arc::new(kind.schema()), source }))
+}
+
+/// All of them as relations, of one schema each, with or without columns.
+pub fn listed(with_columns: bool) -> [(&'static str, Vec<Relation>); 2] {
+    let relation = |kind: &Kind| Relation {
+        name: kind.name().into(),
+        kind: RelationKind::System,
+        oid: None,
+        query: None,
+        definition: None,
+        remarks: None,
+        columns: match with_columns {
+            true => kind.schema().fields().iter().map(|field| RelationColumn::of_field(field)).collect(),
+            false => Vec::new(),
+        },
+    };
+    let (catalog, information) = Kind::ALL.split_at(TABLES.len());
+    [(SCHEMA, catalog.iter().map(relation).collect()), (INFORMATION_SCHEMA, information.iter().map(relation).collect())]
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
+    PgAttrdef,
+    PgAttribute,
+    PgClass,
+    PgClassInfo,
     PgConstraint,
     PgDescription,
+    PgNamespace,
     PgTableDef,
+    PgTables,
+    PgType,
+    PgViews,
     StvBlocklist,
     StvSlices,
     StvTblPerm,
     StvZonelist,
+    SvvAllColumns,
+    SvvAllSchemas,
+    SvvAllTables,
+    SvvColumns,
     SvvInterleavedColumns,
+    SvvRedshiftColumns,
+    SvvRedshiftDatabases,
+    SvvRedshiftSchemas,
+    SvvRedshiftTables,
     SvvTableInfo,
+    SvvTables,
     VGenerateTblDdl,
+    Columns,
+    KeyColumnUsage,
+    TableConstraints,
+    Tables,
+    Views,
 }
 
 impl Kind {
-    /// In the order of [`TABLES`].
-    const ALL: [Kind; 10] = [
+    /// In the order of [`TABLES`], then of [`INFORMATION_TABLES`].
+    const ALL: [Kind; 32] = [
+        Kind::PgAttrdef,
+        Kind::PgAttribute,
+        Kind::PgClass,
+        Kind::PgClassInfo,
         Kind::PgConstraint,
         Kind::PgDescription,
+        Kind::PgNamespace,
         Kind::PgTableDef,
+        Kind::PgTables,
+        Kind::PgType,
+        Kind::PgViews,
         Kind::StvBlocklist,
         Kind::StvSlices,
         Kind::StvTblPerm,
         Kind::StvZonelist,
+        Kind::SvvAllColumns,
+        Kind::SvvAllSchemas,
+        Kind::SvvAllTables,
+        Kind::SvvColumns,
         Kind::SvvInterleavedColumns,
+        Kind::SvvRedshiftColumns,
+        Kind::SvvRedshiftDatabases,
+        Kind::SvvRedshiftSchemas,
+        Kind::SvvRedshiftTables,
         Kind::SvvTableInfo,
+        Kind::SvvTables,
         Kind::VGenerateTblDdl,
+        Kind::Columns,
+        Kind::KeyColumnUsage,
+        Kind::TableConstraints,
+        Kind::Tables,
+        Kind::Views,
     ];
 
     fn name(self) -> &'static str {
-        TABLES[self as usize]
+        let at = self as usize;
+        if at < TABLES.len() { TABLES[at] } else { INFORMATION_TABLES[at - TABLES.len()] }
     }
 
     fn schema(self) -> Schema {
         match self {
+            Kind::PgAttrdef => classes::pg_attrdef(None).schema(),
+            Kind::PgAttribute => classes::pg_attribute(None).schema(),
+            Kind::PgClass => classes::pg_class(None).schema(),
+            Kind::PgClassInfo => classes::pg_class_info(None).schema(),
             Kind::PgConstraint => constraints::schema(),
             Kind::PgDescription => descriptions::schema(),
+            Kind::PgNamespace => classes::pg_namespace(None).schema(),
             Kind::PgTableDef => columns::schema(),
+            Kind::PgTables => listed::pg_tables(None).schema(),
+            Kind::PgType => classes::pg_type().schema(),
+            Kind::PgViews => listed::pg_views(None).schema(),
             Kind::StvBlocklist => blocks::schema(),
             Kind::StvSlices => slices::stv_slices_schema(),
             Kind::StvTblPerm => slices::stv_tbl_perm_schema(),
             Kind::StvZonelist => zones::schema(),
+            Kind::SvvAllColumns => listed::svv_all_columns(None).schema(),
+            Kind::SvvAllSchemas => listed::svv_all_schemas(None).schema(),
+            Kind::SvvAllTables => listed::svv_all_tables(None).schema(),
+            Kind::SvvColumns => listed::svv_columns(None).schema(),
             Kind::SvvInterleavedColumns => interleaved::schema(),
+            Kind::SvvRedshiftColumns => listed::svv_redshift_columns(Vec::new()).schema(),
+            Kind::SvvRedshiftDatabases => listed::svv_redshift_databases(None).schema(),
+            Kind::SvvRedshiftSchemas => listed::svv_redshift_schemas(None).schema(),
+            Kind::SvvRedshiftTables => listed::svv_redshift_tables(None).schema(),
             Kind::SvvTableInfo => table_info::schema(),
+            Kind::SvvTables => listed::svv_tables(None).schema(),
             Kind::VGenerateTblDdl => table_ddl::schema(),
+            Kind::Columns => information::columns(None).schema(),
+            Kind::KeyColumnUsage => information::key_column_usage(None).schema(),
+            Kind::TableConstraints => information::table_constraints(None).schema(),
+            Kind::Tables => information::tables(None).schema(),
+            Kind::Views => information::views(None).schema(),
+        }
+    }
+
+    /// What it shows beside the warehouse's tables.
+    fn needs(self) -> Needs {
+        match self {
+            Kind::PgAttrdef
+            | Kind::PgAttribute
+            | Kind::SvvAllColumns
+            | Kind::SvvColumns
+            | Kind::SvvRedshiftColumns
+            | Kind::Columns => Needs::Columns,
+            Kind::PgTables
+            | Kind::PgViews
+            | Kind::SvvAllSchemas
+            | Kind::SvvAllTables
+            | Kind::SvvRedshiftDatabases
+            | Kind::SvvRedshiftSchemas
+            | Kind::SvvRedshiftTables
+            | Kind::SvvTables
+            | Kind::Tables
+            | Kind::Views => Needs::Relations,
+            _ => Needs::Homes,
         }
     }
 
@@ -144,22 +267,47 @@ impl Kind {
         match self {
             Kind::StvBlocklist | Kind::StvZonelist | Kind::SvvInterleavedColumns => Some("tbl"),
             Kind::StvTblPerm => Some("id"),
+            Kind::SvvTableInfo => Some("table_id"),
             _ => None,
         }
     }
 
     async fn rows(self, context: &SystemContext, schema: SchemaRef) -> Result<RecordBatch> {
         let columns = match self {
+            Kind::PgAttrdef => classes::pg_attrdef(Some(context)).columns(),
+            Kind::PgAttribute => classes::pg_attribute(Some(context)).columns(),
+            Kind::PgClass => classes::pg_class(Some(context)).columns(),
+            Kind::PgClassInfo => classes::pg_class_info(Some(context)).columns(),
             Kind::PgConstraint => constraints::columns(context)?,
             Kind::PgDescription => descriptions::columns(context),
+            Kind::PgNamespace => classes::pg_namespace(Some(context)).columns(),
             Kind::PgTableDef => columns::columns(context).await?,
+            Kind::PgTables => listed::pg_tables(Some(context)).columns(),
+            Kind::PgType => classes::pg_type().columns(),
+            Kind::PgViews => listed::pg_views(Some(context)).columns(),
             Kind::StvBlocklist => blocks::columns(context).await?,
             Kind::StvSlices => slices::stv_slices(context),
             Kind::StvTblPerm => slices::stv_tbl_perm(context).await?,
             Kind::StvZonelist => zones::columns(context).await?,
+            Kind::SvvAllColumns => listed::svv_all_columns(Some(context)).columns(),
+            Kind::SvvAllSchemas => listed::svv_all_schemas(Some(context)).columns(),
+            Kind::SvvAllTables => listed::svv_all_tables(Some(context)).columns(),
+            Kind::SvvColumns => listed::svv_columns(Some(context)).columns(),
             Kind::SvvInterleavedColumns => interleaved::columns(context)?,
+            Kind::SvvRedshiftColumns => {
+                listed::svv_redshift_columns(listed::redshift_column_rows(context).await?).columns()
+            }
+            Kind::SvvRedshiftDatabases => listed::svv_redshift_databases(Some(context)).columns(),
+            Kind::SvvRedshiftSchemas => listed::svv_redshift_schemas(Some(context)).columns(),
+            Kind::SvvRedshiftTables => listed::svv_redshift_tables(Some(context)).columns(),
             Kind::SvvTableInfo => table_info::columns(context).await?,
+            Kind::SvvTables => listed::svv_tables(Some(context)).columns(),
             Kind::VGenerateTblDdl => table_ddl::columns(context)?,
+            Kind::Columns => information::columns(Some(context)).columns(),
+            Kind::KeyColumnUsage => information::key_column_usage(Some(context)).columns(),
+            Kind::TableConstraints => information::table_constraints(Some(context)).columns(),
+            Kind::Tables => information::tables(Some(context)).columns(),
+            Kind::Views => information::views(Some(context)).columns(),
         };
         Ok(RecordBatch::try_new(schema, columns)?)
     }
@@ -218,7 +366,7 @@ impl SystemTable {
         filters: &'a [Expr],
     ) -> BoxFuture<'a, DfResult<Arc<dyn ExecutionPlan>>> {
         Box::pin(async move {
-            let mut context = self.source.read(state).await?;
+            let mut context = self.source.read(state, self.kind.needs()).await?;
             context.only = filters.iter().find_map(|filter| self.only(filter));
             let rows = self.kind.rows(&context, Arc::clone(&self.schema)).await;
             let rows = rows.map_err(|e| DataFusionError::External(Box::new(e)))?;
@@ -228,12 +376,12 @@ impl SystemTable {
     }
 
     /// The table that a filter `id = literal` leaves.
-    fn only(&self, filter: &Expr) -> Option<TableId> {
+    fn only(&self, filter: &Expr) -> Option<i32> {
         let column = self.kind.table_column()?;
         let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = filter else { return None };
         let (Expr::Column(named), Expr::Literal(value, _)) = (left.as_ref(), right.as_ref()) else { return None };
         match value {
-            ScalarValue::Int32(Some(id)) if named.name == column => u32::try_from(*id).ok().map(TableId),
+            ScalarValue::Int32(id) if named.name == column => *id,
             _ => None,
         }
     }
@@ -245,7 +393,7 @@ mod tests {
 
     #[test]
     fn every_name_has_its_table() {
-        for (kind, name) in Kind::ALL.into_iter().zip(TABLES) {
+        for (kind, name) in Kind::ALL.into_iter().zip(TABLES.into_iter().chain(INFORMATION_TABLES)) {
             assert_eq!(kind.name(), name);
             assert!(!kind.schema().fields().is_empty());
         }

@@ -11,7 +11,7 @@ use crate::catalog::{EffectiveDist, TableState};
 use crate::common::{DistStyle, Result};
 
 /// Redshift's code for a distribution style in force (`pg_class_info.releffectivediststyle`).
-fn dist_code(state: &TableState) -> i32 {
+pub(super) fn dist_code(state: &TableState) -> i32 {
     match (state.def.dist, state.def.effective_dist) {
         (DistStyle::Auto, EffectiveDist::All) => 10,
         (DistStyle::Auto, EffectiveDist::Even) => 11,
@@ -33,7 +33,7 @@ pub(super) fn stv_slices_schema() -> Schema {
 
 /// All slices are data slices of node 0.
 pub(super) fn stv_slices(context: &SystemContext) -> Vec<ArrayRef> {
-    let slices = 0..context.snapshot.info.slices as i32;
+    let slices = 0..context.own.snapshot.info.slices as i32;
     vec![
         Arc::new(Int32Array::from_iter_values(slices.clone().map(|_| 0))),
         Arc::new(Int32Array::from_iter_values(slices.clone())),
@@ -67,25 +67,28 @@ struct SliceOfTable {
     name: String,
     rows: i64,
     sorted_rows: i64,
+    temp: i32,
     backup: i32,
     dist_style: i32,
     blocks: i32,
 }
 
 /// One row per table and slice, also where the slice holds nothing. `rows` counts dead rows too; `sorted_rows` those
-/// of the sorted region, 0 without a sort key. `backup` is 0 for BACKUP NO, else 1; all else that has no meaning here 0. A table of
+/// of the sorted region, 0 without a sort key. `temp` is 1 for the session's temporary tables,
+/// `backup` 0 for BACKUP NO, else 1; all else that has no meaning here 0. A table of
 /// DISTSTYLE ALL is stored once, on slice 0.
 pub(super) async fn stv_tbl_perm(context: &SystemContext) -> Result<Vec<ArrayRef>> {
     let mut rows: Vec<SliceOfTable> = Vec::new();
-    for state in context.tables() {
+    for (home, state) in context.tables() {
         let sorted = state.sorted_run();
         let first = rows.len();
-        rows.extend((0..context.snapshot.info.slices).map(|slice| SliceOfTable {
+        rows.extend((0..home.snapshot.info.slices).map(|slice| SliceOfTable {
             slice: slice as i32,
-            id: state.def.id.0 as i32,
+            id: home.oid(state.def.id),
             name: state.def.name.clone(),
             rows: 0,
             sorted_rows: 0,
+            temp: i32::from(home.temporary),
             backup: i32::from(state.def.backup),
             dist_style: dist_code(state),
             blocks: 0,
@@ -97,7 +100,7 @@ pub(super) async fn stv_tbl_perm(context: &SystemContext) -> Result<Vec<ArrayRef
                 of.sorted_rows += i64::from(segment.rows);
             }
         }
-        for block in blocks_of(state, &context.segments).await? {
+        for block in blocks_of(state, &home.segments).await? {
             rows[first + block.slice as usize].blocks += 1;
         }
     }
@@ -110,7 +113,7 @@ pub(super) async fn stv_tbl_perm(context: &SystemContext) -> Result<Vec<ArrayRef
         Arc::new(StringArray::from_iter_values(rows.iter().map(|r| &r.name))),
         Arc::new(Int64Array::from_iter_values(rows.iter().map(|r| r.rows))),
         Arc::new(Int64Array::from_iter_values(rows.iter().map(|r| r.sorted_rows))),
-        int(&|_| 0),
+        int(&|r| r.temp),
         int(&|_| 0),
         int(&|_| 0),
         int(&|_| 0),

@@ -22,7 +22,7 @@ pub(super) fn schema() -> Schema {
 /// A row for each line of each table's statement, as the view of that name in Amazon's `amazon-redshift-utils` has
 /// them. `seq` counts a table's lines from 1.
 pub(super) fn columns(context: &SystemContext) -> Result<Vec<ArrayRef>> {
-    let snapshot = &context.snapshot;
+    let snapshot = &context.own.snapshot;
     let (mut schemas, mut tables, mut numbers, mut lines) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for state in snapshot.tables.values() {
         let ddl = table_ddl(snapshot, &state.def)?;

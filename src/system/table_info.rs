@@ -6,9 +6,9 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Decimal128Array, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 
-use super::SystemContext;
-use super::blocks::{Block, blocks_of};
+use super::blocks::{Block, as_bigint, blocks_of};
 use super::columns::shown_encoding;
+use super::{Home, SystemContext};
 use crate::catalog::{EffectiveDist, TableState};
 use crate::common::{ColumnId, DistStyle, EncodingName, Result, SortStyle, SqlType};
 
@@ -62,7 +62,7 @@ struct Info {
     created_us: i64,
 }
 
-/// Tables that hold rows, dead or alive.
+/// Tables that hold rows, dead or alive; also the session's temporary ones, in the schema pg_temp_N.
 ///
 /// - `size` counts blocks, which Redshift's are 1 MB each; here that is the most that one holds.
 /// - `sortkey1` is `AUTO(SORTKEY(a))` where AUTO chose it, `AUTO(SORTKEY)` while it has not, NULL where there is none.
@@ -70,13 +70,16 @@ struct Info {
 /// - `skew_sortkey1` compares bytes stored, `skew_rows` rows stored. A slice without rows counts as one row, so that a
 ///   table with all its rows on one slice shows how many they are. `skew_rows` is NULL for ALL, which is stored once.
 /// - `stats_off` is 0: what the planner knows of a table is kept by every commit.
-/// - `vacuum_sort_benefit` is 0 for a sorted table, else NULL: it is not estimated.
-/// - `pct_used` and `risk_event` are NULL, `empty` is 0.
+/// - `vacuum_sort_benefit` is an estimate of our own: by how much fewer zones a lookup of a value of the first sort column
+///   would read, were all rows sorted as those of the sorted region are. 0 for a sorted table; NULL without a sort key, and for
+///   an interleaved one with unsorted rows, whose zones overlap by design.
+/// - `pct_used` is NULL: a store has no capacity of which a table takes a part. `risk_event` is NULL: nothing is ever loaded
+///   without a log. `empty` is 0.
 pub(super) async fn columns(context: &SystemContext) -> Result<Vec<ArrayRef>> {
     let mut rows = Vec::new();
-    for state in context.snapshot.tables.values().filter(|t| !t.segments.is_empty()) {
-        let blocks = blocks_of(state, &context.segments).await?;
-        rows.push(info(context, state, &blocks));
+    for (home, state) in context.tables().filter(|(_, t)| !t.segments.is_empty()) {
+        let blocks = blocks_of(state, &home.segments).await?;
+        rows.push(info(home, state, &blocks, sort_benefit(home, state).await?));
     }
     let text = |value: &dyn Fn(&Info) -> Option<String>| -> ArrayRef {
         Arc::new(rows.iter().map(value).collect::<StringArray>())
@@ -90,7 +93,7 @@ pub(super) async fn columns(context: &SystemContext) -> Result<Vec<ArrayRef>> {
     };
     let created = TimestampMicrosecondArray::from_iter_values(rows.iter().map(|r| r.created_us));
     Ok(vec![
-        text(&|_| Some(context.snapshot.info.name.clone())),
+        text(&|_| Some(context.own.snapshot.info.name.clone())),
         text(&|r| Some(r.schema.clone())),
         int(&|r| r.id),
         text(&|r| Some(r.table.clone())),
@@ -115,7 +118,7 @@ pub(super) async fn columns(context: &SystemContext) -> Result<Vec<ArrayRef>> {
     ])
 }
 
-fn info(context: &SystemContext, state: &TableState, blocks: &[Block]) -> Info {
+fn info(home: &Home, state: &TableState, blocks: &[Block], sort_benefit: Option<i128>) -> Info {
     let def = &state.def;
     let leading = def.sort.as_ref().map(|s| s.columns[0]);
     let ordinal = leading.and_then(|id| def.columns.iter().position(|c| c.id == id));
@@ -136,8 +139,8 @@ fn info(context: &SystemContext, state: &TableState, blocks: &[Block]) -> Info {
         _ => None,
     });
     Info {
-        schema: context.snapshot.schemas.get(&def.schema).map_or_else(String::new, |s| s.name.clone()),
-        id: def.id.0 as i32,
+        schema: home.snapshot.schemas.get(&def.schema).map_or_else(String::new, |s| s.name.clone()),
+        id: home.oid(def.id),
         table: def.name.clone(),
         encoded: match def.encode_auto {
             true => "Y, AUTO(ENCODE)",
@@ -153,15 +156,15 @@ fn info(context: &SystemContext, state: &TableState, blocks: &[Block]) -> Info {
         unsorted,
         rows: i128::from(rows),
         skew_sortkey1: skew_of_sort_key(state),
-        skew_rows: skew_of_rows(context, state),
+        skew_rows: skew_of_rows(home, state),
         visible_rows: i128::from(state.live_rows()),
-        sort_benefit: unsorted.filter(|unsorted| *unsorted == 0),
+        sort_benefit,
         created_us: def.created_us,
     }
 }
 
 /// As Redshift writes it: `EVEN`, `KEY(a)`, `ALL`, `AUTO(EVEN)`, `AUTO(KEY(a))`, `AUTO(ALL)`.
-fn diststyle(state: &TableState) -> String {
+pub fn diststyle(state: &TableState) -> String {
     let effective = match state.def.effective_dist {
         EffectiveDist::Even => "EVEN".to_string(),
         EffectiveDist::All => "ALL".to_string(),
@@ -182,15 +185,62 @@ fn skew_of_sort_key(state: &TableState) -> Option<i128> {
 }
 
 /// Rows of the fullest slice by those of the emptiest.
-fn skew_of_rows(context: &SystemContext, state: &TableState) -> Option<i128> {
+fn skew_of_rows(home: &Home, state: &TableState) -> Option<i128> {
     if state.def.effective_dist == EffectiveDist::All {
         return None;
     }
-    let mut rows = vec![0u64; context.snapshot.info.slices as usize];
+    let mut rows = vec![0u64; home.snapshot.info.slices as usize];
     for segment in state.segments.iter() {
         rows[segment.slice as usize] += u64::from(segment.rows);
     }
     Some(ratio(*rows.iter().max()?, *rows.iter().min()?))
+}
+
+/// Hundredths of a percent; see [`columns`].
+async fn sort_benefit(home: &Home, state: &TableState) -> Result<Option<i128>> {
+    let Some(key) = &state.def.sort else { return Ok(None) };
+    let sorted_run = state.sorted_run();
+    if state.segments.iter().all(|segment| Some(segment.run) == sorted_run) {
+        return Ok(Some(0));
+    }
+    let leading = key.columns[0];
+    let Some(column) = state.def.column(leading).filter(|_| key.style == SortStyle::Compound) else { return Ok(None) };
+    let (mut now, mut sorted, mut zones) = (0.0, 0.0, 0.0);
+    for slice in 0..home.snapshot.info.slices {
+        let (mut all, mut in_order) = (Vec::new(), Vec::new());
+        for segment in state.segments.iter().filter(|segment| segment.slice == slice) {
+            let open = home.segments.open(segment).await?;
+            let Some(ordinal) = open.ordinal(leading) else { continue };
+            for zone in open.zone_map(ordinal)?.iter() {
+                let (Some(min), Some(max)) = (&zone.bounds.min, &zone.bounds.max) else { continue };
+                let range = (as_bigint(min, column.sql_type), as_bigint(max, column.sql_type));
+                all.push(range);
+                if Some(segment.run) == sorted_run {
+                    in_order.push(range);
+                }
+            }
+        }
+        let count = all.len() as f64;
+        now += count * zones_of_a_lookup(all);
+        sorted += count * zones_of_a_lookup(in_order);
+        zones += count;
+    }
+    if zones == 0.0 {
+        return Ok(Some(0));
+    }
+    Ok(Some(((1.0 - sorted / now).max(0.0) * 10_000.0).round() as i128))
+}
+
+/// How many zones hold a value, in the mean over the least value of each; 1 where there are none.
+fn zones_of_a_lookup(ranges: Vec<(i64, i64)>) -> f64 {
+    let (mut least, mut greatest): (Vec<i64>, Vec<i64>) = ranges.into_iter().unzip();
+    if least.is_empty() {
+        return 1.0;
+    }
+    least.sort_unstable();
+    greatest.sort_unstable();
+    let held = |value: i64| least.partition_point(|min| *min <= value) - greatest.partition_point(|max| *max < value);
+    least.iter().map(|value| held(*value) as f64).sum::<f64>() / least.len() as f64
 }
 
 /// In hundredths, rounded; a divisor of zero counts as one.
@@ -202,4 +252,17 @@ fn ratio(a: u64, b: u64) -> i128 {
 /// Hundredths of a percent.
 fn percent(part: u64, whole: u64) -> i128 {
     ratio(part * 100, whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::zones_of_a_lookup;
+
+    #[test]
+    fn overlap_is_counted_at_each_zone() {
+        assert_eq!(zones_of_a_lookup(vec![]), 1.0);
+        assert_eq!(zones_of_a_lookup(vec![(1, 4), (5, 8), (9, 12)]), 1.0);
+        // Two hold each of 1, 5 and 9.
+        assert_eq!(zones_of_a_lookup(vec![(1, 4), (5, 8), (1, 12), (9, 12)]), 2.0);
+    }
 }

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int32Array, Int64Array, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 
-use super::SystemContext;
 use super::blocks::{as_bigint, as_text, encoding_word};
+use super::{Home, SystemContext};
 use crate::catalog::TableState;
 use crate::common::{Bounds, Result, Scalar, SqlType};
-use crate::storage::segment::SegmentStore;
 
 /// A zone of one column.
 struct Zone {
@@ -62,8 +61,8 @@ pub(super) fn schema() -> Schema {
 /// segment's column has, in the zone where each is first used.
 pub(super) async fn columns(context: &SystemContext) -> Result<Vec<ArrayRef>> {
     let mut rows = Vec::new();
-    for state in context.tables() {
-        zones_of(state, &context.segments, &mut rows).await?;
+    for (home, state) in context.tables() {
+        zones_of(home, state, &mut rows).await?;
     }
     let int =
         |value: &dyn Fn(&Zone) -> i32| -> ArrayRef { Arc::new(Int32Array::from_iter_values(rows.iter().map(value))) };
@@ -97,7 +96,8 @@ pub(super) async fn columns(context: &SystemContext) -> Result<Vec<ArrayRef>> {
     ])
 }
 
-async fn zones_of(state: &TableState, store: &SegmentStore, zones: &mut Vec<Zone>) -> Result<()> {
+async fn zones_of(home: &Home, state: &TableState, zones: &mut Vec<Zone>) -> Result<()> {
+    let store = &home.segments;
     let sorted = state.sorted_run();
     for segment in state.segments.iter() {
         let open = store.open(segment).await?;
@@ -122,7 +122,7 @@ async fn zones_of(state: &TableState, store: &SegmentStore, zones: &mut Vec<Zone
                 let dictionary = chunk.dictionary.filter(|d| Some(d.range.offset) != shared);
                 shared = chunk.dictionary.map(|d| d.range.offset).or(shared);
                 zones.push(Zone {
-                    tbl: state.def.id.0 as i32,
+                    tbl: home.oid(state.def.id),
                     slice: segment.slice as i32,
                     segment: segment.id.0 as i64,
                     run: segment.run.0 as i64,

@@ -74,6 +74,16 @@ async fn branches_that_hold_nothing_are_not_opened() {
         ("select * from days where at = '2026-01-31 01:00:00'", "select * from d30 where at = '2026-01-31 01:00:00'");
     let opened_by_view = opened(&store, &open(&store).await, view).await;
     assert_eq!(opened_by_view, opened(&store, &open(&store).await, table).await);
+    // Prepared, the plan has its filters in the scans already.
+    let session = open(&store).await;
+    session.sql(&format!("prepare day as {view}")).await.unwrap();
+    let session_of_table = open(&store).await;
+    session_of_table.sql(&format!("prepare day as {table}")).await.unwrap();
+    assert_eq!(ours(&session, "execute day").await, ours(&session_of_table, "execute day").await);
+    assert_eq!(opened(&store, &session, "execute day").await, opened(&store, &session_of_table, "execute day").await);
+    let session = open(&store).await;
+    session.sql(&format!("prepare day as {view}")).await.unwrap();
+    assert_eq!(opened(&store, &session, "execute day").await, opened_by_view);
 }
 
 /// Prints what a day costs through the view and by itself; says so in `--nocapture` only.

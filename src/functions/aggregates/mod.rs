@@ -12,8 +12,10 @@ use super::Functions;
 
 mod average;
 mod listagg;
+mod logic;
 mod percentile;
 mod ratio;
+mod sum;
 
 pub(super) fn additions(all: &mut Functions) {
     all.aggregate.push(Arc::new(listagg::listagg()));
@@ -25,6 +27,8 @@ pub(super) fn replacements(all: &mut Functions) {
     all.aggregate.push(Arc::new(percentile::continuous()));
     all.aggregate.push(Arc::new(percentile::median()));
     all.aggregate.push(Arc::new(average::average()));
+    all.aggregate.push(Arc::new(sum::sum()));
+    all.aggregate.extend(logic::functions());
 }
 
 /// An argument that is the same for all rows.

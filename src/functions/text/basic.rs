@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{AsArray, Int32Array};
 use arrow::datatypes::DataType;
 use datafusion::common::{Result, exec_err};
-use datafusion::functions::{string, unicode};
+use datafusion::functions::string;
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
 };
@@ -25,6 +25,7 @@ pub(super) fn additions() -> Vec<Arc<ScalarUDF>> {
     };
     vec![
         compare("charindex", &[], charindex).udf(),
+        compare("octetindex", &[], octetindex).udf(),
         compare("bpcharcmp", &["bttext_pattern_cmp"], bpcharcmp).udf(),
         compare("difference", &[], difference).udf(),
         Function {
@@ -45,8 +46,6 @@ pub(super) fn additions() -> Vec<Arc<ScalarUDF>> {
             compute: strtol,
         }
         .udf(),
-        Renamed::udf("len", unicode::character_length()),
-        Renamed::udf("textlen", unicode::character_length()),
         Renamed::udf("replicate", string::repeat()),
     ]
 }
@@ -60,6 +59,15 @@ fn charindex(args: &Args) -> Result<arrow::array::ArrayRef> {
     args.ints(|row| {
         let (Some(sought), Some(text)) = (args.text(0, row), args.text(1, row)) else { return Ok(None) };
         let place = text.find(sought).map_or(0, |at| text[..at].chars().count() + 1);
+        i32::try_from(place).map(Some).map_err(|_| args.invalid("the text is too long"))
+    })
+}
+
+/// `octetindex(sought, text)`: as [`charindex`], in bytes.
+fn octetindex(args: &Args) -> Result<arrow::array::ArrayRef> {
+    args.ints(|row| {
+        let (Some(sought), Some(text)) = (args.text(0, row), args.text(1, row)) else { return Ok(None) };
+        let place = text.find(sought).map_or(0, |at| at + 1);
         i32::try_from(place).map(Some).map_err(|_| args.invalid("the text is too long"))
     })
 }
@@ -140,7 +148,7 @@ fn strtol(args: &Args) -> Result<arrow::array::ArrayRef> {
     })
 }
 
-/// The bytes of a text. Of a CHAR those of its declared length, although no trailing blank is stored.
+/// The bytes of a text or VARBYTE. Of a CHAR those of its declared length, although no trailing blank is stored.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct OctetLength {
     signature: Signature,
@@ -148,8 +156,12 @@ struct OctetLength {
 
 impl Default for OctetLength {
     fn default() -> Self {
-        let signature = Signature::new(TypeSignature::String(1), Volatility::Immutable);
-        OctetLength { signature }
+        let takes = vec![
+            TypeSignature::String(1),
+            TypeSignature::Exact(vec![DataType::BinaryView]),
+            TypeSignature::Exact(vec![DataType::Binary]),
+        ];
+        OctetLength { signature: Signature::one_of(takes, Volatility::Immutable) }
     }
 }
 
@@ -174,9 +186,12 @@ impl ScalarUDFImpl for OctetLength {
         };
         let arrays = ColumnarValue::values_to_arrays(&args.args)?;
         let Some(text) = arrays.first() else { return exec_err!("octet_length takes one argument") };
-        let text = arrow::compute::cast(text, &DataType::Utf8View)?;
-        let lengths = text.as_string_view().iter().map(|t| t.map(|t| padded.unwrap_or(t.len() as i32)));
-        let lengths: Int32Array = lengths.collect();
+        let bytes = if text.data_type().is_binary() { &DataType::BinaryView } else { &DataType::Utf8View };
+        let text = arrow::compute::cast(text, bytes)?;
+        let lengths: Int32Array = match text.as_binary_view_opt() {
+            Some(bytes) => bytes.iter().map(|b| b.map(|b| b.len() as i32)).collect(),
+            None => text.as_string_view().iter().map(|t| t.map(|t| padded.unwrap_or(t.len() as i32))).collect(),
+        };
         if args.args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_))) {
             return Ok(ColumnarValue::Scalar(datafusion::common::ScalarValue::try_from_array(&lengths, 0)?));
         }

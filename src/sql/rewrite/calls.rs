@@ -1,11 +1,14 @@
-//! Calls that Redshift writes otherwise: `DECODE`, `NVL`, `CONCAT`, `MOD`, `CONVERT`.
+//! Calls that Redshift writes otherwise: `DECODE`, `NVL`, `CONCAT`, `MOD`, `CONVERT`, `FNV_HASH`.
 
-use sqlparser::ast::{BinaryOperator, Expr, Value};
+use sqlparser::ast::{
+    BinaryOperator, DataType, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, UnaryOperator, Value,
+};
+use sqlparser::tokenizer::Span;
 
 use super::build::{Call, argument_count, binary, call, case, cast, copy, operand, plain_arguments, position, take};
 use super::ordered;
-use crate::common::Result;
-use crate::sql::cursor::unsupported;
+use crate::common::{Result, SqlState};
+use crate::sql::cursor::{invalid, unsupported};
 
 pub(super) fn rewrite(expr: &mut Expr) -> Result<()> {
     match expr {
@@ -29,6 +32,16 @@ pub(super) fn rewrite(expr: &mut Expr) -> Result<()> {
                 }
                 "concat" => two(plain_arguments(function), |a, b| binary(a, BinaryOperator::StringConcat, b)),
                 "mod" if count == 2 => two(plain_arguments(function), |a, b| binary(a, BinaryOperator::Modulo, b)),
+                // It hashes as many bytes as the type has, and a small literal is INTEGER.
+                "fnv_hash" => {
+                    if let FunctionArguments::List(list) = &mut function.args
+                        && let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(value))) = list.args.first_mut()
+                        && is_integer(value)
+                    {
+                        *value = cast(take(value), DataType::Integer(None));
+                    }
+                    return Ok(());
+                }
                 "decode" if count >= 3 => match plain_arguments(function) {
                     Some(args) => Some(decode(args)?),
                     None => None,
@@ -41,6 +54,19 @@ pub(super) fn rewrite(expr: &mut Expr) -> Result<()> {
             }
             Ok(())
         }
+        // As a call it finds the session's function, which takes VARBYTE, too.
+        Expr::Substring { expr: value, substring_from: None, substring_for: None, .. } => {
+            let message = "substring takes a text, a place and a length";
+            Err(invalid(SqlState::SYNTAX_ERROR, message, position(value)))
+        }
+        Expr::Substring { expr: value, substring_from, substring_for, .. } => {
+            let one = || Expr::value(Value::Number("1".to_string(), false));
+            let from = substring_from.as_deref_mut().map_or_else(one, take);
+            let mut args = vec![take(value), from];
+            args.extend(substring_for.as_deref_mut().map(take));
+            *expr = call("substr", args, Span::empty());
+            Ok(())
+        }
         Expr::Convert { is_try: false, expr: value, data_type: Some(data_type), charset: None, styles, .. } => {
             if let Some(style) = styles.first() {
                 return Err(unsupported("a style of CONVERT", position(style)));
@@ -49,6 +75,15 @@ pub(super) fn rewrite(expr: &mut Expr) -> Result<()> {
             Ok(())
         }
         _ => Ok(()),
+    }
+}
+
+/// Whether it is a literal that INTEGER holds.
+fn is_integer(value: &Expr) -> bool {
+    match value {
+        Expr::Value(value) => matches!(&value.value, Value::Number(digits, _) if digits.parse::<i32>().is_ok()),
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => is_integer(expr),
+        _ => false,
     }
 }
 

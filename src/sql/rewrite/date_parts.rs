@@ -14,7 +14,7 @@ use crate::common::calendar::Civil;
 use crate::common::date_part::DATE_PARTS;
 use crate::common::{DatePart, Error, Interval, Moment, Result, SqlState};
 
-use super::super::cursor::{at, invalid, unsupported};
+use super::super::cursor::{at, invalid};
 
 /// Functions whose first argument is a part.
 const OF_PARTS: [&str; 6] = ["dateadd", "datediff", "date_part", "datepart", "date_trunc", "extract"];
@@ -64,14 +64,6 @@ fn is_sysdate(name: &Ident) -> bool {
 /// The first argument of a function of parts as text, its full name: wrong ones fail here, where their place is known.
 fn part_of(function: &mut Function) -> Result<()> {
     let [ObjectNamePart::Identifier(name)] = function.name.0.as_slice() else { return Ok(()) };
-    if matches!(function.args, FunctionArguments::None) && name.quote_style.is_none() {
-        // Without brackets, DataFusion would look for a column.
-        let local = ["localtime", "localtimestamp"].iter().any(|local| name.value.eq_ignore_ascii_case(local));
-        return match local {
-            true => Err(unsupported(name.value.to_ascii_uppercase(), at(name.span.start)).with_hint("use SYSDATE")),
-            false => Ok(()),
-        };
-    }
     let Some(known) = OF_PARTS.iter().find(|known| name.value.eq_ignore_ascii_case(known)) else { return Ok(()) };
     let FunctionArguments::List(FunctionArgumentList { args, .. }) = &mut function.args else { return Ok(()) };
     let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(first))) = args.first_mut() else { return Ok(()) };

@@ -3,6 +3,7 @@
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Token, TokenWithSpan, Word};
 
+use super::refused;
 use crate::common::Result;
 use crate::sql::cursor::at;
 use crate::sql::depth;
@@ -11,10 +12,11 @@ use crate::sql::depth;
 const MAX_POWERS: usize = 100;
 
 /// `APPROXIMATE COUNT(DISTINCT …)` becomes a function of another name; of `APPROXIMATE PERCENTILE_DISC(…)` the exact
-/// answer is one. `a # b` is what `sqlparser` reads as `a XOR b`.
+/// answer is one. `a # b` is what `sqlparser` reads as `a XOR b`, and of casts BINARY VARYING is VARBINARY.
 ///
-/// Errors: Invalid for a chain of `^` that is too long: each is a call within a call.
+/// Errors: Unsupported for a function whose arguments cannot be read. Invalid for a chain of `^` that is too long: each is a call within a call.
 pub(in crate::sql) fn rewrite(tokens: &mut Vec<TokenWithSpan>) -> Result<()> {
+    refused::tokens(tokens)?;
     let mut powers = 0;
     for t in tokens.iter() {
         match &t.token {
@@ -39,6 +41,18 @@ pub(in crate::sql) fn rewrite(tokens: &mut Vec<TokenWithSpan>) -> Result<()> {
     };
     let mut dropped = Vec::new();
     for (n, at) in words.iter().enumerate() {
+        let before = |back: usize| n.checked_sub(back).and_then(|n| words.get(n));
+        let of_cast = is(tokens, before(1), "AS")
+            || before(1).is_some_and(|at| tokens[*at].token == Token::DoubleColon)
+            || (is(tokens, before(2), "CONVERT") && before(1).is_some_and(|at| tokens[*at].token == Token::LParen));
+        if of_cast
+            && is(tokens, Some(at), "BINARY")
+            && let Some(varying) = words.get(n + 1).filter(|at| is(tokens, Some(at), "VARYING"))
+        {
+            tokens[*at].token = Token::make_keyword("VARBINARY");
+            dropped.push(*varying);
+            continue;
+        }
         let opens = |n: usize| words.get(n).is_some_and(|at| tokens[*at].token == Token::LParen);
         if !is(tokens, Some(at), "APPROXIMATE") || !opens(n + 2) {
             continue;

@@ -45,9 +45,16 @@ pub(super) const READ: &[&str] = &[
     "copy t to 'x.csv'",
     "show table dev.s.t",
     "show tables",
-    "show columns from t",
+    "show tables from schema dev.s like 'a%' limit 5",
+    "show columns from table dev.s.\"T\" like '_b'",
+    "show schemas from database dev",
+    "show databases limit 3",
+    "show view s.v",
+    "show functions like 'a%'",
     "show all",
     "show timezone",
+    "show time zone",
+    "show datafusion.execution.batch_size verbose",
     "describe s.\"T\"",
     "desc table t",
     "describe select 1",
@@ -115,6 +122,9 @@ pub(super) const READ: &[&str] = &[
 
 /// These are known and refused by their names.
 pub(super) const REFUSED: &[&str] = &[
+    "show grants on table t",
+    "show datashares",
+    "show external table s.t",
     "alter table t add column a int",
     "begin transaction",
     "commit",

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::common::error::Position;
 use crate::common::{Error, ErrorKind};
-use crate::sql::ast::{Constraint, CreateTable, DistClause, Ident, KeyColumn, SortClause, Statement};
+use crate::sql::ast::{Constraint, CreateTable, DistClause, Ident, KeyColumn, Show, SortClause, Statement};
 use crate::sql::unparse::create_table_ddl;
 use crate::sql::{is_complete, parse, parse_expr, parse_name, parse_one, split};
 use crate::testing::{Rng, seeds};
@@ -47,6 +47,7 @@ fn the_corpus_has_every_kind_of_statement() {
         "insert",
         "query",
         "search path",
+        "show",
         "show table",
         "summarize",
     ];
@@ -67,7 +68,8 @@ fn kind(statement: &Statement) -> &'static str {
         Statement::Comment(_) => "comment",
         Statement::Attach(_) => "attach",
         Statement::Detach(_) => "detach",
-        Statement::SetSearchPath(_) | Statement::ShowSearchPath => "search path",
+        Statement::SetSearchPath(_) => "search path",
+        Statement::Show(_) => "show",
         Statement::AnalyzeCompression(_) => "analyze compression",
         Statement::CreateSchema(_) => "create schema",
         Statement::DropSchema(_) => "drop schema",
@@ -233,7 +235,10 @@ fn places(sql: &str, statement: &Statement) {
             let start = offset(sql, *position).unwrap_or_else(|| panic!("{position:?} of {sql:?}"));
             assert!(sql[start..].starts_with(text.as_str()), "{text:?} at {position:?} of {sql:?}");
         }
-        Statement::Comment(_) | Statement::ShowSearchPath | Statement::Summarize(_) | Statement::Query(_) => {}
+        Statement::Show(Show::View(name) | Show::Columns { table: name, .. }) => names.extend(&name.parts),
+        Statement::Show(Show::Tables { schema, .. }) => names.extend(schema.iter().flat_map(|name| &name.parts)),
+        Statement::Show(Show::Schemas { database, .. }) => names.extend(database),
+        Statement::Comment(_) | Statement::Show(_) | Statement::Summarize(_) | Statement::Query(_) => {}
     }
     for name in names {
         let start = offset(sql, name.position).unwrap_or_else(|| panic!("{name:?} of {sql:?}"));

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
+use blueshift::common::SqlState;
 use blueshift::engine::{Session, Warehouse};
 
 use crate::args::EngineArgs;
@@ -60,6 +61,8 @@ struct Table {
     diststyle: String,
     /// The sort key's columns; the first is what zones are compared by.
     sort_key: Vec<String>,
+    /// Whether rows are in the order of all its columns at once.
+    interleaved: bool,
     slices: u32,
     columns: Vec<Column>,
     /// In the order of slice, run, and position.
@@ -96,11 +99,20 @@ struct Zone {
 
 impl Table {
     async fn read(session: &Session, name: &str) -> Result<Self, Failure> {
-        let described = rows(session, &format!("DESCRIBE {name}")).await?;
+        let described = match rows(session, &format!("DESCRIBE {name}")).await {
+            Ok(described) => described,
+            Err(Failure::Engine { error, .. }) if error.state() == SqlState::UNDEFINED_TABLE => {
+                return Err(Failure::Message(format!("{}\n{}", error.message(), stored(session).await?)));
+            }
+            Err(other) => return Err(other),
+        };
         let mut types = BTreeMap::new();
         let mut key: Vec<(i64, String)> = Vec::new();
+        let mut interleaved = false;
         for row in &described {
             types.insert(row[0].text(), row[1].text());
+            // Positions in an interleaved key alternate in sign.
+            interleaved |= row[4].number() < 0;
             let position = row[4].number().abs();
             if position > 0 {
                 key.push((position, row[0].text()));
@@ -110,19 +122,30 @@ impl Table {
         let sort_key: Vec<String> = key.into_iter().map(|(_, name)| name).collect();
         let first = described.first().map(|row| row[0].text()).unwrap_or_default();
         let compared = sort_key.first().cloned().unwrap_or(first);
-        let (id, diststyle) = identify(session, name).await?;
+        let (id, diststyle, sortkey1) = identify(session, name).await?;
+        interleaved |= sortkey1 == "INTERLEAVED";
         let columns = columns(session, id, &types).await?;
         let (zones, scale) = zones(session, id, &compared).await?;
         Ok(Table {
             name: name.to_string(),
             diststyle,
             sort_key,
+            interleaved,
             slices: session.warehouse().info().slices,
             columns,
             zones,
             compared,
             scale,
         })
+    }
+
+    /// The sort key in words.
+    fn key(&self) -> String {
+        match (self.sort_key.is_empty(), self.interleaved) {
+            (true, _) => "none".to_string(),
+            (false, true) => format!("INTERLEAVED ({})", self.sort_key.join(", ")),
+            (false, false) => self.sort_key.join(", "),
+        }
     }
 
     fn rows(&self) -> i64 {
@@ -159,21 +182,30 @@ impl Table {
     }
 }
 
-/// The id and the distribution of a table that has rows.
-async fn identify(session: &Session, name: &str) -> Result<(i64, String), Failure> {
-    let (schema, table) = name.rsplit_once('.').unwrap_or(("public", name));
-    let folded = |name: &str| match name.strip_prefix('"').and_then(|n| n.strip_suffix('"')) {
-        Some(quoted) => quoted.replace("\"\"", "\""),
-        None => name.to_lowercase(),
-    };
-    let [schema, table] = [schema, table].map(|name| folded(name).replace('\'', "''"));
+/// What there is to inspect.
+async fn stored(session: &Session) -> Result<String, Failure> {
     let sql =
-        format!("SELECT table_id, diststyle FROM svv_table_info WHERE schema = '{schema}' AND \"table\" = '{table}'");
+        "SELECT quote_ident(schema) || '.' || quote_ident(\"table\") FROM svv_table_info ORDER BY schema, \"table\"";
+    let names: Vec<String> = rows(session, sql).await?.iter().map(|row| row[0].text()).collect();
+    Ok(match names.as_slice() {
+        [] => "HINT: the warehouse has no table with rows".to_string(),
+        names => format!("HINT: tables with rows are {}", names.join(", ")),
+    })
+}
+
+/// The id, the distribution and the first sort key of a table that has rows.
+async fn identify(session: &Session, name: &str) -> Result<(i64, String, String), Failure> {
+    let found = session.describe(name).await?;
+    let [schema, table] = [&found.schema, &found.name].map(|name| name.replace('\'', "''"));
+    let sql = format!(
+        "SELECT table_id, diststyle, sortkey1 FROM svv_table_info WHERE schema = '{schema}' AND \"table\" = '{table}'"
+    );
     match rows(session, &sql).await?.as_slice() {
-        [row] => Ok((row[0].number(), row[1].text())),
-        _ => {
-            Err(Failure::Message(format!("\"{name}\" is not stored: it has no rows, or is no table of the warehouse")))
-        }
+        [row] => Ok((row[0].number(), row[1].text(), row[2].text())),
+        _ => Err(Failure::Message(format!(
+            "\"{name}\" is not stored: it has no rows, or is no table of the warehouse\n{}",
+            stored(session).await?
+        ))),
     }
 }
 

@@ -38,8 +38,7 @@ pub async fn warehouse(session: &Session) -> Result<(), Failure> {
 /// One table: slices, columns, runs, overlap of the zones.
 pub fn table(table: &Table) -> Result<(), Failure> {
     let mut out = io::stdout();
-    let key = if table.sort_key.is_empty() { "none".to_string() } else { table.sort_key.join(", ") };
-    writeln!(out, "{}: {}, sort key {key}", table.name, table.diststyle)?;
+    writeln!(out, "{}: {}, sort key {}", table.name, table.diststyle, table.key())?;
     writeln!(
         out,
         "{} rows, {} of them deleted ({}); {} in {} zones",

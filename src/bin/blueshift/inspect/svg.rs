@@ -40,11 +40,7 @@ struct Drawing {
 impl Drawing {
     fn heading(&mut self, table: &Table) {
         self.text(MARGIN, 22.0, INK, &table.name);
-        let key = if table.sort_key.is_empty() {
-            "no sort key".into()
-        } else {
-            format!("sort key {}", table.sort_key.join(", "))
-        };
+        let key = if table.sort_key.is_empty() { "no sort key".into() } else { format!("sort key {}", table.key()) };
         self.text(
             MARGIN,
             14.0,

@@ -13,7 +13,7 @@ use crate::render::screen::Expanded;
 
 /// Each command, what follows it, and what it does.
 pub const COMMANDS: [(&str, &str, &str); 14] = [
-    ("\\d", "[NAME]", "a table's columns, keys, size and skew; without a name all tables and views"),
+    ("\\d", "[NAME]", "a table's columns, keys and size, a view's definition; without a name all tables and views"),
     ("\\dt", "[PATTERN]", "tables; * and ? stand for any text and any character"),
     ("\\dv", "[PATTERN]", "views"),
     ("\\dn", "", "schemas"),
@@ -41,8 +41,8 @@ pub async fn run(shell: &mut Shell, line: &str, source: &Source) -> Result<Then,
         "\\?" | "\\h" | "\\help" => help(),
         "\\d" if argument.is_empty() => list(shell, "", None).await?,
         "\\d" | "\\d+" => describe(shell, argument).await?,
-        "\\dt" => list(shell, argument, Some("BASE TABLE")).await?,
-        "\\dv" => list(shell, argument, Some("VIEW")).await?,
+        "\\dt" => list(shell, argument, Some("('BASE TABLE', 'LOCAL TEMPORARY')")).await?,
+        "\\dv" => list(shell, argument, Some("('VIEW')")).await?,
         "\\dn" => {
             let hidden = "('information_schema', 'pg_catalog')";
             query(shell, &format!("SELECT catalog_name AS catalog, schema_name AS schema FROM information_schema.schemata WHERE schema_name NOT IN {hidden} ORDER BY 1, 2")).await?;
@@ -160,11 +160,11 @@ async fn list(shell: &mut Shell, pattern: &str, kind: Option<&str>) -> Result<()
         }
     }
     if let Some(kind) = kind {
-        wanted.push(format!("t.table_type = '{kind}'"));
+        wanted.push(format!("t.table_type IN {kind}"));
     }
     let sql = format!(
         "SELECT t.table_schema AS schema, t.table_name AS name, \
-         CASE t.table_type WHEN 'BASE TABLE' THEN 'table' WHEN 'VIEW' THEN 'view' ELSE lower(t.table_type) END AS type, \
+         CASE t.table_type WHEN 'BASE TABLE' THEN 'table' WHEN 'LOCAL TEMPORARY' THEN 'temporary table' ELSE lower(t.table_type) END AS type, \
          i.diststyle, i.sortkey1 AS sortkey, i.estimated_visible_rows AS rows, i.size AS \"blocks of 1 MB\" \
          FROM information_schema.tables t LEFT JOIN svv_table_info i ON i.schema = t.table_schema AND i.\"table\" = t.table_name \
          AND i.database = t.table_catalog WHERE {} ORDER BY 1, 2",
@@ -173,23 +173,38 @@ async fn list(shell: &mut Shell, pattern: &str, kind: Option<&str>) -> Result<()
     query(shell, &sql).await
 }
 
+/// A table's columns, its size, and what else there is to say of it; a view's columns and the statement that makes it again.
 async fn describe(shell: &mut Shell, name: &str) -> Result<(), Failure> {
-    query(shell, &format!("DESCRIBE {name}")).await?;
-    let (schema, table) = name.rsplit_once('.').unwrap_or(("public", name));
-    let plain = |name: &str| match name.strip_prefix('"').and_then(|n| n.strip_suffix('"')) {
-        Some(quoted) => quoted.replace("\"\"", "\""),
-        None => name.to_ascii_lowercase(),
-    };
-    let quoted = |name: &str| plain(name.rsplit('.').next().unwrap_or(name)).replace('\'', "''");
+    let found = shell.session.describe(name).await?;
+    match (query(shell, &format!("DESCRIBE {name}")).await, &found.view) {
+        // A view that is out of date is told by its definition, and what is wrong with it.
+        (Err(failure), Some(_)) => failure.report(),
+        (outcome, _) => outcome?,
+    }
+    let literal = |text: &str| format!("'{}'", text.replace('\'', "''"));
     let sql = format!(
         "SELECT diststyle, sortkey1 AS \"first sort key\", sortkey_num AS \"sort keys\", \
          estimated_visible_rows AS rows, tbl_rows - estimated_visible_rows AS \"deleted rows\", \
          size AS \"blocks of 1 MB\", skew_rows AS \"skew of rows\", unsorted AS \"unsorted %\" \
-         FROM svv_table_info WHERE schema = '{}' AND \"table\" = '{}'",
-        quoted(schema),
-        quoted(table)
+         FROM {}.pg_catalog.svv_table_info WHERE schema = {} AND \"table\" = {}",
+        quoted(&found.database),
+        literal(&found.schema),
+        literal(&found.name)
     );
-    let session = &shell.session;
-    let found = session.sql(&sql).await?.collect().await?.iter().any(|batch| batch.num_rows() > 0);
-    if found { query(shell, &sql).await } else { Ok(()) }
+    // A catalog of files has no such table, and nothing to say in it.
+    if let Ok(size) = shell.session.sql(&sql).await
+        && size.collect().await?.iter().any(|batch| batch.num_rows() > 0)
+    {
+        query(shell, &sql).await?;
+    }
+    let mut lines = found.notes;
+    if let Some(view) = found.view {
+        lines.insert(0, format!("View definition:\n{view}"));
+    }
+    shell.write_lines(&lines)
+}
+
+/// A name as SQL reads it back.
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
 }

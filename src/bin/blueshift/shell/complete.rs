@@ -21,6 +21,18 @@ const KEYWORDS: &str = "ALL ANALYZE AND AS ASC ATTACH BACKUP BETWEEN BIGINT BOOL
     SMALLINT SORTKEY STORED SUMMARIZE TABLE TEMP THEN TIMESTAMP TO TRUE UNION UNIQUE USING VALUES VARCHAR VIEW WHEN WHERE \
     WINDOW WITH";
 
+/// What SHOW shows beside settings.
+const SHOWN: [&str; 8] = [
+    "ALL",
+    "COLUMNS FROM TABLE",
+    "DATABASES",
+    "FUNCTIONS",
+    "SCHEMAS FROM DATABASE",
+    "TABLE",
+    "TABLES FROM SCHEMA",
+    "VIEW",
+];
+
 /// Words after which a table's name stands.
 const BEFORE_TABLES: [&str; 12] =
     ["FROM", "JOIN", "INTO", "TABLE", "VIEW", "COPY", "COMPRESSION", "DESCRIBE", "DESC", "SUMMARIZE", "UPDATE", "ON"];
@@ -46,7 +58,13 @@ impl Assistant {
             return names.into_iter().map(|name| format!("{qualifier}.{name}")).collect();
         }
         if matches!(last.as_str(), "SET" | "SHOW" | "RESET") {
-            return self.settings();
+            let mut found = self.settings();
+            if last == "SHOW" {
+                let lower = word.chars().any(char::is_lowercase);
+                let cased = |word: &&str| if lower { word.to_ascii_lowercase() } else { word.to_string() };
+                found.extend(SHOWN.iter().map(cased));
+            }
+            return found;
         }
         let mut found = self.tables();
         if BEFORE_TABLES.contains(&last.as_str()) || last.ends_with(',') {
@@ -105,9 +123,8 @@ impl Assistant {
 
     fn settings(&self) -> Vec<String> {
         let state = self.context.state();
-        let mut names: Vec<String> = state.config_options().entries().into_iter().map(|entry| entry.key).collect();
-        names.extend(["search_path".to_string(), "timezone".to_string()]);
-        names
+        let settings = blueshift::functions::settings::all(state.config_options());
+        settings.into_iter().map(|setting| setting.name).chain(["search_path".to_string()]).collect()
     }
 }
 

@@ -186,6 +186,18 @@ impl Shell {
         Ok(out.flush()?)
     }
 
+    /// Writes lines where results go.
+    fn write_lines(&mut self, lines: &[String]) -> Result<(), Failure> {
+        let text: String = lines.iter().flat_map(|line| [line, "\n"]).collect();
+        match &mut self.file {
+            Some((_, file)) => {
+                file.write_all(text.as_bytes())?;
+                Ok(file.flush()?)
+            }
+            None => Ok(io::stdout().write_all(text.as_bytes())?),
+        }
+    }
+
     fn flush(&mut self) -> Result<(), Failure> {
         match &mut self.file {
             Some((_, file)) => Ok(file.flush()?),

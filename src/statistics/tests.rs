@@ -1,0 +1,1 @@
+//! Sketches, samples, stored forms and estimates.

@@ -28,12 +28,7 @@ const LAYERS: [Layer; 14] = [
         imports: &["common"],
         externals: &["bytes", "crc32c", "fastlanes", "fsst", "lz4_flex", "pastey", "seq_macro", "zstd"],
     },
-    Layer {
-        level: 0,
-        module: "statistics",
-        imports: &["common", "format"],
-        externals: &["crc32c", "twox_hash"],
-    },
+    Layer { level: 0, module: "statistics", imports: &["common", "format"], externals: &["crc32c", "twox_hash"] },
     Layer { level: 0, module: "distribution", imports: &["common"], externals: &[] },
     Layer { level: 1, module: "catalog", imports: &["common", "distribution"], externals: STORE },
     Layer {

@@ -32,9 +32,9 @@ use super::load::Load;
 use super::names::{self, CATALOG, Place};
 use super::namespace::{Attached, Namespace, PlanPins, StatementPins};
 use super::output::Output;
-use super::statement::{CancelToken, StatementState};
+use super::statement::{CancelToken, StatementState, cancelled};
 use super::warehouse::Warehouse;
-use super::{analyze, copy, ddl, describe, insert, parameters, summarize, views};
+use super::{analyze, copy, ddl, describe, insert, parameters, statistics, summarize, uses, views};
 use crate::catalog::{PinnedSnapshot, Snapshot, Transaction};
 use crate::common::sql_type::UTC;
 use crate::common::{Error, ErrorKind, Result};
@@ -247,6 +247,7 @@ impl Session {
             Statement::DropSchema(drop) => ddl::drop_schema(&running, drop).await,
             Statement::Insert(insert) => insert::insert(&running, insert, parameters).await,
             Statement::Copy(copy) => copy::copy(&running, *copy).await,
+            Statement::Analyze(statement) => statistics::analyze(&running, statement).await,
             Statement::AnalyzeCompression(statement) => analyze::compression(&running, statement).await,
             Statement::ShowTable { name } => ddl::show_table(&running, &name).await,
             Statement::Describe { name } => describe::describe(&running, &name).await,
@@ -555,7 +556,13 @@ impl Running<'_> {
             .collect()
     }
 
+    /// Unavailable once the statement is cancelled.
+    pub fn check_cancelled(&self) -> Result<()> {
+        if self.statement.cancel.is_cancelled() { Err(cancelled()) } else { Ok(()) }
+    }
+
     async fn physical(&self, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
+        uses::note(plan);
         self.state.create_physical_plan(plan).await.map_err(from_datafusion)
     }
 }

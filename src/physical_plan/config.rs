@@ -8,6 +8,9 @@ extensions_options! {
     pub struct BlueshiftOptions {
         /// Whether zone maps and filters prune. Off only to compare: results are the same.
         pub pruning: bool, default = true
+        /// Which share of a table's rows, in percent, must have changed for ANALYZE to look at it again; 0 for always.
+        /// `SET analyze_threshold_percent` is the same, as in Redshift.
+        pub analyze_threshold_percent: f64, default = 10.0
     }
 }
 

@@ -157,6 +157,7 @@ fn statement(c: &mut Cursor) -> Result<Statement> {
         "DETACH" => session::detach(c),
         "COMMENT" => session::comment(c),
         "SHOW" | "SET" | "RESET" if let Some(statement) = session::search_path(c)? => Ok(statement),
+        "SHOW" | "SET" | "RESET" if let Some(statement) = session::parameter(c)? => Ok(statement),
         "SHOW" | "SET" | "EXECUTE" | "DEALLOCATE" => Ok(Statement::Query(Box::new(c.with(|p| p.parse_statement())?))),
         "PREPARE" => prepare(c),
         "RESET" => Ok(datafusion(c)),

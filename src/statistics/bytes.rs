@@ -4,10 +4,10 @@ use crate::common::{Result, Scalar};
 use crate::format::bytes::{Reader, WriteLe};
 
 /// Bytes of a value of text or bytes, at most: longer ones are cut.
-pub(super) const MAX_VALUE_BYTES: usize = 128;
+pub(crate) const MAX_VALUE_BYTES: usize = 128;
 
 /// Columns that statistics tell of, at most: more than a table can have.
-pub(super) const MAX_COLUMNS: usize = 4096;
+pub(crate) const MAX_COLUMNS: usize = 4096;
 
 /// Appends numbers below 64, four in three bytes, the first in the lowest bits.
 pub(super) fn write_f6(numbers: &[u8], out: &mut Vec<u8>) {

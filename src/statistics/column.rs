@@ -318,7 +318,10 @@ fn part_of(value: &Scalar, low: &Scalar, high: &Scalar) -> f64 {
     match () {
         _ if value <= low => 0.0,
         _ if value >= high => 1.0,
-        _ => ((value - low) / (high - low)).clamp(0.0, 1.0),
+        // Between infinities there is no telling where.
+        _ => {
+            Some((value - low) / (high - low)).filter(|part| part.is_finite()).map_or(0.5, |part| part.clamp(0.0, 1.0))
+        }
     }
 }
 

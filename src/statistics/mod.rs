@@ -6,7 +6,7 @@
 //!
 //! Nothing here decides an answer: estimates choose among plans that all give the same rows.
 
-mod bytes;
+pub(crate) mod bytes;
 pub mod column;
 pub mod condition;
 pub mod distribution;

@@ -61,6 +61,30 @@ pub fn of_table(state: &TableState, geometry: Geometry, rows: u64) -> Vec<SliceS
     samples
 }
 
+/// Stretches that are read together, of `zones` zones spread evenly over all of the table's live rows, or of all where there
+/// are no more.
+pub fn spread(state: &TableState, geometry: Geometry, zones: usize) -> Vec<Stretch> {
+    let live: Vec<(&Arc<SegmentRef>, usize)> = state
+        .segments
+        .iter()
+        .filter(|s| live_rows(s) > 0)
+        .flat_map(|s| (0..(s.rows as usize).div_ceil(geometry.zone_rows())).map(move |zone| (s, zone)))
+        .collect();
+    let taken = zones.clamp(1, live.len().max(1)).min(live.len());
+    let chosen: Vec<_> = (0..taken).map(|i| live[(2 * i + 1) * live.len() / (2 * taken)]).collect();
+    let stretch = |together: &[(&Arc<SegmentRef>, usize)]| {
+        let mut spans: Vec<(Arc<SegmentRef>, Range<usize>)> = Vec::new();
+        for (segment, zone) in together {
+            match spans.last_mut() {
+                Some((last, range)) if last.id == segment.id && range.end == *zone => range.end = zone + 1,
+                _ => spans.push((Arc::clone(segment), *zone..zone + 1)),
+            }
+        }
+        Stretch { spans }
+    };
+    chosen.chunks(geometry.zones_per_chunk()).map(stretch).collect()
+}
+
 fn live_rows(segment: &SegmentRef) -> u64 {
     u64::from(segment.rows.saturating_sub(segment.deleted.map_or(0, |d| d.rows)))
 }

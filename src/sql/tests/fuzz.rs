@@ -68,6 +68,7 @@ fn kind(statement: &Statement) -> &'static str {
         Statement::Attach(_) => "attach",
         Statement::Detach(_) => "detach",
         Statement::SetSearchPath(_) | Statement::ShowSearchPath => "search path",
+        Statement::Analyze(_) => "analyze",
         Statement::AnalyzeCompression(_) => "analyze compression",
         Statement::CreateSchema(_) => "create schema",
         Statement::DropSchema(_) => "drop schema",
@@ -218,6 +219,9 @@ fn places(sql: &str, statement: &Statement) {
         Statement::Attach(attach) => names.push(&attach.name),
         Statement::Detach(detach) => names.push(&detach.name),
         Statement::SetSearchPath(path) => names.extend(path.iter().flatten()),
+        Statement::Analyze(analyze) => {
+            names.extend(analyze.table.iter().flat_map(|table| &table.parts).chain(&analyze.columns));
+        }
         Statement::AnalyzeCompression(analyze) => {
             names.extend(analyze.table.iter().flat_map(|table| &table.parts).chain(&analyze.columns));
         }

@@ -383,7 +383,7 @@ impl SchemaProvider for WarehouseSchema {
 }
 
 /// Reads a table's statistics, so that they are known to what cannot wait for the store.
-async fn know_statistics(warehouse: &Warehouse, pin: &PinnedSnapshot, state: &TableState) {
+pub(super) async fn know_statistics(warehouse: &Warehouse, pin: &PinnedSnapshot, state: &TableState) {
     if let Some(reference) = &state.statistics
         && warehouse.inner.segments.known_statistics(reference).is_none()
     {

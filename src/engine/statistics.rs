@@ -28,12 +28,11 @@ use crate::statistics::{ColumnStatistics, Distribution, TableStatistics};
 use crate::storage::loader::{ObjectNames, put_bytes};
 use crate::storage::sample::{self, Stretch};
 use crate::storage::segment::SegmentStore;
-use crate::system::tables_of;
 
 /// Rows of a sample, about: 300 for each part of a histogram, as PostgreSQL takes (Chaudhuri, Motwani and Narasayya, SIGMOD
 /// 1998).
 const SAMPLED_ROWS: usize = 300 * Distribution::MAX_PARTS;
-/// Zones that are read for it, at most, as long as they have rows enough: rows that stand together are alike.
+/// Zones that are read for it, as long as they have rows enough: rows that stand together are alike.
 const SAMPLED_ZONES: usize = 256;
 /// While a stretch is decoded it is held about so many times.
 const COPIES: usize = 2;
@@ -48,11 +47,7 @@ pub(super) async fn analyze(running: &Running<'_>, statement: Analyze) -> Result
             running.place(name).await?.check_writable(name)?;
             (warehouse, tables)
         }
-        None => {
-            let schemas = running.session.names.schemas(&running.pin);
-            let tables = tables_of(&running.pin, &schemas).map(|(_, table)| Arc::clone(table)).collect();
-            (running.warehouse.clone(), tables)
-        }
+        None => (running.warehouse.clone(), running.pin.tables.values().cloned().collect()),
     };
     for column in &statement.columns {
         for table in &tables {
@@ -172,8 +167,7 @@ fn wanted(def: &TableDef, statement: &Analyze, used: &BTreeSet<ColumnId>) -> BTr
 
 /// Zones enough for a sample.
 fn stretches(table: &TableState, geometry: Geometry) -> Vec<Arc<Stretch>> {
-    let zones = SAMPLED_ZONES.max(SAMPLED_ROWS.div_ceil(geometry.zone_rows()));
-    sample::spread(table, geometry, zones).into_iter().map(Arc::new).collect()
+    sample::spread(table, geometry, SAMPLED_ZONES, SAMPLED_ROWS).into_iter().map(Arc::new).collect()
 }
 
 /// What the analysis of a table's columns needs.
@@ -207,7 +201,7 @@ impl Analysis {
         let held = MemoryConsumer::new("ANALYZE").register(&self.memory);
         let most_rows = self.geometry.chunk_rows();
         // Evenly spaced rows of what is read, each a little aside, so that none that repeat themselves are taken for all.
-        let read = (self.stretches.len() * most_rows).min(usize::try_from(self.live).unwrap_or(usize::MAX));
+        let read: usize = self.stretches.iter().map(|stretch| stretch.rows(self.geometry)).sum();
         let stride = (read / SAMPLED_ROWS).max(1);
         let mut sample = Sample { values: Vec::new(), rows: 0, next: 0, at: 0, stride };
         for stretch in &self.stretches {

@@ -36,7 +36,7 @@ pub fn scan_statistics(
     let mut column_statistics = Vec::with_capacity(projection.len());
     for ordinal in projection {
         let known = view.column(*ordinal).known_distinct().is_some();
-        let distinct = known.then(|| condition.distinct_left(*ordinal, left, &column).ceil() as usize);
+        let distinct = known.then(|| condition.distinct_left(*ordinal, left, &column).round().max(1.0) as usize);
         let bytes = rows as f64 * view.row_bytes(*ordinal);
         total += bytes;
         column_statistics.push(ColumnStatistics {

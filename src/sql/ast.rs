@@ -332,7 +332,7 @@ pub struct DropSchema {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Analyze {
     pub verbose: bool,
-    /// Every table of the search path where none is named.
+    /// Every table of the database where none is named.
     pub table: Option<ObjectName>,
     /// Empty for all, or for predicate columns.
     pub columns: Vec<Ident>,

@@ -16,6 +16,8 @@ const TEXT_DISTINCT: f64 = 20.0;
 /// A column with more distinct values than this share of its rows gets more of them with more rows, others do not
 /// (PostgreSQL's rule).
 const GROWING: f64 = 0.1;
+/// So few distinct values a sketch tells to one.
+const FEW: f64 = 100.0;
 /// A histogram of fewer bounds says little of a pattern.
 const LEAST_TEXTS: usize = 20;
 
@@ -59,6 +61,8 @@ impl<'a> ColumnView<'a> {
         };
         // As many as there are values, where the sketch cannot tell the difference.
         let distinct = if distinct > values * (1.0 - 2.0 * DistinctSketch::ERROR) { values } else { distinct };
+        // A handful is counted, not guessed.
+        let distinct = if distinct < FEW { distinct.round() } else { distinct };
         Some(distinct.min(self.possible()).max(f64::from(u8::from(values > 0.0))))
     }
 

@@ -5,6 +5,8 @@
 //! cardinality estimation algorithms for HyperLogLog sketches", 2017), which needs no tables of corrections and is right
 //! for a handful of values, too.
 
+use std::sync::OnceLock;
+
 use super::bytes::{read_f6, write_f6};
 use crate::common::Result;
 use crate::format::bytes::{Reader, WriteLe};
@@ -18,10 +20,18 @@ use crate::format::column::{Column, Values};
 /// 2. the standard error of [`DistinctSketch::estimate`] is [`DistinctSketch::ERROR`];
 /// 3. equal values have equal hashes whatever stored form they have: integers by their value, also where one column is
 ///    wider than the other; decimals unscaled, which within one column is the same.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct DistinctSketch {
     /// The greatest rank seen of each register, 0 for none.
     registers: Box<[u8; DistinctSketch::REGISTERS]>,
+    /// What was estimated of them: a plan asks many times.
+    estimated: OnceLock<f64>,
+}
+
+impl PartialEq for DistinctSketch {
+    fn eq(&self, other: &Self) -> bool {
+        self.registers == other.registers
+    }
 }
 
 impl DistinctSketch {
@@ -36,14 +46,11 @@ impl DistinctSketch {
 
     /// Of no values.
     pub fn new() -> Self {
-        DistinctSketch { registers: Box::new([0; Self::REGISTERS]) }
+        DistinctSketch { registers: Box::new([0; Self::REGISTERS]), estimated: OnceLock::new() }
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.registers.iter().all(|rank| *rank == 0)
-    }
-
-    pub fn insert_hash(&mut self, hash: u64) {
+    #[inline]
+    fn insert_hash(&mut self, hash: u64) {
         let register = (hash >> Self::BITS) as usize;
         let rank = ((hash << Self::PRECISION).leading_zeros().min(Self::BITS) + 1) as u8;
         let greatest = &mut self.registers[register];
@@ -52,6 +59,7 @@ impl DistinctSketch {
 
     /// Adds the values that are not NULL.
     pub fn insert(&mut self, column: &Column) {
+        self.estimated.take();
         let valid = |i: usize| column.is_valid(i);
         match &column.values {
             Values::Bool(v) => self.insert_all(v.iter().map(u64::from).map(hash_u64), valid),
@@ -86,6 +94,7 @@ impl DistinctSketch {
 
     /// Adds all values of the other.
     pub fn merge(&mut self, other: &DistinctSketch) {
+        self.estimated.take();
         for (own, theirs) in self.registers.iter_mut().zip(other.registers.iter()) {
             *own = (*own).max(*theirs);
         }
@@ -93,6 +102,10 @@ impl DistinctSketch {
 
     /// About how many distinct values there are: Ertl's algorithm 6.
     pub fn estimate(&self) -> f64 {
+        *self.estimated.get_or_init(|| self.compute())
+    }
+
+    fn compute(&self) -> f64 {
         let mut counts = [0u32; Self::BITS as usize + 2];
         for rank in self.registers.iter() {
             counts[usize::from(*rank).min(Self::BITS as usize + 1)] += 1;

@@ -10,6 +10,7 @@ mod constraints;
 mod descriptions;
 mod interleaved;
 mod slices;
+mod statistics;
 mod table_ddl;
 mod table_info;
 mod zones;
@@ -38,10 +39,12 @@ use crate::storage::segment::SegmentStore;
 pub const SCHEMA: &str = "pg_catalog";
 
 /// The system tables' names.
-pub const TABLES: [&str; 10] = [
+pub const TABLES: [&str; 12] = [
     "pg_constraint",
     "pg_description",
+    "pg_statistic_indicator",
     "pg_table_def",
+    "predicate_columns",
     "stv_blocklist",
     "stv_slices",
     "stv_tbl_perm",
@@ -95,7 +98,9 @@ pub fn table(name: &str, source: Arc<dyn SystemSource>) -> Option<Arc<dyn TableP
 enum Kind {
     PgConstraint,
     PgDescription,
+    PgStatisticIndicator,
     PgTableDef,
+    PredicateColumns,
     StvBlocklist,
     StvSlices,
     StvTblPerm,
@@ -107,10 +112,12 @@ enum Kind {
 
 impl Kind {
     /// In the order of [`TABLES`].
-    const ALL: [Kind; 10] = [
+    const ALL: [Kind; 12] = [
         Kind::PgConstraint,
         Kind::PgDescription,
+        Kind::PgStatisticIndicator,
         Kind::PgTableDef,
+        Kind::PredicateColumns,
         Kind::StvBlocklist,
         Kind::StvSlices,
         Kind::StvTblPerm,
@@ -128,7 +135,9 @@ impl Kind {
         match self {
             Kind::PgConstraint => constraints::schema(),
             Kind::PgDescription => descriptions::schema(),
+            Kind::PgStatisticIndicator => statistics::indicator_schema(),
             Kind::PgTableDef => columns::schema(),
+            Kind::PredicateColumns => statistics::predicate_columns_schema(),
             Kind::StvBlocklist => blocks::schema(),
             Kind::StvSlices => slices::stv_slices_schema(),
             Kind::StvTblPerm => slices::stv_tbl_perm_schema(),
@@ -144,6 +153,7 @@ impl Kind {
         match self {
             Kind::StvBlocklist | Kind::StvZonelist | Kind::SvvInterleavedColumns => Some("tbl"),
             Kind::StvTblPerm => Some("id"),
+            Kind::PgStatisticIndicator => Some("stairelid"),
             _ => None,
         }
     }
@@ -152,7 +162,9 @@ impl Kind {
         let columns = match self {
             Kind::PgConstraint => constraints::columns(context)?,
             Kind::PgDescription => descriptions::columns(context),
+            Kind::PgStatisticIndicator => statistics::indicator(context),
             Kind::PgTableDef => columns::columns(context).await?,
+            Kind::PredicateColumns => statistics::predicate_columns(context).await?,
             Kind::StvBlocklist => blocks::columns(context).await?,
             Kind::StvSlices => slices::stv_slices(context),
             Kind::StvTblPerm => slices::stv_tbl_perm(context).await?,

@@ -31,6 +31,7 @@ fn the_corpus_has_every_kind_of_statement() {
         kinds.extend(statements.iter().map(kind));
     }
     let all = [
+        "analyze",
         "analyze compression",
         "attach",
         "comment",

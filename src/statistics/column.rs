@@ -16,7 +16,7 @@ const TEXT_DISTINCT: f64 = 20.0;
 /// A column with more distinct values than this share of its rows gets more of them with more rows, others do not
 /// (PostgreSQL's rule).
 const GROWING: f64 = 0.1;
-/// So few distinct values a sketch tells to one.
+/// So few distinct values are whole ones.
 const FEW: f64 = 100.0;
 /// A histogram of fewer bounds says little of a pattern.
 const LEAST_TEXTS: usize = 20;
@@ -54,14 +54,21 @@ impl<'a> ColumnView<'a> {
         });
         let sampled = statistics.distribution.as_ref().map(|d| d.distinct);
         let covers_most = statistics.sketch.as_ref().is_some_and(|s| s.rows * 2 >= self.bounds.rows);
+        // Values that a sample has all seen are counted, unless there are more by now.
+        let counted = statistics.distribution.as_ref().filter(|d| d.bounds.is_empty() && !d.common.is_empty());
+        let counted = counted.map(|d| d.common.len() as f64);
+        let near =
+            |sketched: f64, counted: f64| (sketched - counted).abs() <= 1.0 + 4.0 * DistinctSketch::ERROR * counted;
         let distinct = match (sketched, sampled) {
+            (Some(sketched), _) if counted.is_some_and(|counted| near(sketched, counted)) => {
+                counted.unwrap_or(sketched)
+            }
             (Some(sketched), Some(sampled)) if !covers_most => sketched.max(sampled),
             (Some(sketched), _) => sketched,
             (None, sampled) => sampled?,
         };
         // As many as there are values, where the sketch cannot tell the difference.
         let distinct = if distinct > values * (1.0 - 2.0 * DistinctSketch::ERROR) { values } else { distinct };
-        // A handful is counted, not guessed.
         let distinct = if distinct < FEW { distinct.round() } else { distinct };
         Some(distinct.min(self.possible()).max(f64::from(u8::from(values > 0.0))))
     }

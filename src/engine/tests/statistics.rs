@@ -133,7 +133,8 @@ async fn analyze_describes_columns() {
     assert!((of(2).common[0].1 - 0.7).abs() < 1e-9, "{:?}", of(2));
     assert!((of(3).nulls - 0.25).abs() < 1e-9 && of(3).distinct == 75.0, "{:?}", of(3));
     assert!(of(4).bounds.len() == 101 && of(5).bounds.len() == 101);
-    assert_eq!(distinct(&warehouse, "t", 3).await, 75.0);
+    let sketched = distinct(&warehouse, "t", 3).await;
+    assert!((70.0..=80.0).contains(&sketched), "{sketched}");
     // Nothing changed: nothing to do, and it says so.
     let notices = run(&session, "analyze t").await;
     assert!(notices[0].contains("was skipped: 0 rows changed"), "{notices:?}");
@@ -385,7 +386,8 @@ async fn datafusion_is_told() {
     .unwrap();
     let told = found.unwrap();
     assert_eq!(told.num_rows, Precision::Exact(2000));
-    assert_eq!(told.column_statistics[0].distinct_count, Precision::Inexact(40));
+    let dims = told.column_statistics[0].distinct_count;
+    assert!(!dims.is_exact().unwrap() && (39..=41).contains(dims.get_value().unwrap()), "{dims:?}");
     assert_eq!(told.column_statistics[1].distinct_count, Precision::Inexact(1));
     // 4 bytes of INTEGER, a view of 16 and 50 beside it.
     assert_eq!(told.total_byte_size, Precision::Inexact(2000 * (4 + 16 + 50)));

@@ -243,6 +243,11 @@ impl Session {
                 Ok(Output::done("SET", None))
             }
             Statement::ShowSearchPath => Ok(Output::text("SHOW", "search_path", &self.names.path().join(", "))),
+            // The only one there is.
+            Statement::ShowParameter(name) => {
+                let percent = statistics::threshold(&running);
+                Ok(Output::text("SHOW", name, &percent.to_string()))
+            }
             Statement::CreateSchema(create) => ddl::create_schema(&running, create).await,
             Statement::DropSchema(drop) => ddl::drop_schema(&running, drop).await,
             Statement::Insert(insert) => insert::insert(&running, insert, parameters).await,

@@ -54,14 +54,19 @@ pub(super) async fn analyze(running: &Running<'_>, statement: Analyze) -> Result
             table.def.column_named(&column.value).ok_or_else(|| names::no_such_column(column, &table.def))?;
         }
     }
-    let options = running.state.config_options().extensions.get::<BlueshiftOptions>();
-    let threshold = options.map_or(10.0, |o| o.analyze_threshold_percent);
+    let threshold = threshold(running);
     let mut notices = Vec::new();
     for table in tables {
         running.check_cancelled()?;
         notices.extend(one(running, &warehouse, table.def.id, &statement, threshold).await?);
     }
     Ok(Output::done("ANALYZE", None).with_notices(notices))
+}
+
+/// The session's analyze_threshold_percent.
+pub(super) fn threshold(running: &Running<'_>) -> f64 {
+    let options = running.state.config_options().extensions.get::<BlueshiftOptions>();
+    options.map_or_else(|| BlueshiftOptions::default().analyze_threshold_percent, |o| o.analyze_threshold_percent)
 }
 
 /// Analyzes one table, at the newest version known; nothing where it is gone.

@@ -29,6 +29,8 @@ pub enum Statement {
     /// `SET search_path TO schema, …`; `None` is RESET.
     SetSearchPath(Option<Vec<Ident>>),
     ShowSearchPath,
+    /// `SHOW parameter`, of one of Redshift's that is a setting of ours under another name.
+    ShowParameter(&'static str),
     Analyze(Analyze),
     AnalyzeCompression(AnalyzeCompression),
     /// `SHOW TABLE name`: the table's DDL.

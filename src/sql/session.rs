@@ -67,7 +67,7 @@ pub(super) fn parameter(c: &mut Cursor) -> Result<Option<Statement>> {
     let position = c.position();
     let reset = || own(&format!("SET {setting} = {default}"), position);
     match verb.as_str() {
-        "SHOW" => return own(&format!("SHOW {setting}"), position),
+        "SHOW" => return Ok(Some(Statement::ShowParameter(name))),
         "RESET" => return reset(),
         _ => {}
     }

@@ -84,6 +84,7 @@ pub(super) const READ: &[&str] = &[
     "analyze verbose s.t (a, \"B\")",
     "analyze predicate columns",
     "set analyze_threshold_percent to 0.5",
+    "show analyze_threshold_percent",
     "create or replace view s.v (a, b) as select 1, 2",
     "drop view if exists v",
     "create external table e (a int, b varchar) stored as csv location '/x/y' options ('format.has_header' 'true')",

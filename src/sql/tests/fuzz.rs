@@ -48,6 +48,7 @@ fn the_corpus_has_every_kind_of_statement() {
         "insert",
         "query",
         "search path",
+        "show parameter",
         "show table",
         "summarize",
     ];
@@ -69,6 +70,7 @@ fn kind(statement: &Statement) -> &'static str {
         Statement::Attach(_) => "attach",
         Statement::Detach(_) => "detach",
         Statement::SetSearchPath(_) | Statement::ShowSearchPath => "search path",
+        Statement::ShowParameter(_) => "show parameter",
         Statement::Analyze(_) => "analyze",
         Statement::AnalyzeCompression(_) => "analyze compression",
         Statement::CreateSchema(_) => "create schema",
@@ -238,7 +240,7 @@ fn places(sql: &str, statement: &Statement) {
             let start = offset(sql, *position).unwrap_or_else(|| panic!("{position:?} of {sql:?}"));
             assert!(sql[start..].starts_with(text.as_str()), "{text:?} at {position:?} of {sql:?}");
         }
-        Statement::Comment(_) | Statement::ShowSearchPath | Statement::Summarize(_) | Statement::Query(_) => {}
+        Statement::Comment(_) | Statement::ShowSearchPath | Statement::ShowParameter(_) | Statement::Summarize(_) | Statement::Query(_) => {}
     }
     for name in names {
         let start = offset(sql, name.position).unwrap_or_else(|| panic!("{name:?} of {sql:?}"));

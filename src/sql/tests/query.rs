@@ -326,7 +326,8 @@ fn analyze_threshold_percent() {
     }
     assert_eq!(set("set analyze_threshold_percent to default"), format!("SET {setting} = 10"));
     assert_eq!(set("reset analyze_threshold_percent"), format!("SET {setting} = 10"));
-    assert_eq!(set("show analyze_threshold_percent").replace(' ', "."), format!("SHOW.{setting}"));
+    let show = parse_one("show analyze_threshold_percent").unwrap();
+    assert_eq!(show, Statement::ShowParameter("analyze_threshold_percent"));
     invalid("set analyze_threshold_percent to 100.5", "100.5 must be a number between 0 and 100", 1, 34);
     invalid("set analyze_threshold_percent to -1", "-1 must be a number between 0 and 100", 1, 34);
     invalid("set analyze_threshold_percent to 'much'", "much must be a number between 0 and 100", 1, 34);

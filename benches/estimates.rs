@@ -155,7 +155,7 @@ async fn generate(session: &Session, rows: u64) {
         // The n-th value has about 1/n of the first's rows.
         let value = format!("cast(exp((v * {seed} % 1000003) / 1000003.0 * ln(10000.0)) as int)");
         let insert = format!(
-            "insert into {name} select x, 'city ' || x / 10 from (select {value} as x from generate_series(1, {rows}) s(v)) g"
+            "insert into {name} select x, 'city ' || (x / 10) from (select {value} as x from generate_series(1, {rows}) s(v)) g"
         );
         run(session, &insert).await;
     }

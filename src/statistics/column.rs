@@ -214,7 +214,7 @@ impl<'a> ColumnView<'a> {
         let Some(distribution) = self.distribution() else {
             return match prefix.is_empty() {
                 true => values * guess,
-                false => values * between(&|v| self.of_bounds(v)) * if only { 1.0 } else { guess },
+                false => values * between(&|v| self.of_bounds(v)).max(like::LEAST) * if only { 1.0 } else { guess },
             };
         };
         let holds = |value: &Scalar| match value {
@@ -226,8 +226,9 @@ impl<'a> ColumnView<'a> {
         let texts = bounds.len() as f64;
         let matched = bounds.iter().filter(|v| holds(v)).count() as f64 / texts.max(1.0);
         let others = match (prefix.is_empty(), bounds.is_empty()) {
-            (false, false) if only => between(&|v| of_histogram(bounds, v)),
+            // Each bound is a text by itself. Between two of them texts are not spread as evenly as their bytes.
             _ if bounds.len() >= LEAST_TEXTS && matched > 0.0 => matched,
+            (false, false) if only => between(&|v| of_histogram(bounds, v)).max(0.2 / texts),
             _ if bounds.len() >= LEAST_TEXTS => guess.min(0.5 / texts),
             (false, false) => between(&|v| of_histogram(bounds, v)) * guess,
             _ => guess,

@@ -1,5 +1,8 @@
 //! LIKE on values that statistics hold, and what its pattern lets guess.
 
+/// The share of texts that a pattern is thought to match at least: who asks expects something.
+pub(super) const LEAST: f64 = 0.005;
+
 /// Whether `text` matches; `%`, `_` and the escape `\`, as Arrow's kernels have them.
 pub(super) fn matches(pattern: &str, text: &str, case_insensitive: bool) -> bool {
     let fold = |text: &str| -> Vec<char> {
@@ -41,8 +44,8 @@ pub(super) fn prefix(pattern: &str) -> (String, bool) {
     (prefix, !rest.is_empty() && rest.iter().all(|part| *part == Part::Any))
 }
 
-/// A guess of the share of texts that match what follows the prefix: a character a fifth, as PostgreSQL guesses, no less
-/// than one in a thousand.
+/// A guess of the share of texts that match what follows the prefix: a character a fifth, no less than [`LEAST`]; both as
+/// PostgreSQL guesses.
 pub(super) fn guess(pattern: &str) -> f64 {
     let chars: Vec<char> = pattern.chars().collect();
     let parts = parse(&chars);
@@ -52,7 +55,7 @@ pub(super) fn guess(pattern: &str) -> f64 {
         Part::One => 0.9,
         Part::Any => 5.0,
     });
-    shares.fold(1.0, |share: f64, part: f64| (share * part).min(1.0)).max(0.001)
+    shares.fold(1.0, |share: f64, part: f64| (share * part).min(1.0)).max(LEAST)
 }
 
 #[derive(Debug, PartialEq)]

@@ -240,7 +240,11 @@ fn places(sql: &str, statement: &Statement) {
             let start = offset(sql, *position).unwrap_or_else(|| panic!("{position:?} of {sql:?}"));
             assert!(sql[start..].starts_with(text.as_str()), "{text:?} at {position:?} of {sql:?}");
         }
-        Statement::Comment(_) | Statement::ShowSearchPath | Statement::ShowParameter(_) | Statement::Summarize(_) | Statement::Query(_) => {}
+        Statement::Comment(_)
+        | Statement::ShowSearchPath
+        | Statement::ShowParameter(_)
+        | Statement::Summarize(_)
+        | Statement::Query(_) => {}
     }
     for name in names {
         let start = offset(sql, name.position).unwrap_or_else(|| panic!("{name:?} of {sql:?}"));

@@ -466,11 +466,11 @@ pub(crate) fn read_rank_map(map: proto::RankMap) -> Result<RankMap> {
 }
 
 fn mark(mark: &Mark) -> proto::Mark {
-    proto::Mark { version: mark.version.0, next_segment: mark.next_segment, live_rows: mark.live_rows }
+    proto::Mark { version: mark.version.0, live_rows: mark.live_rows }
 }
 
 fn read_mark(mark: proto::Mark) -> Mark {
-    Mark { version: Version(mark.version), next_segment: mark.next_segment, live_rows: mark.live_rows }
+    Mark { version: Version(mark.version), live_rows: mark.live_rows }
 }
 
 pub(crate) fn statistics(statistics: &StatisticsRef) -> proto::Statistics {

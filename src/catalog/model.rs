@@ -380,9 +380,8 @@ pub struct StatisticsRef {
 /// Which rows a table had at a moment. A vacuum changes nothing of it: what it writes was inserted when its rows were.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark {
-    /// All segments that were added before this version, and those of it with lower numbers than `next_segment`.
+    /// Those of all segments that were added up to this version.
     pub version: Version,
-    pub next_segment: u64,
     /// Rows that were not deleted.
     pub live_rows: u64,
 }
@@ -390,7 +389,7 @@ pub struct Mark {
 impl Mark {
     /// Whether the segment's rows were there.
     pub fn has(&self, segment: &SegmentRef) -> bool {
-        segment.added < self.version || segment.added == self.version && segment.id.0 < self.next_segment
+        segment.added <= self.version
     }
 }
 

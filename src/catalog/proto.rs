@@ -332,8 +332,6 @@ pub struct Mark {
     #[prost(uint64, tag = "1")]
     pub version: u64,
     #[prost(uint64, tag = "2")]
-    pub next_segment: u64,
-    #[prost(uint64, tag = "3")]
     pub live_rows: u64,
 }
 

@@ -316,7 +316,7 @@ impl Gathered {
             let Some(new) = renewed(&self.segments, &table, &self.sketches, rows, zone_rows).await? else {
                 return Ok(None);
             };
-            put_bytes(&self.objects(), self.names.next(), new.encode().into()).await.map(Some)
+            put_bytes(&self.objects(), self.names.next_object(), new.encode().into()).await.map(Some)
         };
         stored.await.unwrap_or_else(|e: Error| {
             tracing::warn!(table = self.def.name, error = %e, "a load leaves the table's statistics as they are");

@@ -141,7 +141,7 @@ async fn one(
         }
     }
     running.check_cancelled()?;
-    let object = ObjectNames::new(&transaction).next();
+    let object = ObjectNames::new(&transaction).next_object();
     let store = warehouse.inner.catalog.store().objects();
     let extent = put_bytes(store, object, new.encode().into()).await?;
     transaction.set_statistics(def, Blob::Stored(extent), Telling::Analyzed { live_rows: live });

@@ -27,7 +27,7 @@ impl ObjectNames {
         ObjectNames { start: transaction.base(), txn: transaction.id(), next: 0 }
     }
 
-    pub fn next(&mut self) -> ObjectId {
+    pub fn next_object(&mut self) -> ObjectId {
         let sequence = self.next;
         self.next += 1;
         ObjectId::Data { start: self.start, txn: self.txn, sequence }
@@ -71,7 +71,7 @@ pub async fn store_rows(
     while let Some(mut segment) = finished.recv().await {
         sketches.merge(&std::mem::take(&mut segment.sketches));
         if packer.push(segment) {
-            put_object(&mut packer, store, names.next(), &mut segments).await?;
+            put_object(&mut packer, store, names.next_object(), &mut segments).await?;
         }
     }
     while let Some(job) = jobs.join_next().await {
@@ -81,7 +81,7 @@ pub async fn store_rows(
         segments
             .extend(packer.take_inline().into_iter().map(|(segment, bytes)| new_segment(segment, Blob::Inline(bytes))));
     } else if !packer.is_empty() {
-        put_object(&mut packer, store, names.next(), &mut segments).await?;
+        put_object(&mut packer, store, names.next_object(), &mut segments).await?;
     }
     segments.sort_by_key(|s| s.slice);
     Ok(segments)

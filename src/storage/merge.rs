@@ -72,12 +72,12 @@ pub async fn merge_runs(
         let finished = finished.map_err(|e| Error::internal(format!("merging a slice: {e}")))??;
         for segment in finished {
             if packer.push(segment) {
-                put_object(&mut packer, store, names.next(), &mut merged).await?;
+                put_object(&mut packer, store, names.next_object(), &mut merged).await?;
             }
         }
     }
     if !packer.is_empty() {
-        put_object(&mut packer, store, names.next(), &mut merged).await?;
+        put_object(&mut packer, store, names.next_object(), &mut merged).await?;
     }
     merged.sort_by_key(|s| s.slice);
     let kept: BTreeSet<ObjectId> = merged.iter().filter_map(object_of).collect();

@@ -30,21 +30,21 @@ pub(super) fn indicator(context: &SystemContext) -> Vec<ArrayRef> {
             (state.def.id.0 as i32, mark.live_rows, inserted, deleted)
         })
         .collect();
-    let real = |value: &dyn Fn(&(i32, u64, u64, u64)) -> u64| -> ArrayRef {
-        Arc::new(Float32Array::from_iter_values(rows.iter().map(|row| value(row) as f32)))
+    let real = |values: Vec<u64>| -> ArrayRef {
+        Arc::new(Float32Array::from_iter_values(values.into_iter().map(|value| value as f32)))
     };
     vec![
         Arc::new(Int32Array::from_iter_values(rows.iter().map(|row| row.0))),
-        real(&|row| row.1),
-        real(&|row| row.2),
-        real(&|row| row.3),
+        real(rows.iter().map(|row| row.1).collect()),
+        real(rows.iter().map(|row| row.2).collect()),
+        real(rows.iter().map(|row| row.3).collect()),
     ]
 }
 
 /// How far a table's statistics are out of date, in hundredths of a percent: rows inserted and deleted since it was analyzed,
 /// or since a load told of all its rows, by those that it has; at most, and without statistics, 100 percent.
 pub(super) fn off(state: &TableState) -> i128 {
-    const ALL: i128 = 100_00;
+    const ALL: i128 = 10_000;
     let Some(of) = &state.statistics else { return ALL };
     let (inserted, deleted) = state.changed_since(&of.analyzed.unwrap_or(of.covers));
     let changed = i128::from(inserted) + i128::from(deleted);

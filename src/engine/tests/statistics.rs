@@ -289,6 +289,42 @@ async fn damaged_statistics_are_only_missed() {
     assert!(column(&warehouse, "t", 1).await.distribution.is_some());
 }
 
+/// A segment whose footer's sketches are damaged is read like any other, and adds nothing to the statistics.
+#[tokio::test]
+async fn damaged_sketches_are_only_missed() {
+    let store = WarehouseStore::memory();
+    let open = || async {
+        let builder = Warehouse::builder().slices(1).threads(1).geometry(Geometry::TINY).store(store.clone());
+        builder.open("memory://").await.unwrap()
+    };
+    let warehouse = open().await;
+    let session = warehouse.session();
+    run(&session, "create table t (k int, v int) diststyle even").await;
+    for from in [0, 10_000] {
+        // More than stands in a log entry.
+        let insert = format!("insert into t select {from} + v, v * 7919 % 1000003 from generate_series(1, 10000) s(v)");
+        run(&session, &insert).await;
+    }
+    let answer = ours(&session, "select count(*), sum(k), min(v) from t where k > 5000").await;
+    let (pin, table) = state(&warehouse, "t").await;
+    let damaged = &table.segments[0];
+    let path = paths::object(&damaged.extent.object);
+    let mut bytes = store.objects().get(&path).await.unwrap().bytes().await.unwrap().to_vec();
+    let footer = warehouse.inner.segments.at(pin).open(damaged).await.unwrap();
+    let sketches = footer.footer.sketches().unwrap().unwrap();
+    let at = bytes.windows(sketches.len()).position(|b| b == sketches).unwrap();
+    bytes[at + 3] ^= 1;
+    store.objects().put(&path, PutPayload::from(bytes)).await.unwrap();
+    let again = open().await;
+    assert_eq!(ours(&again.session(), "select count(*), sum(k), min(v) from t where k > 5000").await, answer);
+    run(&again.session(), "analyze t").await;
+    let known = column(&again, "t", 1).await;
+    let all: u64 = table.segments.iter().map(|s| u64::from(s.rows)).sum();
+    assert_eq!(known.sketch.unwrap().rows, all - u64::from(damaged.rows));
+    // The sample makes up for them.
+    assert!((known.distribution.unwrap().distinct - 20_000.0).abs() < 1.0);
+}
+
 #[tokio::test]
 async fn stats_off_tells_of_changes() {
     let warehouse = warehouse(2, 2, Geometry::TINY).await;

@@ -194,6 +194,30 @@ async fn deletes_age_statistics() {
 }
 
 #[tokio::test]
+async fn statistics_of_versions_in_use_are_kept() {
+    let store = WarehouseStore::memory();
+    let catalog = create(&store).await;
+    let id = create_table(&catalog, "t").await.def.id;
+    let pin = catalog.pin();
+    let mut versions = Vec::new();
+    for _ in 0..3 {
+        let mut txn = catalog.begin(USER);
+        let blob = put_object(&store, txn.object(0)).await.unwrap();
+        txn.set_statistics(&newest(&catalog, id).def, blob, Telling::Analyzed { live_rows: 0 });
+        versions.push(catalog.commit(txn).await.unwrap().snapshot);
+    }
+    // The horizon stands before all of them.
+    catalog.collect().await.unwrap();
+    for snapshot in &versions {
+        read_everything(&store, snapshot).await.unwrap();
+    }
+    drop(pin);
+    assert_eq!(catalog.collect().await.unwrap().data_objects, 2);
+    assert!(read_everything(&store, &versions[0]).await.is_err());
+    read_everything(&store, &versions[2]).await.unwrap();
+}
+
+#[tokio::test]
 async fn hostile_bytes_are_refused_without_harm() {
     let store = WarehouseStore::memory();
     let catalog = create(&store).await;

@@ -18,9 +18,9 @@ struct Layer {
 
 /// The layers, bottom-up.
 ///
-/// `common`, `format` and `distribution` are pure: values, bytes and Arrow arrays, no I/O and nothing async. The store
+/// `common`, `format`, `statistics` and `distribution` are pure: values, bytes and Arrow arrays, no I/O and nothing async. The store
 /// begins at `catalog`, DataFusion at `physical_plan`; `sql` knows DataFusion's SQL parser only.
-const LAYERS: [Layer; 13] = [
+const LAYERS: [Layer; 14] = [
     Layer { level: 0, module: "common", imports: &[], externals: &["uuid"] },
     Layer {
         level: 0,
@@ -28,12 +28,13 @@ const LAYERS: [Layer; 13] = [
         imports: &["common"],
         externals: &["bytes", "crc32c", "fastlanes", "fsst", "lz4_flex", "pastey", "seq_macro", "zstd"],
     },
+    Layer { level: 0, module: "statistics", imports: &["common", "format"], externals: &["crc32c", "twox_hash"] },
     Layer { level: 0, module: "distribution", imports: &["common"], externals: &[] },
     Layer { level: 1, module: "catalog", imports: &["common", "distribution"], externals: STORE },
     Layer {
         level: 1,
         module: "storage",
-        imports: &["common", "format", "distribution", "catalog"],
+        imports: &["common", "format", "statistics", "distribution", "catalog"],
         externals: &[
             "async_trait",
             "bytes",
@@ -68,19 +69,19 @@ const LAYERS: [Layer; 13] = [
     Layer {
         level: 2,
         module: "physical_plan",
-        imports: &["common", "format", "distribution", "catalog", "storage"],
+        imports: &["common", "format", "statistics", "distribution", "catalog", "storage"],
         externals: PLAN,
     },
     Layer {
         level: 3,
         module: "optimizer",
-        imports: &["common", "distribution", "catalog", "functions", "physical_plan"],
+        imports: &["common", "statistics", "distribution", "catalog", "functions", "physical_plan"],
         externals: PLAN,
     },
     Layer {
         level: 3,
         module: "system",
-        imports: &["common", "format", "distribution", "catalog", "storage", "sql"],
+        imports: &["common", "format", "statistics", "distribution", "catalog", "storage", "sql"],
         externals: PLAN,
     },
     Layer {
@@ -89,6 +90,7 @@ const LAYERS: [Layer; 13] = [
         imports: &[
             "common",
             "format",
+            "statistics",
             "distribution",
             "catalog",
             "storage",

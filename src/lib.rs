@@ -18,6 +18,7 @@
 //! |---|---|
 //! | [`common`] | errors, identifiers, SQL types, layout words, predicates and bounds, clock |
 //! | [`format`](mod@format) | the block format: encodings, zone maps, segments; bytes and Arrow arrays only |
+//! | [`statistics`] | sketches, samples, and estimates from them |
 //! | [`distribution`] | the frozen slice hash, and which partition reads which slices |
 //! | [`catalog`] | the log of versions, snapshots, commits, leases, collection, the durable local store |
 //! | [`storage`] | segments on an object store: loads sort and write them, scans read them |
@@ -53,6 +54,7 @@ pub mod optimizer;
 pub mod physical_plan;
 #[cfg(feature = "engine")]
 pub mod sql;
+pub mod statistics;
 pub mod storage;
 #[cfg(feature = "engine")]
 pub mod system;

@@ -114,6 +114,7 @@ pub(super) fn apply_action(snapshot: &mut Snapshot, action: &Action) -> Result<(
                 next_segment: 1,
                 identity_given: 0,
                 rank_map: None,
+                statistics: None,
                 changed: version,
                 data_changed: version,
             };
@@ -231,6 +232,12 @@ pub(super) fn apply_action(snapshot: &mut Snapshot, action: &Action) -> Result<(
             state.rank_map = Some(Arc::clone(map));
             touch(state, version, false);
         }
+        Action::SetStatistics { table, statistics } => {
+            check_place(&statistics.extent, version)?;
+            let state = table_mut(snapshot, *table)?;
+            state.statistics = Some(*statistics);
+            touch(state, version, false);
+        }
         Action::SetHorizon(horizon) => {
             if *horizon > version || *horizon < snapshot.horizon {
                 return Err(broken(format!("the horizon cannot move from {} to {horizon}", snapshot.horizon)));
@@ -302,6 +309,13 @@ fn forget_ranks(state: &mut TableState) {
 
 fn order(segment: &SegmentRef) -> (u32, RunId, SegmentId) {
     (segment.slice, segment.run, segment.id)
+}
+
+fn check_place(extent: &Extent, version: Version) -> Result<()> {
+    match extent.object {
+        ObjectId::Log(log) if log > version => Err(broken("statistics stand in a later log entry".into())),
+        _ => Ok(()),
+    }
 }
 
 fn check_deleted(rows: u32, vector: Option<&DeleteVectorRef>, version: Version) -> Result<()> {
@@ -507,7 +521,8 @@ impl Snapshot {
                 return broken(5, format!("versions of table {id}"));
             }
             let places = table.segments.iter().flat_map(|s| [Some(s.extent), s.deleted.map(|d| d.extent)]).flatten();
-            if places.into_iter().any(|e| matches!(e.object, ObjectId::Log(log) if log > self.version)) {
+            let mut places = places.chain(table.statistics.map(|s| s.extent));
+            if places.any(|e| matches!(e.object, ObjectId::Log(log) if log > self.version)) {
                 return broken(7, format!("inline bytes of table {id}"));
             }
             if *id != table.def.id {

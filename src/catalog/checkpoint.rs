@@ -118,6 +118,7 @@ pub fn encode_table(table: &TableState) -> Result<Bytes> {
         data_changed: table.data_changed.0,
         identity_given: table.identity_given,
         rank_map: table.rank_map.as_ref().map(|map| convert::rank_map(map)),
+        statistics: table.statistics.as_ref().map(convert::statistics),
     };
     frame::encode_with(Magic::CheckpointTable, table.def.required_features(), &[], &message.encode_to_vec())
 }
@@ -140,6 +141,7 @@ pub fn decode_table(id: TableId, changed: Version, bytes: &Bytes) -> Result<Tabl
             data_changed: Version(message.data_changed),
             identity_given: message.identity_given,
             rank_map: message.rank_map.map(convert::read_rank_map).transpose()?.map(Arc::new),
+            statistics: message.statistics.map(convert::read_statistics).transpose()?,
         })
     };
     let named = |e: Error, base: usize| e.in_object(paths::checkpoint_table(id, changed), base as u64);

@@ -158,6 +158,7 @@ async fn referenced(store: &WarehouseStore, horizon: Version, last: Version) -> 
                 Action::SetDeleteVectors { vectors, .. } => {
                     objects.extend(vectors.iter().flat_map(|(_, v)| v.map(|v| v.extent.object)));
                 }
+                Action::SetStatistics { statistics, .. } => drop(objects.insert(statistics.extent.object)),
                 _ => {}
             }
         }
@@ -168,6 +169,7 @@ async fn referenced(store: &WarehouseStore, horizon: Version, last: Version) -> 
 fn add_snapshot(snapshot: &Snapshot, objects: &mut BTreeSet<ObjectId>) {
     for table in snapshot.tables.values() {
         table.segments.iter().for_each(|s| add_segment(s, objects));
+        objects.extend(table.statistics.map(|s| s.extent.object));
     }
 }
 

@@ -465,6 +465,30 @@ pub(crate) fn read_rank_map(map: proto::RankMap) -> Result<RankMap> {
     Ok(RankMap { version: map.version, columns: map.columns.into_iter().map(column).collect::<Result<_>>()? })
 }
 
+fn mark(mark: &Mark) -> proto::Mark {
+    proto::Mark { version: mark.version.0, live_rows: mark.live_rows }
+}
+
+fn read_mark(mark: proto::Mark) -> Mark {
+    Mark { version: Version(mark.version), live_rows: mark.live_rows }
+}
+
+pub(crate) fn statistics(statistics: &StatisticsRef) -> proto::Statistics {
+    proto::Statistics {
+        extent: Some(extent(&statistics.extent)),
+        covers: Some(mark(&statistics.covers)),
+        analyzed: statistics.analyzed.as_ref().map(mark),
+    }
+}
+
+pub(crate) fn read_statistics(statistics: proto::Statistics) -> Result<StatisticsRef> {
+    Ok(StatisticsRef {
+        extent: read_extent(statistics.extent)?,
+        covers: read_mark(statistics.covers.unwrap_or_default()),
+        analyzed: statistics.analyzed.map(read_mark),
+    })
+}
+
 pub(crate) fn maintenance(lease: &Option<MaintenanceLease>) -> proto::Maintenance {
     match lease {
         Some(lease) => proto::Maintenance { holder: id_bytes(lease.holder.0), until_us: lease.until_us },
@@ -493,6 +517,13 @@ pub(crate) fn action(action: &Action) -> proto::Action {
             table: table.0,
             data_change: *data_change,
             segments: segments.iter().map(|s| segment(s)).collect(),
+            statistics: None,
+        }),
+        Action::SetStatistics { table, statistics: of } => K::AddSegments(proto::AddSegments {
+            table: table.0,
+            data_change: false,
+            segments: Vec::new(),
+            statistics: Some(statistics(of)),
         }),
         Action::RemoveSegments { table, data_change, segments } => K::RemoveSegments(proto::RemoveSegments {
             table: table.0,
@@ -534,6 +565,12 @@ pub(crate) fn read_action(action: proto::Action) -> Result<Action> {
         K::CreateTable(def) => Action::CreateTable(read_table_def(def)?),
         K::AlterTable(def) => Action::AlterTable(read_table_def(def)?),
         K::DropTable(id) => Action::DropTable(TableId(id)),
+        K::AddSegments(proto::AddSegments { table, data_change, segments, statistics: Some(of) }) => {
+            if data_change || !segments.is_empty() {
+                return Err(damaged("statistics among segments"));
+            }
+            Action::SetStatistics { table: TableId(table), statistics: read_statistics(of)? }
+        }
         K::AddSegments(v) => Action::AddSegments {
             table: TableId(v.table),
             data_change: v.data_change,

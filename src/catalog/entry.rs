@@ -7,7 +7,7 @@ use prost::Message;
 
 use super::convert::{self, damaged};
 use super::frame::{self, HEADER_BYTES, Magic};
-use super::model::{DeleteVectorRef, Schema, SegmentId, SegmentRef, TableDef, WarehouseInfo};
+use super::model::{DeleteVectorRef, Schema, SegmentId, SegmentRef, StatisticsRef, TableDef, WarehouseInfo};
 use super::ranks::RankMap;
 use super::view::{CommentOn, ViewDef};
 use super::{paths, proto};
@@ -69,6 +69,11 @@ pub enum Action {
     SetRankMap {
         table: TableId,
         map: Arc<RankMap>,
+    },
+    /// They replace the table's former ones.
+    SetStatistics {
+        table: TableId,
+        statistics: StatisticsRef,
     },
 }
 

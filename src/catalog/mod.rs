@@ -39,5 +39,5 @@ pub use overlay::Overlay;
 pub use ranks::{RankColumn, RankMap};
 pub use store::WarehouseStore;
 
-pub use transaction::{Blob, Committed, NewDeleteVector, NewSegment, RankChoice, RunChoice, Transaction};
+pub use transaction::{Blob, Committed, NewDeleteVector, NewSegment, RankChoice, RunChoice, Telling, Transaction};
 pub use view::{Binding, CommentOn, Dependency, DependencyColumn, ViewDef};

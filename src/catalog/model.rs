@@ -367,6 +367,32 @@ pub struct DeleteVectorRef {
     pub rows: u32,
 }
 
+/// Where a table's statistics stand, and of which rows they tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StatisticsRef {
+    pub extent: Extent,
+    /// The rows whose segments' sketches are in them.
+    pub covers: Mark,
+    /// The rows that there were when ANALYZE last ran.
+    pub analyzed: Option<Mark>,
+}
+
+/// Which rows a table had at a moment. A vacuum changes nothing of it: what it writes was inserted when its rows were.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// Those of all segments that were added up to this version.
+    pub version: Version,
+    /// Rows that were not deleted.
+    pub live_rows: u64,
+}
+
+impl Mark {
+    /// Whether the segment's rows were there.
+    pub fn has(&self, segment: &SegmentRef) -> bool {
+        segment.added <= self.version
+    }
+}
+
 /// A table with its rows, at one version.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TableState {
@@ -378,7 +404,9 @@ pub struct TableState {
     pub identity_given: u64,
     /// By what rows that come now are ordered, if the sort key is interleaved and a load brought enough rows.
     pub rank_map: Option<Arc<RankMap>>,
-    /// The last version that changed the table's definition, segments, rank map or reserved identities.
+    /// What is known of its values beside their bounds. Nobody relies on it: it may be gone or damaged.
+    pub statistics: Option<StatisticsRef>,
+    /// The last version that changed the table's definition, segments, rank map, statistics or reserved identities.
     pub changed: Version,
     /// The last version that changed the table's rows (a vacuum does not).
     pub data_changed: Version,
@@ -406,6 +434,12 @@ impl TableState {
     /// Rows that are not deleted.
     pub fn live_rows(&self) -> u64 {
         self.segments.iter().map(|s| u64::from(s.rows - s.deleted.map_or(0, |d| d.rows))).sum()
+    }
+
+    /// Rows inserted, and rows deleted, since the table was as `mark` says.
+    pub fn changed_since(&self, mark: &Mark) -> (u64, u64) {
+        let inserted = self.segments.iter().filter(|s| !mark.has(s)).map(|s| u64::from(s.rows)).sum::<u64>();
+        (inserted, mark.live_rows.saturating_add(inserted).saturating_sub(self.live_rows()))
     }
 
     /// The segment of that number. Linear in the table's segments.
@@ -449,7 +483,8 @@ pub type TableNames = BTreeMap<String, TableId>;
 /// 9. the tables and columns that foreign keys refer to exist;
 /// 10. what a bound view reads exists, and no view reads itself;
 /// 11. comments are about what exists;
-/// 12. a rank map belongs to its table's interleaved sort key; segments name no later one, and count their rows by it.
+/// 12. a table's statistics stand in this version's log entry, an earlier one's, or an object;
+/// 13. a rank map belongs to its table's interleaved sort key; segments name no later one, and count their rows by it.
 ///
 /// A clone shares everything but the maps that a later change touches.
 #[derive(Debug, Clone, PartialEq)]

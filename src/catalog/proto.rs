@@ -328,6 +328,24 @@ pub struct SetRankMap {
 }
 
 #[derive(Clone, PartialEq, Message)]
+pub struct Mark {
+    #[prost(uint64, tag = "1")]
+    pub version: u64,
+    #[prost(uint64, tag = "2")]
+    pub live_rows: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct Statistics {
+    #[prost(message, optional, tag = "1")]
+    pub extent: Option<Extent>,
+    #[prost(message, optional, tag = "2")]
+    pub covers: Option<Mark>,
+    #[prost(message, optional, tag = "3")]
+    pub analyzed: Option<Mark>,
+}
+
+#[derive(Clone, PartialEq, Message)]
 pub struct AddSegments {
     #[prost(uint32, tag = "1")]
     pub table: u32,
@@ -335,6 +353,9 @@ pub struct AddSegments {
     pub data_change: bool,
     #[prost(message, repeated, tag = "3")]
     pub segments: Vec<Segment>,
+    /// Of an action without segments: the table's statistics from now on. Readers that do not know it lose nothing else.
+    #[prost(message, optional, tag = "4")]
+    pub statistics: Option<Statistics>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -514,6 +535,8 @@ pub struct Table {
     pub identity_given: u64,
     #[prost(message, optional, tag = "9")]
     pub rank_map: Option<RankMap>,
+    #[prost(message, optional, tag = "10")]
+    pub statistics: Option<Statistics>,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -7,7 +7,7 @@ use super::apply::{PROVISIONAL, apply_action, reaches};
 use super::entry::{Action, Blobs, TransactionRecord};
 use super::model::*;
 use super::ranks::RankMap;
-use super::transaction::{Blob, Intent, NewSegment, RankChoice, RunChoice, Target, Transaction};
+use super::transaction::{Blob, Intent, NewSegment, RankChoice, RunChoice, Target, Telling, Transaction};
 use super::view::{CommentOn, ViewDef};
 use crate::common::{Error, Result, SchemaId, SqlState, SqlType, TableId, Version};
 
@@ -207,6 +207,7 @@ impl Resolver<'_> {
                 let map = Arc::new(RankMap { version: next, ..RankMap::clone(map) });
                 self.act(Action::SetRankMap { table: id, map })
             }
+            Intent::SetStatistics { table, blob, telling } => self.set_statistics(*table, blob, *telling),
             Intent::Append { table, data_change, segments } => self.append(table, *data_change, segments),
             Intent::Remove { table, data_change, segments } => {
                 let state = self.table(table)?;
@@ -520,7 +521,39 @@ impl Resolver<'_> {
             }));
         }
         self.segments.push((id, added.iter().map(|s| s.id).collect()));
-        self.act(Action::AddSegments { table: id, data_change, segments: added })
+        self.act(Action::AddSegments { table: id, data_change, segments: added })?;
+        self.uncover(id, &state)
+    }
+
+    /// Statistics that another transaction of the same version has brought do not tell of what comes after it.
+    fn uncover(&mut self, table: TableId, before: &TableState) -> Result<()> {
+        let version = self.snapshot.version;
+        let Some(statistics) = before.statistics.filter(|s| s.covers.version == version) else { return Ok(()) };
+        let earlier = before.segments.iter().filter(|s| s.added < version);
+        let live_rows = earlier.map(|s| u64::from(s.rows - s.deleted.map_or(0, |d| d.rows))).sum();
+        let covers = Mark { version: Version(version.0.saturating_sub(1)), live_rows };
+        self.act(Action::SetStatistics { table, statistics: StatisticsRef { covers, ..statistics } })
+    }
+
+    fn set_statistics(&mut self, table: TableId, blob: &Blob, telling: Telling) -> Result<()> {
+        let Some(state) = self.snapshot.table(self.lasting(table)).cloned() else { return Ok(()) };
+        let id = state.def.id;
+        let at_base = |live_rows| Mark { version: self.base, live_rows };
+        let (covers, analyzed) = match telling {
+            Telling::Analyzed { live_rows } => (at_base(live_rows), Some(at_base(live_rows))),
+            Telling::Loaded { replaced, live_rows } => {
+                if state.statistics.map(|s| s.extent) != replaced {
+                    return Ok(());
+                }
+                let own: BTreeSet<SegmentId> =
+                    self.segments.iter().filter(|(of, _)| *of == id).flat_map(|(_, ids)| ids).copied().collect();
+                let alone = state.segments.iter().all(|s| s.added <= self.base || own.contains(&s.id));
+                let now = Mark { version: self.snapshot.version, live_rows: state.live_rows() };
+                (if alone { now } else { at_base(live_rows) }, state.statistics.and_then(|s| s.analyzed))
+            }
+        };
+        let extent = self.place(blob);
+        self.act(Action::SetStatistics { table: id, statistics: StatisticsRef { extent, covers, analyzed } })
     }
 
     /// Whether a run still ends where the transaction saw it end.

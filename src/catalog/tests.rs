@@ -12,6 +12,7 @@ mod overlay;
 mod ranks;
 #[cfg(feature = "s3")]
 mod s3;
+mod statistics;
 mod stored_bytes;
 mod util;
 mod views;

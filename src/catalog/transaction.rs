@@ -122,6 +122,11 @@ pub(super) enum Intent {
         seen: u32,
         map: Arc<RankMap>,
     },
+    SetStatistics {
+        table: TableId,
+        blob: Blob,
+        telling: Telling,
+    },
     Append {
         table: Target,
         data_change: bool,
@@ -146,6 +151,16 @@ pub(super) enum Intent {
         lease: Option<MaintenanceLease>,
     },
     DefineUser(UserId, String),
+}
+
+/// Of which rows statistics tell that a transaction brings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Telling {
+    /// Of those that the table had when the transaction began, `live_rows` of them not deleted, and of those that it adds
+    /// before. They are for nothing where `replaced` are no longer the table's.
+    Loaded { replaced: Option<Extent>, live_rows: u64 },
+    /// Of those that the table had when the transaction began: ANALYZE's. They replace any.
+    Analyzed { live_rows: u64 },
 }
 
 /// A table as a transaction saw it.
@@ -298,6 +313,12 @@ impl Transaction {
         self.intents.push(Intent::SetRankMap { table: table.into(), seen, map });
     }
 
+    /// Gives the table other statistics. This never conflicts: of two the later stay, and where the table is gone they are
+    /// for nothing.
+    pub fn set_statistics(&mut self, table: &TableDef, blob: Blob, telling: Telling) {
+        self.intents.push(Intent::SetStatistics { table: table.id, blob, telling });
+    }
+
     /// Adds segments that were written for the definition `table`. Those of a slice are given in the order of keys.
     pub fn append(&mut self, table: &TableDef, segments: Vec<NewSegment>) {
         self.append_segments(table, segments, true);
@@ -364,6 +385,7 @@ impl Transaction {
                 Intent::SetDeletes { vectors, .. } => vectors.iter().map(|v| blob(&v.blob)).sum(),
                 Intent::Remove { segments, .. } => 8 * segments.len(),
                 Intent::SetRankMap { map, .. } => map.weight(),
+                Intent::SetStatistics { blob: place, .. } => blob(place),
                 Intent::CreateTable(def) | Intent::AlterTable(def) => 64 * def.columns.len(),
                 Intent::CreateView(def) | Intent::AlterView(def) => {
                     let columns = def.dependencies().iter().map(|d| d.columns.len()).sum::<usize>();

@@ -16,6 +16,8 @@ use crate::format::encoding::supports;
 use crate::format::segment::{ColumnSpec, SegmentBuilder};
 use crate::format::stable::*;
 use crate::format::{Column, Values};
+use crate::statistics::bytes::{MAX_COLUMNS, MAX_VALUE_BYTES};
+use crate::statistics::{DistinctSketch, Distribution, table as statistics_table};
 
 const FORMAT: &str = include_str!("FORMAT.md");
 
@@ -43,7 +45,8 @@ fn compare(found: &[&str], expected: &[String]) {
 #[test]
 fn constants() {
     let magic = std::str::from_utf8(&SEGMENT_MAGIC).unwrap();
-    let rows: [(&str, &dyn std::fmt::Display); 21] = [
+    let statistics_magic = std::str::from_utf8(&statistics_table::MAGIC).unwrap();
+    let rows: [(&str, &dyn std::fmt::Display); 28] = [
         ("segment magic", &magic),
         ("segment version", &SEGMENT_VERSION),
         ("known required segment features", &KNOWN_FEATURES),
@@ -65,6 +68,13 @@ fn constants() {
         ("known required catalog features", &frame::KNOWN_FEATURES),
         ("bytes of a frame's blobs or body, at most", &frame::MAX_PART_BYTES),
         ("bytes of segments that a load stores inline, at most", &Blob::MAX_INLINE_BYTES),
+        ("statistics magic", &statistics_magic),
+        ("statistics version", &statistics_table::VERSION),
+        ("registers of a sketch", &DistinctSketch::REGISTERS),
+        ("columns that statistics tell of, at most", &MAX_COLUMNS),
+        ("bytes of a value in statistics, at most", &MAX_VALUE_BYTES),
+        ("common values of a column, at most", &Distribution::MAX_COMMON),
+        ("parts of a histogram, at most", &Distribution::MAX_PARTS),
     ];
     let rows: Vec<String> = rows.iter().map(|(name, value)| format!("| {name} | {value} |")).collect();
     compare(&table("| constant"), &rows);
@@ -226,10 +236,11 @@ fn encodings_and_sections() {
         .collect();
     compare(&table("| encoding"), &rows);
 
-    let rows = [SectionKind::Directory, SectionKind::ZoneMap].map(|kind| {
+    let rows = [SectionKind::Directory, SectionKind::ZoneMap, SectionKind::Sketches].map(|kind| {
         let content = match kind {
             SectionKind::Directory => "one column's blocks, chunks and pages",
             SectionKind::ZoneMap => "one column's zone map",
+            SectionKind::Sketches => "what the segment's columns hold",
         };
         format!("| {} | {kind:?} | {content} |", kind as u16)
     });

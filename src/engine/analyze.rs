@@ -109,7 +109,7 @@ pub(super) async fn sampled(running: &Running<'_>, statement: AnalyzeCompression
 }
 
 /// The table of that name, in whichever warehouse it is.
-async fn stored_table(
+pub(super) async fn stored_table(
     running: &Running<'_>,
     name: &ObjectName,
 ) -> Result<(Warehouse, PinnedSnapshot, Vec<Arc<TableState>>)> {
@@ -132,7 +132,7 @@ async fn stored_table(
 
 fn not_stored(name: &str) -> Error {
     Error::invalid(SqlState::WRONG_OBJECT_TYPE, format!("\"{name}\" is not a table of the warehouse"))
-        .with_hint("only what the warehouse stores has encodings")
+        .with_hint("only what the warehouse stores can be analyzed")
 }
 
 /// The ordinals of the columns to analyze.

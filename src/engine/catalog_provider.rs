@@ -304,6 +304,7 @@ impl WarehouseSchema {
             let pin = self.catalog.choose(home).await?;
             if let Some(schema) = pin.schema_named(&self.name) {
                 if let Some(state) = pin.table_named(schema.id, name) {
+                    know_statistics(home, &pin, state).await;
                     return Ok(Some(table_provider(home, state)));
                 }
                 if let Some(view) = pin.view_named(schema.id, name) {
@@ -401,16 +402,28 @@ impl SchemaProvider for WarehouseSchema {
     }
 }
 
-/// What a scan needs to read `state`, which stays readable while `pin` is held.
+/// Reads a table's statistics, so that they are known to what cannot wait for the store.
+pub(super) async fn know_statistics(warehouse: &Warehouse, pin: &PinnedSnapshot, state: &TableState) {
+    if let Some(reference) = &state.statistics
+        && warehouse.inner.segments.known_statistics(reference).is_none()
+    {
+        warehouse.inner.segments.at(pin.clone()).statistics(reference).await;
+    }
+}
+
+/// What a scan needs to read `state`, which stays readable while `pin` is held; with its statistics as far as they are
+/// known.
 pub(super) fn scan_table(
     warehouse: &Warehouse,
     pin: PinnedSnapshot,
     state: &TableState,
 ) -> crate::common::Result<ScanTable> {
+    let store = warehouse.inner.segments.at(pin);
     Ok(ScanTable {
         def: Arc::clone(&state.def),
         segments: Arc::clone(&state.segments),
-        store: warehouse.inner.segments.at(pin),
+        statistics: state.statistics.and_then(|reference| store.known_statistics(&reference)),
+        store,
         geometry: warehouse.geometry()?,
     })
 }
@@ -446,6 +459,7 @@ impl TableSource for Source {
             let pin = version_of(&self.warehouse, session).await?;
             let state = pin.table(self.def.id).cloned().ok_or_else(|| external(names::dropped(&self.def.name)))?;
             let slices = pin.info.slices;
+            know_statistics(&self.warehouse, &pin, &state).await;
             Ok((Arc::new(scan_table(&self.warehouse, pin, &state).map_err(external)?), slices))
         })
     }
@@ -457,6 +471,13 @@ impl TableSource for Source {
             return None;
         }
         scan_table(&self.warehouse, pin, &state).ok().map(Arc::new)
+    }
+
+    fn note_use(&self, ordinal: usize, how: u8) {
+        let now_us = self.warehouse.inner.catalog.options().clock.now_us();
+        if let Some(column) = self.def.columns.get(ordinal) {
+            self.warehouse.inner.uses.note(self.def.id, column.id, how, now_us);
+        }
     }
 
     fn sink(&self) -> Option<Arc<dyn RowSink>> {

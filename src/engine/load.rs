@@ -17,15 +17,20 @@ use super::error::from_datafusion;
 use super::identity::{Generate, Identities};
 use super::names;
 use super::warehouse::Warehouse;
-use crate::catalog::{EffectiveDist, NewSegment, RankChoice, RunChoice, SegmentRef, TableDef, TableState, Transaction};
+use crate::catalog::{
+    Blob, EffectiveDist, Extent, NewSegment, RankChoice, RunChoice, SegmentRef, TableDef, TableState, Telling,
+    Transaction,
+};
 use crate::common::{ColumnId, DistStyle, Error, ErrorKind, Result, UserId};
 use crate::format::encoding::SMALL_TABLE_BYTES;
 use crate::physical_plan::load::RowSink;
 use crate::physical_plan::scan::table_schema;
+use crate::statistics::SegmentSketches;
 use crate::storage::interleave::KeySample;
-use crate::storage::loader::{ObjectNames, choose_run, emptiest_slice, store_rows};
+use crate::storage::loader::{ObjectNames, choose_run, emptiest_slice, put_bytes, store_rows};
 use crate::storage::merge::{SegmentRows, as_reference, merge_runs};
 use crate::storage::segment::SegmentStore;
+use crate::storage::statistics::renewed;
 use crate::storage::writer::{LoadLayout, SliceSorter};
 
 /// How often a statement is tried when other transactions come in between.
@@ -72,6 +77,8 @@ struct Gathered {
     moved: Moved,
     /// Of the rows that are to make the table's rank map; none where it has one or needs none.
     sample: Option<KeySample>,
+    /// What all rows are like.
+    sketches: SegmentSketches,
     /// What AUTO chose, and why.
     chosen: Vec<String>,
     /// Whether that is only right for the table as the transaction saw it.
@@ -104,6 +111,7 @@ impl Load {
             next_segment: 0,
             identity_given: 0,
             rank_map: None,
+            statistics: None,
             changed: transaction.base(),
             data_changed: transaction.base(),
         };
@@ -137,6 +145,7 @@ impl Load {
             ordered_by,
             moved: Moved::default(),
             sample,
+            sketches: SegmentSketches::default(),
             chosen: Vec::new(),
             requires_unchanged: false,
         };
@@ -211,6 +220,7 @@ impl Load {
             .ok_or_else(|| Error::internal("a load's task still holds its rows"))?
             .into_inner();
         let mut segments = gathered.store().await?;
+        let statistics = gathered.statistics(&segments).await;
         let rows = gathered.sorter.total_rows() - gathered.moved.rows;
         let notices = gathered.notice().into_iter().collect();
         if gathered.requires_unchanged && !self.creates {
@@ -241,6 +251,11 @@ impl Load {
         segments.iter_mut().for_each(|s| (s.run, s.ranked) = (run, ranked));
         if !segments.is_empty() {
             transaction.append(&def, segments);
+        }
+        if let Some(extent) = statistics {
+            let replaced = gathered.table.statistics.map(|s| s.extent);
+            let telling = Telling::Loaded { replaced, live_rows: gathered.table.live_rows() };
+            transaction.set_statistics(&def, Blob::Stored(extent), telling);
         }
         Ok((rows, notices))
     }
@@ -284,7 +299,29 @@ impl Gathered {
     async fn store_gathered(&mut self, inline: bool) -> Result<Vec<NewSegment>> {
         let sorter = self.sorter.split_off()?;
         let (store, threads) = (self.objects(), self.warehouse.inner.threads);
-        store_rows(sorter, &store, &mut self.names, threads, inline).await
+        store_rows(sorter, &store, &mut self.names, threads, inline, &mut self.sketches).await
+    }
+
+    /// Stores the table's statistics anew, where the load's rows leave too many out of them. A load does not fail for
+    /// them: what goes wrong is a warning.
+    async fn statistics(&mut self, new: &[NewSegment]) -> Option<Extent> {
+        let rows = new.iter().map(|s| u64::from(s.rows)).sum();
+        let zone_rows = self.sorter.layout().geometry.zone_rows() as u64;
+        let table = match self.moved.table {
+            // All of its rows are among the new ones.
+            true => TableState { segments: Arc::default(), statistics: None, ..self.table.clone() },
+            false => self.table.clone(),
+        };
+        let stored = async {
+            let Some(new) = renewed(&self.segments, &table, &self.sketches, rows, zone_rows).await? else {
+                return Ok(None);
+            };
+            put_bytes(&self.objects(), self.names.next_object(), new.encode().into()).await.map(Some)
+        };
+        stored.await.unwrap_or_else(|e: Error| {
+            tracing::warn!(table = self.def.name, error = %e, "a load leaves the table's statistics as they are");
+            None
+        })
     }
 
     fn objects(&self) -> Arc<dyn ObjectStore> {

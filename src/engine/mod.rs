@@ -33,12 +33,14 @@ mod show;
 #[cfg(feature = "sqllogictest")]
 pub mod slt;
 mod statement;
+mod statistics;
 mod summarize;
 mod temporary;
 #[cfg(test)]
 mod tests;
 mod text;
 pub mod tpch;
+mod uses;
 mod views;
 mod warehouse;
 

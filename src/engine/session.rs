@@ -36,9 +36,9 @@ use super::load::Load;
 use super::names::{self, CATALOG, Place};
 use super::namespace::{Attached, Namespace, PlanPins, StatementPins};
 use super::output::Output;
-use super::statement::{CancelToken, StatementState};
+use super::statement::{CancelToken, StatementState, cancelled};
 use super::warehouse::Warehouse;
-use super::{analyze, copy, ddl, describe, insert, parameters, show, summarize, views};
+use super::{analyze, copy, ddl, describe, insert, parameters, show, statistics, summarize, uses, views};
 use crate::catalog::{PinnedSnapshot, Snapshot, Transaction};
 use crate::common::sql_type::UTC;
 use crate::common::{Error, ErrorKind, Result};
@@ -259,10 +259,16 @@ impl Session {
                 Ok(Output::done("SET", None))
             }
             Statement::Show(what) => show::show(&running, what).await,
+            // The only one there is.
+            Statement::ShowParameter(name) => {
+                let percent = statistics::threshold(&running);
+                Ok(Output::text("SHOW", name, &percent.to_string()))
+            }
             Statement::CreateSchema(create) => ddl::create_schema(&running, create).await,
             Statement::DropSchema(drop) => ddl::drop_schema(&running, drop).await,
             Statement::Insert(insert) => insert::insert(&running, insert, parameters).await,
             Statement::Copy(copy) => copy::copy(&running, *copy).await,
+            Statement::Analyze(statement) => statistics::analyze(&running, statement).await,
             Statement::AnalyzeCompression(statement) => analyze::compression(&running, statement).await,
             Statement::ShowTable { name } => ddl::show_table(&running, &name).await,
             Statement::Describe { name } => describe::describe(&running, &name).await,
@@ -586,7 +592,13 @@ impl Running<'_> {
             .collect()
     }
 
+    /// Unavailable once the statement is cancelled.
+    pub fn check_cancelled(&self) -> Result<()> {
+        if self.statement.cancel.is_cancelled() { Err(cancelled()) } else { Ok(()) }
+    }
+
     async fn physical(&self, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
+        uses::note(plan);
         // Before the analyzer, whose rules go through all branches of a union.
         let united = plan.exists(|p| Ok(matches!(p, LogicalPlan::Union(_)))).map_err(from_datafusion)?;
         let pruned = match united {

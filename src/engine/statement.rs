@@ -54,6 +54,11 @@ impl StatementState {
     }
 }
 
+/// The error that a cancelled statement ends with.
+pub(super) fn cancelled() -> Error {
+    Error::new(ErrorKind::Unavailable, "the statement was cancelled").with_state(SqlState::QUERY_CANCELED)
+}
+
 /// Asks a statement to stop.
 #[derive(Clone, Default)]
 pub struct CancelToken {
@@ -200,9 +205,7 @@ impl Stream for Governed {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.statement.cancel.inner.waker.register(cx.waker());
         if self.statement.cancel.is_cancelled() && self.stream.take().is_some() {
-            let error =
-                Error::new(ErrorKind::Unavailable, "the statement was cancelled").with_state(SqlState::QUERY_CANCELED);
-            return Poll::Ready(Some(Err(DataFusionError::External(Box::new(error)))));
+            return Poll::Ready(Some(Err(DataFusionError::External(Box::new(cancelled())))));
         }
         let polled = match &mut self.stream {
             Some(stream) => stream.poll_next_unpin(cx),

@@ -24,5 +24,6 @@ mod rate;
 mod s3;
 mod scans;
 mod show_table;
+mod statistics;
 mod unions;
 mod util;

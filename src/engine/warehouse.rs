@@ -16,6 +16,7 @@ use super::location::Location;
 use super::namespace::StatementPins;
 use super::session::Session;
 use super::temporary::Scratch;
+use super::uses::Uses;
 use crate::catalog::{
     Catalog, CatalogOptions, Collected, Genesis, OpenMode, PinnedSnapshot, SegmentRef, WarehouseInfo, WarehouseStore,
 };
@@ -38,6 +39,7 @@ pub(super) struct Inner {
     pub threads: usize,
     pub load_memory: usize,
     pub runtime: Arc<RuntimeEnv>,
+    pub uses: Uses,
     next_query: AtomicU64,
     next_process: AtomicU32,
     /// Where it stands, if it goes with its last handle.
@@ -342,6 +344,7 @@ impl WarehouseBuilder {
                 threads: self.threads,
                 load_memory: self.load_memory.unwrap_or(memory / 3),
                 runtime,
+                uses: Uses::default(),
                 next_query: AtomicU64::new(1),
                 next_process: AtomicU32::new(1),
                 _scratch: scratch,

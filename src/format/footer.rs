@@ -26,6 +26,7 @@ pub struct SegmentFooter {
     data_len: u64,
     bytes: Bytes,
     columns: Vec<ColumnSections>,
+    sketches: Option<Section>,
 }
 
 #[derive(Debug, Default)]
@@ -154,7 +155,7 @@ impl SegmentFooter {
         if rows == 0 || rows as usize > geometry.segment_rows() {
             return Err(corrupt(format!("{rows} rows")));
         }
-        let columns = read_section_table(&bytes[table_at..trailer_at], table_at - footer_at)
+        let (columns, sketches) = read_section_table(&bytes[table_at..trailer_at], table_at - footer_at)
             .map_err(|e| shift(e, table_at as u64))?;
         Ok(SegmentFooter {
             geometry,
@@ -163,6 +164,7 @@ impl SegmentFooter {
             data_len: segment_len - footer_len as u64,
             bytes: bytes.slice(footer_at..),
             columns,
+            sketches,
         })
     }
 
@@ -238,6 +240,16 @@ impl SegmentFooter {
         let zones =
             read_section(bytes, stored, self.zones(), |zone| self.zone_rows(zone)).map_err(|e| shift(e, base))?;
         Ok(column.zone_map.get_or_init(|| zones))
+    }
+
+    /// The section of sketches, if there is one.
+    ///
+    /// Errors: Corrupt, which makes nothing else of the segment unreadable.
+    pub fn sketches(&self) -> Result<Option<&[u8]>> {
+        match self.sketches {
+            Some(section) => self.section(Some(section), "section of sketches").map(|(bytes, _)| Some(bytes)),
+            None => Ok(None),
+        }
     }
 
     /// Makes the footer lie from now on, to show what notices. The zone map must not have been asked for yet.
@@ -319,16 +331,22 @@ impl SegmentFooter {
     }
 }
 
-/// Sections by column; every section ends before `sections_len`.
-fn read_section_table(table: &[u8], sections_len: usize) -> Result<Vec<ColumnSections>> {
+/// Sections by column, and that of sketches; every section ends before `sections_len`.
+fn read_section_table(table: &[u8], sections_len: usize) -> Result<(Vec<ColumnSections>, Option<Section>)> {
     let mut r = Reader::new(table);
     let mut columns: Vec<ColumnSections> = Vec::new();
+    let mut sketches = None;
     while !r.is_empty() {
         let (kind, flags) = (r.u16()?, r.u16()?);
         let ordinal = r.u32()? as usize;
         let (offset, len, crc) = (r.u32()?, r.u32()?, r.u32()?);
         if (offset as usize).saturating_add(len as usize) > sections_len {
             return Err(r.corrupt("a section reaches beyond the footer"));
+        }
+        if kind == SectionKind::Sketches as u16 {
+            // Of several, the first: they are for nothing that must be right.
+            sketches.get_or_insert(Section { offset, len, crc });
+            continue;
         }
         let known = [SectionKind::Directory, SectionKind::ZoneMap].into_iter().find(|k| *k as u16 == kind);
         let Some(kind) = known else {
@@ -345,14 +363,14 @@ fn read_section_table(table: &[u8], sections_len: usize) -> Result<Vec<ColumnSec
             columns.push(ColumnSections::default());
         }
         let slot = match kind {
-            SectionKind::Directory => &mut columns[ordinal].directory_section,
             SectionKind::ZoneMap => &mut columns[ordinal].zone_map_section,
+            _ => &mut columns[ordinal].directory_section,
         };
         if slot.replace(Section { offset, len, crc }).is_some() {
             return Err(r.corrupt(format!("column {ordinal} has two sections of one kind")));
         }
     }
-    Ok(columns)
+    Ok((columns, sketches))
 }
 
 fn newer(what: String) -> Error {

@@ -105,14 +105,19 @@ impl SegmentBuilder {
 
     /// The segment of the rows taken, after which the next one begins.
     pub fn finish(&mut self) -> Result<FinishedSegment> {
+        self.finish_with(None)
+    }
+
+    /// The same, with a section of sketches, which readers may pass over.
+    pub fn finish_with(&mut self, sketches: Option<&[u8]>) -> Result<FinishedSegment> {
         let mut parts = Vec::with_capacity(self.columns.len() + 1);
         let mut summary = Vec::with_capacity(self.columns.len());
         let mut footer = Footer::default();
         let mut offset = 0u64;
         for (ordinal, column) in self.columns.iter_mut().enumerate() {
             let finished = column.finish();
-            footer.section(SectionKind::Directory, ordinal, |out| finished.write_directory(offset, out));
-            footer.section(SectionKind::ZoneMap, ordinal, |out| {
+            footer.required(SectionKind::Directory, ordinal, |out| finished.write_directory(offset, out));
+            footer.required(SectionKind::ZoneMap, ordinal, |out| {
                 write_section(&finished.zones, column.spec.sql_type.stored(), out)
             });
             let bounds = finished.zones.iter().fold(Bounds::empty(), |all, zone| all.merge(&zone.bounds));
@@ -120,6 +125,9 @@ impl SegmentBuilder {
             summary.push((column.spec.id, bounds, len));
             parts.push(Bytes::from(finished.bytes));
             offset += len;
+        }
+        if let Some(sketches) = sketches {
+            footer.section(SectionKind::Sketches, 0, 0, |out| out.extend_from_slice(sketches));
         }
         let footer = footer.finish(self.geometry, self.rows as u32, self.slice);
         let footer_len = footer.len() as u32;
@@ -285,12 +293,16 @@ struct Footer {
 }
 
 impl Footer {
-    fn section(&mut self, kind: SectionKind, ordinal: usize, write: impl FnOnce(&mut Vec<u8>)) {
+    fn required(&mut self, kind: SectionKind, ordinal: usize, write: impl FnOnce(&mut Vec<u8>)) {
+        self.section(kind, SECTION_REQUIRED, ordinal, write);
+    }
+
+    fn section(&mut self, kind: SectionKind, flags: u16, ordinal: usize, write: impl FnOnce(&mut Vec<u8>)) {
         let start = self.sections.len();
         write(&mut self.sections);
         let bytes = &self.sections[start..];
         self.table.put_u16(kind as u16);
-        self.table.put_u16(SECTION_REQUIRED);
+        self.table.put_u16(flags);
         self.table.put_u32(ordinal as u32);
         self.table.put_u32(start as u32);
         self.table.put_u32(bytes.len() as u32);

@@ -140,6 +140,8 @@ pub enum SectionKind {
     Directory = 1,
     /// One column's zone map.
     ZoneMap = 2,
+    /// How many distinct values the segment's columns hold, and what these take in memory; not required.
+    Sketches = 3,
 }
 
 /// Set in a section entry's flags when a reader must understand it.

@@ -184,6 +184,28 @@ fn a_segment_of_the_first_version_stays_readable() {
 }
 
 /// A segment a column, so that each byte's turn takes little time.
+/// Who does not know sketches, or finds them damaged, reads the rest.
+#[test]
+fn sketches_are_missed_alone() {
+    let specs = golden_specs();
+    let columns: Vec<ColumnSpec> = specs.iter().map(|(spec, _)| *spec).collect();
+    let mut builder = SegmentBuilder::new(Geometry::TINY, 3, &columns);
+    let chunk: Vec<Column> =
+        specs.iter().map(|(spec, array)| Column::from_array(array, spec.sql_type).unwrap()).collect();
+    builder.push_chunk(&chunk).unwrap();
+    let section = b"sketches of some columns";
+    let good = builder.finish_with(Some(section)).unwrap().parts.concat();
+    let open = |bytes: &[u8]| SegmentFooter::open(Bytes::copy_from_slice(bytes), bytes.len() as u64).unwrap();
+    assert_eq!(open(&good).sketches().unwrap(), Some(&section[..]));
+    assert_eq!(read(&good, &specs).unwrap(), expected(&specs));
+    assert_eq!(open(&write(&specs)).sketches().unwrap(), None);
+    let at = good.windows(section.len()).position(|bytes| bytes == section).unwrap();
+    let mut damaged = good.clone();
+    damaged[at + 5] ^= 4;
+    assert_eq!(open(&damaged).sketches().unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(read(&damaged, &specs).unwrap(), expected(&specs));
+}
+
 fn each() -> impl Iterator<Item = (Vec<(ColumnSpec, ArrayRef)>, Vec<u8>)> {
     specs().into_iter().map(|spec| {
         let specs = vec![spec];

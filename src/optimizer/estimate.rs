@@ -213,9 +213,10 @@ impl<'a> Estimator<'a> {
                 let rows = table.planned(self.options)?;
                 unfiltered = Some(rows.segments.iter().map(|segment| f64::from(segment.rows)).sum());
                 let schema = DFSchema::try_from_qualified_schema(scan.table_name.clone(), &provider.schema()).ok()?;
-                let filters = scan.filters.iter().map(|filter| {
-                    create_physical_expr(filter, &schema, &ExecutionProps::new(), &Default::default())
-                });
+                let filters = scan
+                    .filters
+                    .iter()
+                    .map(|filter| create_physical_expr(filter, &schema, &ExecutionProps::new(), &Default::default()));
                 // A filter that cannot be compiled yet, for a parameter in it, is left to the fallback.
                 match filters.collect::<Result<Vec<_>>>() {
                     Ok(filters) => scan_statistics(&rows, projection, &filters, scan.fetch).ok()?,
@@ -242,7 +243,8 @@ impl<'a> Estimator<'a> {
         let width = bytes.filter(|_| rows > 0.0 && !projection.is_empty());
         let width = width.map_or(WIDTH, |bytes| bytes / rows / projection.len() as f64);
         let columns = whole.column_statistics.iter().map(|column| {
-            let (min, max) = (column.min_value.get_value().and_then(number), column.max_value.get_value().and_then(number));
+            let (min, max) =
+                (column.min_value.get_value().and_then(number), column.max_value.get_value().and_then(number));
             let range = min.zip(max).map(|(min, max)| (max - min + 1.0).max(1.0));
             let distinct = column.distinct_count.get_value().map(|n| *n as f64);
             ColumnEstimate {
@@ -427,8 +429,12 @@ pub fn selectivity(predicate: &Expr, input: &Estimate, schema: &DFSchema) -> f64
 fn below(left: ColumnEstimate, right: ColumnEstimate) -> f64 {
     let range = |column: ColumnEstimate| column.min.zip(column.max);
     match (range(left), range(right)) {
-        (Some((min, max)), Some((value, same))) if value == same && max > min => ((value - min) / (max - min)).clamp(0.0, 1.0),
-        (Some((value, same)), Some((min, max))) if value == same && max > min => ((max - value) / (max - min)).clamp(0.0, 1.0),
+        (Some((min, max)), Some((value, same))) if value == same && max > min => {
+            ((value - min) / (max - min)).clamp(0.0, 1.0)
+        }
+        (Some((value, same)), Some((min, max))) if value == same && max > min => {
+            ((max - value) / (max - min)).clamp(0.0, 1.0)
+        }
         _ => INEQUALITY,
     }
 }

@@ -416,9 +416,10 @@ impl Estimated {
             },
         });
         let operators = operators.collect();
-        let classes = region.classes.iter().map(|class| {
-            class.iter().map(|(i, column)| (*i, of(&Expr::Column(column.clone())))).collect()
-        });
+        let classes = region
+            .classes
+            .iter()
+            .map(|class| class.iter().map(|(i, column)| (*i, of(&Expr::Column(column.clone())))).collect());
         debug_assert_eq!(graph.classes.len(), region.classes.len());
         Estimated {
             operators,
@@ -429,7 +430,12 @@ impl Estimated {
 }
 
 impl Cardinality for Estimated {
-    fn joined(&self, crossing: &Crossing, (left, left_rows): (Relations, f64), (right, right_rows): (Relations, f64)) -> f64 {
+    fn joined(
+        &self,
+        crossing: &Crossing,
+        (left, left_rows): (Relations, f64),
+        (right, right_rows): (Relations, f64),
+    ) -> f64 {
         let mut keys = Vec::new();
         for class in &crossing.classes {
             // All columns of a side are equal: they have the values of the one with the fewest.
@@ -580,12 +586,8 @@ pub mod probe {
     }
 
     pub(super) fn take(region: &Region, graph: &Graph, chosen: &Order, costs: &JoinCosts) {
-        let probe = Probe {
-            region: region.clone(),
-            graph: graph.clone(),
-            chosen: chosen.clone(),
-            costs: costs.clone(),
-        };
+        let probe =
+            Probe { region: region.clone(), graph: graph.clone(), chosen: chosen.clone(), costs: costs.clone() };
         TAKEN.with(|taken| taken.borrow_mut().push(probe));
     }
 
@@ -633,11 +635,8 @@ pub mod probe {
         pub fn ratio(&self, rows: &HashMap<Relations, f64>) -> Option<f64> {
             let relations = self.graph.relations.iter().enumerate();
             let relations = relations.map(|(i, of)| Input { rows: rows[&Relations::one(i)], ..*of }).collect();
-            let graph = Graph {
-                relations,
-                operators: self.graph.operators.clone(),
-                classes: self.graph.classes.clone(),
-            };
+            let graph =
+                Graph { relations, operators: self.graph.operators.clone(), classes: self.graph.classes.clone() };
             let search =
                 Search { graph: &graph, cardinality: &Exact(rows), costs: &self.costs, exhaustive: EXHAUSTIVE };
             let (_, least) = search.best()?;

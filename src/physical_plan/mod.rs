@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod declared;
+pub mod estimate;
 pub mod filter;
 pub(crate) mod guarded;
 pub mod load;

@@ -8,16 +8,19 @@ use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::hash_utils::create_hashes;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{DFSchema, DataFusionError, Result};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, DFSchema, DataFusionError, Result};
 use datafusion::datasource::source::DataSourceExec;
+use datafusion::execution::context::ExecutionProps;
 use datafusion::logical_expr::dml::InsertOp;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_expr::create_physical_expr;
 use datafusion::physical_plan::repartition::REPARTITION_RANDOM_STATE;
 use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
 use futures::future::BoxFuture;
 
 use super::config::BlueshiftOptions;
+use super::estimate::{Estimate, TableView};
 use super::filter::{BoundsTrust, CompiledFilter, FilterCompiler, Routing};
 use super::load::{LoadExec, RowSink};
 use super::scan::{ScanOptions, ScanTable, SliceScan, table_schema};
@@ -35,6 +38,9 @@ pub trait TableSource: fmt::Debug + Send + Sync {
     fn planned(&self, _options: &ConfigOptions) -> Option<Arc<ScanTable>> {
         None
     }
+
+    /// Notes that a query uses a column, by its ordinal; `how` are bits of [`Use`](crate::statistics::Use).
+    fn note_use(&self, _ordinal: usize, _how: u8) {}
 
     /// Where inserted rows go; `None` when the table only reads.
     fn sink(&self) -> Option<Arc<dyn RowSink>>;
@@ -75,6 +81,30 @@ impl BlueshiftTable {
     /// The rows that a statement reads, if that is known already.
     pub fn planned(&self, options: &ConfigOptions) -> Option<Arc<ScanTable>> {
         self.source.planned(options)
+    }
+
+    /// Notes that a query uses a column: see [`TableSource::note_use`].
+    pub fn note_use(&self, ordinal: usize, how: u8) {
+        self.source.note_use(ordinal, how);
+    }
+
+    /// For rules that choose among plans: what is left of the table's rows, at the version that the statement of `options`
+    /// reads, after `filters`, which name its columns with any qualifier or none. `None` where that is not known already;
+    /// see [`BlueshiftTable::planned`].
+    ///
+    /// Errors: those of an expression that is none over the table's columns.
+    pub fn estimate(&self, options: &ConfigOptions, filters: &[Expr]) -> Result<Option<Estimate>> {
+        let Some(table) = self.planned(options) else { return Ok(None) };
+        let schema = DFSchema::try_from(Arc::clone(&self.schema))?;
+        let physical = |filter: &Expr| {
+            let bare = filter.clone().transform(|e| match e {
+                Expr::Column(column) => Ok(Transformed::yes(Expr::Column(Column::new_unqualified(column.name)))),
+                other => Ok(Transformed::no(other)),
+            });
+            create_physical_expr(&bare.data()?, &schema, &ExecutionProps::new(), &Default::default())
+        };
+        let filters = filters.iter().map(physical).collect::<Result<Vec<_>>>()?;
+        Ok(Some(TableView::new(&table).estimate(&filters)))
     }
 
     /// What can show that no row makes all `filters` true, which are over the table's columns by their ordinals.

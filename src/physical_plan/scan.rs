@@ -26,9 +26,10 @@ use super::scan_stream::ScanStream;
 use super::statistics;
 use super::work::{self, SharedUnits, Unit, zones_of};
 use crate::catalog::model::{EffectiveDist, SegmentRef, TableDef};
-use crate::common::{SqlType, Stored};
+use crate::common::SqlType;
 use crate::distribution::SliceMap;
 use crate::format::Geometry;
+use crate::statistics::TableStatistics;
 use crate::storage::segment::SegmentStore;
 
 /// A table's rows at one version, as a scan sees them.
@@ -40,6 +41,8 @@ pub struct ScanTable {
     /// Reads that version, and keeps its objects from being collected.
     pub store: SegmentStore,
     pub geometry: Geometry,
+    /// What is known of its values beside their bounds.
+    pub statistics: Option<Arc<TableStatistics>>,
 }
 
 /// How a session wants its scans.
@@ -403,17 +406,4 @@ impl DataSource for SliceScan {
 /// The table's columns as queries see them.
 pub fn table_schema(def: &TableDef) -> Schema {
     Schema::new(def.columns.iter().map(|c| c.sql_type.field(&c.name, c.nullable)).collect::<Vec<_>>())
-}
-
-/// Bytes of a row of `columns` as Arrow arrays; text by a guess from its declared length.
-pub fn arrow_row_bytes(def: &TableDef, columns: &[usize]) -> usize {
-    let width = |i: &usize| match (def.columns[*i].sql_type, def.columns[*i].sql_type.stored()) {
-        (SqlType::Decimal { .. }, _) => 16,
-        (SqlType::Char(n) | SqlType::Varchar(n), _) => 16 + if n <= 12 { 0 } else { (n as usize / 2).min(32) },
-        // Long values are seldom declared as long as they are.
-        (SqlType::Varbyte(_) | SqlType::Super, _) => 16 + 64,
-        (_, Stored::Bool) => 1,
-        (_, stored) => stored.width().unwrap_or(16),
-    };
-    columns.iter().map(width).sum()
 }

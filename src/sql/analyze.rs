@@ -1,18 +1,48 @@
-//! ANALYZE COMPRESSION.
+//! ANALYZE and ANALYZE COMPRESSION.
 
 use sqlparser::tokenizer::Token;
 
 use crate::common::{Error, Result, SqlState};
 
-use super::ast::{AnalyzeCompression, Objective, Statement};
-use super::cursor::{Cursor, syntax_error, unsupported};
+use super::ast::{Analyze, AnalyzeCompression, Objective, Statement};
+use super::cursor::{Cursor, syntax_error};
 
-/// `ANALYZE COMPRESSION [table [(column, …)]] [COMPROWS rows] [FOR {SPACE | SPEED}]`
+/// Either statement; a table named `compression` is written in quotes.
 pub(super) fn analyze(c: &mut Cursor) -> Result<Statement> {
-    let position = c.position();
-    if !c.take("ANALYZE COMPRESSION") {
-        return Err(unsupported("ANALYZE", position).with_hint("ANALYZE COMPRESSION advises on encodings"));
+    match c.take("ANALYZE COMPRESSION") {
+        true => compression(c),
+        false => statistics(c),
     }
+}
+
+/// `ANALYZE [VERBOSE] [table [(column, …)]] [PREDICATE COLUMNS | ALL COLUMNS]`
+fn statistics(c: &mut Cursor) -> Result<Statement> {
+    c.expect("ANALYZE")?;
+    let mut statement =
+        Analyze { verbose: c.take("VERBOSE"), table: None, columns: Vec::new(), predicate_columns: false };
+    let choice = |c: &Cursor| c.is("PREDICATE COLUMNS") || c.is("ALL COLUMNS");
+    if !c.at_end() && !choice(c) {
+        statement.table = Some(c.object_name("a table name, PREDICATE COLUMNS, ALL COLUMNS or the statement's end")?);
+        if *c.token(0) == Token::LParen {
+            statement.columns = c.column_names()?;
+        }
+    }
+    if choice(c) {
+        let position = c.position();
+        statement.predicate_columns = c.take("PREDICATE COLUMNS");
+        if !statement.columns.is_empty() {
+            let message = "a list of columns says already which are analyzed";
+            return Err(syntax_error(message, position).with_hint("leave out the list, or what follows it"));
+        }
+        if !statement.predicate_columns {
+            c.expect("ALL COLUMNS")?;
+        }
+    }
+    Ok(Statement::Analyze(statement))
+}
+
+/// `ANALYZE COMPRESSION [table [(column, …)]] [COMPROWS rows] [FOR {SPACE | SPEED}]`, from the table on.
+fn compression(c: &mut Cursor) -> Result<Statement> {
     let mut statement =
         AnalyzeCompression { table: None, columns: Vec::new(), rows: None, objective: Objective::Space };
     if !c.at_end() && !comprows(c) && !c.is("FOR") {

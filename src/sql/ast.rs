@@ -29,6 +29,9 @@ pub enum Statement {
     /// `SET search_path TO schema, …`; `None` is RESET.
     SetSearchPath(Option<Vec<Ident>>),
     Show(Show),
+    /// `SHOW parameter`, of one of Redshift's that is a setting of ours under another name.
+    ShowParameter(&'static str),
+    Analyze(Analyze),
     AnalyzeCompression(AnalyzeCompression),
     /// `SHOW TABLE name`: the table's DDL.
     ShowTable {
@@ -360,6 +363,20 @@ pub struct DropSchema {
     pub names: Vec<ObjectName>,
     /// RESTRICT is the default.
     pub cascade: bool,
+}
+
+/// `ANALYZE [VERBOSE] [table [(column, …)]] [PREDICATE COLUMNS | ALL COLUMNS]`
+///
+/// Guarantee: `columns` are given only with a table, and not with PREDICATE COLUMNS; no column twice.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Analyze {
+    pub verbose: bool,
+    /// Every table of the database where none is named.
+    pub table: Option<ObjectName>,
+    /// Empty for all, or for predicate columns.
+    pub columns: Vec<Ident>,
+    /// Only the columns that queries were noticed to filter, join or group by, and the keys.
+    pub predicate_columns: bool,
 }
 
 /// `ANALYZE COMPRESSION [table [(column, …)]] [COMPROWS rows] [FOR {SPACE | SPEED}]`

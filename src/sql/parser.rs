@@ -148,6 +148,7 @@ fn statement(c: &mut Cursor) -> Result<Statement> {
         "INSERT" => insert::insert(c),
         "COPY" => copy::copy(c),
         "ANALYZE" => analyze::analyze(c),
+        "SHOW" | "SET" | "RESET" if let Some(statement) = session::parameter(c)? => Ok(statement),
         "SHOW" => show::show(c),
         "SET" if c.is("SET TIME ZONE") => set_time_zone(c),
         "ATTACH" => session::attach(c),

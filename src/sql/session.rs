@@ -1,8 +1,11 @@
 //! Statements about the session's names: search_path, ATTACH, DETACH; and COMMENT.
 
+use sqlparser::dialect::GenericDialect;
+use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Token;
 
-use crate::common::Result;
+use crate::common::error::Position;
+use crate::common::{Error, Result, SqlState};
 
 use super::ast::{Attach, Comment, CommentObject, Detach, Ident, Statement};
 use super::cursor::{Cursor, syntax_error, unsupported};
@@ -42,6 +45,58 @@ pub(super) fn search_path(c: &mut Cursor) -> Result<Option<Statement>> {
     })?;
     let named = schemas.into_iter().filter(|schema| !schema.value.is_empty());
     Ok(Some(Statement::SetSearchPath(Some(named.collect()))))
+}
+
+/// Redshift's parameters that are settings of ours, under other names, with their defaults.
+const PARAMETERS: [(&str, &str, &str); 1] =
+    [("analyze_threshold_percent", "blueshift.analyze_threshold_percent", "10")];
+
+/// Whether a SET, SHOW or RESET is about one of [`PARAMETERS`]; then it is read.
+pub(super) fn parameter(c: &mut Cursor) -> Result<Option<Statement>> {
+    let verb = c.upper_word(0).unwrap_or_default();
+    let scoped = usize::from(c.is("SET SESSION") || c.is("SET LOCAL"));
+    let known = PARAMETERS.iter().find(|(name, ..)| c.is_at(1 + scoped, name));
+    let Some((name, setting, default)) = known else { return Ok(None) };
+    if c.is("SET LOCAL") {
+        return Err(unsupported("SET LOCAL", c.position()).with_hint("use SET: it lasts as long as the session"));
+    }
+    (0..2 + scoped).for_each(|_| c.skip());
+    let position = c.position();
+    let reset = || own(&format!("SET {setting} = {default}"), position);
+    match verb.as_str() {
+        "SHOW" => return Ok(Some(Statement::ShowParameter(name))),
+        "RESET" => return reset(),
+        _ => {}
+    }
+    if !c.take("TO") {
+        c.expect_token(&Token::Eq)?;
+    }
+    if c.take("DEFAULT") {
+        return reset();
+    }
+    let position = c.position();
+    let negative = c.take_token(&Token::Minus);
+    let value = match c.token(0) {
+        Token::SingleQuotedString(text) => text.clone(),
+        Token::Number(digits, _) => digits.clone(),
+        _ => return Err(c.expected("a number or DEFAULT")),
+    };
+    c.skip();
+    let number = value.parse::<f64>().ok().filter(|number| !negative && (0.0..=100.0).contains(number));
+    let Some(number) = number else {
+        let sign = if negative { "-" } else { "" };
+        let message = format!("{name} {sign}{value} must be a number between 0 and 100");
+        let error = Error::invalid(SqlState::INVALID_PARAMETER, message);
+        return Err(error.with_position(position.line, position.column).with_hint("0 analyzes always"));
+    };
+    own(&format!("SET {setting} = {number}"), position)
+}
+
+/// A statement of our own making, as if it had been written so.
+fn own(sql: &str, position: Position) -> Result<Option<Statement>> {
+    let parsed = Parser::parse_sql(&GenericDialect {}, sql).ok().and_then(|mut statements| statements.pop());
+    let parsed = parsed.ok_or_else(|| syntax_error(format!("cannot be read as {sql}"), position))?;
+    Ok(Some(Statement::Query(Box::new(parsed))))
 }
 
 /// `ATTACH [DATABASE] 'location' AS name [(READ ONLY)]`

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -11,6 +12,7 @@ use crate::catalog::model::{Extent, ObjectId, SegmentColumn, TableState};
 use crate::catalog::paths;
 use crate::catalog::transaction::{Blob, NewSegment, RankChoice, RunChoice, Transaction};
 use crate::common::{Bounds, ColumnId, CommitId, Error, Result, Version};
+use crate::statistics::SegmentSketches;
 
 /// Names the objects that one transaction writes, in turn.
 #[derive(Debug)]
@@ -25,7 +27,7 @@ impl ObjectNames {
         ObjectNames { start: transaction.base(), txn: transaction.id(), next: 0 }
     }
 
-    pub(super) fn next(&mut self) -> ObjectId {
+    pub fn next_object(&mut self) -> ObjectId {
         let sequence = self.next;
         self.next += 1;
         ObjectId::Data { start: self.start, txn: self.txn, sequence }
@@ -35,13 +37,14 @@ impl ObjectNames {
 /// Sorts, encodes and stores everything the sorter took, as segments of a run of their own (`choose_run` may say
 /// otherwise once they are known). A few rows may come back `inline`, to stand in the log entry.
 ///
-/// `threads` encode at the same time, each holding about one segment.
+/// `threads` encode at the same time, each holding about one segment. `sketches` are told of all rows.
 pub async fn store_rows(
     sorter: SliceSorter,
     store: &Arc<dyn ObjectStore>,
     names: &mut ObjectNames,
     threads: usize,
     inline: bool,
+    sketches: &mut SegmentSketches,
 ) -> Result<Vec<NewSegment>> {
     let (sender, mut finished) = mpsc::channel::<SliceSegment>(threads.max(1));
     let permits = Arc::new(Semaphore::new(threads.max(1)));
@@ -65,9 +68,10 @@ pub async fn store_rows(
     drop(sender);
     let mut packer = ObjectPacker::default();
     let mut segments = Vec::new();
-    while let Some(segment) = finished.recv().await {
+    while let Some(mut segment) = finished.recv().await {
+        sketches.merge(&std::mem::take(&mut segment.sketches));
         if packer.push(segment) {
-            put_object(&mut packer, store, names.next(), &mut segments).await?;
+            put_object(&mut packer, store, names.next_object(), &mut segments).await?;
         }
     }
     while let Some(job) = jobs.join_next().await {
@@ -77,7 +81,7 @@ pub async fn store_rows(
         segments
             .extend(packer.take_inline().into_iter().map(|(segment, bytes)| new_segment(segment, Blob::Inline(bytes))));
     } else if !packer.is_empty() {
-        put_object(&mut packer, store, names.next(), &mut segments).await?;
+        put_object(&mut packer, store, names.next_object(), &mut segments).await?;
     }
     segments.sort_by_key(|s| s.slice);
     Ok(segments)
@@ -118,11 +122,7 @@ pub(super) async fn put_object(
     segments: &mut Vec<NewSegment>,
 ) -> Result<()> {
     let (parts, packed) = packer.take();
-    let payload: PutPayload = parts.into_iter().collect();
-    store
-        .put(&paths::object(&object), payload)
-        .await
-        .map_err(|e| Error::unavailable(format!("cannot write object {object}: {e}")).with_source(e))?;
+    put(store, object, parts.into_iter().collect()).await?;
     for (offset, segment) in packed {
         let extent = Extent { object, offset, len: segment.segment.len };
         segments.push(new_segment(segment, Blob::Stored(extent)));
@@ -130,8 +130,21 @@ pub(super) async fn put_object(
     Ok(())
 }
 
+/// Stores bytes that are no segment, as an object of a transaction.
+pub async fn put_bytes(store: &Arc<dyn ObjectStore>, object: ObjectId, bytes: Bytes) -> Result<Extent> {
+    let len = bytes.len() as u64;
+    put(store, object, bytes.into()).await?;
+    Ok(Extent { object, offset: 0, len })
+}
+
+async fn put(store: &Arc<dyn ObjectStore>, object: ObjectId, payload: PutPayload) -> Result<()> {
+    let stored = store.put(&paths::object(&object), payload).await;
+    stored.map_err(|e| Error::unavailable(format!("cannot write object {object}: {e}")).with_source(e))?;
+    Ok(())
+}
+
 fn new_segment(segment: SliceSegment, blob: Blob) -> NewSegment {
-    let SliceSegment { slice, segment, rank_counts } = segment;
+    let SliceSegment { slice, segment, rank_counts, .. } = segment;
     let columns = segment
         .columns
         .iter()

@@ -22,6 +22,7 @@ use crate::common::{ColumnId, Error, Result, Version};
 use crate::format::column::{Column, ColumnBuilder};
 use crate::format::encoding::{Page, Selection};
 use crate::format::segment::SegmentBuilder;
+use crate::statistics::SegmentSketches;
 
 /// Makes one run of `runs`, whose segments are stored and have no dead rows. Slices whose runs follow each other stay
 /// as they are; the others are read and written anew, `threads` of them at a time.
@@ -71,12 +72,12 @@ pub async fn merge_runs(
         let finished = finished.map_err(|e| Error::internal(format!("merging a slice: {e}")))??;
         for segment in finished {
             if packer.push(segment) {
-                put_object(&mut packer, store, names.next(), &mut merged).await?;
+                put_object(&mut packer, store, names.next_object(), &mut merged).await?;
             }
         }
     }
     if !packer.is_empty() {
-        put_object(&mut packer, store, names.next(), &mut merged).await?;
+        put_object(&mut packer, store, names.next_object(), &mut merged).await?;
     }
     merged.sort_by_key(|s| s.slice);
     let kept: BTreeSet<ObjectId> = merged.iter().filter_map(object_of).collect();
@@ -128,6 +129,7 @@ async fn merge_slice(
         cursors.iter().enumerate().filter_map(|(i, c)| c.key().map(|key| Reverse((key, i)))).collect();
     let mut builder = SegmentBuilder::new(layout.geometry, slice, &layout.columns);
     let mut ranks = layout.rank_counts();
+    let mut sketches = layout.sketches();
     let mut finished = Vec::new();
     // Chunks that rows chosen so far refer to, and where each cursor's present chunk stands among them.
     let mut chunks: Vec<Arc<Chunk>> = Vec::new();
@@ -153,28 +155,29 @@ async fn merge_slice(
             heap.push(Reverse((key, i)));
         }
         if rows.len() == layout.geometry.chunk_rows() {
-            push_rows(&mut builder, &chunks, &rows, layout)?;
+            push_rows(&mut builder, &mut sketches, &chunks, &rows, layout)?;
             chunks.clear();
             at.fill(None);
             rows.clear();
             if builder.is_full() {
-                finished.push(SliceSegment { slice, segment: builder.finish()?, rank_counts: ranks.take() });
+                finished.push(SliceSegment::finish(slice, &mut builder, &mut ranks, &mut sketches)?);
             }
             // Long computations on the runtime's threads make way for others.
             tokio::task::yield_now().await;
         }
     }
     if !rows.is_empty() {
-        push_rows(&mut builder, &chunks, &rows, layout)?;
+        push_rows(&mut builder, &mut sketches, &chunks, &rows, layout)?;
     }
     if builder.rows() > 0 {
-        finished.push(SliceSegment { slice, segment: builder.finish()?, rank_counts: ranks.take() });
+        finished.push(SliceSegment::finish(slice, &mut builder, &mut ranks, &mut sketches)?);
     }
     Ok(finished)
 }
 
 fn push_rows(
     builder: &mut SegmentBuilder,
+    sketches: &mut SegmentSketches,
     chunks: &[Arc<Chunk>],
     rows: &[(u32, u32)],
     layout: &LoadLayout,
@@ -188,6 +191,7 @@ fn push_rows(
             gather(&arrays, rows, spec.sql_type)
         })
         .collect::<Result<Vec<Column>>>()?;
+    sketches.add(&columns);
     builder.push_chunk(&columns)
 }
 

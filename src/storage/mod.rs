@@ -8,4 +8,5 @@ pub mod merge;
 pub mod sample;
 pub mod segment;
 pub mod sort;
+pub mod statistics;
 pub mod writer;

@@ -61,6 +61,36 @@ pub fn of_table(state: &TableState, geometry: Geometry, rows: u64) -> Vec<SliceS
     samples
 }
 
+/// Zones spread evenly over all of the table's live rows, in stretches that are read together: `zones` of them, more where
+/// these would hold less than `rows` rows, all where there are no more.
+pub fn spread(state: &TableState, geometry: Geometry, zones: usize, rows: usize) -> Vec<Stretch> {
+    let live: Vec<(&Arc<SegmentRef>, usize)> = state
+        .segments
+        .iter()
+        .filter(|s| live_rows(s) > 0)
+        .flat_map(|s| (0..(s.rows as usize).div_ceil(geometry.zone_rows())).map(move |zone| (s, zone)))
+        .collect();
+    let stored = live.iter().map(|(segment, zone)| rows_of(segment, *zone, geometry)).sum::<usize>();
+    let needed = (live.len() as f64 * rows as f64 / stored.max(1) as f64).ceil() as usize;
+    let taken = zones.max(needed).min(live.len());
+    let chosen: Vec<_> = (0..taken).map(|i| live[(2 * i + 1) * live.len() / (2 * taken)]).collect();
+    let stretch = |together: &[(&Arc<SegmentRef>, usize)]| {
+        let mut spans: Vec<(Arc<SegmentRef>, Range<usize>)> = Vec::new();
+        for (segment, zone) in together {
+            match spans.last_mut() {
+                Some((last, range)) if last.id == segment.id && range.end == *zone => range.end = zone + 1,
+                _ => spans.push((Arc::clone(segment), *zone..zone + 1)),
+            }
+        }
+        Stretch { spans }
+    };
+    chosen.chunks(geometry.zones_per_chunk()).map(stretch).collect()
+}
+
+fn rows_of(segment: &SegmentRef, zone: usize, geometry: Geometry) -> usize {
+    geometry.zone_rows().min((segment.rows as usize).saturating_sub(zone * geometry.zone_rows()))
+}
+
 fn live_rows(segment: &SegmentRef) -> u64 {
     u64::from(segment.rows.saturating_sub(segment.deleted.map_or(0, |d| d.rows)))
 }
@@ -95,6 +125,14 @@ fn stretches(segments: &[Arc<SegmentRef>], geometry: Geometry) -> Vec<Stretch> {
 }
 
 impl Stretch {
+    /// Its rows, dead ones included.
+    pub fn rows(&self, geometry: Geometry) -> usize {
+        let of_span = |(segment, zones): &(Arc<SegmentRef>, Range<usize>)| {
+            zones.clone().map(|zone| rows_of(segment, zone, geometry)).sum::<usize>()
+        };
+        self.spans.iter().map(of_span).sum()
+    }
+
     /// Reads one column's pages.
     ///
     /// Errors: as [`SegmentStore`]'s.

@@ -20,6 +20,7 @@ use crate::format::footer::{CheckedRange, ColumnDirectory, SegmentFooter};
 use crate::format::mask::Mask;
 use crate::format::stable::{Geometry, TRAILER_BYTES};
 use crate::format::zone_map::ZoneStats;
+use crate::statistics::TableStatistics;
 
 /// A segment's footer and what was opened of it.
 #[derive(Debug)]
@@ -113,6 +114,8 @@ pub struct SegmentStore {
     meter: Option<Arc<dyn Fn(u64) + Send + Sync>>,
     open: Arc<Cache<Extent, Arc<OpenSegment>, FooterBytes>>,
     deleted: Arc<Cache<Extent, Arc<RoaringBitmap>>>,
+    /// Tables' statistics by where they stand; `None` where they cannot be read.
+    statistics: Arc<StatisticsCache>,
     /// Zones that scans left out.
     zones_pruned: Arc<AtomicU64>,
 }
@@ -126,8 +129,20 @@ impl Weighter<Extent, Arc<OpenSegment>> for FooterBytes {
     }
 }
 
+pub(super) type StatisticsCache = Cache<Extent, Option<Arc<TableStatistics>>, StatisticsBytes>;
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StatisticsBytes;
+
+impl Weighter<Extent, Option<Arc<TableStatistics>>> for StatisticsBytes {
+    fn weight(&self, extent: &Extent, _: &Option<Arc<TableStatistics>>) -> u64 {
+        // Sketches that are stored sparse take their full size in memory.
+        extent.len.saturating_mul(8).max(1)
+    }
+}
+
 impl SegmentStore {
-    /// Keeps footers of up to `cache_bytes` in memory. All segments have the geometry given.
+    /// Keeps footers of up to `cache_bytes` in memory, and statistics of up to as many. All segments have the geometry given.
     pub fn new(blocks: Arc<BlockStore>, geometry: Geometry, cache_bytes: u64) -> Self {
         SegmentStore {
             blocks,
@@ -136,6 +151,7 @@ impl SegmentStore {
             meter: None,
             open: Arc::new(Cache::with_weighter(1024, cache_bytes, FooterBytes)),
             deleted: Arc::new(Cache::new(4096)),
+            statistics: Arc::new(Cache::with_weighter(256, cache_bytes, StatisticsBytes)),
             zones_pruned: Arc::default(),
         }
     }
@@ -179,6 +195,16 @@ impl SegmentStore {
             (None, Some(pin)) => Err(pin.missing_object(&object).await),
             (None, None) => Err(Error::corrupt(0, "the object is missing").in_object(object, 0)),
         }
+    }
+
+    pub(super) fn kept_statistics(&self) -> &StatisticsCache {
+        &self.statistics
+    }
+
+    /// All bytes of an extent.
+    pub(super) async fn read_extent(&self, extent: &Extent) -> Result<Bytes> {
+        let end = extent.offset.saturating_add(extent.len);
+        self.read_one(extent.object, extent.offset..end).await
     }
 
     async fn read_one(&self, object: ObjectId, range: Range<u64>) -> Result<Bytes> {

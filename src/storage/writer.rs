@@ -24,6 +24,7 @@ use crate::distribution::{hash_array, slice_of_hash};
 use crate::format::column::{ByteValues, Column, Values};
 use crate::format::segment::{ColumnSpec, FinishedSegment, SegmentBuilder};
 use crate::format::stable::Geometry;
+use crate::statistics::SegmentSketches;
 
 /// How rows are placed and ordered, taken from a table's definition.
 #[derive(Debug, Clone)]
@@ -112,6 +113,11 @@ impl LoadLayout {
     /// Counts the rows of a segment by their ranks; nothing where they are not ranked.
     pub(super) fn rank_counts(&self) -> RankCounts {
         RankCounts::new(self.ranks.as_ref().map_or(0, |ranks| ranks.columns.len()))
+    }
+
+    /// Sketches the columns of a segment.
+    pub(super) fn sketches(&self) -> SegmentSketches {
+        SegmentSketches::new(self.columns.iter().map(|c| c.id))
     }
 
     /// Makes the sort keys of the table's rows.
@@ -296,9 +302,10 @@ impl SliceRows {
         }
         let mut builder = SegmentBuilder::new(layout.geometry, self.slice, &layout.columns).light(layout.light);
         let mut ranks = layout.rank_counts();
+        let mut sketches = layout.sketches();
         let slice = self.slice;
-        let mut finish = |builder: &mut SegmentBuilder, ranks: &mut RankCounts| {
-            emit(SliceSegment { slice, segment: builder.finish()?, rank_counts: ranks.take() })
+        let mut finish = |builder: &mut SegmentBuilder, ranks: &mut RankCounts, sketches: &mut SegmentSketches| {
+            emit(SliceSegment::finish(slice, builder, ranks, sketches)?)
         };
         for rows in self.rows.chunks(layout.geometry.chunk_rows()) {
             let chunk = (0..layout.columns.len())
@@ -309,16 +316,17 @@ impl SliceRows {
                 })
                 .collect::<Result<Vec<Column>>>()?;
             builder.push_chunk(&chunk)?;
+            sketches.add(&chunk);
             if layout.ranks.is_some() {
                 let z = |(batch, row): &(u32, u32)| self.shared.keys[*batch as usize].z(*row as usize);
                 rows.iter().filter_map(z).for_each(|z| ranks.add(z));
             }
             if builder.is_full() {
-                finish(&mut builder, &mut ranks)?;
+                finish(&mut builder, &mut ranks, &mut sketches)?;
             }
         }
         if builder.rows() > 0 {
-            finish(&mut builder, &mut ranks)?;
+            finish(&mut builder, &mut ranks, &mut sketches)?;
         }
         Ok(())
     }
@@ -420,6 +428,22 @@ pub struct SliceSegment {
     pub segment: FinishedSegment,
     /// See [`crate::catalog::SegmentRef::rank_counts`].
     pub rank_counts: Vec<u32>,
+    /// What its footer says of its columns' values.
+    pub sketches: SegmentSketches,
+}
+
+impl SliceSegment {
+    /// The segment of what was taken since the last one.
+    pub(super) fn finish(
+        slice: u32,
+        builder: &mut SegmentBuilder,
+        ranks: &mut RankCounts,
+        sketches: &mut SegmentSketches,
+    ) -> Result<Self> {
+        let sketches = sketches.take();
+        let segment = builder.finish_with(Some(&sketches.encode()))?;
+        Ok(SliceSegment { slice, segment, rank_counts: ranks.take(), sketches })
+    }
 }
 
 /// Segments packed into objects: several small ones share one.

@@ -19,6 +19,7 @@ mod information;
 mod interleaved;
 mod listed;
 mod slices;
+mod statistics;
 mod table_ddl;
 mod table_info;
 mod zones;
@@ -51,7 +52,7 @@ pub const SCHEMA: &str = "pg_catalog";
 pub const INFORMATION_SCHEMA: &str = "information_schema";
 
 /// The system tables' names.
-pub const TABLES: [&str; 27] = [
+pub const TABLES: [&str; 29] = [
     "pg_attrdef",
     "pg_attribute",
     "pg_class",
@@ -59,10 +60,12 @@ pub const TABLES: [&str; 27] = [
     "pg_constraint",
     "pg_description",
     "pg_namespace",
+    "pg_statistic_indicator",
     "pg_table_def",
     "pg_tables",
     "pg_type",
     "pg_views",
+    "predicate_columns",
     "stv_blocklist",
     "stv_slices",
     "stv_tbl_perm",
@@ -133,10 +136,12 @@ enum Kind {
     PgConstraint,
     PgDescription,
     PgNamespace,
+    PgStatisticIndicator,
     PgTableDef,
     PgTables,
     PgType,
     PgViews,
+    PredicateColumns,
     StvBlocklist,
     StvSlices,
     StvTblPerm,
@@ -162,7 +167,7 @@ enum Kind {
 
 impl Kind {
     /// In the order of [`TABLES`], then of [`INFORMATION_TABLES`].
-    const ALL: [Kind; 32] = [
+    const ALL: [Kind; 34] = [
         Kind::PgAttrdef,
         Kind::PgAttribute,
         Kind::PgClass,
@@ -170,10 +175,12 @@ impl Kind {
         Kind::PgConstraint,
         Kind::PgDescription,
         Kind::PgNamespace,
+        Kind::PgStatisticIndicator,
         Kind::PgTableDef,
         Kind::PgTables,
         Kind::PgType,
         Kind::PgViews,
+        Kind::PredicateColumns,
         Kind::StvBlocklist,
         Kind::StvSlices,
         Kind::StvTblPerm,
@@ -211,10 +218,12 @@ impl Kind {
             Kind::PgConstraint => constraints::schema(),
             Kind::PgDescription => descriptions::schema(),
             Kind::PgNamespace => classes::pg_namespace(None).schema(),
+            Kind::PgStatisticIndicator => statistics::indicator_schema(),
             Kind::PgTableDef => columns::schema(),
             Kind::PgTables => listed::pg_tables(None).schema(),
             Kind::PgType => classes::pg_type().schema(),
             Kind::PgViews => listed::pg_views(None).schema(),
+            Kind::PredicateColumns => statistics::predicate_columns_schema(),
             Kind::StvBlocklist => blocks::schema(),
             Kind::StvSlices => slices::stv_slices_schema(),
             Kind::StvTblPerm => slices::stv_tbl_perm_schema(),
@@ -268,6 +277,7 @@ impl Kind {
             Kind::StvBlocklist | Kind::StvZonelist | Kind::SvvInterleavedColumns => Some("tbl"),
             Kind::StvTblPerm => Some("id"),
             Kind::SvvTableInfo => Some("table_id"),
+            Kind::PgStatisticIndicator => Some("stairelid"),
             _ => None,
         }
     }
@@ -281,10 +291,12 @@ impl Kind {
             Kind::PgConstraint => constraints::columns(context)?,
             Kind::PgDescription => descriptions::columns(context),
             Kind::PgNamespace => classes::pg_namespace(Some(context)).columns(),
+            Kind::PgStatisticIndicator => statistics::indicator(context),
             Kind::PgTableDef => columns::columns(context).await?,
             Kind::PgTables => listed::pg_tables(Some(context)).columns(),
             Kind::PgType => classes::pg_type().columns(),
             Kind::PgViews => listed::pg_views(Some(context)).columns(),
+            Kind::PredicateColumns => statistics::predicate_columns(context).await?,
             Kind::StvBlocklist => blocks::columns(context).await?,
             Kind::StvSlices => slices::stv_slices(context),
             Kind::StvTblPerm => slices::stv_tbl_perm(context).await?,

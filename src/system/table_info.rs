@@ -59,6 +59,7 @@ struct Info {
     skew_rows: Option<i128>,
     visible_rows: i128,
     sort_benefit: Option<i128>,
+    stats_off: i128,
     created_us: i64,
 }
 
@@ -69,7 +70,8 @@ struct Info {
 /// - `unsorted` is NULL without a sort key.
 /// - `skew_sortkey1` compares bytes stored, `skew_rows` rows stored. A slice without rows counts as one row, so that a
 ///   table with all its rows on one slice shows how many they are. `skew_rows` is NULL for ALL, which is stored once.
-/// - `stats_off` is 0: what the planner knows of a table is kept by every commit.
+/// - `stats_off` counts rows inserted and deleted since ANALYZE, or, where it never ran, since a load that told of all rows;
+///   it is 100 while nothing but bounds is known. Bounds, rows and NULLs are kept by every commit.
 /// - `vacuum_sort_benefit` is an estimate of our own: by how much fewer zones a lookup of a value of the first sort column
 ///   would read, were all rows sorted as those of the sorted region are. 0 for a sorted table; NULL without a sort key, and for
 ///   an interleaved one with unsorted rows, whose zones overlap by design.
@@ -107,7 +109,7 @@ pub(super) async fn columns(context: &SystemContext) -> Result<Vec<ArrayRef>> {
         decimal(10, 4, &|_| None)?,
         bigint(&|_| 0),
         decimal(5, 2, &|r| r.unsorted)?,
-        decimal(5, 2, &|_| Some(0))?,
+        decimal(5, 2, &|r| Some(r.stats_off))?,
         decimal(38, 0, &|r| Some(r.rows))?,
         decimal(19, 2, &|r| r.skew_sortkey1)?,
         decimal(19, 2, &|r| r.skew_rows)?,
@@ -159,6 +161,7 @@ fn info(home: &Home, state: &TableState, blocks: &[Block], sort_benefit: Option<
         skew_rows: skew_of_rows(home, state),
         visible_rows: i128::from(state.live_rows()),
         sort_benefit,
+        stats_off: super::statistics::off(state),
         created_us: def.created_us,
     }
 }

@@ -119,17 +119,16 @@ pub async fn put_object(store: &WarehouseStore, id: ObjectId) -> Result<Blob> {
 pub async fn read_everything(store: &WarehouseStore, snapshot: &Snapshot) -> std::result::Result<(), String> {
     snapshot.check_invariants().map_err(|e| e.to_string())?;
     for table in snapshot.tables.values() {
-        for segment in table.segments.iter() {
-            for extent in [Some(segment.extent), segment.deleted.map(|d| d.extent)].into_iter().flatten() {
-                let bytes = store.read(&extent).await.map_err(|e| e.to_string())?;
-                let bytes = bytes.ok_or_else(|| format!("{} is gone", extent.object))?;
-                let whole = match extent.object {
-                    ObjectId::Log(_) => bytes.starts_with(b"inline"),
-                    id => *bytes == *id.to_string().as_bytes(),
-                };
-                if !whole {
-                    return Err(format!("{} holds {bytes:?}", extent.object));
-                }
+        let of_segments = table.segments.iter().flat_map(|s| [Some(s.extent), s.deleted.map(|d| d.extent)]);
+        for extent in of_segments.chain([table.statistics.map(|s| s.extent)]).flatten() {
+            let bytes = store.read(&extent).await.map_err(|e| e.to_string())?;
+            let bytes = bytes.ok_or_else(|| format!("{} is gone", extent.object))?;
+            let whole = match extent.object {
+                ObjectId::Log(_) => bytes.starts_with(b"inline"),
+                id => *bytes == *id.to_string().as_bytes(),
+            };
+            if !whole {
+                return Err(format!("{} holds {bytes:?}", extent.object));
             }
         }
     }

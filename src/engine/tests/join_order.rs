@@ -104,7 +104,14 @@ async fn chosen_orders_cost_little_more_than_the_best() {
     ratios.sort_by(|a, b| a.0.total_cmp(&b.0));
     let far = ratios.iter().filter(|(ratio, _)| *ratio > NEAR).count();
     let at = |share: f64| ratios[((ratios.len() - 1) as f64 * share) as usize].0;
-    println!("{} queries: median {:.2}, 90 % {:.2}, 95 % {:.2}, most {:.2}", ratios.len(), at(0.5), at(0.9), at(0.95), at(1.0));
+    println!(
+        "{} queries: median {:.2}, 90 % {:.2}, 95 % {:.2}, most {:.2}",
+        ratios.len(),
+        at(0.5),
+        at(0.9),
+        at(0.95),
+        at(1.0)
+    );
     for (ratio, sql) in ratios.iter().rev().take(8) {
         println!("{ratio:.2} {sql}");
     }
@@ -119,19 +126,40 @@ async fn zz_debug() {
     let session = warehouse.session();
     let rows = tables(&session, &mut rng).await;
     println!("{rows:?}");
-    let sql = "select count(*) from t0, t1, t2, t3, t4 where t0.k = t1.r and t1.r = t2.s and t0.r = t3.k and t1.r = t4.k";
-    for set in ["set blueshift.join_order = true", "set blueshift.pruning = false", "set datafusion.optimizer.enable_dynamic_filter_pushdown = false", "set blueshift.join_order = false", "set blueshift.pruning = true", "set datafusion.optimizer.enable_dynamic_filter_pushdown = true"] {
+    let sql =
+        "select count(*) from t0, t1, t2, t3, t4 where t0.k = t1.r and t1.r = t2.s and t0.r = t3.k and t1.r = t4.k";
+    for set in [
+        "set blueshift.join_order = true",
+        "set blueshift.pruning = false",
+        "set datafusion.optimizer.enable_dynamic_filter_pushdown = false",
+        "set blueshift.join_order = false",
+        "set blueshift.pruning = true",
+        "set datafusion.optimizer.enable_dynamic_filter_pushdown = true",
+    ] {
         session.sql(set).await.unwrap();
         println!("{set} {:?}", ours(&session, sql).await);
     }
     for t in 0..5 {
-        println!("{:?}", ours(&session, &format!("select count(*), min(k), max(k), min(r), max(r), min(s), max(s) from t{t}")).await);
+        println!(
+            "{:?}",
+            ours(&session, &format!("select count(*), min(k), max(k), min(r), max(r), min(s), max(s) from t{t}")).await
+        );
     }
-    println!("{}", datafusion::arrow::util::pretty::pretty_format_batches(&batches(&session, &format!("explain analyze {sql}")).await).unwrap());
-    for sql in ["select count(*) from t0, t4 where t0.k = t4.k", "select count(*) from t0, t4, t3 where t0.k = t4.k and t0.r = t3.k", "select count(*) from t0, t4, t3, t2 where t0.k = t4.k and t0.r = t3.k and t2.s = t0.k"] {
-        for set in ["set blueshift.join_order = true","set blueshift.join_order = false"] {
-        session.sql(set).await.unwrap();
-        println!("{sql} {:?}", ours(&session, sql).await);
+    println!(
+        "{}",
+        datafusion::arrow::util::pretty::pretty_format_batches(
+            &batches(&session, &format!("explain analyze {sql}")).await
+        )
+        .unwrap()
+    );
+    for sql in [
+        "select count(*) from t0, t4 where t0.k = t4.k",
+        "select count(*) from t0, t4, t3 where t0.k = t4.k and t0.r = t3.k",
+        "select count(*) from t0, t4, t3, t2 where t0.k = t4.k and t0.r = t3.k and t2.s = t0.k",
+    ] {
+        for set in ["set blueshift.join_order = true", "set blueshift.join_order = false"] {
+            session.sql(set).await.unwrap();
+            println!("{sql} {:?}", ours(&session, sql).await);
         }
     }
 }

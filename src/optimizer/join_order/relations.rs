@@ -195,6 +195,9 @@ mod tests {
             assert!(left.len() * right.len() > 0);
         }
         assert_eq!((Relations::one(63).splits().count(), Relations::NONE.splits().count()), (0, 0));
-        assert_eq!((Relations::first(0), Relations::first(64).len(), Relations::subsets(3).count()), (Relations::NONE, 64, 7));
+        assert_eq!(
+            (Relations::first(0), Relations::first(64).len(), Relations::subsets(3).count()),
+            (Relations::NONE, 64, 7)
+        );
     }
 }

@@ -31,6 +31,7 @@ fn the_corpus_has_every_kind_of_statement() {
         kinds.extend(statements.iter().map(kind));
     }
     let all = [
+        "analyze",
         "analyze compression",
         "attach",
         "comment",
@@ -48,6 +49,7 @@ fn the_corpus_has_every_kind_of_statement() {
         "query",
         "search path",
         "show",
+        "show parameter",
         "show table",
         "summarize",
     ];
@@ -70,6 +72,8 @@ fn kind(statement: &Statement) -> &'static str {
         Statement::Detach(_) => "detach",
         Statement::SetSearchPath(_) => "search path",
         Statement::Show(_) => "show",
+        Statement::ShowParameter(_) => "show parameter",
+        Statement::Analyze(_) => "analyze",
         Statement::AnalyzeCompression(_) => "analyze compression",
         Statement::CreateSchema(_) => "create schema",
         Statement::DropSchema(_) => "drop schema",
@@ -220,6 +224,9 @@ fn places(sql: &str, statement: &Statement) {
         Statement::Attach(attach) => names.push(&attach.name),
         Statement::Detach(detach) => names.push(&detach.name),
         Statement::SetSearchPath(path) => names.extend(path.iter().flatten()),
+        Statement::Analyze(analyze) => {
+            names.extend(analyze.table.iter().flat_map(|table| &table.parts).chain(&analyze.columns));
+        }
         Statement::AnalyzeCompression(analyze) => {
             names.extend(analyze.table.iter().flat_map(|table| &table.parts).chain(&analyze.columns));
         }
@@ -238,7 +245,11 @@ fn places(sql: &str, statement: &Statement) {
         Statement::Show(Show::View(name) | Show::Columns { table: name, .. }) => names.extend(&name.parts),
         Statement::Show(Show::Tables { schema, .. }) => names.extend(schema.iter().flat_map(|name| &name.parts)),
         Statement::Show(Show::Schemas { database, .. }) => names.extend(database),
-        Statement::Comment(_) | Statement::Show(_) | Statement::Summarize(_) | Statement::Query(_) => {}
+        Statement::Comment(_)
+        | Statement::Show(_)
+        | Statement::ShowParameter(_)
+        | Statement::Summarize(_)
+        | Statement::Query(_) => {}
     }
     for name in names {
         let start = offset(sql, name.position).unwrap_or_else(|| panic!("{name:?} of {sql:?}"));

@@ -135,7 +135,6 @@ fn statements_not_offered_are_named() {
         ("rollback", "ROLLBACK"),
         ("abort", "ABORT"),
         ("vacuum full t to 99 percent", "VACUUM"),
-        ("analyze t", "ANALYZE"),
         ("unload ('select 1') to 's3://x'", "UNLOAD"),
         ("delete from t", "DELETE"),
         ("update t set a = 1", "UPDATE"),
@@ -286,6 +285,56 @@ fn a_long_union_is_no_tower() {
 }
 
 #[test]
+fn analyze() {
+    let analyze = |sql: &str| match parse_one(sql) {
+        Ok(Statement::Analyze(analyze)) => analyze,
+        other => panic!("{sql}: {other:?}"),
+    };
+    let every = analyze("ANALYZE;");
+    assert_eq!((every.verbose, every.table, every.predicate_columns), (false, None, false));
+    assert!(analyze("analyze verbose").verbose && analyze("analyze verbose predicate columns").predicate_columns);
+    assert_eq!(analyze("analyze all columns").table, None);
+    let one = analyze("analyze verbose s.T (A, \"B\")");
+    assert_eq!(one.table.map(|t| t.to_string()), Some("s.t".to_string()));
+    assert_eq!(one.columns.iter().map(|c| c.value.as_str()).collect::<Vec<_>>(), ["a", "B"]);
+    assert!(analyze("analyze t predicate columns").predicate_columns);
+    assert!(!analyze("analyze t all columns").predicate_columns);
+    // No reserved words: what does not go on as the statement does is a table's name.
+    for table in ["compressions", "predicate", "\"all\"", "\"verbose\"", "\"compression\"", "columns"] {
+        let named = analyze(&format!("analyze {table}")).table.map(|t| t.base().value.clone());
+        assert_eq!(named.as_deref(), Some(table.trim_matches('"')));
+    }
+    invalid("analyze t (a, A)", "more than once", 1, 15);
+    invalid("analyze t ()", "expected a column name", 1, 12);
+    invalid("analyze (a)", "expected a table name, PREDICATE COLUMNS, ALL COLUMNS or the statement's end", 1, 9);
+    invalid("analyze t (a) all columns", "says already which are analyzed", 1, 15);
+    invalid("analyze t columns", "expected the statement's end", 1, 11);
+    invalid("analyze t u", "expected the statement's end", 1, 11);
+    invalid("analyze t predicate", "expected the statement's end", 1, 11);
+}
+
+#[test]
+fn analyze_threshold_percent() {
+    let set = |sql: &str| match parse_one(sql) {
+        Ok(Statement::Query(statement)) => statement.to_string(),
+        other => panic!("{sql}: {other:?}"),
+    };
+    let setting = "blueshift.analyze_threshold_percent";
+    for sql in ["set analyze_threshold_percent to 0.01", "set session ANALYZE_THRESHOLD_PERCENT = '0.01'"] {
+        assert_eq!(set(sql), format!("SET {setting} = 0.01"));
+    }
+    assert_eq!(set("set analyze_threshold_percent to default"), format!("SET {setting} = 10"));
+    assert_eq!(set("reset analyze_threshold_percent"), format!("SET {setting} = 10"));
+    let show = parse_one("show analyze_threshold_percent").unwrap();
+    assert_eq!(show, Statement::ShowParameter("analyze_threshold_percent"));
+    invalid("set analyze_threshold_percent to 100.5", "100.5 must be a number between 0 and 100", 1, 34);
+    invalid("set analyze_threshold_percent to -1", "-1 must be a number between 0 and 100", 1, 34);
+    invalid("set analyze_threshold_percent to 'much'", "much must be a number between 0 and 100", 1, 34);
+    invalid("set analyze_threshold_percent to much", "expected a number or DEFAULT", 1, 34);
+    invalid("set analyze_threshold_percent 5", "expected", 1, 31);
+}
+
+#[test]
 fn analyze_compression() {
     let analyze = |sql: &str| match parse_one(sql) {
         Ok(Statement::AnalyzeCompression(analyze)) => analyze,
@@ -303,8 +352,6 @@ fn analyze_compression() {
         let named = analyze(&format!("analyze compression {table} for speed")).table.map(|t| t.base().value.clone());
         assert_eq!(named.as_deref(), Some(table.trim_matches('"')));
     }
-    unsupported("analyze", "ANALYZE", 1, 1);
-    unsupported("select 1; analyze compressions", "ANALYZE", 1, 11);
     invalid("analyze compression t (a, A)", "more than once", 1, 27);
     invalid("analyze compression t ()", "expected a column name", 1, 24);
     invalid("analyze compression t comprows 999", "COMPROWS 999 must be between 1000 and 1000000000", 1, 32);

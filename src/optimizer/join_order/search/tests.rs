@@ -191,7 +191,8 @@ struct Invented(u64);
 impl Cardinality for Invented {
     fn joined(&self, _: &Crossing, left: (Relations, f64), right: (Relations, f64)) -> f64 {
         let set = left.0 | right.0;
-        let mixed = set.iter().fold(self.0, |h, i| (h ^ (i as u64 + 1)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31));
+        let mixed =
+            set.iter().fold(self.0, |h, i| (h ^ (i as u64 + 1)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31));
         2f64.powi((mixed % 24) as i32)
     }
 }

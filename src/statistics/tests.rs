@@ -1,0 +1,5 @@
+//! Sketches, samples, stored forms and estimates.
+
+mod estimates;
+mod sketches;
+mod stored;

@@ -34,6 +34,7 @@ async fn tables(session: &Session, rng: &mut Rng) -> Vec<usize> {
             .unwrap();
         rows.push(n);
     }
+    session.sql("analyze").await.unwrap();
     rows
 }
 
@@ -117,49 +118,4 @@ async fn chosen_orders_cost_little_more_than_the_best() {
     }
     assert!(ratios.len() >= 60, "only {} queries", ratios.len());
     assert!(far as f64 <= FAR * ratios.len() as f64, "{far} of {} cost more than {NEAR} times the best", ratios.len());
-}
-
-#[tokio::test]
-async fn zz_debug() {
-    let mut rng = Rng::new(4);
-    let warehouse = warehouse(4, 1, Geometry::new(64, 1024).unwrap()).await;
-    let session = warehouse.session();
-    let rows = tables(&session, &mut rng).await;
-    println!("{rows:?}");
-    let sql =
-        "select count(*) from t0, t1, t2, t3, t4 where t0.k = t1.r and t1.r = t2.s and t0.r = t3.k and t1.r = t4.k";
-    for set in [
-        "set blueshift.join_order = true",
-        "set blueshift.pruning = false",
-        "set datafusion.optimizer.enable_dynamic_filter_pushdown = false",
-        "set blueshift.join_order = false",
-        "set blueshift.pruning = true",
-        "set datafusion.optimizer.enable_dynamic_filter_pushdown = true",
-    ] {
-        session.sql(set).await.unwrap();
-        println!("{set} {:?}", ours(&session, sql).await);
-    }
-    for t in 0..5 {
-        println!(
-            "{:?}",
-            ours(&session, &format!("select count(*), min(k), max(k), min(r), max(r), min(s), max(s) from t{t}")).await
-        );
-    }
-    println!(
-        "{}",
-        datafusion::arrow::util::pretty::pretty_format_batches(
-            &batches(&session, &format!("explain analyze {sql}")).await
-        )
-        .unwrap()
-    );
-    for sql in [
-        "select count(*) from t0, t4 where t0.k = t4.k",
-        "select count(*) from t0, t4, t3 where t0.k = t4.k and t0.r = t3.k",
-        "select count(*) from t0, t4, t3, t2 where t0.k = t4.k and t0.r = t3.k and t2.s = t0.k",
-    ] {
-        for set in ["set blueshift.join_order = true", "set blueshift.join_order = false"] {
-            session.sql(set).await.unwrap();
-            println!("{sql} {:?}", ours(&session, sql).await);
-        }
-    }
 }

@@ -559,7 +559,7 @@ fn the_examples_run_and_show_what_they_promise() {
     );
     in_order(&out, &["Orders of no known country", "| 10002 | 7       | 1.00   |"]);
     let out = example("star_join");
-    in_order(&out, &["nothing is redistributed", "EVEN: its side is redistributed", "RepartitionExec", "The star"]);
+    in_order(&out, &["nothing is redistributed", "EVEN: its side is redistributed", "Exchange", "The star"]);
     in_order(&out, &["The star", "| business | city 0 | 600000.00  |", "| private  | city 4 | 2430000.00 |"]);
     let out = example("time_series");
     in_order(&out, &["| 518400 |", "| 8640 |", "zones", "all days", " 0 ", "one day"]);

@@ -17,7 +17,7 @@ use crate::distribution::SliceMap;
 use crate::functions::{Functions, semistructured, take_microseconds};
 use crate::optimizer::cast_statistics::guard_statistics;
 use crate::optimizer::text_casts::TextCasts;
-use crate::optimizer::{add_analyzer_rules, add_optimizer_rules, overflow, same_names};
+use crate::optimizer::{add_analyzer_rules, add_optimizer_rules, add_physical_rules, overflow, same_names};
 use crate::physical_plan::config::BlueshiftOptions;
 use crate::physical_plan::declared::Declared;
 
@@ -53,6 +53,7 @@ pub(super) fn with_blueshift(mut builder: SessionStateBuilder) -> SessionStateBu
     let rules = &mut builder.physical_optimizers().get_or_insert_default().rules;
     same_names::guard_filters(rules);
     guard_statistics(rules);
+    add_physical_rules(rules);
     builder
 }
 
@@ -70,6 +71,8 @@ pub(super) fn session_config(warehouse: &Warehouse) -> SessionConfig {
     // Said, so that SHOW timezone tells it.
     options.execution.time_zone = Some(UTC.to_string());
     options.sql_parser = parser_options();
+    // Rows that are placed by one of the columns that group them are grouped where they are.
+    options.optimizer.subset_repartition_threshold = 2;
     options.extensions.insert(BlueshiftOptions::default());
     config
 }

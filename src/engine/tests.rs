@@ -13,6 +13,7 @@ mod join_order;
 mod lengths;
 mod listing;
 mod manual_functions;
+mod movement;
 mod mutants;
 mod namespaces;
 mod prepared;

@@ -5,8 +5,11 @@ pub mod casts;
 pub mod cost;
 pub mod dates;
 pub mod estimate;
+pub mod exchanges;
 pub mod join_order;
 pub mod literals;
+pub mod meeting;
+pub mod movement;
 pub mod overflow;
 pub mod same_names;
 pub mod supers;
@@ -22,6 +25,7 @@ use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::optimizer::{AnalyzerRule, OptimizerRule};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
 
 /// Puts Blueshift's analyzer rules, as far as they are missing, among others: they see types as they were written, so
 /// that they stand before those are coerced.
@@ -48,6 +52,24 @@ pub fn add_optimizer_rules(rules: &mut Vec<Arc<dyn OptimizerRule + Send + Sync>>
     for rule in ours {
         if rules.iter().all(|other| other.name() != rule.name()) {
             rules.push(rule);
+        }
+    }
+}
+
+/// Puts Blueshift's physical rules that are about where rows are among DataFusion's, as far as they are missing and those
+/// that they belong beside are there.
+pub fn add_physical_rules(rules: &mut Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>>) {
+    type Rule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
+    let ours: [(Rule, &str, usize); 3] = [
+        (Arc::new(movement::Movement), "EnsureRequirements", 0),
+        // Filters find exchanges of ours as they find DataFusion's.
+        (Arc::new(exchanges::Exchanges), "EnsureCooperative", 0),
+        (Arc::new(meeting::Meeting), "SanityCheckPlan", 1),
+    ];
+    for (rule, beside, behind) in ours {
+        let at = rules.iter().position(|other| other.name() == beside);
+        if let Some(at) = at.filter(|_| rules.iter().all(|other| other.name() != rule.name())) {
+            rules.insert(at + behind, rule);
         }
     }
 }

@@ -10,6 +10,8 @@ extensions_options! {
         pub pruning: bool, default = true
         /// Whether joins change places where statistics say that this costs less. Results are the same.
         pub join_order: bool, default = true
+        /// Whether joins choose which rows move by where they are and how many. Results are the same.
+        pub movement: bool, default = true
         /// Which share of a table's rows, in percent, must have changed for ANALYZE to look at it again; 0 for always.
         /// `SET analyze_threshold_percent` is the same, as in Redshift.
         pub analyze_threshold_percent: f64, default = 10.0

@@ -119,7 +119,7 @@ impl SliceScan {
     }
 
     /// The ordinal of the distribution key, if rows are placed by one.
-    fn key(&self) -> Option<usize> {
+    pub fn key(&self) -> Option<usize> {
         match self.table.def.effective_dist {
             EffectiveDist::Key(id) => self.table.def.columns.iter().position(|c| c.id == id),
             EffectiveDist::Even | EffectiveDist::All => None,

@@ -5,6 +5,7 @@ use datafusion::prelude::SessionContext;
 use super::util::*;
 use crate::engine::Warehouse;
 use crate::format::Geometry;
+use crate::physical_plan::config::BlueshiftOptions;
 
 /// Rows of the fact table; zones of 64 rows.
 const ROWS: usize = 40_000;
@@ -51,6 +52,8 @@ fn context(warehouse: &Warehouse, partitioned: bool) -> SessionContext {
     let most = if partitioned { 0 } else { 1 << 20 };
     options.optimizer.hash_join_single_partition_threshold = most;
     options.optimizer.hash_join_single_partition_threshold_rows = most;
+    // Which would join sides where they are, however small.
+    options.extensions.get_mut::<BlueshiftOptions>().unwrap().movement = partitioned;
     drop(state);
     context
 }

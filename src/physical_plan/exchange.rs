@@ -1,0 +1,346 @@
+//! Moves rows to the partitions that the slice hash of their keys names, and tells how many.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::datatypes::{DataType, SchemaRef};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::hash_utils::create_hashes;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{Result, Statistics, internal_err};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::Partitioning;
+use datafusion::physical_plan::execution_plan::CardinalityEffect;
+use datafusion::physical_plan::filter_pushdown::{
+    ChildPushdownResult, FilterDescription, FilterPushdownPhase, FilterPushdownPropagation,
+};
+use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, Gauge, MetricBuilder, MetricsSet};
+use datafusion::physical_plan::repartition::{REPARTITION_RANDOM_STATE, RepartitionExec};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    ChildStats, ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties,
+    ReplaceChildrenOptions, StatisticsArgs,
+};
+use futures::StreamExt;
+
+/// DataFusion's exchange by hash, which bounds its memory, spills and stops when it is dropped, with counts.
+///
+/// Metrics, beside DataFusion's: `rows_exchanged` and `bytes_exchanged` by the partition that rows go to, `rows_moved` and
+/// `bytes_moved` by the partition that read rows which went to another, `skew_percent`: the rows of the fullest partition, in
+/// percent of their mean. Bytes are those of values, without offsets, views and NULL
+/// bits; a NULL of fixed width has that width.
+#[derive(Debug)]
+pub struct Exchange {
+    /// Over the counted input.
+    repartition: RepartitionExec,
+    input: Arc<dyn ExecutionPlan>,
+    metrics: ExecutionPlanMetricsSet,
+    counts: Arc<Counts>,
+}
+
+/// The counts of all partitions.
+#[derive(Debug)]
+struct Counts {
+    keys: Vec<Arc<dyn PhysicalExpr>>,
+    rows: Vec<Count>,
+    bytes: Vec<Count>,
+    skew: Gauge,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl Exchange {
+    /// `None` if `repartition` is not by hash.
+    pub fn of(repartition: &RepartitionExec) -> Result<Option<Self>> {
+        match repartition.partitioning() {
+            Partitioning::Hash(_, _) => {
+                let input = Arc::clone(repartition.input());
+                Exchange::try_new(input, repartition.partitioning().clone(), repartition.preserve_order()).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn try_new(input: Arc<dyn ExecutionPlan>, partitioning: Partitioning, keeps_order: bool) -> Result<Self> {
+        let Partitioning::Hash(keys, partitions) = &partitioning else {
+            return internal_err!("an exchange is by hash");
+        };
+        let metrics = ExecutionPlanMetricsSet::new();
+        let count =
+            |name: &'static str| (0..*partitions).map(|p| MetricBuilder::new(&metrics).counter(name, p)).collect();
+        let counts = Arc::new(Counts {
+            keys: keys.clone(),
+            rows: count("rows_exchanged"),
+            bytes: count("bytes_exchanged"),
+            skew: MetricBuilder::new(&metrics).gauge("skew_percent", 0),
+            metrics: metrics.clone(),
+        });
+        let counted = Arc::new(Counted { input: Arc::clone(&input), counts: Arc::clone(&counts) });
+        let mut repartition = RepartitionExec::try_new(counted, partitioning)?;
+        if keeps_order {
+            repartition = repartition.with_preserve_order();
+        }
+        Ok(Exchange { repartition, input, metrics, counts })
+    }
+
+    pub fn partitioning(&self) -> &Partitioning {
+        self.repartition.partitioning()
+    }
+
+    pub fn input(&self) -> &Arc<dyn ExecutionPlan> {
+        &self.input
+    }
+}
+
+impl Counts {
+    /// Takes the counts of one batch that partition `from` read.
+    fn take(&self, batch: &RecordBatch, from: &mut Reader) -> Result<()> {
+        let keys = self
+            .keys
+            .iter()
+            .map(|key| key.evaluate(batch)?.into_array(batch.num_rows()))
+            .collect::<Result<Vec<ArrayRef>>>()?;
+        from.hashes.clear();
+        from.hashes.resize(batch.num_rows(), 0);
+        create_hashes(&keys, REPARTITION_RANDOM_STATE.random_state(), &mut from.hashes)?;
+        let partitions = self.rows.len();
+        let (mut rows, mut bytes) = (vec![0usize; partitions], vec![0usize; partitions]);
+        let (fixed, varying) = widths(batch);
+        for (row, hash) in from.hashes.iter().enumerate() {
+            let to = (hash % partitions as u64) as usize;
+            rows[to] += 1;
+            bytes[to] += fixed + varying.get(row).copied().unwrap_or(0);
+        }
+        for to in 0..partitions {
+            self.rows[to].add(rows[to]);
+            self.bytes[to].add(bytes[to]);
+            if to != from.partition {
+                from.rows.add(rows[to]);
+                from.bytes.add(bytes[to]);
+            }
+        }
+        Ok(())
+    }
+
+    fn set_skew(&self) {
+        let rows: Vec<usize> = self.rows.iter().map(Count::value).collect();
+        let (sum, most) = (rows.iter().sum::<usize>(), rows.iter().max().copied().unwrap_or(0));
+        self.skew.set((most * 100 * rows.len()).checked_div(sum).unwrap_or(0));
+    }
+}
+
+/// The counts of a partition that reads.
+struct Reader {
+    partition: usize,
+    rows: Count,
+    bytes: Count,
+    hashes: Vec<u64>,
+}
+
+/// The bytes of a row's values: what all rows have, and what each has beyond.
+fn widths(batch: &RecordBatch) -> (usize, Vec<usize>) {
+    let (mut fixed, mut varying) = (0, Vec::new());
+    for column in batch.columns() {
+        if let Some(width) = column.data_type().primitive_width() {
+            fixed += width;
+            continue;
+        }
+        if *column.data_type() == DataType::Boolean {
+            fixed += 1;
+            continue;
+        }
+        varying.resize(batch.num_rows(), 0);
+        for (row, bytes) in varying.iter_mut().enumerate() {
+            if column.is_null(row) {
+                continue;
+            }
+            *bytes += match column.data_type() {
+                DataType::Utf8View => column.as_string_view().views()[row] as u32 as usize,
+                DataType::BinaryView => column.as_binary_view().views()[row] as u32 as usize,
+                DataType::Utf8 => column.as_string::<i32>().value_length(row) as usize,
+                _ => column.slice(row, 1).to_data().get_slice_memory_size().unwrap_or(0),
+            };
+        }
+    }
+    (fixed, varying)
+}
+
+impl DisplayAs for Exchange {
+    fn fmt_as(&self, t: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
+        let shown = Shown(&self.repartition, t).to_string();
+        match shown.strip_prefix("RepartitionExec:") {
+            Some(rest) => write!(f, "Exchange:{rest}"),
+            None => f.write_str(&shown),
+        }
+    }
+}
+
+struct Shown<'a>(&'a RepartitionExec, DisplayFormatType);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        self.0.fmt_as(self.1, f)
+    }
+}
+
+impl ExecutionPlan for Exchange {
+    fn name(&self) -> &str {
+        "Exchange"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.repartition.properties()
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        self.repartition.benefits_from_input_partitioning()
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        self.repartition.maintains_input_order()
+    }
+
+    fn apply_expressions(
+        &self,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        self.repartition.apply_expressions(f)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        match children.pop() {
+            Some(input) if children.is_empty() => {
+                let keeps_order = self.repartition.preserve_order();
+                Ok(Arc::new(Exchange::try_new(input, self.partitioning().clone(), keeps_order)?))
+            }
+            _ => internal_err!("an exchange has one input"),
+        }
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        self.repartition.execute(partition, context)
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        self.counts.set_skew();
+        let mut all = self.repartition.metrics().unwrap_or_default();
+        for metric in self.metrics.clone_inner().iter() {
+            all.push(Arc::clone(metric));
+        }
+        Some(all)
+    }
+
+    fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
+        self.repartition.child_stats_requests(partition)
+    }
+
+    fn statistics_from_inputs(&self, inputs: &[Arc<Statistics>], args: &StatisticsArgs) -> Result<Arc<Statistics>> {
+        self.repartition.statistics_from_inputs(inputs, args)
+    }
+
+    fn cardinality_effect(&self) -> CardinalityEffect {
+        CardinalityEffect::Equal
+    }
+
+    fn gather_filters_for_pushdown(
+        &self,
+        _: FilterPushdownPhase,
+        parent_filters: Vec<Arc<dyn PhysicalExpr>>,
+        _: &ConfigOptions,
+    ) -> Result<FilterDescription> {
+        FilterDescription::from_children(parent_filters, &self.children())
+    }
+
+    fn handle_child_pushdown_result(
+        &self,
+        _: FilterPushdownPhase,
+        child_pushdown_result: ChildPushdownResult,
+        _: &ConfigOptions,
+    ) -> Result<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
+        Ok(FilterPushdownPropagation::if_all(child_pushdown_result))
+    }
+}
+
+/// An exchange's input, whose batches are counted as they are read.
+#[derive(Debug)]
+struct Counted {
+    input: Arc<dyn ExecutionPlan>,
+    counts: Arc<Counts>,
+}
+
+impl DisplayAs for Counted {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("Counted")
+    }
+}
+
+impl ExecutionPlan for Counted {
+    fn name(&self) -> &str {
+        "Counted"
+    }
+
+    fn schema(&self) -> SchemaRef {
+        self.input.schema()
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.input.properties()
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![true]
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        match children.pop() {
+            Some(input) if children.is_empty() => Ok(Arc::new(Counted { input, counts: Arc::clone(&self.counts) })),
+            _ => internal_err!("an exchange has one input"),
+        }
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let stream = self.input.execute(partition, context)?;
+        let counts = Arc::clone(&self.counts);
+        let count = |name: &'static str| MetricBuilder::new(&counts.metrics).counter(name, partition);
+        let (rows, bytes) = (count("rows_moved"), count("bytes_moved"));
+        let mut from = Reader { partition, rows, bytes, hashes: Vec::new() };
+        let schema = stream.schema();
+        let counted = stream.map(move |batch| {
+            let batch = batch?;
+            counts.take(&batch, &mut from)?;
+            Ok(batch)
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, counted)))
+    }
+}

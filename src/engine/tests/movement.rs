@@ -83,7 +83,7 @@ fn queries(rng: &mut Rng) -> Vec<String> {
             "a.k = b.k and a.x = b.x",
             "a.x = b.x and a.k = b.k",
             "a.k = b.k",
-            "a.k is not distinct from b.k and a.x = b.x",
+            "(a.k is not distinct from b.k) and a.x = b.x",
         ][rng.below(4)];
         queries.push(format!("select count(*), count(a.k), sum(a.v), sum(b.v) from {a} a {join} {b} b on {on}"));
         queries.push(format!("select a.k, b.x, count(*), sum(b.v) from {a} a {join} {b} b on {on} group by a.k, b.x"));
@@ -333,7 +333,7 @@ async fn wrong_plans_are_refused() {
     let mixed = vec![(Arc::clone(&cast), column("k", 0)), (column("x", 1), column("x", 1))];
     let expected = counted_rows(
         &context,
-        "select count(*) from a join wide b on a.k is not distinct from b.k and a.x is not distinct from b.x",
+        "select count(*) from a join wide b on (a.k is not distinct from b.k) and a.x is not distinct from b.x",
     )
     .await;
     let join = hash_join(Arc::clone(&a), Arc::clone(&wide), mixed.clone(), JoinType::Inner);

@@ -119,6 +119,9 @@ pub fn hash_form(data_type: &DataType) -> DataType {
     }
 }
 
+/// What a join equates of the left side and of the right.
+type Equated = (Arc<dyn PhysicalExpr>, Arc<dyn PhysicalExpr>);
+
 /// Of which side a join's output holds all placed rows as they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Survives {
@@ -229,7 +232,7 @@ impl Follow {
         }
     }
 
-    fn of_join(&self, join: &HashJoinExec, by: &[(Arc<dyn PhysicalExpr>, Arc<dyn PhysicalExpr>)]) -> Placement {
+    fn of_join(&self, join: &HashJoinExec, by: &[Equated]) -> Placement {
         let divided = *join.partition_mode() == PartitionMode::Partitioned;
         let (left, right) = (join.left(), join.right());
         let mut sides = [self.placement(left), self.placement(right)];
@@ -286,7 +289,7 @@ fn combine(
     join_type: JoinType,
     divided: bool,
     left_columns: usize,
-    on: &[(Arc<dyn PhysicalExpr>, Arc<dyn PhysicalExpr>)],
+    on: &[Equated],
     schema: &Schema,
 ) -> Placement {
     let [left, right] = sides.map(|placed| match placed {

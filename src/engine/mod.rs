@@ -13,6 +13,7 @@ mod ctas;
 mod ddl;
 mod describe;
 mod error;
+mod explain;
 mod extension;
 mod external;
 mod files;

@@ -38,7 +38,7 @@ use super::namespace::{Attached, Namespace, PlanPins, StatementPins};
 use super::output::Output;
 use super::statement::{CancelToken, StatementState, cancelled};
 use super::warehouse::Warehouse;
-use super::{analyze, copy, ddl, describe, insert, parameters, show, statistics, summarize, uses, views};
+use super::{analyze, copy, ddl, describe, explain, insert, parameters, show, statistics, summarize, uses, views};
 use crate::catalog::{PinnedSnapshot, Snapshot, Transaction};
 use crate::common::sql_type::UTC;
 use crate::common::{Error, ErrorKind, Result};
@@ -167,7 +167,11 @@ impl Session {
                 let running = self.begin().await?;
                 let plan = running.plan(query).await?;
                 let types = plan.get_parameter_types().map_err(from_datafusion)?;
-                (types, Arc::new(plan.schema().as_arrow().clone()))
+                let schema = match explain::of(query, &running.state) {
+                    Some(_) => explain::schema(),
+                    None => Arc::new(plan.schema().as_arrow().clone()),
+                };
+                (types, schema)
             }
             Statement::Insert(insert) => (insert::parameters(&self.begin().await?, insert).await?, none),
             Statement::ShowTable { .. } => (HashMap::new(), ddl::show_table_schema()),
@@ -520,6 +524,9 @@ impl Running<'_> {
     }
 
     pub(super) async fn query(&self, query: &SqlStatement, parameters: Option<ParamValues>) -> Result<Output> {
+        if let Some(explained) = explain::of(query, &self.state) {
+            return explain::explain(self, explained, parameters).await;
+        }
         let mut plan = match query {
             SqlStatement::Prepare { .. } => plan_with(&self.session.lasting_state(), query).await?,
             _ => self.plan(query).await?,
@@ -597,7 +604,8 @@ impl Running<'_> {
         if self.statement.cancel.is_cancelled() { Err(cancelled()) } else { Ok(()) }
     }
 
-    async fn physical(&self, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
+    /// The plan that would run.
+    pub(super) async fn physical(&self, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
         uses::note(plan);
         // Before the analyzer, whose rules go through all branches of a union.
         let united = plan.exists(|p| Ok(matches!(p, LogicalPlan::Union(_)))).map_err(from_datafusion)?;

@@ -7,6 +7,7 @@ mod delete_vectors;
 mod dynamic_filters;
 mod embedding;
 mod execution;
+mod explain;
 mod identity;
 mod interleaved;
 mod join_order;

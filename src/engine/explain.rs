@@ -8,6 +8,7 @@ mod actual;
 mod cost;
 mod names;
 mod nodes;
+mod record;
 mod text;
 
 use std::sync::Arc;
@@ -21,6 +22,8 @@ use datafusion::execution::context::SQLOptions;
 use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream};
 use datafusion::sql::sqlparser::ast::{DescribeAlias, Statement as SqlStatement};
 use futures::StreamExt;
+
+pub(super) use record::record;
 
 use super::error::from_datafusion;
 use super::output::Output;

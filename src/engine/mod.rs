@@ -28,6 +28,7 @@ mod namespace;
 mod output;
 mod parameters;
 mod profile;
+mod query_log;
 mod remarks;
 mod session;
 mod show;

@@ -19,6 +19,7 @@ mod namespaces;
 mod prepared;
 mod processes;
 mod properties;
+mod query_log;
 mod races;
 mod rate;
 #[cfg(feature = "s3")]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::metrics::{MetricValue, MetricsSet};
+use datafusion::physical_plan::metrics::MetricsSet;
 
 use super::nodes::Step;
 
@@ -60,16 +60,6 @@ pub fn rows(step: &Step) -> Option<usize> {
 
 pub fn total(plans: &[Arc<dyn ExecutionPlan>], of: impl Fn(&MetricsSet) -> Option<usize>) -> usize {
     plans.iter().filter_map(|plan| of(&plan.metrics()?)).sum()
-}
-
-/// The rows that each partition of a node gave.
-pub fn rows_by_partition(plan: &Arc<dyn ExecutionPlan>) -> Vec<(usize, usize)> {
-    let Some(metrics) = plan.metrics() else { return Vec::new() };
-    let rows = metrics.iter().filter_map(|metric| match metric.value() {
-        MetricValue::OutputRows(count) => Some((metric.partition()?, count.value())),
-        _ => None,
-    });
-    rows.collect()
 }
 
 pub fn millis(time: Duration) -> String {

@@ -60,8 +60,10 @@ pub struct Step {
 pub struct Scan {
     pub table: Arc<str>,
     pub id: u32,
-    /// Rows, deleted ones not counted.
-    pub rows: u64,
+    /// Rows, deleted ones among them.
+    pub stored: u64,
+    /// Rows of a zone.
+    pub zone_rows: u64,
     /// Whether it has rows and no statistics.
     pub unknown: bool,
     /// Whether it has conditions that are known before the query runs.
@@ -236,7 +238,8 @@ impl Planner {
             let known = Scan {
                 table: Arc::clone(&table),
                 id: def.id.0,
-                rows,
+                stored: scan.table().segments.iter().map(|s| u64::from(s.rows)).sum(),
+                zone_rows: scan.table().geometry.zone_rows() as u64,
                 unknown: rows > 0 && scan.table().statistics.is_none(),
                 filtered: condition.is_some(),
             };

@@ -98,8 +98,10 @@ fn column_width(field: &Field, statistics: Option<&Statistics>, at: usize, rows:
         }
     }
     let bytes = statistics.and_then(|s| s.column_statistics.get(at)?.byte_size.get_value().copied());
+    let most = SqlType::from_field(field).and_then(SqlType::max_bytes).map_or(f64::INFINITY, f64::from);
     match bytes {
-        Some(bytes) if rows >= 1.0 && bytes > 0 => bytes as f64 / rows,
-        _ => SqlType::from_field(field).and_then(SqlType::max_bytes).map_or(TEXT, |most| TEXT.min(f64::from(most))),
+        // Joins keep the bytes of a side's column, however many of its rows they leave.
+        Some(bytes) if rows >= 1.0 && bytes > 0 => (bytes as f64 / rows).min(most),
+        _ => TEXT.min(most),
     }
 }

@@ -67,7 +67,7 @@ async fn main() -> Result<()> {
 /// What EXPLAIN ANALYZE says: operators, and of the metrics only the rows that each gave. Scans' filters, which the
 /// joins push down while running, are left out.
 async fn analyze(session: &Session, sql: &str) -> Result<String> {
-    let batches = session.sql(&format!("EXPLAIN ANALYZE {sql}")).await?.collect().await?;
+    let batches = session.sql(&format!("EXPLAIN ANALYZE FORMAT INDENT {sql}")).await?.collect().await?;
     let text = array_value_to_string(batches[0].column(1), 0)?;
     let lines = text.lines().map(|line| {
         let (operator, metrics) = line.split_once(", metrics=[").unwrap_or((line, ""));

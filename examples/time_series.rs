@@ -60,7 +60,7 @@ async fn scan(warehouse: &Warehouse, sql: &str) -> Result<Scan> {
     let session = warehouse.session();
     println!("{sql}\n{}\n", pretty_format_batches(&session.sql(sql).await?.collect().await?)?);
     let before = warehouse.bytes_read();
-    let plan = session.sql(&format!("EXPLAIN ANALYZE {sql}")).await?.collect().await?;
+    let plan = session.sql(&format!("EXPLAIN ANALYZE FORMAT INDENT {sql}")).await?.collect().await?;
     let bytes_read = warehouse.bytes_read() - before;
     let plan = array_value_to_string(plan[0].column(1), 0)?;
     let metric = |name: &str| {

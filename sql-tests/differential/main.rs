@@ -128,7 +128,7 @@ async fn a_load_beyond_its_memory_is_one_sorted_run() {
         .session();
     session.sql("create table by_number (k int distkey sortkey, t varchar(20), n bigint)").await.expect("created");
     session.sql(&format!("insert into by_number {rows}")).await.expect("inserted");
-    let plan = ours(&session, "explain select k from by_number order by k").await.join("\n");
+    let plan = ours(&session, "explain format indent select k from by_number order by k").await.join("\n");
     assert!(!plan.contains("SortExec"), "{plan}");
     let batches = session.sql("select k from by_number order by k").await.expect("sql").collect().await.expect("rows");
     let keys: Vec<i32> =

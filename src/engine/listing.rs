@@ -59,7 +59,11 @@ impl SystemSource for Listing {
             };
             let database = if names.is_some() { CATALOG.to_string() } else { own.snapshot.info.name.clone() };
             let databases = Vec::new();
-            let mut context = SystemContext { own, temporary, database, search_path, databases, only: None };
+            let log = match needs {
+                Needs::Log => self.warehouse.inner.log.read().await,
+                _ => Vec::new(),
+            };
+            let mut context = SystemContext { own, temporary, database, search_path, databases, log, only: None };
             if needs >= Needs::Relations {
                 let look = Look::new(&self.warehouse, names, session, needs == Needs::Columns);
                 context.databases = look.databases(&context).await?;

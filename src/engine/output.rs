@@ -14,6 +14,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{Stream, StreamExt, stream};
 
 use super::error::from_datafusion;
+use super::query_log::Logged;
 use crate::common::Result;
 
 /// A statement's result: what it did, what it has to say, and its rows, which a query computes while they are read.
@@ -26,6 +27,8 @@ pub struct Output {
     schema: SchemaRef,
     stream: Option<SendableRecordBatchStream>,
     plan: Option<Arc<dyn ExecutionPlan>>,
+    /// Logs the statement when it is read, or given up.
+    logged: Option<Logged>,
 }
 
 impl Output {
@@ -38,6 +41,7 @@ impl Output {
             schema: Arc::new(Schema::empty()),
             stream: None,
             plan: None,
+            logged: None,
         }
     }
 
@@ -50,6 +54,7 @@ impl Output {
             schema: stream.schema(),
             stream: Some(stream),
             plan: None,
+            logged: None,
         }
     }
 
@@ -77,6 +82,17 @@ impl Output {
     /// Names the plan that computes the rows.
     pub(super) fn with_plan(mut self, plan: Arc<dyn ExecutionPlan>) -> Self {
         self.plan = Some(plan);
+        self
+    }
+
+    /// Logs the statement once its rows have been read; at once where there are none.
+    pub(super) fn with_log(mut self, logged: Logged) -> Self {
+        let mut logged = logged.with_plan(self.plan.clone());
+        if self.stream.is_none() {
+            logged.end();
+        } else {
+            self.logged = Some(logged);
+        }
         self
     }
 
@@ -114,12 +130,22 @@ impl Stream for Output {
     type Item = Result<RecordBatch>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        match &mut self.stream {
+        let polled = match &mut self.stream {
             None => Poll::Ready(None),
             Some(stream) => stream
                 .poll_next_unpin(cx)
                 .map(|batch| batch.map(|b| b.map_err(|e: DataFusionError| from_datafusion(e)))),
+        };
+        match &polled {
+            Poll::Ready(None) => {
+                if let Some(mut logged) = self.logged.take() {
+                    logged.end();
+                }
+            }
+            Poll::Ready(Some(Err(_))) => drop(self.logged.take()),
+            _ => {}
         }
+        polled
     }
 }
 

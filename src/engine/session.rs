@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering as AtomicOrdering};
 
 use arrow::array::RecordBatch;
 use arrow::array::timezone::Tz;
@@ -36,9 +37,10 @@ use super::load::Load;
 use super::names::{self, CATALOG, Place};
 use super::namespace::{Attached, Namespace, PlanPins, StatementPins};
 use super::output::Output;
+use super::query_log::Logged;
 use super::statement::{CancelToken, StatementState, cancelled};
 use super::warehouse::Warehouse;
-use super::{analyze, copy, ddl, describe, insert, parameters, show, statistics, summarize, uses, views};
+use super::{analyze, copy, ddl, describe, explain, insert, parameters, show, statistics, summarize, uses, views};
 use crate::catalog::{PinnedSnapshot, Snapshot, Transaction};
 use crate::common::sql_type::UTC;
 use crate::common::{Error, ErrorKind, Result};
@@ -61,6 +63,8 @@ pub struct Session {
     /// The settings of the warehouse's runtime.
     runtime: Arc<Vec<Setting>>,
     running: Mutex<Vec<CancelToken>>,
+    /// The number of the statement before; -1 of the first.
+    last_query: AtomicI64,
 }
 
 /// What a statement runs with.
@@ -85,7 +89,15 @@ impl Session {
         let entries = warehouse.inner.runtime.config_entries().into_iter();
         let runtime = entries.map(|e| Setting { name: e.key, value: e.value, description: e.description.to_string() });
         let runtime = Arc::new(runtime.collect());
-        Session { warehouse, context, names, process, runtime, running: Mutex::default() }
+        Session {
+            warehouse,
+            context,
+            names,
+            process,
+            runtime,
+            running: Mutex::default(),
+            last_query: AtomicI64::new(-1),
+        }
     }
 
     pub fn warehouse(&self) -> &Warehouse {
@@ -102,7 +114,7 @@ impl Session {
     ///
     /// Errors: Invalid with the place in the text for a wrong statement; see [`crate::common::ErrorKind`] for the rest.
     pub async fn sql(&self, text: &str) -> Result<Output> {
-        self.execute(sql::parse_one(text)?, None).await
+        self.execute(text, sql::parse_one(text)?, None).await
     }
 
     /// Executes statements separated by semicolons; the results of all, or the first error.
@@ -116,7 +128,7 @@ impl Session {
 
     /// Executes one statement of a script that [`super::split`] cut; an error's place is one of the script.
     pub async fn statement(&self, statement: StatementText<'_>) -> Result<Output> {
-        self.execute(statement.parse()?, None).await
+        self.execute(statement.text, statement.parse()?, None).await
     }
 
     /// Adds the rows of `streams` to a table, all in one commit, and returns how many there were. Columns are taken by
@@ -167,7 +179,11 @@ impl Session {
                 let running = self.begin().await?;
                 let plan = running.plan(query).await?;
                 let types = plan.get_parameter_types().map_err(from_datafusion)?;
-                (types, Arc::new(plan.schema().as_arrow().clone()))
+                let schema = match explain::of(query, &running.state) {
+                    Some(_) => explain::schema(),
+                    None => Arc::new(plan.schema().as_arrow().clone()),
+                };
+                (types, schema)
             }
             Statement::Insert(insert) => (insert::parameters(&self.begin().await?, insert).await?, none),
             Statement::ShowTable { .. } => (HashMap::new(), ddl::show_table_schema()),
@@ -175,7 +191,13 @@ impl Session {
             Statement::Show(what) => (HashMap::new(), show::show(&self.begin().await?, what.clone()).await?.schema()),
             _ => (HashMap::new(), none),
         };
-        Ok(Prepared { session: self, statement, parameters: parameters::in_order(parameters)?, schema })
+        Ok(Prepared {
+            session: self,
+            text: text.to_string(),
+            statement,
+            parameters: parameters::in_order(parameters)?,
+            schema,
+        })
     }
 
     /// Stops the session's running statements: their streams end with an error.
@@ -239,12 +261,23 @@ impl Session {
         plan_with(&self.lasting_state(), query).await
     }
 
-    async fn execute(&self, statement: Statement, parameters: Option<ParamValues>) -> Result<Output> {
+    /// Executes a statement and logs it. `text` is what it was made of.
+    async fn execute(&self, text: &str, statement: Statement, parameters: Option<ParamValues>) -> Result<Output> {
+        let query = self.warehouse.next_query();
+        let logged = Logged::begin(self, query, self.process, text);
+        let output = self.execute_as(query, statement, parameters).await;
+        self.last_query.store(i64::try_from(query).unwrap_or(i64::MAX), AtomicOrdering::Relaxed);
+        Ok(output?.with_log(logged))
+    }
+
+    async fn execute_as(&self, query: u64, statement: Statement, parameters: Option<ParamValues>) -> Result<Output> {
         let statement = match statement {
-            Statement::Insert(insert) if !insert.source.reads_tables() => return self.append(insert, parameters).await,
+            Statement::Insert(insert) if !insert.source.reads_tables() => {
+                return self.append(query, insert, parameters).await;
+            }
             other => other,
         };
-        let running = self.begin().await?;
+        let running = self.begin_as(query, self.warehouse.pin_newest().await?)?;
         match statement {
             Statement::Query(query) => running.query(&query, parameters).await,
             Statement::CreateTable(create) => ddl::create_table(&running, *create).await,
@@ -292,7 +325,7 @@ impl Session {
     /// An INSERT that reads no table. Where its target is known, the store is not asked for a newer version first: the
     /// commit finds out whether the target is still as it is known. What is wrong by a definition that is no longer the
     /// newest is tried again.
-    async fn append(&self, insert: Insert, parameters: Option<ParamValues>) -> Result<Output> {
+    async fn append(&self, query: u64, insert: Insert, parameters: Option<ParamValues>) -> Result<Output> {
         let known = self.warehouse.inner.catalog.pin();
         let place = self.own_place(&insert.table, &known);
         let target = |snapshot: &Snapshot| {
@@ -300,7 +333,7 @@ impl Session {
             Some(Arc::clone(&table.def))
         };
         if let Some(before) = target(&known) {
-            match insert::insert(&self.begin_at(known)?, insert.clone(), parameters.clone()).await {
+            match insert::insert(&self.begin_as(query, known)?, insert.clone(), parameters.clone()).await {
                 Err(e) if e.kind() == ErrorKind::Invalid => {
                     if target(&*self.warehouse.pin_newest().await?) == Some(before) {
                         return Err(e);
@@ -309,16 +342,16 @@ impl Session {
                 outcome => return outcome,
             }
         }
-        insert::insert(&self.begin().await?, insert, parameters).await
+        insert::insert(&self.begin_as(query, self.warehouse.pin_newest().await?)?, insert, parameters).await
     }
 
     pub(super) fn begin_at(&self, pin: PinnedSnapshot) -> Result<Running<'_>> {
-        let statement = StatementState::new(
-            self.warehouse.next_query(),
-            self.process,
-            self.warehouse.owner(),
-            &self.warehouse.inner.runtime,
-        )?;
+        self.begin_as(self.warehouse.next_query(), pin)
+    }
+
+    fn begin_as(&self, query: u64, pin: PinnedSnapshot) -> Result<Running<'_>> {
+        let statement =
+            StatementState::new(query, self.process, self.warehouse.owner(), &self.warehouse.inner.runtime)?;
         let mut running = self.running.lock();
         running.retain(|token| !token.is_last());
         running.push(statement.cancel.clone());
@@ -347,6 +380,7 @@ impl Session {
             path: self.names.path(),
             lookup: self.names.lookup(snapshot),
             runtime: Arc::clone(&self.runtime),
+            last_query: self.last_query.load(AtomicOrdering::Relaxed),
         }
     }
 
@@ -520,6 +554,9 @@ impl Running<'_> {
     }
 
     pub(super) async fn query(&self, query: &SqlStatement, parameters: Option<ParamValues>) -> Result<Output> {
+        if let Some(explained) = explain::of(query, &self.state) {
+            return explain::explain(self, explained, parameters).await;
+        }
         let mut plan = match query {
             SqlStatement::Prepare { .. } => plan_with(&self.session.lasting_state(), query).await?,
             _ => self.plan(query).await?,
@@ -597,7 +634,8 @@ impl Running<'_> {
         if self.statement.cancel.is_cancelled() { Err(cancelled()) } else { Ok(()) }
     }
 
-    async fn physical(&self, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
+    /// The plan that would run.
+    pub(super) async fn physical(&self, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
         uses::note(plan);
         // Before the analyzer, whose rules go through all branches of a union.
         let united = plan.exists(|p| Ok(matches!(p, LogicalPlan::Union(_)))).map_err(from_datafusion)?;
@@ -684,6 +722,7 @@ fn statement_tag(statement: &PlannedStatement) -> &'static str {
 /// is the newest then.
 pub struct Prepared<'a> {
     session: &'a Session,
+    text: String,
     statement: Statement,
     parameters: Vec<(String, Option<DataType>)>,
     schema: SchemaRef,
@@ -708,7 +747,7 @@ impl Prepared<'_> {
     pub async fn execute(&self, values: Vec<ScalarValue>) -> Result<Output> {
         let values = parameters::check(&self.parameters, values)?;
         let values = (!values.is_empty()).then(|| ParamValues::from(values));
-        self.session.execute(self.statement.clone(), values).await
+        self.session.execute(&self.text, self.statement.clone(), values).await
     }
 }
 

@@ -13,6 +13,7 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, ready};
 use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType};
 
+use super::explain::QUERY_PLAN;
 use super::session::Session;
 use crate::common::{EncodingName, Error, Result, SqlState};
 use crate::sql::ast::{CreateTable, DistClause, Statement};
@@ -236,6 +237,7 @@ fn rows(schema: &Schema, batches: &[RecordBatch], values: SltValues) -> Result<V
                 [kind, plan] if schema.field(1).name() == "plan" && schema.field(0).name() == "plan_type" => {
                     plan_lines(kind, plan, values, &mut rows);
                 }
+                [line] if schema.field(0).name() == QUERY_PLAN => rows.push(vec![dashed(line)]),
                 _ => rows.push(shown),
             }
         }
@@ -249,13 +251,18 @@ fn plan_lines(kind: &str, plan: &str, values: SltValues, rows: &mut Vec<Vec<Stri
         rows.push(vec![kind.to_string()]);
     }
     for (i, line) in plan.lines().enumerate() {
-        let text = line.trim_start();
-        let dashed = format!("{}{}", "-".repeat(line.len() - text.len()), text.trim_end());
+        let dashed = dashed(line);
         rows.push(match values {
             SltValues::DataFusion => vec![format!("{:02}){dashed}", i + 1)],
             _ => vec![kind.to_string(), dashed],
         });
     }
+}
+
+/// A line with its depth as dashes.
+fn dashed(line: &str) -> String {
+    let text = line.trim_start();
+    format!("{}{}", "-".repeat(line.len() - text.len()), text.trim_end())
 }
 
 /// A column's values as text.

@@ -7,6 +7,7 @@ mod delete_vectors;
 mod dynamic_filters;
 mod embedding;
 mod execution;
+mod explain;
 mod identity;
 mod interleaved;
 mod join_order;
@@ -19,6 +20,7 @@ mod namespaces;
 mod prepared;
 mod processes;
 mod properties;
+mod query_log;
 mod races;
 mod rate;
 #[cfg(feature = "s3")]

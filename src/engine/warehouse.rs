@@ -14,6 +14,7 @@ use super::catalog_provider::WarehouseCatalog;
 use super::error::from_datafusion;
 use super::location::Location;
 use super::namespace::StatementPins;
+use super::query_log::QueryLog;
 use super::session::Session;
 use super::temporary::Scratch;
 use super::uses::Uses;
@@ -40,6 +41,7 @@ pub(super) struct Inner {
     pub load_memory: usize,
     pub runtime: Arc<RuntimeEnv>,
     pub uses: Uses,
+    pub log: Arc<QueryLog>,
     next_query: AtomicU64,
     next_process: AtomicU32,
     /// Where it stands, if it goes with its last handle.
@@ -133,8 +135,9 @@ impl Warehouse {
         self.inner.catalog.collect().await
     }
 
-    /// Gives the lease back, so that what this process pinned may be collected at once.
+    /// Gives the lease back, so that what this process pinned may be collected at once, and writes the log of statements.
     pub async fn close(self) -> Result<()> {
+        self.inner.log.flush().await;
         self.inner.catalog.clone().close().await
     }
 
@@ -333,6 +336,10 @@ impl WarehouseBuilder {
                 .build_arc()
                 .map_err(from_datafusion)?,
         };
+        // What goes with the process keeps its log in memory.
+        let lasting = !matches!(location, Location::Memory) && scratch.is_none();
+        let clock = Arc::clone(&catalog.options().clock);
+        let log = Arc::new(QueryLog::new(clock, lasting.then(|| Arc::clone(&objects))));
         let blocks = Arc::new(BlockStore::new(objects, local));
         let geometry = Geometry::new(info.zone_rows, info.chunk_rows)?;
         Ok(Warehouse {
@@ -345,7 +352,8 @@ impl WarehouseBuilder {
                 load_memory: self.load_memory.unwrap_or(memory / 3),
                 runtime,
                 uses: Uses::default(),
-                next_query: AtomicU64::new(1),
+                next_query: AtomicU64::new(log.first_query()),
+                log,
                 next_process: AtomicU32::new(1),
                 _scratch: scratch,
             }),

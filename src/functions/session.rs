@@ -25,6 +25,7 @@ pub(super) fn additions(all: &mut Functions) {
         ("session_user", Tells::User),
         ("user", Tells::User),
         ("current_setting", Tells::Setting),
+        ("pg_last_query_id", Tells::LastQuery),
     ] {
         all.scalar.push(Told::udf(name, tells));
     }
@@ -57,6 +58,8 @@ enum Tells {
     Setting,
     Version,
     Process(u32),
+    /// The statement before.
+    LastQuery,
 }
 
 /// The same value for a whole statement, taken from the session that runs it.
@@ -90,6 +93,7 @@ impl ScalarUDFImpl for Told {
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {
         Ok(match self.tells {
             Tells::Process(_) => DataType::Int32,
+            Tells::LastQuery => DataType::Int64,
             _ => DataType::Utf8View,
         })
     }
@@ -107,6 +111,10 @@ impl ScalarUDFImpl for Told {
             Tells::Version => Some(version()),
             Tells::Process(number) => {
                 return Ok(ColumnarValue::Scalar(ScalarValue::Int32(i32::try_from(number).ok())));
+            }
+            Tells::LastQuery => {
+                let last = names.map_or(-1, |names| names.last_query);
+                return Ok(ColumnarValue::Scalar(ScalarValue::Int64(Some(last))));
             }
             Tells::Setting => match args.args.as_slice() {
                 [ColumnarValue::Scalar(name)] => match name.try_as_str().flatten() {

@@ -24,6 +24,8 @@ pub struct SessionNames {
     pub lookup: Vec<String>,
     /// The settings of the warehouse's runtime, which no statement changes.
     pub runtime: Arc<Vec<Setting>>,
+    /// The number of the session's statement before this one; -1 where there is none.
+    pub last_query: i64,
 }
 
 impl ConfigExtension for SessionNames {

@@ -8,6 +8,7 @@ use datafusion::catalog::Session;
 use datafusion::common::Result as DfResult;
 use futures::future::BoxFuture;
 
+use super::log::QueryRecord;
 use crate::catalog::{PinnedSnapshot, TableState};
 use crate::common::sql_type::TYPE_METADATA;
 use crate::common::{SchemaId, SqlType, TableId};
@@ -52,6 +53,8 @@ impl Home {
 pub enum Needs {
     /// Nothing but the homes.
     Homes,
+    /// The statements that were run.
+    Log,
     /// Which schemas, tables and views there are.
     Relations,
     /// Their columns, too, for which views are planned.
@@ -70,6 +73,8 @@ pub struct SystemContext {
     pub search_path: Vec<String>,
     /// What there is in all databases, in the order of database, schema and name; empty unless it was asked for.
     pub databases: Vec<Database>,
+    /// The statements that were run, the earliest first; empty unless it was asked for.
+    pub log: Vec<Arc<QueryRecord>>,
     /// The only table that the statement asks about, where its filters say so.
     pub only: Option<i32>,
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Float32Array, Int16Array, Int32Array, StringArray, TimestampMicrosecondArray,
+    ArrayRef, BooleanArray, Float32Array, Int16Array, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 
@@ -40,6 +40,11 @@ impl<R> Grid<R> {
     pub fn int(self, name: &str, value: impl Fn(&R) -> i32) -> Self {
         let array = Int32Array::from_iter_values(self.rows.iter().map(value));
         self.with(Field::new(name, DataType::Int32, false), Arc::new(array))
+    }
+
+    pub fn big(self, name: &str, value: impl Fn(&R) -> i64) -> Self {
+        let array = Int64Array::from_iter_values(self.rows.iter().map(value));
+        self.with(Field::new(name, DataType::Int64, false), Arc::new(array))
     }
 
     pub fn some_int(self, name: &str, value: impl Fn(&R) -> Option<i32>) -> Self {

@@ -18,6 +18,7 @@ mod grid;
 mod information;
 mod interleaved;
 mod listed;
+mod log;
 mod slices;
 mod statistics;
 mod table_ddl;
@@ -39,6 +40,8 @@ use datafusion::logical_expr::{BinaryExpr, Expr, Operator, TableProviderFilterPu
 use datafusion::physical_plan::ExecutionPlan;
 use futures::future::BoxFuture;
 
+pub use log::{AlertRecord, QueryRecord, ScanRecord, StepRecord};
+
 pub use columns::{ShownColumn, shown_columns};
 pub use context::{Database, Home, Listed, Needs, Relation, RelationColumn, RelationKind, SystemContext, SystemSource};
 
@@ -52,7 +55,7 @@ pub const SCHEMA: &str = "pg_catalog";
 pub const INFORMATION_SCHEMA: &str = "information_schema";
 
 /// The system tables' names.
-pub const TABLES: [&str; 29] = [
+pub const TABLES: [&str; 36] = [
     "pg_attrdef",
     "pg_attribute",
     "pg_class",
@@ -66,10 +69,17 @@ pub const TABLES: [&str; 29] = [
     "pg_type",
     "pg_views",
     "predicate_columns",
+    "stl_alert_event_log",
+    "stl_explain",
+    "stl_query",
+    "stl_querytext",
+    "stl_scan",
     "stv_blocklist",
     "stv_slices",
     "stv_tbl_perm",
     "stv_zonelist",
+    "svl_qlog",
+    "svl_query_summary",
     "svv_all_columns",
     "svv_all_schemas",
     "svv_all_tables",
@@ -142,10 +152,17 @@ enum Kind {
     PgType,
     PgViews,
     PredicateColumns,
+    StlAlertEventLog,
+    StlExplain,
+    StlQuery,
+    StlQuerytext,
+    StlScan,
     StvBlocklist,
     StvSlices,
     StvTblPerm,
     StvZonelist,
+    SvlQlog,
+    SvlQuerySummary,
     SvvAllColumns,
     SvvAllSchemas,
     SvvAllTables,
@@ -167,7 +184,7 @@ enum Kind {
 
 impl Kind {
     /// In the order of [`TABLES`], then of [`INFORMATION_TABLES`].
-    const ALL: [Kind; 34] = [
+    const ALL: [Kind; 41] = [
         Kind::PgAttrdef,
         Kind::PgAttribute,
         Kind::PgClass,
@@ -181,10 +198,17 @@ impl Kind {
         Kind::PgType,
         Kind::PgViews,
         Kind::PredicateColumns,
+        Kind::StlAlertEventLog,
+        Kind::StlExplain,
+        Kind::StlQuery,
+        Kind::StlQuerytext,
+        Kind::StlScan,
         Kind::StvBlocklist,
         Kind::StvSlices,
         Kind::StvTblPerm,
         Kind::StvZonelist,
+        Kind::SvlQlog,
+        Kind::SvlQuerySummary,
         Kind::SvvAllColumns,
         Kind::SvvAllSchemas,
         Kind::SvvAllTables,
@@ -224,6 +248,13 @@ impl Kind {
             Kind::PgType => classes::pg_type().schema(),
             Kind::PgViews => listed::pg_views(None).schema(),
             Kind::PredicateColumns => statistics::predicate_columns_schema(),
+            Kind::StlAlertEventLog => log::stl_alert_event_log(None).schema(),
+            Kind::StlExplain => log::stl_explain(None).schema(),
+            Kind::StlQuery => log::stl_query(None).schema(),
+            Kind::StlQuerytext => log::stl_querytext(None).schema(),
+            Kind::StlScan => log::stl_scan(None).schema(),
+            Kind::SvlQlog => log::svl_qlog(None).schema(),
+            Kind::SvlQuerySummary => log::svl_query_summary(None).schema(),
             Kind::StvBlocklist => blocks::schema(),
             Kind::StvSlices => slices::stv_slices_schema(),
             Kind::StvTblPerm => slices::stv_tbl_perm_schema(),
@@ -267,6 +298,13 @@ impl Kind {
             | Kind::SvvTables
             | Kind::Tables
             | Kind::Views => Needs::Relations,
+            Kind::StlAlertEventLog
+            | Kind::StlExplain
+            | Kind::StlQuery
+            | Kind::StlQuerytext
+            | Kind::StlScan
+            | Kind::SvlQlog
+            | Kind::SvlQuerySummary => Needs::Log,
             _ => Needs::Homes,
         }
     }
@@ -297,6 +335,13 @@ impl Kind {
             Kind::PgType => classes::pg_type().columns(),
             Kind::PgViews => listed::pg_views(Some(context)).columns(),
             Kind::PredicateColumns => statistics::predicate_columns(context).await?,
+            Kind::StlAlertEventLog => log::stl_alert_event_log(Some(context)).columns(),
+            Kind::StlExplain => log::stl_explain(Some(context)).columns(),
+            Kind::StlQuery => log::stl_query(Some(context)).columns(),
+            Kind::StlQuerytext => log::stl_querytext(Some(context)).columns(),
+            Kind::StlScan => log::stl_scan(Some(context)).columns(),
+            Kind::SvlQlog => log::svl_qlog(Some(context)).columns(),
+            Kind::SvlQuerySummary => log::svl_query_summary(Some(context)).columns(),
             Kind::StvBlocklist => blocks::columns(context).await?,
             Kind::StvSlices => slices::stv_slices(context),
             Kind::StvTblPerm => slices::stv_tbl_perm(context).await?,

@@ -121,7 +121,7 @@ async fn the_order_of_the_living_is_kept() {
     session.sql("create table t (k bigint distkey sortkey)").await.unwrap();
     session.sql("insert into t select v * 7919 % 1009 from generate_series(0, 999) g(v)").await.unwrap();
     delete_where(session.warehouse(), "t", "k % 3 <> 1", Place::LogEntry).await.unwrap();
-    let plan = ours(&session, "explain select k from t order by k").await.join("\n");
+    let plan = ours(&session, "explain format indent select k from t order by k").await.join("\n");
     assert!(!plan.contains("SortExec"), "{plan}");
     for (sql, count) in [("select k from t order by k", None), ("select k from t order by k limit 10", Some(10))] {
         let rows = batches(&session, sql).await;

@@ -76,7 +76,7 @@ async fn temporary_tables_leave_nothing() {
     let folder = session.names.temp().unwrap().location().to_string();
     assert!(std::path::Path::new(&folder).join("data").is_dir());
     // Matching rows stand on one slice: nothing is moved.
-    let plan = ours(&session, "explain select count(*) from t join big on t.k = big.k").await.join("\n");
+    let plan = ours(&session, "explain format indent select count(*) from t join big on t.k = big.k").await.join("\n");
     assert!(plan.contains("mode=Partitioned") || plan.contains("SliceScan"), "{plan}");
     assert!(!plan.contains("RepartitionExec: partitioning=Hash"), "{plan}");
     let rows = session.sql("select w from big").await.unwrap();

@@ -64,7 +64,7 @@ async fn branches_that_hold_nothing_are_not_opened() {
         let sql = format!("select count(*) as n, min(at) as a from days where {filter}");
         assert_eq!(opened(&store, &session, &sql).await > 0, tables > 0, "{filter}");
         let session = open(&store).await;
-        let plan = ours(&session, &format!("explain select * from days where {filter}")).await.join("\n");
+        let plan = ours(&session, &format!("explain format indent select * from days where {filter}")).await.join("\n");
         assert_eq!(plan.matches("SliceScan").count(), tables, "{filter}\n{plan}");
         let one = ours(&session, &sql).await;
         session.sql("set blueshift.pruning = false").await.unwrap();

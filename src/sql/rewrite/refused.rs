@@ -63,7 +63,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("pg_get_session_roles", PRIVILEGES),
     ("pg_last_copy_count", ""),
     ("pg_last_copy_id", ""),
-    ("pg_last_query_id", ""),
     ("pg_last_unload_count", ""),
     ("pg_last_unload_id", ""),
     ("pg_terminate_backend", ""),

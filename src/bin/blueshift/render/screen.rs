@@ -46,7 +46,8 @@ struct Rows {
 
 /// Writes a query's rows and returns their number.
 pub async fn write(out: &mut impl Write, output: Output, screen: Screen) -> Result<u64, Failure> {
-    let explains = output.tag == "EXPLAIN" && output.schema().fields().len() == 2;
+    // Lines of a plan, or kinds of plans and their texts.
+    let explains = output.tag == "EXPLAIN" && output.schema().fields().len() <= 2;
     // Of a plan one wants every line.
     let rows = read(output, if explains { 0 } else { screen.max_rows }).await?;
     if explains {
@@ -155,8 +156,12 @@ fn records(out: &mut impl Write, rows: &Rows) -> Result<(), Failure> {
 /// Plans as they are, without a table's lines around them.
 fn plans(out: &mut impl Write, rows: &Rows) -> Result<(), Failure> {
     for row in &rows.head {
-        if let [Some(kind), Some(plan)] = row.as_slice() {
-            writeln!(out, "{kind}\n{}", plan.lines().map(|line| format!("  {line}\n")).collect::<String>())?;
+        match row.as_slice() {
+            [Some(kind), Some(plan)] => {
+                writeln!(out, "{kind}\n{}", plan.lines().map(|line| format!("  {line}\n")).collect::<String>())?;
+            }
+            [Some(line)] => writeln!(out, "{line}")?,
+            _ => {}
         }
     }
     Ok(())

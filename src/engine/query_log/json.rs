@@ -1,0 +1,125 @@
+//! A logged statement as a line of JSON. Keys that are missing are empty, keys that are unknown are left out: what other
+//! versions wrote can be read.
+
+use serde_json::{Value, json};
+
+use crate::system::{AlertRecord, QueryRecord, ScanRecord, StepRecord};
+
+pub fn write(record: &QueryRecord) -> String {
+    let steps = record.steps.iter().map(|s| {
+        json!({
+            "node": s.node, "parent": s.parent, "plan": s.plan, "info": s.info, "label": s.label, "rows": s.rows,
+            "bytes": s.bytes, "elapsed_us": s.elapsed_us, "disk": s.disk, "memory": s.memory,
+            "range_restricted": s.range_restricted, "rows_pre_filter": s.rows_pre_filter,
+        })
+    });
+    let scans = record.scans.iter().map(|s| {
+        json!({
+            "slice": s.slice, "step": s.step, "rows": s.rows, "bytes": s.bytes, "table": s.table, "name": s.name,
+            "range_restricted": s.range_restricted, "rows_pre_filter": s.rows_pre_filter,
+            "rows_pre_user_filter": s.rows_pre_user_filter,
+        })
+    });
+    let alerts = record.alerts.iter().map(|a| json!({ "step": a.step, "event": a.event, "solution": a.solution }));
+    let value = json!({
+        "user": record.user, "query": record.query, "label": record.label, "xid": record.xid,
+        "process": record.process, "database": record.database, "text": record.text, "start_us": record.start_us,
+        "end_us": record.end_us, "aborted": record.aborted, "steps": steps.collect::<Vec<_>>(),
+        "scans": scans.collect::<Vec<_>>(), "alerts": alerts.collect::<Vec<_>>(),
+    });
+    value.to_string()
+}
+
+/// `None` of what is no such line.
+pub fn read(line: &[u8]) -> Option<QueryRecord> {
+    let value: Value = serde_json::from_slice(line).ok()?;
+    let each = |key: &str| value.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+    let steps = each("steps").into_iter().map(|s| StepRecord {
+        node: int(&s, "node"),
+        parent: int(&s, "parent"),
+        plan: text(&s, "plan"),
+        info: text(&s, "info"),
+        label: text(&s, "label"),
+        rows: big(&s, "rows"),
+        bytes: big(&s, "bytes"),
+        elapsed_us: big(&s, "elapsed_us"),
+        disk: truth(&s, "disk"),
+        memory: big(&s, "memory"),
+        range_restricted: truth(&s, "range_restricted"),
+        rows_pre_filter: big(&s, "rows_pre_filter"),
+    });
+    let scans = each("scans").into_iter().map(|s| ScanRecord {
+        slice: int(&s, "slice"),
+        step: int(&s, "step"),
+        rows: big(&s, "rows"),
+        bytes: big(&s, "bytes"),
+        table: int(&s, "table"),
+        name: text(&s, "name"),
+        range_restricted: truth(&s, "range_restricted"),
+        rows_pre_filter: big(&s, "rows_pre_filter"),
+        rows_pre_user_filter: big(&s, "rows_pre_user_filter"),
+    });
+    let alerts = each("alerts").into_iter().map(|a| AlertRecord {
+        step: int(&a, "step"),
+        event: text(&a, "event"),
+        solution: text(&a, "solution"),
+    });
+    Some(QueryRecord {
+        user: int(&value, "user"),
+        query: value.get("query")?.as_i64()?,
+        label: text(&value, "label"),
+        xid: big(&value, "xid"),
+        process: int(&value, "process"),
+        database: text(&value, "database"),
+        text: text(&value, "text"),
+        start_us: value.get("start_us")?.as_i64()?,
+        end_us: value.get("end_us")?.as_i64()?,
+        aborted: truth(&value, "aborted"),
+        steps: steps.collect(),
+        scans: scans.collect(),
+        alerts: alerts.collect(),
+    })
+}
+
+fn big(value: &Value, key: &str) -> i64 {
+    value.get(key).and_then(Value::as_i64).unwrap_or_default()
+}
+
+fn int(value: &Value, key: &str) -> i32 {
+    i32::try_from(big(value, key)).unwrap_or_default()
+}
+
+fn text(value: &Value, key: &str) -> String {
+    value.get(key).and_then(Value::as_str).unwrap_or_default().to_string()
+}
+
+fn truth(value: &Value, key: &str) -> bool {
+    value.get(key).and_then(Value::as_bool).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_read_back() {
+        let record = QueryRecord {
+            user: 100,
+            query: 7,
+            text: "select '\u{e9}'\n\"x\"".to_string(),
+            start_us: 5,
+            end_us: 9,
+            aborted: true,
+            steps: vec![StepRecord { node: 1, plan: "XN Result".into(), rows: 3, disk: true, ..Default::default() }],
+            scans: vec![ScanRecord { slice: 2, name: "t".into(), rows_pre_filter: 8, ..Default::default() }],
+            alerts: vec![AlertRecord { step: 1, event: "e".into(), solution: "s".into() }],
+            ..Default::default()
+        };
+        let line = write(&record);
+        assert!(!line.contains('\n'));
+        assert_eq!(read(line.as_bytes()), Some(record));
+        for damaged in ["", "{", "[]", "{\"query\": \"x\"}", "null"] {
+            assert_eq!(read(damaged.as_bytes()), None, "{damaged}");
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! stl_query and its kin: what statements were run, how, and what was remarkable about it (Redshift manual, "STL views for
+//! logging").
+//!
+//! One stream, one segment and one step an operator: a plan here is not cut into compiled parts. `slice` is the partition
+//! that did the work, which is a slice where there are as many partitions as slices.
+
+use super::context::SystemContext;
+use super::grid::Grid;
+
+/// A statement that has ended.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct QueryRecord {
+    pub user: i32,
+    pub query: i64,
+    pub label: String,
+    /// The version that it read.
+    pub xid: i64,
+    /// The session's number.
+    pub process: i32,
+    pub database: String,
+    pub text: String,
+    pub start_us: i64,
+    pub end_us: i64,
+    /// Whether it failed, was cancelled, or its rows were not all read.
+    pub aborted: bool,
+    pub steps: Vec<StepRecord>,
+    pub scans: Vec<ScanRecord>,
+    pub alerts: Vec<AlertRecord>,
+}
+
+/// A line of EXPLAIN, and what running it counted.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StepRecord {
+    /// From 1, parents before children.
+    pub node: i32,
+    /// 0 of the root.
+    pub parent: i32,
+    /// As EXPLAIN has it.
+    pub plan: String,
+    /// Its details.
+    pub info: String,
+    /// `scan tbl=…`, `hash`, `aggr` and so on.
+    pub label: String,
+    pub rows: i64,
+    pub bytes: i64,
+    pub elapsed_us: i64,
+    pub disk: bool,
+    /// Bytes of memory.
+    pub memory: i64,
+    /// Whether zone maps excluded anything.
+    pub range_restricted: bool,
+    pub rows_pre_filter: i64,
+}
+
+/// What a partition read of a table.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ScanRecord {
+    pub slice: i32,
+    pub step: i32,
+    pub rows: i64,
+    pub bytes: i64,
+    pub table: i32,
+    pub name: String,
+    pub range_restricted: bool,
+    /// Rows of the zones that zone maps left, deleted ones among them; at most so many.
+    pub rows_pre_filter: i64,
+    /// The same without deleted rows.
+    pub rows_pre_user_filter: i64,
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AlertRecord {
+    pub step: i32,
+    pub event: String,
+    pub solution: String,
+}
+
+/// Characters of a statement's text in stl_query, in svl_qlog and in a row of stl_querytext.
+const TEXT: usize = 4000;
+const SHORT_TEXT: usize = 60;
+const PIECE: usize = 200;
+
+fn records(context: Option<&SystemContext>) -> Vec<QueryRecord> {
+    context.map(|context| context.log.iter().map(|record| record.as_ref().clone()).collect()).unwrap_or_default()
+}
+
+/// Each item of each record, with the record.
+fn each<T: Clone>(context: Option<&SystemContext>, of: impl Fn(&QueryRecord) -> &[T]) -> Vec<(QueryRecord, T)> {
+    let records = records(context).into_iter();
+    records
+        .flat_map(|record| of(&record).to_vec().into_iter().map(|item| (record.clone(), item)).collect::<Vec<_>>())
+        .collect()
+}
+
+fn cut(text: &str, characters: usize) -> String {
+    text.chars().take(characters).collect()
+}
+
+fn yes(is: bool) -> String {
+    if is { "t" } else { "f" }.to_string()
+}
+
+pub(super) fn stl_query(context: Option<&SystemContext>) -> Grid<QueryRecord> {
+    Grid::of(records(context))
+        .int("userid", |r| r.user)
+        .big("query", |r| r.query)
+        .word("label", |r| r.label.clone())
+        .big("xid", |r| r.xid)
+        .int("pid", |r| r.process)
+        .word("database", |r| r.database.clone())
+        .word("querytxt", |r| cut(&r.text, TEXT))
+        .time("starttime", |r| r.start_us)
+        .time("endtime", |r| r.end_us)
+        .int("aborted", |r| i32::from(r.aborted))
+        .int("insert_pristine", |_| 0)
+        .int("concurrency_scaling_status", |_| 0)
+}
+
+pub(super) fn svl_qlog(context: Option<&SystemContext>) -> Grid<QueryRecord> {
+    Grid::of(records(context))
+        .int("userid", |r| r.user)
+        .big("query", |r| r.query)
+        .big("xid", |r| r.xid)
+        .int("pid", |r| r.process)
+        .time("starttime", |r| r.start_us)
+        .time("endtime", |r| r.end_us)
+        .big("elapsed", |r| r.end_us - r.start_us)
+        .int("aborted", |r| i32::from(r.aborted))
+        .word("label", |r| r.label.clone())
+        .word("substring", |r| cut(&r.text, SHORT_TEXT))
+        // There is no cache of results.
+        .nothing("source_query")
+}
+
+pub(super) fn stl_querytext(context: Option<&SystemContext>) -> Grid<(QueryRecord, (i32, String))> {
+    let pieces = |record: &QueryRecord| -> Vec<(i32, String)> {
+        let characters: Vec<char> = record.text.chars().collect();
+        (0..).zip(characters.chunks(PIECE).map(|piece| piece.iter().collect())).collect()
+    };
+    let rows = records(context).into_iter();
+    let rows = rows.flat_map(|record| {
+        let pieces = pieces(&record).into_iter();
+        pieces.map(|piece| (record.clone(), piece)).collect::<Vec<_>>()
+    });
+    Grid::of(rows.collect())
+        .int("userid", |(r, _)| r.user)
+        .big("xid", |(r, _)| r.xid)
+        .int("pid", |(r, _)| r.process)
+        .big("query", |(r, _)| r.query)
+        .int("sequence", |(_, p)| p.0)
+        .word("text", |(_, p)| p.1.clone())
+}
+
+pub(super) fn stl_explain(context: Option<&SystemContext>) -> Grid<(QueryRecord, StepRecord)> {
+    Grid::of(each(context, |r| &r.steps))
+        .int("userid", |(r, _)| r.user)
+        .big("query", |(r, _)| r.query)
+        .int("nodeid", |(_, s)| s.node)
+        .int("parentid", |(_, s)| s.parent)
+        .word("plannode", |(_, s)| s.plan.clone())
+        .text("info", |(_, s)| Some(s.info.clone()).filter(|info| !info.is_empty()))
+}
+
+pub(super) fn svl_query_summary(context: Option<&SystemContext>) -> Grid<(QueryRecord, StepRecord)> {
+    let rate = |n: i64, us: i64| if us > 0 { (n as f64 * 1e6 / us as f64) as i64 } else { n };
+    Grid::of(each(context, |r| &r.steps))
+        .int("userid", |(r, _)| r.user)
+        .big("query", |(r, _)| r.query)
+        .int("stm", |_| 0)
+        .int("seg", |_| 0)
+        .int("step", |(_, s)| s.node)
+        .big("maxtime", |(_, s)| s.elapsed_us)
+        .big("avgtime", |(_, s)| s.elapsed_us)
+        .big("rows", |(_, s)| s.rows)
+        .big("bytes", |(_, s)| s.bytes)
+        .big("rate_row", move |(_, s)| rate(s.rows, s.elapsed_us))
+        .big("rate_byte", move |(_, s)| rate(s.bytes, s.elapsed_us))
+        .word("label", |(_, s)| s.label.clone())
+        .word("is_diskbased", |(_, s)| yes(s.disk))
+        .big("workmem", |(_, s)| s.memory)
+        .word("is_rrscan", |(_, s)| yes(s.range_restricted))
+        .word("is_delayed_scan", |_| yes(false))
+        .big("rows_pre_filter", |(_, s)| s.rows_pre_filter)
+}
+
+pub(super) fn stl_scan(context: Option<&SystemContext>) -> Grid<(QueryRecord, ScanRecord)> {
+    /// Redshift's number of tables that users made.
+    const USER_TABLE: i32 = 2;
+    Grid::of(each(context, |r| &r.scans))
+        .int("userid", |(r, _)| r.user)
+        .big("query", |(r, _)| r.query)
+        .int("slice", |(_, s)| s.slice)
+        .int("segment", |_| 0)
+        .int("step", |(_, s)| s.step)
+        .time("starttime", |(r, _)| r.start_us)
+        .time("endtime", |(r, _)| r.end_us)
+        .big("rows", |(_, s)| s.rows)
+        .big("bytes", |(_, s)| s.bytes)
+        .int("type", |_| USER_TABLE)
+        .int("tbl", |(_, s)| s.table)
+        .word("is_rrscan", |(_, s)| yes(s.range_restricted))
+        .word("is_delayed_scan", |_| yes(false))
+        .big("rows_pre_filter", |(_, s)| s.rows_pre_filter)
+        .big("rows_pre_user_filter", |(_, s)| s.rows_pre_user_filter)
+        .word("perm_table_name", |(_, s)| s.name.clone())
+}
+
+pub(super) fn stl_alert_event_log(context: Option<&SystemContext>) -> Grid<(QueryRecord, AlertRecord)> {
+    Grid::of(each(context, |r| &r.alerts))
+        .int("userid", |(r, _)| r.user)
+        .big("query", |(r, _)| r.query)
+        .int("slice", |_| 0)
+        .int("segment", |_| 0)
+        .int("step", |(_, a)| a.step)
+        .int("pid", |(r, _)| r.process)
+        .big("xid", |(r, _)| r.xid)
+        .word("event", |(_, a)| a.event.clone())
+        .word("solution", |(_, a)| a.solution.clone())
+        .time("event_time", |(r, _)| r.end_us)
+}

@@ -33,7 +33,7 @@ use super::extension::planning_state;
 use super::identity::Generate;
 use super::information;
 use super::load::Load;
-use super::names::{self, CATALOG, Place};
+use super::names::{self, CATALOG, Place, Relation};
 use super::namespace::{Attached, Namespace, PlanPins, StatementPins};
 use super::output::Output;
 use super::statement::{CancelToken, StatementState};
@@ -494,7 +494,47 @@ impl Running<'_> {
 
     /// The logical plan of a query.
     pub async fn plan(&self, query: &SqlStatement) -> Result<LogicalPlan> {
-        plan_with(&self.state, query).await
+        plan_with(&self.state, &*self.with_full_names(query).await?).await
+    }
+
+    /// The statement, its tables with their whole names where their short ones could mean others: DataFusion takes a column
+    /// `s.t.a` for one of any table that FROM calls `t` alone.
+    async fn with_full_names<'s>(&self, statement: &'s SqlStatement) -> Result<Cow<'s, SqlStatement>> {
+        let mut full = statement.clone();
+        let Some(query) = sql::query_of(&mut full) else { return Ok(Cow::Borrowed(statement)) };
+        sql::check_unambiguous(query)?;
+        if !sql::needs_full_names(query) {
+            return Ok(Cow::Borrowed(statement));
+        }
+        let mut names = Vec::new();
+        sql::map_relations(&mut query.clone(), &mut |name| {
+            names.push(name.clone());
+            Ok(None)
+        })?;
+        let mut meant = HashMap::new();
+        for name in names {
+            if let Some(full) = self.full_name(&name).await {
+                meant.insert(name.to_string(), full);
+            }
+        }
+        sql::map_relations(query, &mut |name| Ok(meant.get(&name.to_string()).cloned()))?;
+        Ok(Cow::Owned(full))
+    }
+
+    /// The database, schema and name of a table or view of the session's own database; `None` of all else.
+    async fn full_name(&self, name: &ObjectName) -> Option<Vec<String>> {
+        if name.database().is_some() || self.session.is_foreign(name, &self.pin) {
+            return None;
+        }
+        // What cannot be looked up is an error of the planner's.
+        let place = self.place(name).await.ok()?;
+        let snapshot = self.pins.pin(&place.warehouse).await.ok()?;
+        let schema = match place.relation(&snapshot, name).ok()? {
+            _ if place.temporary => self.session.names.temp_schema().to_string(),
+            Relation::Table(table) => snapshot.schemas.get(&table.def.schema)?.name.clone(),
+            Relation::View(view) => snapshot.schemas.get(&view.schema)?.name.clone(),
+        };
+        Some(vec![CATALOG.to_string(), schema, name.base().value.clone()])
     }
 
     /// What a SET or RESET may not do.
@@ -515,7 +555,9 @@ impl Running<'_> {
 
     pub(super) async fn query(&self, query: &SqlStatement, parameters: Option<ParamValues>) -> Result<Output> {
         let mut plan = match query {
-            SqlStatement::Prepare { .. } => plan_with(&self.session.lasting_state(), query).await?,
+            SqlStatement::Prepare { .. } => {
+                plan_with(&self.session.lasting_state(), &*self.with_full_names(query).await?).await?
+            }
             _ => self.plan(query).await?,
         };
         if let Some(parameters) = parameters {

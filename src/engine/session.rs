@@ -20,7 +20,8 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, execute_stream};
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
-use futures::StreamExt;
+use futures::future::{BoxFuture, ready};
+use futures::{FutureExt, StreamExt};
 use parking_lot::Mutex;
 
 use super::attach;
@@ -494,31 +495,37 @@ impl Running<'_> {
 
     /// The logical plan of a query.
     pub async fn plan(&self, query: &SqlStatement) -> Result<LogicalPlan> {
-        plan_with(&self.state, &*self.with_full_names(query).await?).await
+        let full = self.with_full_names(query)?.await;
+        plan_with(&self.state, full.as_deref().unwrap_or(query)).await
     }
 
     /// The statement, its tables with their whole names where their short ones could mean others: DataFusion takes a column
-    /// `s.t.a` for one of any table that FROM calls `t` alone.
-    async fn with_full_names<'s>(&self, statement: &'s SqlStatement) -> Result<Cow<'s, SqlStatement>> {
-        let mut full = statement.clone();
-        let Some(query) = sql::query_of(&mut full) else { return Ok(Cow::Borrowed(statement)) };
+    /// `s.t.a` for one of any table that FROM calls `t` alone. `None` where it stays as it is.
+    fn with_full_names<'s>(&'s self, statement: &'s SqlStatement) -> Result<BoxFuture<'s, Option<Box<SqlStatement>>>> {
+        let Some(query) = sql::query_in(statement) else { return Ok(ready(None).boxed()) };
         sql::check_unambiguous(query)?;
         if !sql::needs_full_names(query) {
-            return Ok(Cow::Borrowed(statement));
+            return Ok(ready(None).boxed());
         }
+        let mut full = Box::new(statement.clone());
         let mut names = Vec::new();
-        sql::map_relations(&mut query.clone(), &mut |name| {
-            names.push(name.clone());
-            Ok(None)
-        })?;
-        let mut meant = HashMap::new();
-        for name in names {
-            if let Some(full) = self.full_name(&name).await {
-                meant.insert(name.to_string(), full);
-            }
+        if let Some(query) = sql::query_of(&mut full) {
+            sql::map_relations(&mut query.clone(), &mut |name| {
+                names.push(name.clone());
+                Ok(None)
+            })?;
         }
-        sql::map_relations(query, &mut |name| Ok(meant.get(&name.to_string()).cloned()))?;
-        Ok(Cow::Owned(full))
+        Ok(Box::pin(async move {
+            let mut meant = HashMap::new();
+            for name in names {
+                if let Some(full) = self.full_name(&name).await {
+                    meant.insert(name.to_string(), full);
+                }
+            }
+            let query = sql::query_of(&mut full)?;
+            sql::map_relations(query, &mut |name| Ok(meant.get(&name.to_string()).cloned())).ok()?;
+            Some(full)
+        }))
     }
 
     /// The database, schema and name of a table or view of the session's own database; `None` of all else.
@@ -556,7 +563,8 @@ impl Running<'_> {
     pub(super) async fn query(&self, query: &SqlStatement, parameters: Option<ParamValues>) -> Result<Output> {
         let mut plan = match query {
             SqlStatement::Prepare { .. } => {
-                plan_with(&self.session.lasting_state(), &*self.with_full_names(query).await?).await?
+                let full = self.with_full_names(query)?.await;
+                plan_with(&self.session.lasting_state(), full.as_deref().unwrap_or(query)).await?
             }
             _ => self.plan(query).await?,
         };

@@ -54,6 +54,15 @@ pub fn query_of(statement: &mut SqlStatement) -> Option<&mut Query> {
     }
 }
 
+/// The same, to look at.
+pub fn query_in(statement: &SqlStatement) -> Option<&Query> {
+    match statement {
+        SqlStatement::Query(query) => Some(query),
+        SqlStatement::Explain { statement, .. } | SqlStatement::Prepare { statement, .. } => query_in(statement),
+        _ => None,
+    }
+}
+
 /// Whether a query may mean one of several tables of one name: it names a column by its table's schema, or tables that are
 /// called alike in several ways.
 pub fn needs_full_names(query: &Query) -> bool {

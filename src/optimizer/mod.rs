@@ -3,6 +3,7 @@
 pub mod cast_statistics;
 pub mod casts;
 pub mod dates;
+pub mod floats;
 pub mod literals;
 pub mod overflow;
 pub mod same_names;
@@ -23,9 +24,10 @@ use datafusion::optimizer::AnalyzerRule;
 /// Puts Blueshift's analyzer rules, as far as they are missing, among others: they see types as they were written, so
 /// that they stand before those are coerced.
 pub fn add_analyzer_rules(rules: &mut Vec<Arc<dyn AnalyzerRule + Send + Sync>>) {
-    let ours: [Arc<dyn AnalyzerRule + Send + Sync>; 6] = [
+    let ours: [Arc<dyn AnalyzerRule + Send + Sync>; 7] = [
         Arc::new(union_branches::UnionBranches),
         Arc::new(literals::Literals),
+        Arc::new(floats::Floats),
         Arc::new(dates::Dates),
         Arc::new(casts::DeclaredCasts::default()),
         Arc::new(zones::ZonedTimes),

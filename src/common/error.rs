@@ -38,6 +38,7 @@ impl SqlState {
     pub const INTERNAL_ERROR: SqlState = SqlState("XX000");
     pub const SYNTAX_ERROR: SqlState = SqlState("42601");
     pub const UNDEFINED_TABLE: SqlState = SqlState("42P01");
+    pub const AMBIGUOUS_ALIAS: SqlState = SqlState("42P09");
     pub const WRONG_OBJECT_TYPE: SqlState = SqlState("42809");
     pub const DUPLICATE_TABLE: SqlState = SqlState("42P07");
     pub const UNDEFINED_COLUMN: SqlState = SqlState("42703");

@@ -21,7 +21,8 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, execute_stream};
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
-use futures::StreamExt;
+use futures::future::{BoxFuture, ready};
+use futures::{FutureExt, StreamExt};
 use parking_lot::Mutex;
 
 use super::attach;
@@ -34,7 +35,7 @@ use super::extension::planning_state;
 use super::identity::Generate;
 use super::information;
 use super::load::Load;
-use super::names::{self, CATALOG, Place};
+use super::names::{self, CATALOG, Place, Relation};
 use super::namespace::{Attached, Namespace, PlanPins, StatementPins};
 use super::output::Output;
 use super::query_log::Logged;
@@ -534,7 +535,53 @@ impl Running<'_> {
 
     /// The logical plan of a query.
     pub async fn plan(&self, query: &SqlStatement) -> Result<LogicalPlan> {
-        plan_with(&self.state, query).await
+        let full = self.with_full_names(query)?.await;
+        plan_with(&self.state, full.as_deref().unwrap_or(query)).await
+    }
+
+    /// The statement, its tables with their whole names where their short ones could mean others: DataFusion takes a column
+    /// `s.t.a` for one of any table that FROM calls `t` alone. `None` where it stays as it is.
+    fn with_full_names<'s>(&'s self, statement: &'s SqlStatement) -> Result<BoxFuture<'s, Option<Box<SqlStatement>>>> {
+        let Some(query) = sql::query_in(statement) else { return Ok(ready(None).boxed()) };
+        sql::check_unambiguous(query)?;
+        if !sql::needs_full_names(query) {
+            return Ok(ready(None).boxed());
+        }
+        let mut full = Box::new(statement.clone());
+        let mut names = Vec::new();
+        if let Some(query) = sql::query_of(&mut full) {
+            sql::map_relations(&mut query.clone(), &mut |name| {
+                names.push(name.clone());
+                Ok(None)
+            })?;
+        }
+        Ok(Box::pin(async move {
+            let mut meant = HashMap::new();
+            for name in names {
+                if let Some(full) = self.full_name(&name).await {
+                    meant.insert(name.to_string(), full);
+                }
+            }
+            let query = sql::query_of(&mut full)?;
+            sql::map_relations(query, &mut |name| Ok(meant.get(&name.to_string()).cloned())).ok()?;
+            Some(full)
+        }))
+    }
+
+    /// The database, schema and name of a table or view of the session's own database; `None` of all else.
+    async fn full_name(&self, name: &ObjectName) -> Option<Vec<String>> {
+        if name.database().is_some() || self.session.is_foreign(name, &self.pin) {
+            return None;
+        }
+        // What cannot be looked up is an error of the planner's.
+        let place = self.place(name).await.ok()?;
+        let snapshot = self.pins.pin(&place.warehouse).await.ok()?;
+        let schema = match place.relation(&snapshot, name).ok()? {
+            _ if place.temporary => self.session.names.temp_schema().to_string(),
+            Relation::Table(table) => snapshot.schemas.get(&table.def.schema)?.name.clone(),
+            Relation::View(view) => snapshot.schemas.get(&view.schema)?.name.clone(),
+        };
+        Some(vec![CATALOG.to_string(), schema, name.base().value.clone()])
     }
 
     /// What a SET or RESET may not do.
@@ -558,7 +605,10 @@ impl Running<'_> {
             return explain::explain(self, explained, parameters).await;
         }
         let mut plan = match query {
-            SqlStatement::Prepare { .. } => plan_with(&self.session.lasting_state(), query).await?,
+            SqlStatement::Prepare { .. } => {
+                let full = self.with_full_names(query)?.await;
+                plan_with(&self.session.lasting_state(), full.as_deref().unwrap_or(query)).await?
+            }
             _ => self.plan(query).await?,
         };
         if let Some(parameters) = parameters {

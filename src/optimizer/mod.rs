@@ -6,6 +6,7 @@ pub mod cost;
 pub mod dates;
 pub mod estimate;
 pub mod exchanges;
+pub mod floats;
 pub mod join_order;
 pub mod literals;
 pub mod meeting;
@@ -30,9 +31,10 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 /// Puts Blueshift's analyzer rules, as far as they are missing, among others: they see types as they were written, so
 /// that they stand before those are coerced.
 pub fn add_analyzer_rules(rules: &mut Vec<Arc<dyn AnalyzerRule + Send + Sync>>) {
-    let ours: [Arc<dyn AnalyzerRule + Send + Sync>; 6] = [
+    let ours: [Arc<dyn AnalyzerRule + Send + Sync>; 7] = [
         Arc::new(union_branches::UnionBranches),
         Arc::new(literals::Literals),
+        Arc::new(floats::Floats),
         Arc::new(dates::Dates),
         Arc::new(casts::DeclaredCasts::default()),
         Arc::new(zones::ZonedTimes),

@@ -2,7 +2,7 @@
 //!
 //! DataFusion 55.2 hands a filter from an operator to the one below by its columns' names (`FilterRemapper::try_remap`):
 //! where the lower one gives two columns `id`, as a join of two tables does, a filter on the second becomes one on the first
-//! and drops rows. While filters are pushed down, such an operator stands below a [`Guard`] that hands on what is about
+//! and drops rows. While filters are pushed down, such an operator stands below a guard that hands on what is about
 //! columns with a name of their own, and keeps all else back: joins then go without that filter.
 
 use std::collections::HashSet;

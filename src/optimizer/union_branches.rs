@@ -141,9 +141,13 @@ impl Pruner<'_> {
         let mut branches = Vec::new();
         flatten(union, union.schema.as_ref(), &mut branches);
         let mut kept = Vec::with_capacity(branches.len());
+        let mut alike = Vec::new();
         for branch in &branches {
-            let conjuncts = renamed(conjuncts, union.schema.as_ref(), branch.schema());
-            if !self.is_empty(branch, &conjuncts)? {
+            let empty = match self.plain_is_empty(branch, &union.schema, conjuncts, &mut alike)? {
+                Some(empty) => empty,
+                None => self.is_empty(branch, &renamed(conjuncts, union.schema.as_ref(), branch.schema()))?,
+            };
+            if !empty {
                 kept.push(Arc::clone(branch));
             }
         }
@@ -177,6 +181,44 @@ impl Pruner<'_> {
             }
             _ => LogicalPlan::Union(Union { inputs: kept, schema: Arc::clone(&union.schema) }),
         }))
+    }
+
+    /// The same as [`Self::is_empty`] of a branch that only chooses columns of a table, by their positions: tables of a union
+    /// that are `alike` share what was made of `conjuncts`. `None` of any other branch.
+    fn plain_is_empty(
+        &self,
+        branch: &LogicalPlan,
+        schema: &DFSchema,
+        conjuncts: &[Expr],
+        alike: &mut Vec<Alike>,
+    ) -> Result<Option<bool>> {
+        let Some((scan, mut ordinals)) = columns_of_table(branch) else { return Ok(None) };
+        let Ok(provider) = source_as_provider(&scan.source) else { return Ok(None) };
+        let Some(table) = provider.downcast_ref::<BlueshiftTable>() else { return Ok(None) };
+        let Some(rows) = table.planned(self.options) else { return Ok(Some(false)) };
+        if rows.segments.is_empty() {
+            return Ok(Some(true));
+        }
+        let types = branch.schema().fields().iter().zip(schema.fields());
+        for (ordinal, (field, united)) in ordinals.iter_mut().zip(types) {
+            *ordinal = ordinal.filter(|_| field.data_type() == united.data_type());
+        }
+        let of = provider.schema();
+        let known = alike.iter().find(|known| known.schema == of && known.ordinals == ordinals);
+        let disproof = match known {
+            Some(known) => known.disproof.clone(),
+            None => {
+                let bare = replaced(conjuncts, |column| {
+                    let ordinal = *ordinals.get(schema.maybe_index_of_column(column)?)?;
+                    Some(Expr::Column(Column::new_unqualified(of.field(ordinal?).name())))
+                });
+                let filters = if bare.is_empty() { None } else { self.compile(&of, &bare).ok() };
+                let disproof = filters.map(|filters| table.disproof(filters)).transpose()?.map(Arc::new);
+                alike.push(Alike { schema: of, ordinals, disproof: disproof.clone() });
+                disproof
+            }
+        };
+        Ok(Some(disproof.is_some_and(|disproof| disproof.holds(&rows))))
     }
 
     /// Whether it is proven that no row of the plan makes all of `conjuncts` true.
@@ -263,6 +305,39 @@ impl Pruner<'_> {
             .into_iter()
             .map(|expr| create_physical_expr(expr, &schema, &ExecutionProps::new(), &Default::default()))
             .collect()
+    }
+}
+
+/// What a filter is to tables of the same columns of which a union takes the same.
+struct Alike {
+    schema: SchemaRef,
+    ordinals: Vec<Option<usize>>,
+    disproof: Option<Arc<Disproof>>,
+}
+
+/// The scan below a plan that only chooses columns, and which of the table's each of its columns is; `None` of any other
+/// plan, and of a scan that filters.
+fn columns_of_table(plan: &LogicalPlan) -> Option<(&TableScan, Vec<Option<usize>>)> {
+    match plan {
+        LogicalPlan::TableScan(scan) if scan.filters.is_empty() => {
+            let all = 0..scan.projected_schema.fields().len();
+            let ordinal = |i: usize| scan.projection.as_ref().map_or(Some(i), |projection| projection.get(i).copied());
+            Some((scan, all.map(ordinal).collect()))
+        }
+        LogicalPlan::SubqueryAlias(alias) => columns_of_table(&alias.input),
+        LogicalPlan::Projection(projection) => {
+            let (scan, below) = columns_of_table(&projection.input)?;
+            let schema = projection.input.schema();
+            let ordinal = |mut expr: &Expr| {
+                while let Expr::Alias(alias) = expr {
+                    expr = &alias.expr;
+                }
+                let Expr::Column(column) = expr else { return None };
+                *below.get(schema.maybe_index_of_column(column)?)?
+            };
+            Some((scan, projection.expr.iter().map(ordinal).collect()))
+        }
+        _ => None,
     }
 }
 

@@ -31,4 +31,4 @@ pub use dialect::BlueshiftDialect;
 pub use parser::{parse, parse_expr, parse_name, parse_one};
 pub use rewrite::rewrite;
 pub use split::{StatementText, is_complete, split};
-pub use view::{Mentioned, map_relations};
+pub use view::{Mentioned, check_unambiguous, map_relations, needs_full_names, query_in, query_of};

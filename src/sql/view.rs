@@ -3,12 +3,12 @@
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    Expr, Ident as SqlIdent, ObjectName as SqlName, ObjectNamePart, Query, SelectItem, TableFactor, Visit, VisitMut,
-    Visitor, VisitorMut,
+    Expr, Ident as SqlIdent, ObjectName as SqlName, ObjectNamePart, Query, Select, SelectItem,
+    Statement as SqlStatement, TableFactor, Visit, VisitMut, Visitor, VisitorMut, visit_expressions, visit_relations,
 };
 use sqlparser::tokenizer::Token;
 
-use crate::common::Result;
+use crate::common::{Result, SqlState};
 
 use super::ast::{CreateView, Ident, ObjectName, Statement};
 use super::cursor::{Cursor, at, syntax_error, unsupported};
@@ -42,6 +42,95 @@ pub fn map_relations(query: &mut Query, see: &mut dyn FnMut(&ObjectName) -> Resu
     match VisitMut::visit(query, &mut relations) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
+    }
+}
+
+/// The query of a statement that has one.
+pub fn query_of(statement: &mut SqlStatement) -> Option<&mut Query> {
+    match statement {
+        SqlStatement::Query(query) => Some(query),
+        SqlStatement::Explain { statement, .. } | SqlStatement::Prepare { statement, .. } => query_of(statement),
+        _ => None,
+    }
+}
+
+/// The same, to look at.
+pub fn query_in(statement: &SqlStatement) -> Option<&Query> {
+    match statement {
+        SqlStatement::Query(query) => Some(query),
+        SqlStatement::Explain { statement, .. } | SqlStatement::Prepare { statement, .. } => query_in(statement),
+        _ => None,
+    }
+}
+
+/// Whether a query may mean one of several tables of one name: it names a column by its table's schema, or tables that are
+/// called alike in several ways.
+pub fn needs_full_names(query: &Query) -> bool {
+    let by_schema = visit_expressions(query, |expr| match expr {
+        Expr::CompoundIdentifier(parts) if parts.len() > 2 => ControlFlow::Break(()),
+        Expr::QualifiedWildcard(SqlName(parts), _) if parts.len() > 1 => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
+    let mut seen = Vec::new();
+    let alike = visit_relations(query, |name| {
+        let whole = name.to_string().to_lowercase();
+        let last = name.0.last().map(|part| part.to_string().to_lowercase());
+        if seen.iter().any(|(other, of)| *other != whole && *of == last) {
+            return ControlFlow::Break(());
+        }
+        seen.push((whole, last));
+        ControlFlow::Continue(())
+    });
+    by_schema.is_break() || alike.is_break()
+}
+
+/// Invalid where a FROM calls several tables by one name, and a column is named by that name alone:
+/// DataFusion would take the first.
+pub fn check_unambiguous(query: &Query) -> Result<()> {
+    match Visit::visit(query, &mut Ambiguous) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
+}
+
+struct Ambiguous;
+
+impl Visitor for Ambiguous {
+    type Break = crate::common::Error;
+
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Self::Break> {
+        let mut names = Vec::new();
+        let mut twice = Vec::new();
+        let factors = select
+            .from
+            .iter()
+            .flat_map(|from| std::iter::once(&from.relation).chain(from.joins.iter().map(|join| &join.relation)));
+        for factor in factors {
+            let last = match factor {
+                TableFactor::Table { alias: Some(alias), .. } | TableFactor::Derived { alias: Some(alias), .. } => {
+                    folded(&alias.name)
+                }
+                TableFactor::Table { name, args: None, .. } => match name.0.last() {
+                    Some(ObjectNamePart::Identifier(last)) => folded(last),
+                    _ => continue,
+                },
+                _ => continue,
+            };
+            if names.contains(&last) { twice.push(last) } else { names.push(last) }
+        }
+        if twice.is_empty() {
+            return ControlFlow::Continue(());
+        }
+        visit_expressions(select, |expr| match expr {
+            Expr::CompoundIdentifier(parts) if parts.len() == 2 && twice.contains(&folded(&parts[0])) => {
+                let place = at(parts[0].span.start);
+                let message = format!("table reference \"{}\" is ambiguous", parts[0].value);
+                let error = crate::common::Error::invalid(SqlState::AMBIGUOUS_ALIAS, message);
+                let hint = "write the column with its table's schema, or give the tables aliases";
+                ControlFlow::Break(error.with_position(place.line, place.column).with_hint(hint))
+            }
+            _ => ControlFlow::Continue(()),
+        })
     }
 }
 

@@ -4,10 +4,10 @@
 //! is, and which rows move; `names` writes conditions; `cost` is our own model; `text` lays the lines out; `actual` tells what
 //! running counted. DataFusion's own forms remain: `EXPLAIN FORMAT …`, and any setting `datafusion.explain.*`.
 
-mod actual;
+pub(super) mod actual;
 mod cost;
 mod names;
-mod nodes;
+pub(super) mod nodes;
 mod record;
 mod text;
 

@@ -8,6 +8,7 @@ mod dynamic_filters;
 mod embedding;
 mod execution;
 mod explain;
+mod explain_moves;
 mod identity;
 mod interleaved;
 mod join_order;

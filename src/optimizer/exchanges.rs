@@ -1,4 +1,4 @@
-//! Exchanges of a finished plan are Blueshift's: they count what moves.
+//! Exchanges and broadcasts of a finished plan are Blueshift's: they count what moves.
 
 use std::sync::Arc;
 
@@ -6,13 +6,20 @@ use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
+use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec, PartitionMode};
 use datafusion::physical_plan::repartition::RepartitionExec;
+use datafusion::physical_plan::{
+    ChildrenPropertiesMode, ExecutionPlan, ExecutionPlanProperties, ReplaceChildrenOptions,
+};
 
 use super::movement::moves;
+use crate::physical_plan::broadcast::Broadcast;
 use crate::physical_plan::exchange::Exchange;
+use crate::physical_plan::placement::in_every_slice;
 
-/// Puts an [`Exchange`] in the place of each of DataFusion's by hash. No rule behind it looks for those.
+/// Puts an [`Exchange`] in the place of each of DataFusion's by hash, and a [`Broadcast`] in that of each gathering of rows
+/// that a whole join probes. No rule behind it looks for those.
 #[derive(Debug)]
 pub struct Exchanges;
 
@@ -26,11 +33,19 @@ impl PhysicalOptimizerRule for Exchanges {
             return Ok(plan);
         }
         plan.transform_up(|node| {
-            let exchange = node.downcast_ref::<RepartitionExec>().map(Exchange::of).transpose()?.flatten();
-            Ok(match exchange {
-                Some(exchange) => Transformed::yes(Arc::new(exchange) as Arc<dyn ExecutionPlan>),
-                None => Transformed::no(node),
-            })
+            if let Some(repartition) = node.downcast_ref::<RepartitionExec>() {
+                return Ok(match Exchange::of(repartition)? {
+                    Some(exchange) => Transformed::yes(Arc::new(exchange)),
+                    None => Transformed::no(node),
+                });
+            }
+            match broadcast(&node) {
+                Some(sides) => {
+                    let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+                    node.replace_children(sides, options).map(Transformed::yes)
+                }
+                None => Ok(Transformed::no(node)),
+            }
         })
         .data()
     }
@@ -38,4 +53,21 @@ impl PhysicalOptimizerRule for Exchanges {
     fn schema_check(&self) -> bool {
         true
     }
+}
+
+/// The sides of a join whose left one goes to where the right one is, if rows have to move for that.
+fn broadcast(join: &Arc<dyn ExecutionPlan>) -> Option<Vec<Arc<dyn ExecutionPlan>>> {
+    let gathers =
+        join.downcast_ref::<HashJoinExec>().is_some_and(|join| *join.partition_mode() == PartitionMode::CollectLeft)
+            || join.is::<NestedLoopJoinExec>()
+            || join.is::<CrossJoinExec>();
+    let [left, right] = join.children()[..] else { return None };
+    if !gathers || in_every_slice(left) {
+        return None;
+    }
+    let gather = left.downcast_ref::<CoalescePartitionsExec>().filter(|_| left.fetch().is_none());
+    let inner = gather.map_or(left, CoalescePartitionsExec::input);
+    let (from, to) = (inner.output_partitioning().partition_count(), right.output_partitioning().partition_count());
+    let moves = from > 1 || to > 1;
+    moves.then(|| vec![Arc::new(Broadcast::new(Arc::clone(inner), to)) as _, Arc::clone(right)])
 }

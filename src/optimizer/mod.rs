@@ -1,5 +1,6 @@
 //! Planner rules, one a file.
 
+pub mod aliases;
 pub mod cast_statistics;
 pub mod casts;
 pub mod cost;
@@ -15,6 +16,7 @@ pub mod overflow;
 pub mod same_names;
 pub mod supers;
 pub mod text_casts;
+pub mod together;
 pub mod union_branches;
 pub mod zones;
 
@@ -31,7 +33,8 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 /// Puts Blueshift's analyzer rules, as far as they are missing, among others: they see types as they were written, so
 /// that they stand before those are coerced.
 pub fn add_analyzer_rules(rules: &mut Vec<Arc<dyn AnalyzerRule + Send + Sync>>) {
-    let ours: [Arc<dyn AnalyzerRule + Send + Sync>; 7] = [
+    let ours: [Arc<dyn AnalyzerRule + Send + Sync>; 8] = [
+        Arc::new(aliases::Aliases),
         Arc::new(union_branches::UnionBranches),
         Arc::new(literals::Literals),
         Arc::new(floats::Floats),
@@ -62,11 +65,13 @@ pub fn add_optimizer_rules(rules: &mut Vec<Arc<dyn OptimizerRule + Send + Sync>>
 /// that they belong beside are there.
 pub fn add_physical_rules(rules: &mut Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>>) {
     type Rule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
-    let ours: [(Rule, &str, usize); 3] = [
+    let ours: [(Rule, &str, usize); 4] = [
         (Arc::new(movement::Movement), "EnsureRequirements", 0),
         // Filters find exchanges of ours as they find DataFusion's.
         (Arc::new(exchanges::Exchanges), "EnsureCooperative", 0),
         (Arc::new(meeting::Meeting), "SanityCheckPlan", 1),
+        // Before that, where joins have their filters and nothing is planned anew.
+        (Arc::new(together::Together), "SanityCheckPlan", 1),
     ];
     for (rule, beside, behind) in ours {
         let at = rules.iter().position(|other| other.name() == beside);

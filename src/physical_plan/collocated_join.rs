@@ -1,8 +1,10 @@
 //! A join on several keys of sides that are placed by one of them.
 //!
 //! Of such a join DataFusion would move both sides, to where the hash of all keys says, and its filter of the right side
-//! would ask each row for that hash. Here the hash of one key decides where rows meet; the rest are compared there.
+//! would ask each row for that hash. Here the hash of one key decides where rows meet, and which part of the filter concerns
+//! them ([`RoutedFilter`]); the rest are compared there.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -11,10 +13,11 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, Statistics, internal_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::expressions::{Column, is_not_null};
 use datafusion::physical_expr::{Distribution, Partitioning};
 use datafusion::physical_plan::filter_pushdown::{
-    ChildPushdownResult, FilterDescription, FilterPushdownPhase, FilterPushdownPropagation,
+    ChildFilterDescription, ChildPushdownResult, FilterDescription, FilterPushdownPhase, FilterPushdownPropagation,
+    PushedDown,
 };
 use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
 use datafusion::physical_plan::metrics::MetricsSet;
@@ -24,10 +27,12 @@ use datafusion::physical_plan::{
     InputDistributionRequirements, PhysicalExpr, PlanProperties, ReplaceChildrenOptions, StatisticsArgs,
 };
 
+use super::routed::RoutedFilter;
+
 /// Joins partition by partition what is placed by one pair of equated expressions, by all of them.
 ///
 /// It asks for both sides by that pair, so that DataFusion moves a side that is elsewhere, and that side alone. Within, a
-/// [`HashJoinExec`] sees sides that claim no place: it makes no filter that tells partitions by all keys.
+/// [`HashJoinExec`] sees sides that claim places, so that it makes a filter by partitions of what it has built.
 #[derive(Debug)]
 pub struct CollocatedJoinExec {
     /// The join of the inputs as they are, of which all is true but its filter.
@@ -41,8 +46,10 @@ impl CollocatedJoinExec {
     /// `by` are expressions over the two sides of which the hashes are equal where the join's keys are.
     pub fn try_new(join: &HashJoinExec, by: (Arc<dyn PhysicalExpr>, Arc<dyn PhysicalExpr>)) -> Result<Self> {
         let join = join.builder().with_partition_mode(PartitionMode::Partitioned).build()?;
-        let mask = |input: &Arc<dyn ExecutionPlan>| Arc::new(Masked::new(Arc::clone(input))) as Arc<dyn ExecutionPlan>;
-        let masked = vec![mask(join.left()), mask(join.right())];
+        let mask = |input: &Arc<dyn ExecutionPlan>, by: &Arc<dyn PhysicalExpr>| {
+            Arc::new(Masked::new(Arc::clone(input), Arc::clone(by))) as Arc<dyn ExecutionPlan>
+        };
+        let masked = vec![mask(join.left(), &by.0), mask(join.right(), &by.1)];
         let masked = Arc::new(join.builder().recompute_properties().with_new_children(masked)?.build()?);
         Ok(CollocatedJoinExec { join, masked, by })
     }
@@ -55,6 +62,20 @@ impl CollocatedJoinExec {
     /// What places the rows of both sides.
     pub fn key(&self) -> (Arc<dyn PhysicalExpr>, Arc<dyn PhysicalExpr>) {
         self.by.clone()
+    }
+
+    /// The output's columns by which filters reach the left side, and the right one: as the join itself tells.
+    fn reached(&self, phase: FilterPushdownPhase, config: &ConfigOptions) -> Result<[HashSet<usize>; 2]> {
+        let schema = self.join.schema();
+        let fields = schema.fields().iter().enumerate();
+        let asks = fields.map(|(at, field)| is_not_null(Arc::new(Column::new(field.name(), at))));
+        let asks = asks.collect::<Result<Vec<_>>>()?;
+        let told = self.masked.gather_filters_for_pushdown(phase, asks, config)?.parent_filters();
+        let of = |side: usize| {
+            let asks = told.get(side).into_iter().flatten().enumerate();
+            asks.filter(|(_, ask)| matches!(ask.discriminant, PushedDown::Yes)).map(|(at, _)| at).collect()
+        };
+        Ok([of(0), of(1)])
     }
 
     /// The same of another form of the join.
@@ -191,19 +212,34 @@ impl ExecutionPlan for CollocatedJoinExec {
         parent_filters: Vec<Arc<dyn PhysicalExpr>>,
         config: &ConfigOptions,
     ) -> Result<FilterDescription> {
-        self.masked.gather_filters_for_pushdown(phase, parent_filters, config)
+        let all = self.masked.gather_filters_for_pushdown(phase, parent_filters.clone(), config)?;
+        let [of_left, of_right] = &all.self_filters()[..] else { return Ok(all) };
+        let ([], [filter]) = (&of_left[..], &of_right[..]) else { return Ok(all) };
+        let Some(filter) = RoutedFilter::of(filter, Arc::clone(&self.by.1)) else { return Ok(all) };
+        let [left, right] = self.reached(phase, config)?;
+        let of = |columns: HashSet<usize>, input: &Arc<dyn ExecutionPlan>| match columns.is_empty() {
+            true => Ok(ChildFilterDescription::all_unsupported(&parent_filters)),
+            false => ChildFilterDescription::from_child_with_allowed_indices(&parent_filters, columns, input),
+        };
+        let right = of(right, self.join.right())?.with_self_filter(Arc::new(filter));
+        Ok(FilterDescription::new().with_child(of(left, self.join.left())?).with_child(right))
     }
 
     fn handle_child_pushdown_result(
         &self,
         phase: FilterPushdownPhase,
-        child_pushdown_result: ChildPushdownResult,
+        mut child_pushdown_result: ChildPushdownResult,
         config: &ConfigOptions,
     ) -> Result<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
+        // The join keeps the filter that it updates.
+        for pushed in child_pushdown_result.self_filters.iter_mut().flatten() {
+            if let Some(routed) = pushed.predicate.downcast_ref::<RoutedFilter>() {
+                pushed.predicate = Arc::clone(routed.filter()) as _;
+            }
+        }
         let FilterPushdownPropagation { filters, updated_node } =
             self.masked.handle_child_pushdown_result(phase, child_pushdown_result, config)?;
         let updated_node = match updated_node.as_ref().and_then(|node| node.downcast_ref::<HashJoinExec>()) {
-            // Over single partitions it does have a filter of its own, and that one loses nothing.
             Some(join) => {
                 let inputs = vec![Arc::clone(self.join.left()), Arc::clone(self.join.right())];
                 Some(self.of(&join.builder().recompute_properties().with_new_children(inputs)?.build()?)?)
@@ -222,18 +258,20 @@ impl ExecutionPlan for CollocatedJoinExec {
     }
 }
 
-/// An input of which no place is claimed.
+/// An input whose rows are placed by an expression, whatever else it claims.
 #[derive(Debug)]
 struct Masked {
     input: Arc<dyn ExecutionPlan>,
+    by: Arc<dyn PhysicalExpr>,
     properties: Arc<PlanProperties>,
 }
 
 impl Masked {
-    fn new(input: Arc<dyn ExecutionPlan>) -> Self {
+    fn new(input: Arc<dyn ExecutionPlan>, by: Arc<dyn PhysicalExpr>) -> Self {
         let mut properties = PlanProperties::clone(input.properties());
-        properties.partitioning = Partitioning::UnknownPartitioning(input.output_partitioning().partition_count());
-        Masked { input, properties: Arc::new(properties) }
+        let partitions = input.output_partitioning().partition_count();
+        properties.partitioning = Partitioning::Hash(vec![Arc::clone(&by)], partitions);
+        Masked { input, by, properties: Arc::new(properties) }
     }
 }
 
@@ -277,7 +315,7 @@ impl ExecutionPlan for Masked {
         _: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         match children.pop() {
-            Some(input) if children.is_empty() => Ok(Arc::new(Masked::new(input))),
+            Some(input) if children.is_empty() => Ok(Arc::new(Masked::new(input, Arc::clone(&self.by)))),
             _ => internal_err!("a mask has one input"),
         }
     }

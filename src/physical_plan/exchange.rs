@@ -3,8 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::array::{ArrayRef, RecordBatch};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::hash_utils::create_hashes;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -17,12 +16,12 @@ use datafusion::physical_plan::filter_pushdown::{
 };
 use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, Gauge, MetricBuilder, MetricsSet};
 use datafusion::physical_plan::repartition::{REPARTITION_RANDOM_STATE, RepartitionExec};
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     ChildStats, ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties,
     ReplaceChildrenOptions, StatisticsArgs,
 };
-use futures::StreamExt;
+
+use super::counted::{Counted, Counts, widths};
 
 /// DataFusion's exchange by hash, which bounds its memory, spills and stops when it is dropped, with counts.
 ///
@@ -36,12 +35,12 @@ pub struct Exchange {
     repartition: RepartitionExec,
     input: Arc<dyn ExecutionPlan>,
     metrics: ExecutionPlanMetricsSet,
-    counts: Arc<Counts>,
+    counts: Arc<ByPartition>,
 }
 
 /// The counts of all partitions.
 #[derive(Debug)]
-struct Counts {
+struct ByPartition {
     keys: Vec<Arc<dyn PhysicalExpr>>,
     rows: Vec<Count>,
     bytes: Vec<Count>,
@@ -68,14 +67,14 @@ impl Exchange {
         let metrics = ExecutionPlanMetricsSet::new();
         let count =
             |name: &'static str| (0..*partitions).map(|p| MetricBuilder::new(&metrics).counter(name, p)).collect();
-        let counts = Arc::new(Counts {
+        let counts = Arc::new(ByPartition {
             keys: keys.clone(),
             rows: count("rows_exchanged"),
             bytes: count("bytes_exchanged"),
             skew: MetricBuilder::new(&metrics).gauge("skew_percent", 0),
             metrics: metrics.clone(),
         });
-        let counted = Arc::new(Counted { input: Arc::clone(&input), counts: Arc::clone(&counts) });
+        let counted = Arc::new(Counted::new(Arc::clone(&input), Arc::clone(&counts) as _));
         let mut repartition = RepartitionExec::try_new(counted, partitioning)?;
         if keeps_order {
             repartition = repartition.with_preserve_order();
@@ -92,7 +91,16 @@ impl Exchange {
     }
 }
 
-impl Counts {
+impl Counts for ByPartition {
+    fn reader(self: Arc<Self>, partition: usize) -> Box<dyn FnMut(&RecordBatch) -> Result<()> + Send> {
+        let count = |name: &'static str| MetricBuilder::new(&self.metrics).counter(name, partition);
+        let (rows, bytes) = (count("rows_moved"), count("bytes_moved"));
+        let mut from = Reader { partition, rows, bytes, hashes: Vec::new() };
+        Box::new(move |batch| self.take(batch, &mut from))
+    }
+}
+
+impl ByPartition {
     /// Takes the counts of one batch that partition `from` read.
     fn take(&self, batch: &RecordBatch, from: &mut Reader) -> Result<()> {
         let keys = self
@@ -135,34 +143,6 @@ struct Reader {
     rows: Count,
     bytes: Count,
     hashes: Vec<u64>,
-}
-
-/// The bytes of a row's values: what all rows have, and what each has beyond.
-fn widths(batch: &RecordBatch) -> (usize, Vec<usize>) {
-    let (mut fixed, mut varying) = (0, Vec::new());
-    for column in batch.columns() {
-        if let Some(width) = column.data_type().primitive_width() {
-            fixed += width;
-            continue;
-        }
-        if *column.data_type() == DataType::Boolean {
-            fixed += 1;
-            continue;
-        }
-        varying.resize(batch.num_rows(), 0);
-        for (row, bytes) in varying.iter_mut().enumerate() {
-            if column.is_null(row) {
-                continue;
-            }
-            *bytes += match column.data_type() {
-                DataType::Utf8View => column.as_string_view().views()[row] as u32 as usize,
-                DataType::BinaryView => column.as_binary_view().views()[row] as u32 as usize,
-                DataType::Utf8 => column.as_string::<i32>().value_length(row) as usize,
-                _ => column.slice(row, 1).to_data().get_slice_memory_size().unwrap_or(0),
-            };
-        }
-    }
-    (fixed, varying)
 }
 
 impl DisplayAs for Exchange {
@@ -270,77 +250,5 @@ impl ExecutionPlan for Exchange {
         _: &ConfigOptions,
     ) -> Result<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
         Ok(FilterPushdownPropagation::if_all(child_pushdown_result))
-    }
-}
-
-/// An exchange's input, whose batches are counted as they are read.
-#[derive(Debug)]
-struct Counted {
-    input: Arc<dyn ExecutionPlan>,
-    counts: Arc<Counts>,
-}
-
-impl DisplayAs for Counted {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("Counted")
-    }
-}
-
-impl ExecutionPlan for Counted {
-    fn name(&self) -> &str {
-        "Counted"
-    }
-
-    fn schema(&self) -> SchemaRef {
-        self.input.schema()
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.input.properties()
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn replace_children(
-        self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
-        _: ReplaceChildrenOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        match children.pop() {
-            Some(input) if children.is_empty() => Ok(Arc::new(Counted { input, counts: Arc::clone(&self.counts) })),
-            _ => internal_err!("an exchange has one input"),
-        }
-    }
-
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
-    }
-
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let stream = self.input.execute(partition, context)?;
-        let counts = Arc::clone(&self.counts);
-        let count = |name: &'static str| MetricBuilder::new(&counts.metrics).counter(name, partition);
-        let (rows, bytes) = (count("rows_moved"), count("bytes_moved"));
-        let mut from = Reader { partition, rows, bytes, hashes: Vec::new() };
-        let schema = stream.schema();
-        let counted = stream.map(move |batch| {
-            let batch = batch?;
-            counts.take(&batch, &mut from)?;
-            Ok(batch)
-        });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, counted)))
     }
 }

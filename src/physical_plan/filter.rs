@@ -20,6 +20,7 @@ use datafusion::physical_plan::PhysicalExpr;
 use datafusion::physical_plan::joins::HashExpr;
 use datafusion::physical_plan::repartition::REPARTITION_RANDOM_STATE;
 
+use super::routed::RoutedFilter;
 use crate::common::sql_type::UTC;
 use crate::common::{Comparison, Predicate, Scalar, SqlType, Stored};
 
@@ -174,6 +175,8 @@ impl FilterCompiler {
                 if self.trust == BoundsTrust::All || !is_bounds(&current) {
                     self.add(&current, FilterKind::Dynamic, out)?;
                 }
+            } else if let Some(routed) = conjunct.downcast_ref::<RoutedFilter>() {
+                self.add(&routed.current()?, FilterKind::Dynamic, out)?;
             } else if let Some(branch) = self.own_branch(conjunct) {
                 self.add(&branch, kind, out)?;
             } else if kind == FilterKind::Dynamic && self.blurs_floats(conjunct, expr) {

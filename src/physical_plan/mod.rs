@@ -1,7 +1,10 @@
 //! Operators that know where rows live.
 
+pub mod abreast;
+pub mod broadcast;
 pub mod collocated_join;
 pub mod config;
+mod counted;
 pub mod declared;
 pub mod estimate;
 pub mod exchange;
@@ -11,6 +14,7 @@ pub mod load;
 pub mod metrics;
 pub mod placement;
 pub mod provider;
+pub mod routed;
 pub mod scan;
 mod scan_stream;
 pub mod statistics;

@@ -13,9 +13,12 @@ use datafusion::physical_expr::expressions::{CastExpr, Column};
 use datafusion::physical_expr::{Partitioning, PhysicalExpr};
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::buffer::BufferExec;
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::filter::FilterExec;
-use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode, SortMergeJoinExec};
+use datafusion::physical_plan::joins::{
+    CrossJoinExec, HashJoinExec, NestedLoopJoinExec, PartitionMode, SortMergeJoinExec,
+};
 use datafusion::physical_plan::limit::LocalLimitExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
@@ -24,6 +27,7 @@ use datafusion::physical_plan::union::InterleaveExec;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
+use super::abreast::Abreast;
 use super::collocated_join::CollocatedJoinExec;
 use super::exchange::Exchange;
 use super::scan::SliceScan;
@@ -94,6 +98,23 @@ pub fn placement(plan: &Arc<dyn ExecutionPlan>) -> Placement {
 /// `partitions`, and those have none yet.
 pub fn planned_placement(plan: &Arc<dyn ExecutionPlan>, partitions: usize) -> Placement {
     Follow { planned: Some(partitions) }.placement(plan)
+}
+
+/// Whether each slice could give all of these rows by itself: they are those of ALL tables.
+pub fn in_every_slice(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    if plan.is::<DataSourceExec>() {
+        return placement(plan) == Placement::Everywhere;
+    }
+    let spreads = plan.downcast_ref::<RepartitionExec>();
+    let passes = plan.is::<ProjectionExec>()
+        || plan.is::<FilterExec>()
+        || plan.is::<CooperativeExec>()
+        || plan.is::<CoalescePartitionsExec>()
+        || plan.is::<HashJoinExec>()
+        || plan.is::<NestedLoopJoinExec>()
+        || plan.is::<CrossJoinExec>()
+        || spreads.is_some_and(|spread| !matches!(spread.partitioning(), Partitioning::Hash(..)));
+    passes && plan.fetch().is_none() && plan.children().into_iter().all(in_every_slice)
 }
 
 /// The expression whose value is hashed where `expr`'s is: without casts that leave the hash's input as it is, which are
@@ -375,6 +396,7 @@ fn by_expressions(exprs: &[Arc<dyn PhysicalExpr>], schema: &Schema, partitions: 
 
 fn keeps_rows_where_they_are(plan: &Arc<dyn ExecutionPlan>) -> bool {
     plan.is::<CooperativeExec>()
+        || plan.is::<Abreast>()
         || plan.is::<BufferExec>()
         || plan.is::<LocalLimitExec>()
         || plan.is::<WindowAggExec>()

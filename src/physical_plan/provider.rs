@@ -47,11 +47,12 @@ pub trait TableSource: fmt::Debug + Send + Sync {
 }
 
 /// A `TableProvider` over a [`TableSource`]. It is right in any `SessionContext`, with or without Blueshift's rules.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct BlueshiftTable {
     schema: SchemaRef,
     def: Arc<TableDef>,
     source: Arc<dyn TableSource>,
+    alias: Option<Arc<str>>,
 }
 
 /// Filters, by which the catalog's bounds may show that a table holds no row that passes.
@@ -70,7 +71,12 @@ impl Disproof {
 impl BlueshiftTable {
     /// The columns are those of `def` for the provider's life.
     pub fn new(def: &Arc<TableDef>, source: Arc<dyn TableSource>) -> Self {
-        BlueshiftTable { schema: Arc::new(table_schema(def)), def: Arc::clone(def), source }
+        BlueshiftTable { schema: Arc::new(table_schema(def)), def: Arc::clone(def), source, alias: None }
+    }
+
+    /// The table where a query calls it by another name, which its scans then tell.
+    pub fn called(&self, alias: &str) -> Self {
+        BlueshiftTable { alias: Some(alias.into()), ..self.clone() }
     }
 
     /// The table as it was when it was looked up.
@@ -215,7 +221,8 @@ impl BlueshiftTable {
             Some(projection) => projection.clone(),
             None => (0..self.schema.fields().len()).collect(),
         };
-        Ok(DataSourceExec::from_data_source(SliceScan::new(table, options, projection, filters, limit)))
+        let scan = SliceScan::new(table, options, projection, filters, limit);
+        Ok(DataSourceExec::from_data_source(scan.called(self.alias.clone())))
     }
 }
 

@@ -75,6 +75,7 @@ pub struct SliceScan {
     trust: BoundsTrust,
     fetch: Option<usize>,
     wanted_first: Option<WantedFirst>,
+    alias: Option<Arc<str>>,
     metrics: ExecutionPlanMetricsSet,
 }
 
@@ -99,7 +100,18 @@ impl SliceScan {
         let metrics = ExecutionPlanMetricsSet::new();
         // As long as no dynamic filter was taken there is none to mistrust.
         let trust = BoundsTrust::All;
-        SliceScan { table, options, projection, schema, filters, trust, fetch, wanted_first: None, metrics }
+        let (wanted_first, alias) = (None, None);
+        SliceScan { table, options, projection, schema, filters, trust, fetch, wanted_first, alias, metrics }
+    }
+
+    /// The scan of a table that the query calls by another name, if it does.
+    pub fn called(self, alias: Option<Arc<str>>) -> Self {
+        SliceScan { alias, ..self }
+    }
+
+    /// What the query calls the table, where that is not its name.
+    pub fn alias(&self) -> Option<&Arc<str>> {
+        self.alias.as_ref()
     }
 
     pub fn table(&self) -> &Arc<ScanTable> {
@@ -343,6 +355,7 @@ impl DataSource for SliceScan {
             }
         }
         let scan = SliceScan::new(Arc::clone(&self.table), self.options, ordinals, self.filters.clone(), self.fetch);
+        let scan = scan.called(self.alias.clone());
         Ok(Some(Arc::new(SliceScan { wanted_first: self.wanted_first, trust: self.trust, ..scan })))
     }
 

@@ -31,10 +31,10 @@ pub fn counted(step: &Step) -> Counted {
             sum("rows_deleted")
         ));
     }
-    let moved = total(&step.moved, |metrics| metrics.output_rows());
     if !step.moved.is_empty() {
-        let bytes = total(&step.moved, |metrics| metrics.sum_by_name("output_bytes").map(|v| v.as_usize()));
-        details.push(format!("Moved: rows={moved} bytes={bytes}"));
+        let Moved { rows, bytes } = moved(step);
+        let bytes = bytes.map(|bytes| format!(" bytes={bytes}")).unwrap_or_default();
+        details.push(format!("Moved: rows={rows}{bytes}"));
     }
     let spilled = total(&step.plans, |metrics| metrics.spilled_bytes());
     if spilled > 0 {
@@ -56,6 +56,28 @@ pub fn counted(step: &Step) -> Counted {
 /// Rows that left the step.
 pub fn rows(step: &Step) -> Option<usize> {
     step.plans.iter().find_map(|plan| plan.metrics().and_then(|metrics| metrics.output_rows()))
+}
+
+/// Rows that went to another partition than the one that read them.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Moved {
+    pub rows: usize,
+    /// Unknown of what goes to the leader, and of DataFusion's own exchanges.
+    pub bytes: Option<usize>,
+}
+
+/// What moved for a step. Where only what arrives is counted, that is it.
+pub fn moved(step: &Step) -> Moved {
+    let counts = |plan: &Arc<dyn ExecutionPlan>| {
+        let metrics = plan.metrics()?;
+        let of = |name: &str| metrics.sum_by_name(name).map(|v| v.as_usize());
+        Some(match (of("rows_moved"), of("bytes_moved")) {
+            (Some(rows), bytes) => Moved { rows, bytes },
+            (None, _) => Moved { rows: metrics.output_rows().unwrap_or(0), bytes: None },
+        })
+    };
+    let counted: Vec<Moved> = step.moved.iter().filter_map(counts).collect();
+    Moved { rows: counted.iter().map(|of| of.rows).sum(), bytes: counted.iter().map(|of| of.bytes).sum() }
 }
 
 pub fn total(plans: &[Arc<dyn ExecutionPlan>], of: impl Fn(&MetricsSet) -> Option<usize>) -> usize {

@@ -18,6 +18,7 @@ use datafusion::physical_plan::PhysicalExpr;
 
 use crate::common::SqlType;
 use crate::physical_plan::declared;
+use crate::physical_plan::routed::RoutedFilter;
 
 /// What an output column is called: a table's column, a name that the query gave, or an expression.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,7 +74,7 @@ impl Names {
     /// All conjuncts of some filters; `None` where there is nothing to tell before the query runs.
     pub fn condition<'a>(&self, filters: impl IntoIterator<Item = &'a Arc<dyn PhysicalExpr>>) -> Option<String> {
         let conjuncts = filters.into_iter().flat_map(split_conjunction);
-        let told = conjuncts.filter(|e| e.downcast_ref::<DynamicFilterPhysicalExpr>().is_none());
+        let told = conjuncts.filter(|e| !e.is::<DynamicFilterPhysicalExpr>() && !e.is::<RoutedFilter>());
         let told: Vec<String> = told.map(|e| bracketed(self.expr(e))).collect();
         match told.as_slice() {
             [] => None,

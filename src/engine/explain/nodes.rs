@@ -5,6 +5,7 @@
 //! and an exchange below a join or a grouping is told by the label or by what moved. A join's build side is Redshift's inner
 //! one. Labels are read from the plan: what is repartitioned or gathered below the join moves, and nothing else.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use datafusion::common::JoinType;
@@ -32,7 +33,11 @@ use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, InputOrd
 
 use super::cost::{Cost, EXPRESSION, Estimates, ROW, SORT};
 use super::names::{Name, Names, bracketed};
-use crate::catalog::EffectiveDist;
+use crate::physical_plan::abreast::Abreast;
+use crate::physical_plan::broadcast::Broadcast;
+use crate::physical_plan::collocated_join::CollocatedJoinExec;
+use crate::physical_plan::exchange::Exchange;
+use crate::physical_plan::placement::in_every_slice;
 use crate::physical_plan::scan::SliceScan;
 
 /// An operator of Redshift's, and the nodes that it stands for.
@@ -115,6 +120,8 @@ pub fn steps(plan: &Arc<dyn ExecutionPlan>) -> Step {
 #[derive(Default)]
 struct Planner {
     estimates: Estimates,
+    /// What moves rows and is told by the label of a join above it.
+    told: RefCell<Vec<Arc<dyn ExecutionPlan>>>,
 }
 
 type Stepped = (Step, Names);
@@ -122,6 +129,12 @@ type Stepped = (Step, Names);
 impl Planner {
     /// The table of nodes.
     fn step(&self, plan: &Arc<dyn ExecutionPlan>) -> Stepped {
+        if self.told.borrow().iter().any(|told| Arc::ptr_eq(told, plan))
+            && let [input] = plan.children()[..]
+        {
+            let (input, names) = self.step(input);
+            return (input.under(plan), names);
+        }
         if let Some(scan) = plan.downcast_ref::<DataSourceExec>() {
             return self.scan(plan, scan);
         }
@@ -136,6 +149,9 @@ impl Planner {
         }
         if let Some(join) = plan.downcast_ref::<HashJoinExec>() {
             return self.hash_join(plan, join);
+        }
+        if let Some(join) = plan.downcast_ref::<CollocatedJoinExec>() {
+            return self.hash_join(plan, join.join());
         }
         if let Some(join) = plan.downcast_ref::<SortMergeJoinExec>() {
             return self.merge_join(plan, join);
@@ -188,13 +204,18 @@ impl Planner {
             let (input, names) = self.step(limit.input());
             return (self.limit(unlimited(input), plan, Some(limit.fetch())), names);
         }
-        if let Some(exchange) = plan.downcast_ref::<RepartitionExec>() {
-            let (input, names) = self.step(exchange.input());
-            return match exchange.partitioning() {
-                Partitioning::Hash(..) => (self.network(plan, input, "Distribute", plan), names),
-                // Among the threads of one slice's reader.
-                _ => (input.under(plan), names),
-            };
+        if let Some(input) = exchanged(plan) {
+            let (input, names) = self.step(input);
+            return (self.network(plan, input, "Distribute", plan), names);
+        }
+        if let Some(spread) = plan.downcast_ref::<RepartitionExec>() {
+            // Among the threads of one slice's reader.
+            let (input, names) = self.step(spread.input());
+            return (input.under(plan), names);
+        }
+        if let Some(broadcast) = plan.downcast_ref::<Broadcast>() {
+            let (input, names) = self.step(broadcast.input());
+            return (self.network(plan, input, "Broadcast", plan), names);
         }
         if let Some(window) = plan.downcast_ref::<WindowAggExec>() {
             return self.window(plan, window.input(), window.window_expr());
@@ -228,8 +249,9 @@ impl Planner {
         if let Some(scan) = source.data_source().downcast_ref::<SliceScan>() {
             let def = &scan.table().def;
             let table: Arc<str> = def.name.as_str().into();
+            let called = scan.alias().unwrap_or(&table);
             let name =
-                |ordinal: usize| Name { text: def.columns[ordinal].name.clone(), table: Some(Arc::clone(&table)) };
+                |ordinal: usize| Name { text: def.columns[ordinal].name.clone(), table: Some(Arc::clone(called)) };
             let all = Names((0..def.columns.len()).map(name).collect());
             let condition = all.condition(scan.filters());
             let segments = scan.table().segments.iter();
@@ -243,7 +265,8 @@ impl Planner {
                 unknown: rows > 0 && scan.table().statistics.is_none(),
                 filtered: condition.is_some(),
             };
-            let step = Step::new(format!("Seq Scan on {table}"), cost.after(work), plan, Vec::new());
+            let alias = scan.alias().map(|alias| format!(" {alias}")).unwrap_or_default();
+            let step = Step::new(format!("Seq Scan on {table}{alias}"), cost.after(work), plan, Vec::new());
             let step = Step { scan: Some(known), ..step.with("Filter", condition) };
             let names = all.project(Some(scan.projection()));
             return (self.limited(step, plan, plan.fetch()), names);
@@ -269,16 +292,18 @@ impl Planner {
     }
 
     fn hash_join(&self, plan: &Arc<dyn ExecutionPlan>, join: &HashJoinExec) -> Stepped {
-        let (inner, outer) = (Side::of(join.left()), Side::of(join.right()));
-        let partitioned = join.mode == PartitionMode::Partitioned;
-        let label = match partitioned {
-            true => match (inner.exchanged, outer.exchanged) {
-                (false, false) => "DS_DIST_NONE",
-                (true, false) => "DS_DIST_INNER",
-                (false, true) => "DS_DIST_OUTER",
-                (true, true) => "DS_DIST_BOTH",
-            },
-            false => gathered(join.left(), join.right()),
+        let partitioned = *join.partition_mode() == PartitionMode::Partitioned;
+        let (inner, outer, label) = match partitioned {
+            true => {
+                let (inner, outer) = (Side::divided(join.left()), Side::divided(join.right()));
+                let label = divided(&inner, &outer);
+                (inner, outer, label)
+            }
+            false => {
+                let inner = Side::gathered(join.left());
+                let label = gathered(&inner, join.right());
+                (inner, Side::whole(join.right()), label)
+            }
         };
         let (inner_step, inner_names) = self.side(&inner);
         let (outer_step, outer_names) = self.side(&outer);
@@ -293,15 +318,11 @@ impl Planner {
         let (i, o, own) = (inner_step.cost, outer_step.cost, self.cost(plan));
         let mut moving = 0.0;
         let mut moved = Vec::new();
-        for (exchange, cost) in [(&inner, i), (&outer, o)].map(|(side, cost)| (side.exchange.clone(), cost)) {
-            if let Some(exchange) = exchange.filter(|_| partitioned) {
-                moving += cost.moved(costs);
-                moved.push(exchange);
+        for (side, cost) in [(&inner, i), (&outer, o)] {
+            if let Some(by) = side.moved_by.clone().filter(|_| label != "DS_DIST_NONE" && label != "DS_DIST_ALL_NONE") {
+                moving += cost.moved(costs) * if label == "DS_BCAST_INNER" { copies } else { 1.0 };
+                moved.push(by);
             }
-        }
-        if label == "DS_BCAST_INNER" || label == "DS_DIST_ALL_INNER" {
-            moving += i.moved(costs) * if label == "DS_BCAST_INNER" { copies } else { 1.0 };
-            moved.extend(inner.gather.clone());
         }
         let builds = if partitioned { 1.0 } else { copies };
         let first = o.first + i.total + moving + ROW * costs.build * i.rows * builds;
@@ -319,13 +340,8 @@ impl Planner {
     }
 
     fn merge_join(&self, plan: &Arc<dyn ExecutionPlan>, join: &SortMergeJoinExec) -> Stepped {
-        let (left, right) = (Side::of(join.left()), Side::of(join.right()));
-        let label = match (right.exchanged, left.exchanged) {
-            (false, false) => "DS_DIST_NONE",
-            (true, false) => "DS_DIST_INNER",
-            (false, true) => "DS_DIST_OUTER",
-            (true, true) => "DS_DIST_BOTH",
-        };
+        let (left, right) = (Side::divided(join.left()), Side::divided(join.right()));
+        let label = divided(&right, &left);
         let (outer, outer_names) = self.side(&left);
         let (inner, inner_names) = self.side(&right);
         let on = join.on().iter().map(|(of_left, of_right)| {
@@ -338,7 +354,7 @@ impl Planner {
         let mut moving = 0.0;
         let mut moved = Vec::new();
         for (side, cost) in [(&left, outer.cost), (&right, inner.cost)] {
-            if let Some(exchange) = side.exchange.clone() {
+            if let Some(exchange) = side.moved_by.clone() {
                 moving += cost.moved(costs);
                 moved.push(exchange);
             }
@@ -364,15 +380,16 @@ impl Planner {
         projection: Option<&[usize]>,
     ) -> Stepped {
         let [left, right] = sides;
-        let (inner, outer) = (Side::of(left), Side::of(right));
-        let label = gathered(left, right);
+        let (inner, outer) = (Side::gathered(left), Side::whole(right));
+        let label = gathered(&inner, right);
         let (inner_step, inner_names) = self.side(&inner);
         let (outer_step, outer_names) = self.side(&outer);
         let condition = filter.map(|f| join_filter(f, &inner_names, &outer_names));
         let costs = &self.estimates.joins;
         let (i, o, own) = (inner_step.cost, outer_step.cost, self.cost(plan));
         let moves = label == "DS_BCAST_INNER" || label == "DS_DIST_ALL_INNER";
-        let moving = if moves { i.moved(costs) } else { 0.0 };
+        let copies = right.output_partitioning().partition_count() as f64;
+        let moving = if moves { i.moved(costs) * copies } else { 0.0 };
         let first = i.total + o.first + moving;
         let work = ROW * (costs.compare * i.rows * o.rows + costs.output * own.rows);
         let cost = Cost { first, total: first + (o.total - o.first) + work, ..own };
@@ -385,7 +402,7 @@ impl Planner {
         step.label = Some(label);
         step.cartesian = filter.is_none() && !single;
         if moves {
-            step.moved.extend(inner.gather.clone());
+            step.moved.extend(inner.moved_by.clone());
         }
         (step.with("Join Filter", condition), joined(join_type, inner_names, outer_names).project(projection))
     }
@@ -405,7 +422,7 @@ impl Planner {
                     }
                     break;
                 }
-                let exchanges = below.downcast_ref::<RepartitionExec>().is_some_and(is_hash);
+                let exchanges = exchanged(below).is_some();
                 let gathers = below.is::<CoalescePartitionsExec>() || below.is::<SortPreservingMergeExec>();
                 let waits = below.is::<CooperativeExec>() || below.is::<SortExec>() || below.is::<RepartitionExec>();
                 if exchanges || gathers {
@@ -424,10 +441,11 @@ impl Planner {
             }
         }
         // An exchange below a grouping of one phase moves all that it groups.
-        let side = Side::of(lower.input());
         let (input, names) = match *lower.mode() {
-            AggregateMode::Single | AggregateMode::SinglePartitioned => {
-                moved.extend(side.exchange.clone().or(side.gather.clone()));
+            AggregateMode::SinglePartitioned | AggregateMode::Single => {
+                let divided = Side::divided(lower.input());
+                let side = if divided.moved_by.is_some() { divided } else { Side::gathered(lower.input()) };
+                moved.extend(side.moved_by.clone());
                 self.side(&side)
             }
             _ => self.step(lower.input()),
@@ -511,7 +529,9 @@ impl Planner {
     /// A node of no operator of Redshift's: under its own name; one that only passes rows on goes up in its input.
     fn other(&self, plan: &Arc<dyn ExecutionPlan>) -> Stepped {
         let children: Vec<Stepped> = plan.children().into_iter().map(|child| self.step(child)).collect();
-        let passes = plan.is::<CooperativeExec>() || ["CoalesceBatchesExec", "BufferExec"].contains(&plan.name());
+        let passes = plan.is::<CooperativeExec>()
+            || plan.is::<Abreast>()
+            || ["CoalesceBatchesExec", "BufferExec"].contains(&plan.name());
         match <[Stepped; 1]>::try_from(children) {
             Ok([(step, names)]) if passes => (step.under(plan), names),
             Ok([(step, names)]) => {
@@ -534,6 +554,7 @@ impl Planner {
     }
 
     fn side(&self, side: &Side) -> Stepped {
+        self.told.borrow_mut().extend(side.moved_by.clone());
         let (mut step, names) = self.step(&side.below);
         let (rows, width) = self.estimates.of(side.top.as_ref());
         (step.cost.rows, step.cost.width) = (rows, width);
@@ -569,34 +590,43 @@ impl Planner {
 struct Side {
     top: Arc<dyn ExecutionPlan>,
     below: Arc<dyn ExecutionPlan>,
-    exchanged: bool,
-    exchange: Option<Arc<dyn ExecutionPlan>>,
-    gather: Option<Arc<dyn ExecutionPlan>>,
+    moved_by: Option<Arc<dyn ExecutionPlan>>,
 }
 
 impl Side {
-    fn of(top: &Arc<dyn ExecutionPlan>) -> Self {
-        let mut side =
-            Side { top: Arc::clone(top), below: Arc::clone(top), exchanged: false, exchange: None, gather: None };
+    /// Of which nothing moves to the join.
+    fn whole(top: &Arc<dyn ExecutionPlan>) -> Self {
+        Side { top: Arc::clone(top), below: Arc::clone(top), moved_by: None }
+    }
+
+    /// Whose rows an exchange brings to the partitions that they meet in.
+    fn divided(top: &Arc<dyn ExecutionPlan>) -> Self {
+        Side::of(top, |node| exchanged(node).is_some())
+    }
+
+    /// Whose rows all partitions of the other side meet.
+    fn gathered(top: &Arc<dyn ExecutionPlan>) -> Self {
+        Side::of(top, |node| {
+            node.is::<Broadcast>() || node.is::<CoalescePartitionsExec>() || node.is::<SortPreservingMergeExec>()
+        })
+    }
+
+    fn of(top: &Arc<dyn ExecutionPlan>, moves: impl Fn(&Arc<dyn ExecutionPlan>) -> bool) -> Self {
+        let mut side = Side::whole(top);
         let mut node = top;
-        // The exchange may stand below nodes that keep partitions; what is above it is part of the step below.
+        // What moves rows may stand below nodes that keep partitions; what is above it is part of the step below.
         loop {
-            let exchange = node.downcast_ref::<RepartitionExec>();
-            if exchange.is_some_and(is_hash) {
-                side.exchanged = true;
-                side.exchange = Some(Arc::clone(node));
-            } else if node.is::<CoalescePartitionsExec>() || node.is::<SortPreservingMergeExec>() {
-                side.gather = Some(Arc::clone(node));
-            } else if !keeps_partitions(node) {
+            let found = moves(node);
+            if !found && !keeps_partitions(node) {
                 return side;
             }
             let Some(input) = node.children().into_iter().next() else { return side };
-            // Nothing stood above the exchange but what goes without a line: the step begins below it.
-            let above = Arc::ptr_eq(node, &side.below);
-            if above && (side.exchange.is_some() || side.gather.is_some() || node.is::<CooperativeExec>()) {
+            // Nothing stood above but what goes without a line: the step begins below it.
+            if Arc::ptr_eq(node, &side.below) && (found || node.is::<CooperativeExec>() || node.is::<Abreast>()) {
                 side.below = Arc::clone(input);
             }
-            if side.exchange.is_some() || side.gather.is_some() {
+            if found {
+                side.moved_by = Some(Arc::clone(node));
                 return side;
             }
             node = input;
@@ -604,8 +634,13 @@ impl Side {
     }
 }
 
-fn is_hash(exchange: &RepartitionExec) -> bool {
-    matches!(exchange.partitioning(), Partitioning::Hash(..))
+/// The input of an exchange by hash.
+fn exchanged(plan: &Arc<dyn ExecutionPlan>) -> Option<&Arc<dyn ExecutionPlan>> {
+    if let Some(exchange) = plan.downcast_ref::<Exchange>() {
+        return Some(exchange.input());
+    }
+    let repartition = plan.downcast_ref::<RepartitionExec>()?;
+    matches!(repartition.partitioning(), Partitioning::Hash(..)).then(|| repartition.input())
 }
 
 /// Whether a node's rows stay in the partition of its input's.
@@ -613,30 +648,28 @@ fn keeps_partitions(plan: &Arc<dyn ExecutionPlan>) -> bool {
     plan.is::<ProjectionExec>()
         || plan.is::<FilterExec>()
         || plan.is::<CooperativeExec>()
+        || plan.is::<Abreast>()
         || plan.downcast_ref::<SortExec>().is_some_and(SortExec::preserve_partitioning)
 }
 
-/// What moves where all partitions of the outer side probe one table of the inner side's rows.
-fn gathered(inner: &Arc<dyn ExecutionPlan>, outer: &Arc<dyn ExecutionPlan>) -> &'static str {
-    let gathers = Side::of(inner).gather.is_some();
-    match outer.output_partitioning().partition_count() {
-        _ if in_every_slice(inner) => "DS_DIST_ALL_NONE",
-        1 if gathers => "DS_DIST_ALL_INNER",
-        1 => "DS_DIST_NONE",
-        _ => "DS_BCAST_INNER",
+/// What moves where rows meet within partitions.
+fn divided(inner: &Side, outer: &Side) -> &'static str {
+    match (inner.moved_by.is_some(), outer.moved_by.is_some()) {
+        (false, false) => "DS_DIST_NONE",
+        (true, false) => "DS_DIST_INNER",
+        (false, true) => "DS_DIST_OUTER",
+        (true, true) => "DS_DIST_BOTH",
     }
 }
 
-/// Whether the rows are those of an ALL table, each worked on alone.
-fn in_every_slice(plan: &Arc<dyn ExecutionPlan>) -> bool {
-    if let Some(source) = plan.downcast_ref::<DataSourceExec>() {
-        let scan = source.data_source().downcast_ref::<SliceScan>();
-        return scan.is_some_and(|scan| scan.table().def.effective_dist == EffectiveDist::All);
+/// What moves where all partitions of the outer side probe one table of the inner side's rows.
+fn gathered(inner: &Side, outer: &Arc<dyn ExecutionPlan>) -> &'static str {
+    match outer.output_partitioning().partition_count() {
+        _ if in_every_slice(&inner.top) => "DS_DIST_ALL_NONE",
+        1 if inner.moved_by.is_some() => "DS_DIST_ALL_INNER",
+        1 => "DS_DIST_NONE",
+        _ => "DS_BCAST_INNER",
     }
-    let passes = keeps_partitions(plan)
-        || plan.is::<CoalescePartitionsExec>()
-        || plan.downcast_ref::<RepartitionExec>().is_some_and(|exchange| !is_hash(exchange));
-    passes && plan.children().into_iter().all(in_every_slice)
 }
 
 /// A join as Redshift names it, seen from the outer side: DataFusion's left side, which is built, is the inner one.

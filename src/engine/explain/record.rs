@@ -6,7 +6,7 @@ use std::sync::Arc;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::MetricValue;
 
-use super::actual::{rows, total};
+use super::actual::{moved, rows, total};
 use super::nodes::{Scan, Step, steps};
 use super::text;
 use crate::system::{AlertRecord, QueryRecord, ScanRecord, StepRecord};
@@ -31,7 +31,7 @@ fn add(step: &Step, parent: i32, next: &mut i32, record: &mut QueryRecord) {
     let node = *next;
     *next += 1;
     let sum = |name: &str| number(total(&step.plans, |metrics| metrics.sum_by_name(name).map(|v| v.as_usize())));
-    let moved = number(total(&step.moved, |metrics| metrics.output_rows()));
+    let moved = number(moved(step).rows);
     let mut own = StepRecord {
         node,
         parent,

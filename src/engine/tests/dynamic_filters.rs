@@ -72,6 +72,41 @@ async fn selective_join(warehouse: &Warehouse, partitioned: bool, dimension: &st
     assert!(zones >= ROWS / 2 / 64 && pruned + 64 >= zones, "{pruned} of {zones} zones pruned\n{shown}");
 }
 
+/// A join on the distribution key and another: where both sides are in place, and where one of them is moved there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_join_on_several_keys_decodes_only_what_it_returns() {
+    let warehouse = tables().await;
+    let session = warehouse.session();
+    for (create, rows) in [
+        (
+            "create table two (k bigint, x int) distkey(k)",
+            "insert into two select v * 1000 + 17, v % 5 from generate_series(0, 7) g(v)",
+        ),
+        ("create table elsewhere (k bigint, x int) diststyle even", "insert into elsewhere select * from two"),
+        (
+            "create table spread_fact (k bigint, x int, payload varchar(60)) diststyle even sortkey(k)",
+            "insert into spread_fact select k, x, payload from fact",
+        ),
+    ] {
+        session.sql(create).await.unwrap();
+        session.sql(rows).await.unwrap();
+    }
+    let context = context(&warehouse, true);
+    for (few, many) in [("two", "fact"), ("elsewhere", "fact"), ("two", "spread_fact")] {
+        let sql = format!("select f.payload from {few} d join {many} f on d.k = f.k and d.x = f.x");
+        let (rows, plan) = measured(&context, &sql).await;
+        let shown = datafusion::physical_plan::displayable(plan.as_ref()).indent(false).to_string();
+        assert!(shown.contains("CollocatedJoinExec: by=(k@0, k@0)"), "{shown}");
+        let rows = rows.iter().map(|b| b.num_rows()).sum::<usize>();
+        let decoded = counted(&plan, many, "rows_decoded[payload]");
+        // Four rows a key have other values of `x`, of which one at most is the wanted one.
+        assert!(rows > 0 && rows <= 8, "{rows}");
+        assert_eq!(decoded, rows, "{few} with {many}\n{shown}");
+        let (zones, pruned) = (counted(&plan, many, "zones"), counted(&plan, many, "zones_pruned_dynamic"));
+        assert!(zones >= ROWS / 2 / 64 && pruned + 64 >= zones, "{pruned} of {zones} zones pruned\n{shown}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_selective_join_decodes_only_what_it_returns() {
     let warehouse = tables().await;

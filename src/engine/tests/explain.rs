@@ -9,6 +9,7 @@ use tpchgen_arrow::{
     CustomerArrow, LineItemArrow, NationArrow, OrderArrow, PartArrow, PartSuppArrow, RegionArrow, SupplierArrow,
 };
 
+use super::explain_moves::{labels_are_true, movement_of_no_rule_is_told};
 use super::util::*;
 use crate::engine::{Session, tpch};
 use crate::format::Geometry;
@@ -85,14 +86,27 @@ fn distributed(ddl: String, by: &str) -> String {
     format!("{}{by}{}", &ddl[..start], &rest[end..])
 }
 
+/// Plans as kept, and labels that are true; all but some of `told` are told.
+async fn benchmarked(name: &str, session: Session, told: &[&str]) {
+    snapshot(name, &session).await;
+    // Kept plans are those of two looks.
+    snapshot(name, &session).await;
+    let labels = labels_are_true(&session).await;
+    assert!(told.iter().all(|label| labels.contains_key(label)), "{labels:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn plans_of_the_benchmark_by_its_keys() {
-    snapshot("keys", &benchmark(|_, ddl| ddl).await).await;
+    let session = benchmark(|_, ddl| ddl).await;
+    movement_of_no_rule_is_told(&session).await;
+    let told = ["DS_DIST_NONE", "DS_DIST_ALL_NONE", "DS_BCAST_INNER", "DS_DIST_INNER", "DS_DIST_OUTER", "DS_DIST_BOTH"];
+    benchmarked("keys", session, &told).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn plans_of_the_benchmark_spread_evenly() {
-    snapshot("even", &benchmark(|_, ddl| distributed(ddl, "DISTSTYLE EVEN")).await).await;
+    let session = benchmark(|_, ddl| distributed(ddl, "DISTSTYLE EVEN")).await;
+    benchmarked("even", session, &["DS_BCAST_INNER", "DS_DIST_BOTH"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -101,7 +115,7 @@ async fn plans_of_the_benchmark_with_dimensions_everywhere() {
         "lineitem" | "orders" => ddl,
         _ => distributed(ddl, "DISTSTYLE ALL"),
     };
-    snapshot("dimensions", &benchmark(everywhere).await).await;
+    benchmarked("dimensions", benchmark(everywhere).await, &["DS_DIST_NONE", "DS_DIST_ALL_NONE"]).await;
 }
 
 /// `a` and `b` by their keys, `e` spread evenly, `l` everywhere.

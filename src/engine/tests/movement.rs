@@ -299,6 +299,53 @@ async fn refused(context: &SessionContext, plan: Arc<dyn ExecutionPlan>, right_a
     assert_ne!(rows(context, plan).await, right_answer, "the plan is right: {because}");
 }
 
+/// A join that has nothing to look up in some partitions, over one that waits in each until all have begun.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn partitions_that_nobody_asks_are_not_waited_for() {
+    let warehouse = warehouse(4, 4, Geometry::TINY).await;
+    let session = warehouse.session();
+    for (create, rows) in [
+        ("create table one (k int, x int) distkey(k)", "insert into one values (7, 1)"),
+        (
+            "create table many (k int, x int, d int) distkey(k)",
+            "insert into many select v % 50, 1, v % 20 from generate_series(1, 900) s(v)",
+        ),
+        (
+            "create table names (d int, n int) diststyle all",
+            "insert into names select v, v from generate_series(1, 15) s(v)",
+        ),
+    ] {
+        session.sql(create).await.unwrap();
+        session.sql(rows).await.unwrap();
+    }
+    session.sql("analyze").await.unwrap();
+    let context = session.context().clone();
+    set(&context, |o| o.extensions.get_mut::<BlueshiftOptions>().unwrap().join_order = false);
+    let grouped = "(select m.k, m.x, count(*) as c from many m join names n on m.d = n.d group by m.k, m.x)";
+    let plain = "(select m.k, m.x, 1 as c from many m join names n on m.d = n.d)";
+    let mut begun = 0;
+    for (on, of, order) in [
+        ("a.k = b.k and a.x = b.x", grouped, ""),
+        ("a.k = b.k", grouped, " order by c"),
+        ("a.k = b.k and a.x = b.x", plain, " order by c"),
+        ("a.k = b.k", plain, ""),
+    ] {
+        let sql = format!("select b.c from one a join {of} b on {on}{order}");
+        let plan = planned(&context, &sql).await;
+        let text = shown(&plan);
+        begun += usize::from(text.contains("Abreast"));
+        for _ in 0..8 {
+            let plan = planned(&context, &sql).await;
+            let run = collect(plan, context.task_ctx());
+            let answer = tokio::time::timeout(std::time::Duration::from_secs(30), run).await;
+            let answer = answer.unwrap_or_else(|_| panic!("partitions wait for ever\n{sql}\n{text}")).unwrap();
+            let rows: usize = answer.iter().map(RecordBatch::num_rows).sum();
+            assert_eq!(rows, if of == grouped { 1 } else { 18 }, "{sql}\n{text}");
+        }
+    }
+    assert!(begun > 0, "no join may pass over a partition of one that waits");
+}
+
 #[tokio::test]
 async fn wrong_plans_are_refused() {
     let warehouse = fixed().await;

@@ -1,0 +1,172 @@
+//! Gives a join's inner rows to all partitions of the outer side, and tells how many.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{Result, Statistics, internal_err};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
+use datafusion::physical_plan::execution_plan::CardinalityEffect;
+use datafusion::physical_plan::filter_pushdown::{
+    ChildPushdownResult, FilterDescription, FilterPushdownPhase, FilterPushdownPropagation,
+};
+use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
+use datafusion::physical_plan::{
+    ChildStats, ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties,
+    ReplaceChildrenOptions, StatisticsArgs,
+};
+
+use super::counted::{Counted, Counts, widths};
+
+/// DataFusion's gathering of all partitions into the one that a join builds a table of, with counts.
+///
+/// Metrics: `rows_moved` and `bytes_moved` by the partition that reads, as often as rows go to another partition of the
+/// outer side. That is a logical figure: in one process all partitions probe the same table. Bytes are those of
+/// [`Exchange`](super::exchange::Exchange).
+#[derive(Debug)]
+pub struct Broadcast {
+    /// Over the counted input.
+    gather: CoalescePartitionsExec,
+    input: Arc<dyn ExecutionPlan>,
+    /// Partitions of the outer side.
+    copies: usize,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+/// What a row that a partition reads counts.
+#[derive(Debug)]
+struct Copied {
+    copies: usize,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl Broadcast {
+    /// `copies` is how many partitions the outer side has.
+    pub fn new(input: Arc<dyn ExecutionPlan>, copies: usize) -> Self {
+        let metrics = ExecutionPlanMetricsSet::new();
+        let counts = Arc::new(Copied { copies, metrics: metrics.clone() });
+        let gather = CoalescePartitionsExec::new(Arc::new(Counted::new(Arc::clone(&input), counts)));
+        Broadcast { gather, input, copies, metrics }
+    }
+
+    pub fn input(&self) -> &Arc<dyn ExecutionPlan> {
+        &self.input
+    }
+
+    pub fn copies(&self) -> usize {
+        self.copies
+    }
+}
+
+impl Counts for Copied {
+    fn reader(self: Arc<Self>, partition: usize) -> Box<dyn FnMut(&RecordBatch) -> Result<()> + Send> {
+        let count = |name: &'static str| MetricBuilder::new(&self.metrics).counter(name, partition);
+        let (rows, bytes) = (count("rows_moved"), count("bytes_moved"));
+        // A partition beyond those of the outer side keeps none.
+        let others = self.copies - usize::from(partition < self.copies);
+        Box::new(move |batch| {
+            let (fixed, varying) = widths(batch);
+            rows.add(batch.num_rows() * others);
+            bytes.add((fixed * batch.num_rows() + varying.iter().sum::<usize>()) * others);
+            Ok(())
+        })
+    }
+}
+
+impl DisplayAs for Broadcast {
+    fn fmt_as(&self, t: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
+        match t {
+            DisplayFormatType::Default | DisplayFormatType::Verbose => write!(f, "Broadcast: copies={}", self.copies),
+            DisplayFormatType::TreeRender => write!(f, "copies: {}", self.copies),
+        }
+    }
+}
+
+impl ExecutionPlan for Broadcast {
+    fn name(&self) -> &str {
+        "Broadcast"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.gather.properties()
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false]
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![false]
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        match children.pop() {
+            Some(input) if children.is_empty() => Ok(Arc::new(Broadcast::new(input, self.copies))),
+            _ => internal_err!("a broadcast has one input"),
+        }
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        self.gather.execute(partition, context)
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        let mut all = self.gather.metrics().unwrap_or_default();
+        for metric in self.metrics.clone_inner().iter() {
+            all.push(Arc::clone(metric));
+        }
+        Some(all)
+    }
+
+    fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
+        self.gather.child_stats_requests(partition)
+    }
+
+    fn statistics_from_inputs(&self, inputs: &[Arc<Statistics>], args: &StatisticsArgs) -> Result<Arc<Statistics>> {
+        self.gather.statistics_from_inputs(inputs, args)
+    }
+
+    fn cardinality_effect(&self) -> CardinalityEffect {
+        CardinalityEffect::Equal
+    }
+
+    fn gather_filters_for_pushdown(
+        &self,
+        _: FilterPushdownPhase,
+        parent_filters: Vec<Arc<dyn PhysicalExpr>>,
+        _: &ConfigOptions,
+    ) -> Result<FilterDescription> {
+        FilterDescription::from_children(parent_filters, &self.children())
+    }
+
+    fn handle_child_pushdown_result(
+        &self,
+        _: FilterPushdownPhase,
+        child_pushdown_result: ChildPushdownResult,
+        _: &ConfigOptions,
+    ) -> Result<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
+        Ok(FilterPushdownPropagation::if_all(child_pushdown_result))
+    }
+}

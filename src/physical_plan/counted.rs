@@ -1,0 +1,125 @@
+//! What passes from one node to another, counted by the partition that reads it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{DataType, SchemaRef};
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{Result, internal_err};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties,
+    ReplaceChildrenOptions,
+};
+use futures::StreamExt;
+
+/// Takes counts.
+pub(super) trait Counts: fmt::Debug + Send + Sync {
+    /// What takes those of the batches of one partition.
+    fn reader(self: Arc<Self>, partition: usize) -> Box<dyn FnMut(&RecordBatch) -> Result<()> + Send>;
+}
+
+/// A node's input, whose batches are counted as they are read. No plan shows it.
+#[derive(Debug)]
+pub(super) struct Counted {
+    input: Arc<dyn ExecutionPlan>,
+    counts: Arc<dyn Counts>,
+}
+
+impl Counted {
+    pub(super) fn new(input: Arc<dyn ExecutionPlan>, counts: Arc<dyn Counts>) -> Self {
+        Counted { input, counts }
+    }
+}
+
+/// The bytes of a row's values: what all rows have, and what each has beyond.
+pub(super) fn widths(batch: &RecordBatch) -> (usize, Vec<usize>) {
+    let (mut fixed, mut varying) = (0, Vec::new());
+    for column in batch.columns() {
+        if let Some(width) = column.data_type().primitive_width() {
+            fixed += width;
+            continue;
+        }
+        if *column.data_type() == DataType::Boolean {
+            fixed += 1;
+            continue;
+        }
+        varying.resize(batch.num_rows(), 0);
+        for (row, bytes) in varying.iter_mut().enumerate() {
+            if column.is_null(row) {
+                continue;
+            }
+            *bytes += match column.data_type() {
+                DataType::Utf8View => column.as_string_view().views()[row] as u32 as usize,
+                DataType::BinaryView => column.as_binary_view().views()[row] as u32 as usize,
+                DataType::Utf8 => column.as_string::<i32>().value_length(row) as usize,
+                _ => column.slice(row, 1).to_data().get_slice_memory_size().unwrap_or(0),
+            };
+        }
+    }
+    (fixed, varying)
+}
+
+impl DisplayAs for Counted {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("Counted")
+    }
+}
+
+impl ExecutionPlan for Counted {
+    fn name(&self) -> &str {
+        "Counted"
+    }
+
+    fn schema(&self) -> SchemaRef {
+        self.input.schema()
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.input.properties()
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![true]
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        match children.pop() {
+            Some(input) if children.is_empty() => Ok(Arc::new(Counted { input, counts: Arc::clone(&self.counts) })),
+            _ => internal_err!("what is counted is one input"),
+        }
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let stream = self.input.execute(partition, context)?;
+        let mut count = Arc::clone(&self.counts).reader(partition);
+        let schema = stream.schema();
+        let counted = stream.map(move |batch| {
+            let batch = batch?;
+            count(&batch)?;
+            Ok(batch)
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, counted)))
+    }
+}

@@ -565,6 +565,22 @@ fn the_examples_run_and_show_what_they_promise() {
     in_order(&out, &["| 518400 |", "| 8640 |", "zones", "all days", " 0 ", "one day"]);
 }
 
+/// As psql shows them.
+#[test]
+fn plans_are_plain_lines() {
+    let dir = tempfile::tempdir().unwrap();
+    let query = "select sum(amount) from sales where id < 7";
+    let out = succeeds(dir.path(), &["sql", "-c", &format!("{SALES}explain {query}")]);
+    let lines: Vec<&str> = out.lines().filter(|line| !line.starts_with("CREATE")).collect();
+    let [header, rule, first, .., filter, count] = lines[..] else { panic!("{out}") };
+    assert_eq!((header.trim(), rule.trim_matches('-'), count), ("QUERY PLAN", "", "(3 rows)"), "{out}");
+    let width = lines.iter().skip(2).filter(|line| line.starts_with(' ')).map(|line| line.len()).max().unwrap() + 1;
+    assert_eq!(rule.len(), width, "{out}");
+    assert!(first.starts_with(" XN Aggregate  (cost=") && filter == "         Filter: (id < 7)", "{out}");
+    let csv = succeeds(dir.path(), &["sql", "--format", "csv", "-c", &format!("{SALES}explain {query}")]);
+    assert!(csv.contains("QUERY PLAN\r\n") && csv.contains("XN Seq Scan on sales"), "{csv}");
+}
+
 const SALES: &str = "create table sales (id bigint distkey, day date, amount decimal(12,2), note varchar(5)); ";
 
 /// What a new user gets wrong; each message says what, where as far as it is known, and what to do.

@@ -21,7 +21,7 @@ use crate::physical_plan::provider::BlueshiftTable;
 use crate::physical_plan::statistics::scan_statistics;
 
 /// Rows that pass a predicate of which nothing is known.
-const UNKNOWN: f64 = 0.2;
+pub const UNKNOWN: f64 = 0.2;
 /// Rows that pass `<` and its kin of two columns.
 const INEQUALITY: f64 = 1.0 / 3.0;
 /// Bytes of a value of which nothing is known.

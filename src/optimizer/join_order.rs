@@ -95,7 +95,7 @@ impl Rewriter<'_> {
         let search = Search { graph: &graph, cardinality: &cardinality, costs: self.costs, exhaustive: EXHAUSTIVE };
         let (order, cost) = search.best()?;
         #[cfg(test)]
-        probe::take(region, &graph, &order, self.costs);
+        probe::take(region, &graph, &order, self.costs, &cardinality);
         // Where estimates say about the same, the query's own order is as good.
         (cost < search.cost(&region.written)? * WORTHWHILE).then_some(order)
     }
@@ -585,10 +585,29 @@ pub mod probe {
         TAKEN.with(RefCell::take)
     }
 
-    pub(super) fn take(region: &Region, graph: &Graph, chosen: &Order, costs: &JoinCosts) {
-        let probe =
-            Probe { region: region.clone(), graph: graph.clone(), chosen: chosen.clone(), costs: costs.clone() };
-        TAKEN.with(|taken| taken.borrow_mut().push(probe));
+    pub(super) fn take(
+        region: &Region,
+        graph: &Graph,
+        chosen: &Order,
+        costs: &JoinCosts,
+        cardinality: &impl Cardinality,
+    ) {
+        let mut estimates: HashMap<Relations, f64> = HashMap::new();
+        for set in Relations::subsets(region.relations.len()) {
+            let rows = match set.len() {
+                1 => set.iter().next().map(|i| graph.relations[i].rows),
+                _ => set.splits().find_map(|(left, right)| {
+                    let (of_left, of_right) = (*estimates.get(&left)?, *estimates.get(&right)?);
+                    let crossing = graph.crossing(left, right)?;
+                    let sides = [(left, of_left), (right, of_right)];
+                    let [left, right] = if crossing.swapped { [sides[1], sides[0]] } else { sides };
+                    Some(cardinality.joined(&crossing, left, right).max(1.0))
+                }),
+            };
+            estimates.extend(rows.map(|rows| (set, rows)));
+        }
+        let (region, graph, chosen, costs) = (region.clone(), graph.clone(), chosen.clone(), costs.clone());
+        TAKEN.with(|taken| taken.borrow_mut().push(Probe { region, graph, chosen, costs, estimates }));
     }
 
     #[derive(Debug)]
@@ -597,6 +616,8 @@ pub mod probe {
         graph: Graph,
         chosen: Order,
         costs: JoinCosts,
+        /// Rows that each set was thought to give.
+        estimates: HashMap<Relations, f64>,
     }
 
     struct Exact<'a>(&'a HashMap<Relations, f64>);
@@ -641,6 +662,20 @@ pub mod probe {
                 Search { graph: &graph, cardinality: &Exact(rows), costs: &self.costs, exhaustive: EXHAUSTIVE };
             let (_, least) = search.best()?;
             Some(search.cost(&self.chosen)? / least)
+        }
+
+        /// How far each estimate of joins was off.
+        pub fn told(&self, rows: &HashMap<Relations, f64>) -> String {
+            let mut sets: Vec<_> = self.estimates.iter().collect();
+            sets.sort_by_key(|(set, _)| (set.len(), **set));
+            let told = sets.into_iter().filter_map(|(set, thought)| {
+                let (thought, rows) = (thought.max(1.0), rows.get(set)?.max(1.0));
+                Some(format!(
+                    "  {set:?}: {rows} rows, thought {thought:.0}, off by {:.1}",
+                    (thought / rows).max(rows / thought)
+                ))
+            });
+            format!("{:?}\n{}", self.chosen, told.collect::<Vec<_>>().join("\n"))
         }
     }
 }

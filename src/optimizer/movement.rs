@@ -6,15 +6,16 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Schema};
-use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::{JoinType, Result};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
+use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, PartitionMode};
 use datafusion::physical_plan::{ExecutionPlan, StatisticsArgs, StatisticsContext};
 
 use super::cost::{Input, JoinCosts, Movement as Moved, Placement as Placed, Way};
+use super::estimate::UNKNOWN;
 use super::join_order::Kind;
 use crate::physical_plan::collocated_join::CollocatedJoinExec;
 use crate::physical_plan::config::BlueshiftOptions;
@@ -191,10 +192,33 @@ impl Sides {
     }
 }
 
+/// How many rows a node may give of which DataFusion tells nothing: as many as its largest input, and of a nested loop's
+/// pairs as many as pass a condition of which nothing is known.
+fn guessed(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<f64>> {
+    let mut rows = Vec::new();
+    for input in plan.children() {
+        match size(input)? {
+            Some((of_input, _)) => rows.push(of_input),
+            None => return Ok(None),
+        }
+    }
+    let inner = plan.downcast_ref::<NestedLoopJoinExec>().filter(|join| *join.join_type() == JoinType::Inner);
+    Ok(match inner {
+        Some(join) => Some(rows.iter().product::<f64>() * if join.filter().is_some() { UNKNOWN } else { 1.0 }),
+        None => rows.into_iter().reduce(f64::max),
+    })
+}
+
 /// How many rows an input has, and of how many bytes.
 fn size(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<(f64, f64)>> {
     let statistics = StatisticsContext::new().compute(plan.as_ref(), &StatisticsArgs::new())?;
-    let Some(rows) = statistics.num_rows.get_value().map(|rows| *rows as f64) else { return Ok(None) };
+    let rows = match statistics.num_rows.get_value() {
+        Some(rows) => *rows as f64,
+        None => match guessed(plan)? {
+            Some(rows) => rows,
+            None => return Ok(None),
+        },
+    };
     let width = match statistics.total_byte_size.get_value() {
         Some(bytes) if rows > 0.0 => *bytes as f64 / rows,
         _ => plan.schema().fields().iter().map(|f| f.data_type().primitive_width().unwrap_or(24) as f64).sum(),

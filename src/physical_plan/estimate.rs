@@ -9,6 +9,7 @@ use datafusion::physical_expr::utils::split_conjunction;
 use datafusion::physical_plan::PhysicalExpr;
 
 use super::filter::{Translated, translate};
+use super::routed::RoutedFilter;
 use super::scan::ScanTable;
 use crate::common::{Bounds, SqlType, Stored};
 use crate::statistics::{ColumnView, Condition, join_selectivity};
@@ -111,7 +112,7 @@ impl<'a> TableView<'a> {
 
 /// An expression over columns of `types`, as estimates understand it.
 fn condition(expr: &Arc<dyn PhysicalExpr>, types: &[SqlType]) -> Condition {
-    if expr.is::<DynamicFilterPhysicalExpr>() {
+    if expr.is::<DynamicFilterPhysicalExpr>() || expr.is::<RoutedFilter>() {
         return Condition::Always;
     }
     match translate(expr, types) {

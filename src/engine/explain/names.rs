@@ -49,6 +49,13 @@ impl Names {
         }
     }
 
+    fn qualified(&self, index: usize) -> String {
+        match self.0.get(index) {
+            Some(Name { text, table: Some(table) }) => format!("{table}.{text}"),
+            _ => self.at(index),
+        }
+    }
+
     pub fn then(mut self, other: Names) -> Self {
         self.0.extend(other.0);
         self
@@ -106,6 +113,8 @@ impl Names {
                 _ => Name::computed(alias),
             },
             None if word => Name::computed(alias),
+            // It stands in the condition of a join, among columns of other tables.
+            None if made => Name::computed(written(expr, &|index| self.qualified(index))),
             None => Name::computed(self.expr(expr)),
         }
     }

@@ -98,7 +98,7 @@ async fn chosen_orders_cost_little_more_than_the_best() {
                 continue;
             }
             if let Some(ratio) = probe.ratio(&rows) {
-                ratios.push((ratio, sql));
+                ratios.push((ratio, format!("{sql}\n{}", probe.told(&rows))));
             }
         }
     }

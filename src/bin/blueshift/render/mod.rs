@@ -5,7 +5,7 @@ pub mod screen;
 use std::io::Write;
 use std::sync::Arc;
 
-use arrow::array::{Array, RecordBatch, RecordBatchOptions, StringBuilder};
+use arrow::array::{Array, AsArray, RecordBatch, RecordBatchOptions, StringBuilder};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -42,18 +42,38 @@ pub async fn write(out: &mut impl Write, output: Output, format: Format) -> Resu
 
 async fn table(out: &mut impl Write, output: Output) -> Result<u64, Failure> {
     let schema = output.schema();
+    let explains = output.tag == "EXPLAIN" && schema.fields().len() == 1;
     let mut batches = output.collect().await?;
     for batch in &mut batches {
         *batch = with_short_offsets(batch)?;
     }
     let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+    if explains {
+        let lines = batches.iter().flat_map(|batch| batch.column(0).as_string::<i32>().iter());
+        plan(out, schema.field(0).name(), &lines.flatten().collect::<Vec<_>>())?;
+        return Ok(rows as u64);
+    }
     if batches.is_empty() {
         // For the header.
         batches.push(RecordBatch::new_empty(schema));
     }
     let shown = arrow::util::pretty::pretty_format_batches_with_options(&batches, &options()).map_err(engine)?;
-    writeln!(out, "{shown}\n({rows} {})", if rows == 1 { "row" } else { "rows" })?;
+    writeln!(out, "{shown}\n{}", count(rows))?;
     Ok(rows as u64)
+}
+
+/// The lines of a plan as psql writes them.
+fn plan(out: &mut impl Write, header: &str, lines: &[&str]) -> Result<(), Failure> {
+    let width = lines.iter().map(|line| line.chars().count()).max().unwrap_or(0).max(header.len());
+    writeln!(out, "{}{header}\n{}", " ".repeat((width - header.len()) / 2 + 1), "-".repeat(width + 2))?;
+    for line in lines {
+        writeln!(out, "{}", format!(" {line}").trim_end())?;
+    }
+    Ok(writeln!(out, "{}", count(lines.len()))?)
+}
+
+fn count(rows: usize) -> String {
+    format!("({rows} {})", if rows == 1 { "row" } else { "rows" })
 }
 
 async fn csv(out: &mut impl Write, mut output: Output) -> Result<u64, Failure> {

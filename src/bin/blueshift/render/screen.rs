@@ -50,6 +50,11 @@ pub async fn write(out: &mut impl Write, output: Output, screen: Screen) -> Resu
     let explains = output.tag == "EXPLAIN" && output.schema().fields().len() <= 2;
     // Of a plan one wants every line.
     let rows = read(output, if explains { 0 } else { screen.max_rows }).await?;
+    if explains && rows.schema.fields().len() == 1 {
+        let lines: Vec<&str> = rows.head.iter().flatten().flatten().map(String::as_str).collect();
+        super::plan(out, rows.schema.field(0).name(), &lines)?;
+        return Ok(rows.all as u64);
+    }
     if explains {
         plans(out, &rows)?;
         return Ok(rows.all as u64);
@@ -153,14 +158,13 @@ fn records(out: &mut impl Write, rows: &Rows) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Plans as they are, without a table's lines around them.
+/// Kinds of plans and their texts as they are, without a table's lines around them.
 fn plans(out: &mut impl Write, rows: &Rows) -> Result<(), Failure> {
     for row in &rows.head {
         match row.as_slice() {
             [Some(kind), Some(plan)] => {
                 writeln!(out, "{kind}\n{}", plan.lines().map(|line| format!("  {line}\n")).collect::<String>())?;
             }
-            [Some(line)] => writeln!(out, "{line}")?,
             _ => {}
         }
     }

@@ -17,6 +17,7 @@ use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Distinct, Expr, JoinType, LogicalPlan, Operator, TableScan};
 use datafusion::physical_expr::create_physical_expr;
 
+use crate::physical_plan::estimate::TableView;
 use crate::physical_plan::provider::BlueshiftTable;
 use crate::physical_plan::statistics::scan_statistics;
 
@@ -208,6 +209,7 @@ impl<'a> Estimator<'a> {
         let all: Vec<usize> = (0..provider.schema().fields().len()).collect();
         let projection = scan.projection.as_ref().unwrap_or(&all);
         let mut unfiltered = None;
+        let mut domains = Vec::new();
         let whole = match provider.downcast_ref::<BlueshiftTable>() {
             Some(table) => {
                 let rows = table.planned(self.options)?;
@@ -219,7 +221,10 @@ impl<'a> Estimator<'a> {
                     .map(|filter| create_physical_expr(filter, &schema, &ExecutionProps::new(), &Default::default()));
                 // A filter that cannot be compiled yet, for a parameter in it, is left to the fallback.
                 match filters.collect::<Result<Vec<_>>>() {
-                    Ok(filters) => scan_statistics(&rows, projection, &filters, scan.fetch).ok()?,
+                    Ok(filters) => {
+                        domains = TableView::new(&rows).domains(&filters);
+                        scan_statistics(&rows, projection, &filters, scan.fetch).ok()?
+                    }
                     Err(_) => {
                         let mut whole = scan_statistics(&rows, projection, &[], scan.fetch).ok()?;
                         let part = UNKNOWN.powi(scan.filters.len() as i32);
@@ -242,11 +247,13 @@ impl<'a> Estimator<'a> {
         let bytes = whole.total_byte_size.get_value().map(|bytes| *bytes as f64);
         let width = bytes.filter(|_| rows > 0.0 && !projection.is_empty());
         let width = width.map_or(WIDTH, |bytes| bytes / rows / projection.len() as f64);
-        let columns = whole.column_statistics.iter().map(|column| {
+        let columns = whole.column_statistics.iter().zip(projection).map(|(column, ordinal)| {
             let (min, max) =
                 (column.min_value.get_value().and_then(number), column.max_value.get_value().and_then(number));
             let range = min.zip(max).map(|(min, max)| (max - min + 1.0).max(1.0));
-            let distinct = column.distinct_count.get_value().map(|n| *n as f64);
+            // A filter on another column leaves fewer of the values, of which nobody knows whether they are the partner's.
+            let domain = domains.get(*ordinal).copied().flatten();
+            let distinct = domain.or(column.distinct_count.get_value().map(|n| *n as f64));
             ColumnEstimate {
                 distinct: distinct.or(range.map(|range| range.min(rows))).unwrap_or(rows).max(1.0),
                 nulls: column.null_count.get_value().map_or(0.0, |nulls| (*nulls as f64 / rows.max(1.0)).min(1.0)),

@@ -78,6 +78,15 @@ impl<'a> TableView<'a> {
         }
     }
 
+    /// Per column, the distinct values among which those are that `filters` leave: as many as without the filters, but for
+    /// those on the column itself. `None` where nothing tells.
+    pub fn domains(&self, filters: &[Arc<dyn PhysicalExpr>]) -> Vec<Option<f64>> {
+        let condition = self.condition(filters);
+        let column = |ordinal: usize| self.column(ordinal);
+        let of = |ordinal| column(ordinal).known_distinct().map(|_| condition.values_left(ordinal, &column).0);
+        (0..self.bounds.len()).map(of).collect()
+    }
+
     /// The share of the pairs of rows of two tables whose columns are equal.
     pub fn join_selectivity(&self, ordinal: usize, other: &TableView<'_>, other_ordinal: usize) -> f64 {
         join_selectivity(self.column(ordinal), other.column(other_ordinal))

@@ -84,6 +84,16 @@ impl Condition {
     /// Distinct values of a column among the rows that satisfy it, which are a share of `share`.
     pub fn distinct_left<'a>(&self, column: usize, share: f64, columns: &dyn Fn(usize) -> ColumnView<'a>) -> f64 {
         let view = columns(column);
+        let (most, own) = self.values_left(column, columns);
+        // What other columns' conditions leave of the rows that have these values.
+        let rows = view.rows() * own;
+        let others = if own > 0.0 { share / own } else { 0.0 };
+        distinct_of_part(most, rows.max(1.0), others).clamp(0.0, most)
+    }
+
+    /// Distinct values of a column that the conditions on it alone leave, and the share of the rows that have them.
+    pub fn values_left<'a>(&self, column: usize, columns: &dyn Fn(usize) -> ColumnView<'a>) -> (f64, f64) {
+        let view = columns(column);
         let mut flat = Vec::new();
         self.conjuncts(&mut flat);
         let mut most = view.distinct();
@@ -95,11 +105,7 @@ impl Condition {
                 other => own = own.min(other.selectivity(columns)),
             }
         }
-        most = most.min((view.distinct() * own).max(1.0));
-        // What other columns' conditions leave of the rows that have these values.
-        let rows = view.rows() * own;
-        let others = if own > 0.0 { share / own } else { 0.0 };
-        distinct_of_part(most, rows.max(1.0), others).clamp(0.0, most)
+        (most.min((view.distinct() * own).max(1.0)), own)
     }
 
     fn conjuncts<'c>(&'c self, out: &mut Vec<&'c Condition>) {

@@ -89,8 +89,6 @@ fn distributed(ddl: String, by: &str) -> String {
 /// Plans as kept, and labels that are true; all but some of `told` are told.
 async fn benchmarked(name: &str, session: Session, told: &[&str]) {
     snapshot(name, &session).await;
-    // Kept plans are those of two looks.
-    snapshot(name, &session).await;
     let labels = labels_are_true(&session).await;
     assert!(told.iter().all(|label| labels.contains_key(label)), "{labels:?}");
 }

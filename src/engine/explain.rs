@@ -29,6 +29,7 @@ use super::error::from_datafusion;
 use super::output::Output;
 use super::session::Running;
 use crate::common::Result;
+use crate::physical_plan::config::BlueshiftOptions;
 
 /// The name of the one column.
 pub const QUERY_PLAN: &str = "QUERY PLAN";
@@ -98,7 +99,11 @@ pub(super) async fn explain(
 /// Runs a plan to its end and tells of the whole statement.
 async fn run(running: &Running<'_>, plan: &Arc<dyn ExecutionPlan>) -> Result<Vec<String>> {
     let start = std::time::Instant::now();
-    let stream = execute_stream(Arc::clone(plan), running.state.task_ctx()).map_err(from_datafusion)?;
+    let mut state = running.state.clone();
+    if let Some(options) = state.config_mut().options_mut().extensions.get_mut::<BlueshiftOptions>() {
+        options.count_movement = true;
+    }
+    let stream = execute_stream(Arc::clone(plan), state.task_ctx()).map_err(from_datafusion)?;
     let mut rows = running.statement.govern(stream);
     let mut count = 0;
     while let Some(batch) = rows.next().await {

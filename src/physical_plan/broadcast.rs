@@ -3,7 +3,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, Statistics, internal_err};
@@ -19,7 +18,7 @@ use datafusion::physical_plan::{
     ReplaceChildrenOptions, StatisticsArgs,
 };
 
-use super::counted::{Counted, Counts, widths};
+use super::counted::{Counted, Counts, Reader, bytes_of};
 
 /// DataFusion's gathering of all partitions into the one that a join builds a table of, with counts.
 ///
@@ -62,17 +61,16 @@ impl Broadcast {
 }
 
 impl Counts for Copied {
-    fn reader(self: Arc<Self>, partition: usize) -> Box<dyn FnMut(&RecordBatch) -> Result<()> + Send> {
+    fn reader(self: Arc<Self>, partition: usize, _: &ConfigOptions) -> Option<Reader> {
         let count = |name: &'static str| MetricBuilder::new(&self.metrics).counter(name, partition);
         let (rows, bytes) = (count("rows_moved"), count("bytes_moved"));
         // A partition beyond those of the outer side keeps none.
         let others = self.copies - usize::from(partition < self.copies);
-        Box::new(move |batch| {
-            let (fixed, varying) = widths(batch);
+        Some(Box::new(move |batch| {
             rows.add(batch.num_rows() * others);
-            bytes.add((fixed * batch.num_rows() + varying.iter().sum::<usize>()) * others);
+            bytes.add(bytes_of(batch) * others);
             Ok(())
-        })
+        }))
     }
 }
 

@@ -12,6 +12,9 @@ extensions_options! {
         pub join_order: bool, default = true
         /// Whether joins choose which rows move by where they are and how many. Results are the same.
         pub movement: bool, default = true
+        /// Whether exchanges count which rows leave the partition that read them, which takes time. EXPLAIN ANALYZE does
+        /// so by itself.
+        pub count_movement: bool, default = false
         /// Which share of a table's rows, in percent, must have changed for ANALYZE to look at it again; 0 for always.
         /// `SET analyze_threshold_percent` is the same, as in Redshift.
         pub analyze_threshold_percent: f64, default = 10.0

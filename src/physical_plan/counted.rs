@@ -3,8 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
+use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, internal_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -17,9 +18,11 @@ use futures::StreamExt;
 
 /// Takes counts.
 pub(super) trait Counts: fmt::Debug + Send + Sync {
-    /// What takes those of the batches of one partition.
-    fn reader(self: Arc<Self>, partition: usize) -> Box<dyn FnMut(&RecordBatch) -> Result<()> + Send>;
+    /// What takes those of the batches of one partition; `None` where they are not asked for.
+    fn reader(self: Arc<Self>, partition: usize, config: &ConfigOptions) -> Option<Reader>;
 }
+
+pub(super) type Reader = Box<dyn FnMut(&RecordBatch) -> Result<()> + Send>;
 
 /// A node's input, whose batches are counted as they are read. No plan shows it.
 #[derive(Debug)]
@@ -48,18 +51,36 @@ pub(super) fn widths(batch: &RecordBatch) -> (usize, Vec<usize>) {
         }
         varying.resize(batch.num_rows(), 0);
         for (row, bytes) in varying.iter_mut().enumerate() {
-            if column.is_null(row) {
-                continue;
-            }
-            *bytes += match column.data_type() {
-                DataType::Utf8View => column.as_string_view().views()[row] as u32 as usize,
-                DataType::BinaryView => column.as_binary_view().views()[row] as u32 as usize,
-                DataType::Utf8 => column.as_string::<i32>().value_length(row) as usize,
-                _ => column.slice(row, 1).to_data().get_slice_memory_size().unwrap_or(0),
-            };
+            *bytes += varying_width(column, row);
         }
     }
     (fixed, varying)
+}
+
+/// The bytes of all values.
+pub(super) fn bytes_of(batch: &RecordBatch) -> usize {
+    let views = |views: &[u128]| views.iter().map(|view| u64::from(*view as u32)).sum::<u64>() as usize;
+    let of = |column: &ArrayRef| match column.data_type() {
+        t if t.primitive_width().is_some() => t.primitive_width().unwrap_or(0) * column.len(),
+        DataType::Boolean => column.len(),
+        DataType::Utf8View if column.null_count() == 0 => views(column.as_string_view().views()),
+        DataType::BinaryView if column.null_count() == 0 => views(column.as_binary_view().views()),
+        _ => (0..column.len()).map(|row| varying_width(column, row)).sum(),
+    };
+    batch.columns().iter().map(of).sum()
+}
+
+/// The bytes of a value that is of no fixed width.
+fn varying_width(column: &ArrayRef, row: usize) -> usize {
+    if column.is_null(row) {
+        return 0;
+    }
+    match column.data_type() {
+        DataType::Utf8View => column.as_string_view().views()[row] as u32 as usize,
+        DataType::BinaryView => column.as_binary_view().views()[row] as u32 as usize,
+        DataType::Utf8 => column.as_string::<i32>().value_length(row) as usize,
+        _ => column.slice(row, 1).to_data().get_slice_memory_size().unwrap_or(0),
+    }
 }
 
 impl DisplayAs for Counted {
@@ -112,8 +133,9 @@ impl ExecutionPlan for Counted {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let count = Arc::clone(&self.counts).reader(partition, context.session_config().options());
         let stream = self.input.execute(partition, context)?;
-        let mut count = Arc::clone(&self.counts).reader(partition);
+        let Some(mut count) = count else { return Ok(stream) };
         let schema = stream.schema();
         let counted = stream.map(move |batch| {
             let batch = batch?;

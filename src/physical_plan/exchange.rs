@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::ArrayRef;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::hash_utils::create_hashes;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -14,37 +14,38 @@ use datafusion::physical_plan::execution_plan::CardinalityEffect;
 use datafusion::physical_plan::filter_pushdown::{
     ChildPushdownResult, FilterDescription, FilterPushdownPhase, FilterPushdownPropagation,
 };
-use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, Gauge, MetricBuilder, MetricsSet};
+use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, Gauge, Metric, MetricBuilder, MetricsSet};
 use datafusion::physical_plan::repartition::{REPARTITION_RANDOM_STATE, RepartitionExec};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     ChildStats, ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties,
     ReplaceChildrenOptions, StatisticsArgs,
 };
+use futures::TryStreamExt;
 
-use super::counted::{Counted, Counts, widths};
+use super::config::BlueshiftOptions;
+use super::counted::{Counted, Counts, Reader, bytes_of, widths};
 
 /// DataFusion's exchange by hash, which bounds its memory, spills and stops when it is dropped, with counts.
 ///
-/// Metrics, beside DataFusion's: `rows_exchanged` and `bytes_exchanged` by the partition that rows go to, `rows_moved` and
-/// `bytes_moved` by the partition that read rows which went to another, `skew_percent`: the rows of the fullest partition, in
-/// percent of their mean. Bytes are those of values, without offsets, views and NULL
-/// bits; a NULL of fixed width has that width.
+/// Metrics, beside DataFusion's: `rows_exchanged` and `bytes_exchanged` by the partition that rows go to, and `skew_percent`:
+/// the rows of the fullest partition, in percent of their mean. With [`BlueshiftOptions::count_movement`], which costs the
+/// hashing of all keys once more, also `rows_moved` and `bytes_moved` by the partition that read rows which went to another.
+/// Bytes are those of values, without offsets, views and NULL bits; a NULL of fixed width has that width.
 #[derive(Debug)]
 pub struct Exchange {
     /// Over the counted input.
     repartition: RepartitionExec,
     input: Arc<dyn ExecutionPlan>,
     metrics: ExecutionPlanMetricsSet,
-    counts: Arc<ByPartition>,
+    skew: Gauge,
 }
 
-/// The counts of all partitions.
+/// What the input is counted by.
 #[derive(Debug)]
-struct ByPartition {
+struct Movement {
     keys: Vec<Arc<dyn PhysicalExpr>>,
-    rows: Vec<Count>,
-    bytes: Vec<Count>,
-    skew: Gauge,
+    partitions: usize,
     metrics: ExecutionPlanMetricsSet,
 }
 
@@ -65,21 +66,14 @@ impl Exchange {
             return internal_err!("an exchange is by hash");
         };
         let metrics = ExecutionPlanMetricsSet::new();
-        let count =
-            |name: &'static str| (0..*partitions).map(|p| MetricBuilder::new(&metrics).counter(name, p)).collect();
-        let counts = Arc::new(ByPartition {
-            keys: keys.clone(),
-            rows: count("rows_exchanged"),
-            bytes: count("bytes_exchanged"),
-            skew: MetricBuilder::new(&metrics).gauge("skew_percent", 0),
-            metrics: metrics.clone(),
-        });
-        let counted = Arc::new(Counted::new(Arc::clone(&input), Arc::clone(&counts) as _));
+        let skew = MetricBuilder::new(&metrics).gauge("skew_percent", 0);
+        let counts = Arc::new(Movement { keys: keys.clone(), partitions: *partitions, metrics: metrics.clone() });
+        let counted = Arc::new(Counted::new(Arc::clone(&input), counts));
         let mut repartition = RepartitionExec::try_new(counted, partitioning)?;
         if keeps_order {
             repartition = repartition.with_preserve_order();
         }
-        Ok(Exchange { repartition, input, metrics, counts })
+        Ok(Exchange { repartition, input, metrics, skew })
     }
 
     pub fn partitioning(&self) -> &Partitioning {
@@ -89,60 +83,41 @@ impl Exchange {
     pub fn input(&self) -> &Arc<dyn ExecutionPlan> {
         &self.input
     }
-}
-
-impl Counts for ByPartition {
-    fn reader(self: Arc<Self>, partition: usize) -> Box<dyn FnMut(&RecordBatch) -> Result<()> + Send> {
-        let count = |name: &'static str| MetricBuilder::new(&self.metrics).counter(name, partition);
-        let (rows, bytes) = (count("rows_moved"), count("bytes_moved"));
-        let mut from = Reader { partition, rows, bytes, hashes: Vec::new() };
-        Box::new(move |batch| self.take(batch, &mut from))
-    }
-}
-
-impl ByPartition {
-    /// Takes the counts of one batch that partition `from` read.
-    fn take(&self, batch: &RecordBatch, from: &mut Reader) -> Result<()> {
-        let keys = self
-            .keys
-            .iter()
-            .map(|key| key.evaluate(batch)?.into_array(batch.num_rows()))
-            .collect::<Result<Vec<ArrayRef>>>()?;
-        from.hashes.clear();
-        from.hashes.resize(batch.num_rows(), 0);
-        create_hashes(&keys, REPARTITION_RANDOM_STATE.random_state(), &mut from.hashes)?;
-        let partitions = self.rows.len();
-        let (mut rows, mut bytes) = (vec![0usize; partitions], vec![0usize; partitions]);
-        let (fixed, varying) = widths(batch);
-        for (row, hash) in from.hashes.iter().enumerate() {
-            let to = (hash % partitions as u64) as usize;
-            rows[to] += 1;
-            bytes[to] += fixed + varying.get(row).copied().unwrap_or(0);
-        }
-        for to in 0..partitions {
-            self.rows[to].add(rows[to]);
-            self.bytes[to].add(bytes[to]);
-            if to != from.partition {
-                from.rows.add(rows[to]);
-                from.bytes.add(bytes[to]);
-            }
-        }
-        Ok(())
-    }
 
     fn set_skew(&self) {
-        let rows: Vec<usize> = self.rows.iter().map(Count::value).collect();
+        let metrics = self.metrics.clone_inner();
+        let of = |m: &&Arc<Metric>| m.value().name() == "rows_exchanged";
+        let rows: Vec<usize> = metrics.iter().filter(of).map(|m| m.value().as_usize()).collect();
         let (sum, most) = (rows.iter().sum::<usize>(), rows.iter().max().copied().unwrap_or(0));
-        self.skew.set((most * 100 * rows.len()).checked_div(sum).unwrap_or(0));
+        let partitions = self.partitioning().partition_count();
+        self.skew.set((most * 100 * partitions).checked_div(sum).unwrap_or(0));
     }
 }
 
-/// The counts of a partition that reads.
-struct Reader {
-    partition: usize,
-    rows: Count,
-    bytes: Count,
-    hashes: Vec<u64>,
+impl Counts for Movement {
+    fn reader(self: Arc<Self>, partition: usize, config: &ConfigOptions) -> Option<Reader> {
+        if !config.extensions.get::<BlueshiftOptions>().is_some_and(|options| options.count_movement) {
+            return None;
+        }
+        let count = |name: &'static str| MetricBuilder::new(&self.metrics).counter(name, partition);
+        let (rows, bytes) = (count("rows_moved"), count("bytes_moved"));
+        let mut hashes = Vec::new();
+        Some(Box::new(move |batch| {
+            let keys = self.keys.iter().map(|key| key.evaluate(batch)?.into_array(batch.num_rows()));
+            let keys = keys.collect::<Result<Vec<ArrayRef>>>()?;
+            hashes.clear();
+            hashes.resize(batch.num_rows(), 0);
+            create_hashes(&keys, REPARTITION_RANDOM_STATE.random_state(), &mut hashes)?;
+            let (fixed, varying) = widths(batch);
+            for (row, hash) in hashes.iter().enumerate() {
+                if (hash % self.partitions as u64) as usize != partition {
+                    rows.add(1);
+                    bytes.add(fixed + varying.get(row).copied().unwrap_or(0));
+                }
+            }
+            Ok(())
+        }))
+    }
 }
 
 impl DisplayAs for Exchange {
@@ -210,11 +185,19 @@ impl ExecutionPlan for Exchange {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        self.repartition.execute(partition, context)
+        let stream = self.repartition.execute(partition, context)?;
+        let count = |name: &'static str| MetricBuilder::new(&self.metrics).counter(name, partition);
+        let (rows, bytes) = (count("rows_exchanged"), count("bytes_exchanged"));
+        let schema = stream.schema();
+        let counted = stream.inspect_ok(move |batch| {
+            rows.add(batch.num_rows());
+            bytes.add(bytes_of(batch));
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, counted)))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
-        self.counts.set_skew();
+        self.set_skew();
         let mut all = self.repartition.metrics().unwrap_or_default();
         for metric in self.metrics.clone_inner().iter() {
             all.push(Arc::clone(metric));

@@ -139,6 +139,7 @@ fn written(expr: &Arc<dyn PhysicalExpr>, column: &dyn Fn(usize) -> String) -> St
                 let parts: Vec<String> = parts.into_iter().map(sub).map(bracketed).collect();
                 format!("({})", parts.join(&format!(" {op} ")))
             }
+            Operator::NotEq => format!("({} <> {})", sub(binary.left()), sub(binary.right())),
             op => format!("({} {op} {})", sub(binary.left()), sub(binary.right())),
         }
     } else if let Some(cast) = expr.downcast_ref::<CastExpr>() {

@@ -35,7 +35,8 @@ pub fn warnings(step: &Step) -> Vec<String> {
 pub fn line(step: &Step) -> String {
     let label = step.label.map(|label| format!(" {label}")).unwrap_or_default();
     let cost = &step.cost;
-    let rows = cost.rows.ceil() as u64;
+    // An estimate of no row is one of few.
+    let rows = cost.rows.ceil().max(1.0) as u64;
     let width = cost.width.round() as u64;
     format!("XN {}{label}  (cost={:.2}..{:.2} rows={rows} width={width})", step.operator, cost.first, cost.total)
 }

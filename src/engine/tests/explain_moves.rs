@@ -29,6 +29,7 @@ use crate::engine::explain::nodes::{Step, steps};
 use crate::engine::tpch;
 use crate::physical_plan::broadcast::Broadcast;
 use crate::physical_plan::collocated_join::CollocatedJoinExec;
+use crate::physical_plan::config::BlueshiftOptions;
 use crate::physical_plan::exchange::Exchange;
 
 type Plan = Arc<dyn ExecutionPlan>;
@@ -273,6 +274,16 @@ async fn ran(context: &SessionContext, sql: &str) -> Plan {
     plan
 }
 
+/// The session's context, whose exchanges count what moves.
+fn counting(session: &Session) -> SessionContext {
+    let context = session.context().clone();
+    let state = context.state_ref();
+    let mut state = state.write();
+    state.config_mut().options_mut().extensions.get_mut::<BlueshiftOptions>().unwrap().count_movement = true;
+    drop(state);
+    context
+}
+
 fn may_broadcast(context: &SessionContext, may: bool) {
     let state = context.state_ref();
     let mut state = state.write();
@@ -287,7 +298,7 @@ fn may_broadcast(context: &SessionContext, may: bool) {
 
 /// How often each label is told truly of the benchmark's queries. What tells otherwise is found out.
 pub async fn labels_are_true(session: &Session) -> HashMap<&'static str, usize> {
-    let context = session.context().clone();
+    let context = counting(session);
     let mut labels = HashMap::new();
     for broadcasts in [true, false] {
         may_broadcast(&context, broadcasts);
@@ -345,7 +356,7 @@ fn mutants(root: &mut Step, plan: &Plan, recounts: &Recounts) {
 
 /// A plan whose rows move although no rule wanted that: it is told.
 pub async fn movement_of_no_rule_is_told(session: &Session) {
-    let context = session.context().clone();
+    let context = counting(session);
     let sql = "select count(*) from orders join lineitem on l_orderkey = o_orderkey";
     may_broadcast(&context, false);
     let frame = context.sql(sql).await.unwrap();

@@ -445,6 +445,7 @@ fn metric(plan: &dyn ExecutionPlan, name: &str, partition: Option<usize>) -> usi
 async fn exchanges_count_what_moves() {
     let warehouse = fixed().await;
     let context = warehouse.session().context().clone();
+    set(&context, |o| o.extensions.get_mut::<BlueshiftOptions>().unwrap().count_movement = true);
     let input = scan(&context, "other").await;
     for partitions in [1usize, 3, 4] {
         let by = Partitioning::Hash(vec![column("k", 0)], partitions);

@@ -260,7 +260,8 @@ fn define(
                 .with_position(key.position().line, key.position().column));
         }
     }
-    let encode_auto = create.encode_auto || specs.iter().all(|s| s.encode.is_none());
+    // A column that names its encoding switches ENCODE AUTO off.
+    let encode_auto = specs.iter().all(|s| s.encode.is_none());
     let constraints = constraints(parents, create, &columns)?;
     let mut def = TableDef {
         id: TableId(0),
@@ -339,6 +340,12 @@ fn check_defaults(running: &Running<'_>, columns: &[ColumnSpec]) -> Result<()> {
             return Err(at(Error::invalid(SqlState::INVALID_TABLE_DEFINITION, message), &spec.name)
                 .with_hint("a DEFAULT is an expression without columns and subqueries"));
         }
+        if has_aggregate(&expr).map_err(from_datafusion)? {
+            let message =
+                format!("the DEFAULT of column \"{}\" has an aggregate or a window function", spec.name.value);
+            return Err(at(Error::invalid(SqlState::INVALID_TABLE_DEFINITION, message), &spec.name)
+                .with_hint("a DEFAULT is worked out for one row"));
+        }
         use datafusion::logical_expr::ExprSchemable;
         let found = expr.get_type(&DFSchema::empty()).map_err(from_datafusion)?;
         let to = spec.sql_type.arrow_type();
@@ -351,8 +358,22 @@ fn check_defaults(running: &Running<'_>, columns: &[ColumnSpec]) -> Result<()> {
                 &spec.name,
             ));
         }
+        if let datafusion::logical_expr::Expr::Literal(value, _) = &expr
+            && to.is_numeric()
+            && value.cast_to(&to).is_err()
+        {
+            let message = format!("the DEFAULT of column \"{}\", {value}, is no {}", spec.name.value, spec.sql_type);
+            return Err(at(Error::invalid(SqlState::DATATYPE_MISMATCH, message), &spec.name)
+                .with_hint("write a value that the column's type holds"));
+        }
     }
     Ok(())
+}
+
+fn has_aggregate(expr: &datafusion::logical_expr::Expr) -> datafusion::common::Result<bool> {
+    use datafusion::common::tree_node::TreeNode;
+    use datafusion::logical_expr::Expr as DfExpr;
+    expr.exists(|e| Ok(matches!(e, DfExpr::AggregateFunction(_) | DfExpr::WindowFunction(_))))
 }
 
 fn has_subquery(expr: &datafusion::logical_expr::Expr) -> datafusion::common::Result<bool> {

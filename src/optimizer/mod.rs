@@ -24,21 +24,26 @@ use datafusion::optimizer::AnalyzerRule;
 /// Puts Blueshift's analyzer rules, as far as they are missing, among others: they see types as they were written, so
 /// that they stand before those are coerced.
 pub fn add_analyzer_rules(rules: &mut Vec<Arc<dyn AnalyzerRule + Send + Sync>>) {
-    let ours: [Arc<dyn AnalyzerRule + Send + Sync>; 7] = [
-        Arc::new(union_branches::UnionBranches),
+    let union_branches: Arc<dyn AnalyzerRule + Send + Sync> = Arc::new(union_branches::UnionBranches);
+    for rule in std::iter::once(union_branches).chain(meanings()) {
+        if rules.iter().all(|other| other.name() != rule.name()) {
+            let at = rules.iter().position(|other| other.name() == "type_coercion").unwrap_or(rules.len());
+            rules.insert(at, rule);
+        }
+    }
+}
+
+/// The rules that say what expressions mean, in their order. A filter means what it says only behind all of them and the
+/// coercion of types.
+fn meanings() -> [Arc<dyn AnalyzerRule + Send + Sync>; 6] {
+    [
         Arc::new(literals::Literals),
         Arc::new(floats::Floats),
         Arc::new(dates::Dates),
         Arc::new(casts::DeclaredCasts::default()),
         Arc::new(zones::ZonedTimes),
         Arc::new(supers::Supers),
-    ];
-    for rule in ours {
-        if rules.iter().all(|other| other.name() != rule.name()) {
-            let at = rules.iter().position(|other| other.name() == "type_coercion").unwrap_or(rules.len());
-            rules.insert(at, rule);
-        }
-    }
+    ]
 }
 
 /// Every expression of a plan and its subqueries, from the leaves, as `rewrite` leaves it; `rewrite` is told the columns

@@ -25,8 +25,6 @@ use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::create_physical_expr;
 use datafusion::physical_plan::PhysicalExpr;
 
-use super::casts::DeclaredCasts;
-use super::literals::Literals;
 use crate::physical_plan::config::BlueshiftOptions;
 use crate::physical_plan::provider::{BlueshiftTable, Disproof};
 
@@ -294,17 +292,18 @@ impl Pruner<'_> {
         let Some(predicate) = conjunction(conjuncts.to_vec()) else { return Ok(Vec::new()) };
         let filter = Filter::try_new(predicate, Arc::new(LogicalPlan::EmptyRelation(empty)))?;
         let mut plan = LogicalPlan::Filter(filter);
-        plan = Literals.analyze(plan, self.options)?;
-        plan = DeclaredCasts::default().analyze(plan, self.options)?;
+        for rule in super::meanings() {
+            plan = rule.analyze(plan, self.options)?;
+        }
         plan = TypeCoercion::new().analyze(plan, self.options)?;
         let LogicalPlan::Filter(filter) = plan else { return Ok(Vec::new()) };
-        let context = SimplifyContext::builder().with_schema(Arc::clone(&schema)).build();
+        // Functions see the session's settings.
+        let options = Arc::new(self.options.clone());
+        let props = ExecutionProps { config_options: Some(Arc::clone(&options)), ..ExecutionProps::new() };
+        let context = SimplifyContext::builder().with_schema(Arc::clone(&schema)).with_config_options(options).build();
         let simplified = ExprSimplifier::new(context).simplify(filter.predicate)?;
         let conjuncts = split_conjunction(&simplified);
-        conjuncts
-            .into_iter()
-            .map(|expr| create_physical_expr(expr, &schema, &ExecutionProps::new(), &Default::default()))
-            .collect()
+        conjuncts.into_iter().map(|expr| create_physical_expr(expr, &schema, &props, &Default::default())).collect()
     }
 }
 

@@ -226,6 +226,7 @@ fn coerce_column(array: &ArrayRef, column: &ColumnDef, nullable: bool, table: &s
             Ok(array)
         }
         SqlType::Varchar(bytes) => {
+            let array = without_surplus_blanks(array, bytes);
             check_length(array.as_string_view(), bytes, column)?;
             Ok(array)
         }
@@ -253,7 +254,11 @@ fn cast_specially(array: &ArrayRef, column: &ColumnDef, zone: Tz) -> Result<Opti
         }
     };
     let zoned = matches!(array.data_type(), DataType::Timestamp(_, Some(_)));
+    let text = matches!(array.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
     Ok(Some(match column.sql_type {
+        SqlType::Timestamp if text => zones::timestamps_of_text(array).map_err(of_column)?,
+        SqlType::Date if text => zones::dates_of_text(array).map_err(of_column)?,
+        SqlType::Time if text => zones::times_of_text(array).map_err(of_column)?,
         SqlType::TimestampTz => zones::to_instants(array, zone).map_err(of_column)?,
         SqlType::Timestamp if zoned => zones::to_local(array, zone).map_err(of_column)?,
         SqlType::Date if zoned => cast(&zones::to_local(array, zone).map_err(of_column)?, &DataType::Date32)?,
@@ -356,10 +361,25 @@ fn check_time(array: &ArrayRef, column: &ColumnDef) -> Result<()> {
     }
 }
 
-fn check_length(array: &StringViewArray, bytes: u32, column: &ColumnDef) -> Result<()> {
+fn first_longer(array: &StringViewArray, bytes: u32) -> Option<usize> {
     // A view begins with its length.
-    let too_long = |i: &usize| array.is_valid(*i) && array.views()[*i] as u32 > bytes;
-    match (0..array.len()).find(too_long) {
+    (0..array.len()).find(|i| array.is_valid(*i) && array.views()[*i] as u32 > bytes)
+}
+
+/// Text that only blanks make longer than `bytes` is cut ("Character types", significance of trailing blanks).
+fn without_surplus_blanks(array: ArrayRef, bytes: u32) -> ArrayRef {
+    if first_longer(array.as_string_view(), bytes).is_none() {
+        return array;
+    }
+    let cut = |text: &str| match text.split_at_checked(bytes as usize) {
+        Some((kept, rest)) if rest.bytes().all(|b| b == b' ') => kept.to_string(),
+        _ => text.to_string(),
+    };
+    Arc::new(array.as_string_view().iter().map(|text| text.map(cut)).collect::<StringViewArray>())
+}
+
+fn check_length(array: &StringViewArray, bytes: u32, column: &ColumnDef) -> Result<()> {
+    match first_longer(array, bytes) {
         None => Ok(()),
         Some(i) => Err(Error::invalid(
             SqlState::STRING_TOO_LONG,

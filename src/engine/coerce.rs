@@ -6,6 +6,7 @@ use arrow::array::timezone::Tz;
 use arrow::array::{Array, ArrayRef, AsArray, BinaryViewArray, RecordBatch, StringViewArray, new_null_array};
 use arrow::compute::{CastOptions, cast, cast_with_options};
 use arrow::datatypes::{DataType, Float32Type, Float64Type, SchemaRef, Time64MicrosecondType};
+use arrow::error::ArrowError;
 use arrow::util::display::FormatOptions;
 
 use super::identity::Generate;
@@ -206,7 +207,8 @@ fn coerce_column(array: &ArrayRef, column: &ColumnDef, nullable: bool, table: &s
     } else {
         let rounded = round_for(array, column.sql_type)?;
         let options = CastOptions { safe: false, format_options: FormatOptions::default() };
-        let made = cast_with_options(&rounded, &to, &options).map_err(|e| misfit(column, Error::from(e).message()))?;
+        let made = cast_with_options(&rounded, &to, &options);
+        let made = made.map_err(|e| misfit(column, &reason(&rounded, &to, e)))?;
         check_finite(&rounded, &made, column)?;
         made
     };
@@ -316,6 +318,21 @@ fn check_finite(given: &ArrayRef, cast: &ArrayRef, column: &ColumnDef) -> Result
     match overflowed {
         None => Ok(()),
         Some(row) => Err(misfit(column, &format!("{} is out of range", exact.value(row)))),
+    }
+}
+
+/// Why an array cannot be cast: the first text that is no value of the type, else in Arrow's words.
+fn reason(array: &ArrayRef, to: &DataType, error: ArrowError) -> String {
+    let no_value = |text: &str| {
+        let text: ArrayRef = Arc::new(StringViewArray::from(vec![text]));
+        cast_with_options(&text, to, &CastOptions { safe: false, ..Default::default() }).is_err()
+    };
+    let is_text = matches!(array.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+    let texts = is_text.then(|| cast(array, &DataType::Utf8View).ok()).flatten();
+    let texts = texts.as_ref().map(|texts| texts.as_string_view());
+    match texts.and_then(|texts| texts.iter().flatten().find(|text| no_value(text))) {
+        Some(text) => format!("\"{}\" is no such value", shortened(text)),
+        None => Error::from(error).message().to_string(),
     }
 }
 
@@ -470,7 +487,9 @@ mod tests {
     fn text_is_measured_in_bytes() {
         let text: ArrayRef = Arc::new(StringArray::from(vec![Some("ab "), None, Some("é")]));
         assert_eq!(coerced(Arc::clone(&text), SqlType::Varchar(3)).unwrap(), ["ab ", "NULL", "é"]);
-        let error = coerced(text, SqlType::Varchar(2)).unwrap_err();
+        // What is too long by blanks alone is cut, other text is refused.
+        assert_eq!(coerced(Arc::clone(&text), SqlType::Varchar(2)).unwrap(), ["ab", "NULL", "é"]);
+        let error = coerced(text, SqlType::Varchar(1)).unwrap_err();
         assert_eq!(error.state(), SqlState::STRING_TOO_LONG);
         assert!(error.message().contains("\"c\""));
     }

@@ -21,8 +21,8 @@ use datafusion::logical_expr::{
 };
 
 use super::Functions;
-use crate::common::sql_type::UTC;
 use crate::common::moment::parse_time;
+use crate::common::sql_type::UTC;
 use crate::common::{Error, Moment, Result, SqlState};
 
 /// The zone of a session's setting: a name of the IANA time zone database, in any case, or an offset such as `+02:00`.
@@ -179,8 +179,7 @@ pub fn dates_of_text(array: &ArrayRef) -> Result<ArrayRef> {
 /// Text as `Time64(µs)`. Arrow takes digits alone for a count of units.
 pub fn times_of_text(array: &ArrayRef) -> Result<ArrayRef> {
     let read = |text: &str| {
-        parse_time(text)
-            .ok_or_else(|| no_timestamp(text, "time without time zone").with_hint("write it as 12:00:00"))
+        parse_time(text).ok_or_else(|| no_timestamp(text, "time without time zone").with_hint("write it as 12:00:00"))
     };
     let texts = cast(array, &DataType::Utf8View)?;
     let texts = texts.as_string_view().iter();

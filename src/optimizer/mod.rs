@@ -52,13 +52,19 @@ fn rewrite_expressions(
     plan: LogicalPlan,
     rewrite: impl Fn(Expr, &DFSchema) -> Result<Transformed<Expr>>,
 ) -> Result<Transformed<LogicalPlan>> {
-    plan.transform_up_with_subqueries(|plan| {
-        let schema = input_schema(&plan)?;
-        let names = NamePreserver::new(&plan);
-        plan.map_expressions(|expr| {
-            let name = names.save(&expr);
-            Ok(expr.transform_up(|e| rewrite(e, &schema))?.update_data(|e| name.restore(e)))
-        })
+    plan.transform_up_with_subqueries(|plan| rewrite_node(plan, &rewrite))
+}
+
+/// As [`rewrite_expressions`], of one node.
+fn rewrite_node(
+    plan: LogicalPlan,
+    rewrite: &impl Fn(Expr, &DFSchema) -> Result<Transformed<Expr>>,
+) -> Result<Transformed<LogicalPlan>> {
+    let schema = input_schema(&plan)?;
+    let names = NamePreserver::new(&plan);
+    plan.map_expressions(|expr| {
+        let name = names.save(&expr);
+        Ok(expr.transform_up(|e| rewrite(e, &schema))?.update_data(|e| name.restore(e)))
     })
 }
 
@@ -74,15 +80,7 @@ fn rewrite_expressions_where(
             any |= expr.exists(|e| Ok(concerns(e)))?;
             Ok(if any { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
         })?;
-        if !any {
-            return Ok(Transformed::no(plan));
-        }
-        let schema = input_schema(&plan)?;
-        let names = NamePreserver::new(&plan);
-        plan.map_expressions(|expr| {
-            let name = names.save(&expr);
-            Ok(expr.transform_up(|e| rewrite(e, &schema))?.update_data(|e| name.restore(e)))
-        })
+        if any { rewrite_node(plan, &rewrite) } else { Ok(Transformed::no(plan)) }
     })
 }
 

@@ -161,8 +161,7 @@ fn precision(c: &mut Cursor) -> Result<()> {
     let position = c.position();
     match c.parens(|c| c.number("a precision"))?[..] {
         [SqlType::SECOND_DIGITS] => Ok(()),
-        _ => Err(unsupported("a precision of times other than 6", position)
-            .with_hint(SqlType::KEEP_MICROSECONDS)),
+        _ => Err(unsupported("a precision of times other than 6", position).with_hint(SqlType::KEEP_MICROSECONDS)),
     }
 }
 

@@ -17,6 +17,7 @@ use super::load::{Load, retry_conflicts, retry_while};
 use super::names::{self, Place, at};
 use super::output::Output;
 use super::session::Running;
+use super::temporary_views::{self, Source};
 use super::warehouse::Warehouse;
 use crate::catalog::{ColumnDef, EffectiveDist, Identity, Snapshot, TableDef, TableState, Transaction};
 use crate::common::{ColumnId, DistStyle, EncodingName, Error, Result, SchemaId, SortKey, SqlState, SqlType, TableId};
@@ -25,6 +26,7 @@ use crate::format::encoding;
 use crate::sql::ast::{
     ColumnSpec, CreateSchema, CreateTable, DistClause, DropSchema, DropTable, Ident, KeyColumn, ObjectName, SortClause,
 };
+use crate::sql::select_list::shown_name;
 use crate::system::table_ddl;
 
 pub(super) async fn create_table(running: &Running<'_>, create: CreateTable) -> Result<Output> {
@@ -162,7 +164,7 @@ fn columns_of_query(plan: &LogicalPlan, create: &CreateTable) -> Result<Vec<Colu
     for (i, field) in schema.fields().iter().enumerate() {
         let name = match create.column_names.get(i) {
             Some(name) => name.clone(),
-            None => Ident { value: field.name().clone(), quoted: true, position },
+            None => Ident { value: shown_name(field.name()).to_string(), quoted: true, position },
         };
         if !seen.insert(name.value.clone()) {
             return Err(Error::invalid(
@@ -399,12 +401,15 @@ fn like_table(
 }
 
 pub(super) async fn drop_table(running: &Running<'_>, drop: DropTable) -> Result<Output> {
-    let names: Vec<&ObjectName> = drop.names.iter().filter(|name| !running.session.drop_foreign(name)).collect();
-    let notices = drop_relations(running, drop.if_exists, &names, "table", |transaction, place, snapshot, name| {
-        transaction.drop_table(&place.table(snapshot, name)?.def, drop.cascade);
-        Ok(())
-    });
+    let named = temporary_views::sort(running, &drop.names, false)?;
+    let readers = temporary_views::dropped_with(running, &named, drop.cascade).await?;
+    let notices =
+        drop_relations(running, drop.if_exists, &named.stored, "table", |transaction, place, snapshot, name| {
+            transaction.drop_table(&place.table(snapshot, name)?.def, drop.cascade);
+            Ok(())
+        });
     let notices = notices.await?;
+    temporary_views::forget(running, &named.foreign, &readers);
     // What temporary tables held is needed by nobody else.
     if let Some(temp) = running.session.names.temp()
         && let Err(e) = temp.collect().await
@@ -536,6 +541,12 @@ pub(super) async fn create_schema(running: &Running<'_>, create: CreateSchema) -
 pub(super) async fn drop_schema(running: &Running<'_>, drop: DropSchema) -> Result<Output> {
     let names = drop.names.iter().map(single).collect::<Result<Vec<&Ident>>>()?;
     let what = |name: &&Ident| format!("schema \"{}\"", name.value);
+    let mut held = Vec::new();
+    for schema in names.iter().filter_map(|name| running.pin.schema_named(&name.value)).filter(|_| drop.cascade) {
+        let relations = running.pin.table_names(schema.id).chain(running.pin.view_names(schema.id));
+        held.extend(relations.map(|(name, id)| (Source::Stored(running.warehouse.clone(), id), name.to_string())));
+    }
+    let readers = temporary_views::readers(running, held, drop.cascade)?;
     let notices = drop_all(running, drop.if_exists, &names, what, |transaction, snapshot, name, dropped| {
         let schema = snapshot.schema_named(&name.value).ok_or_else(|| names::no_such_schema(name))?;
         if dropped.insert(schema.id.0) {
@@ -543,7 +554,9 @@ pub(super) async fn drop_schema(running: &Running<'_>, drop: DropSchema) -> Resu
         }
         Ok(())
     });
-    Ok(Output::done("DROP SCHEMA", None).with_notices(notices.await?))
+    let notices = notices.await?;
+    temporary_views::forget(running, &[], &readers);
+    Ok(Output::done("DROP SCHEMA", None).with_notices(notices))
 }
 
 /// A schema's name, which has no schema before it.

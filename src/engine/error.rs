@@ -33,6 +33,10 @@ pub fn from_datafusion(error: DataFusionError) -> Error {
                 _ => error,
             }
         }
+        // Of several the first, which stands first in the text.
+        DataFusionError::Collection(errors) if !errors.is_empty() => {
+            errors.into_iter().next().map_or_else(|| Error::internal("no error"), from_datafusion)
+        }
         DataFusionError::Shared(shared) => match std::sync::Arc::try_unwrap(shared) {
             Ok(inner) => from_datafusion(inner),
             Err(shared) => from_shared(&shared),

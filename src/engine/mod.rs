@@ -26,6 +26,7 @@ mod names;
 mod namespace;
 mod output;
 mod parameters;
+mod planning;
 mod profile;
 mod remarks;
 mod session;
@@ -35,6 +36,7 @@ pub mod slt;
 mod statement;
 mod summarize;
 mod temporary;
+mod temporary_views;
 #[cfg(test)]
 mod tests;
 mod text;

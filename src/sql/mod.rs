@@ -15,6 +15,7 @@ mod dialect;
 mod insert;
 mod parser;
 mod rewrite;
+pub mod select_list;
 mod session;
 mod show;
 mod split;

@@ -37,7 +37,7 @@ pub(super) fn copy(expr: &Expr) -> Result<Expr> {
 }
 
 /// Where an expression begins, as far as its leftmost part tells. `Spanned` would walk the whole tree, on a stack as deep.
-pub(super) fn position(expr: &Expr) -> Position {
+pub(in crate::sql) fn position(expr: &Expr) -> Position {
     let mut leftmost = expr;
     loop {
         leftmost = match leftmost {

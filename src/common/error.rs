@@ -39,6 +39,14 @@ impl SqlState {
     pub const SYNTAX_ERROR: SqlState = SqlState("42601");
     pub const UNDEFINED_TABLE: SqlState = SqlState("42P01");
     pub const AMBIGUOUS_COLUMN: SqlState = SqlState("42702");
+    pub const GROUPING_ERROR: SqlState = SqlState("42803");
+    pub const WINDOWING_ERROR: SqlState = SqlState("42P20");
+    pub const INVALID_COLUMN_REFERENCE: SqlState = SqlState("42P10");
+    pub const UNDEFINED_PARAMETER: SqlState = SqlState("42P02");
+    pub const CANNOT_COERCE: SqlState = SqlState("42846");
+    pub const CARDINALITY_VIOLATION: SqlState = SqlState("21000");
+    pub const INVALID_REGULAR_EXPRESSION: SqlState = SqlState("2201B");
+    pub const DUPLICATE_ALIAS: SqlState = SqlState("42712");
     pub const AMBIGUOUS_ALIAS: SqlState = SqlState("42P09");
     pub const WRONG_OBJECT_TYPE: SqlState = SqlState("42809");
     pub const DUPLICATE_TABLE: SqlState = SqlState("42P07");

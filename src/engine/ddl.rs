@@ -29,6 +29,8 @@ use crate::sql::ast::{
 use crate::sql::select_list::shown_name;
 use crate::system::table_ddl;
 
+const MAX_COLUMNS: usize = 1600;
+
 pub(super) async fn create_table(running: &Running<'_>, create: CreateTable) -> Result<Output> {
     let place = running.place_of_new(&create.name, create.temporary).await?;
     place.check_writable(&create.name)?;
@@ -75,7 +77,9 @@ pub(super) async fn create_table(running: &Running<'_>, create: CreateTable) -> 
             let of = running.place(&like.parent).await?;
             let pin = running.pins.pin(&of.warehouse).await?;
             let parent = of.table(&pin, &like.parent)?;
-            like_table(&parent.def, name, schema, like.including_defaults, running)
+            check_defaults(running, &create.columns)?;
+            let def = like_table(&parent.def, name, schema, like.including_defaults, running);
+            with_columns(def, &create.columns, like.at)?
         }
         None => {
             check_defaults(running, &create.columns)?;
@@ -398,6 +402,51 @@ fn like_table(
         }
     }
     def
+}
+
+/// With columns of the statement's own, of which `before` stand before those of the parent.
+fn with_columns(mut def: TableDef, specs: &[ColumnSpec], before: usize) -> Result<TableDef> {
+    if def.columns.len() + specs.len() > MAX_COLUMNS {
+        let message = format!("a table has at most {MAX_COLUMNS} columns");
+        let error = Error::invalid(SqlState::INVALID_TABLE_DEFINITION, message);
+        return Err(match specs.last() {
+            Some(spec) => at(error.with_hint("leave some out"), &spec.name),
+            None => error,
+        });
+    }
+    if def.encode_auto && specs.iter().any(|spec| spec.encode.is_some()) {
+        def.encode_auto = false;
+        let keys: Vec<ColumnId> = def.sort.iter().flat_map(|key| key.columns.clone()).collect();
+        for column in &mut def.columns {
+            column.encoding = default_encoding(column.sql_type, keys.contains(&column.id));
+        }
+    }
+    for (i, spec) in specs.iter().enumerate() {
+        if def.columns.iter().any(|c| c.name == spec.name.value) {
+            let message = format!("column \"{}\" is given more than once", spec.name.value);
+            let error = Error::invalid(SqlState::DUPLICATE_COLUMN, message);
+            return Err(at(error.with_hint("LIKE gives a column of that name: rename this one"), &spec.name));
+        }
+        if spec.identity.is_some() && def.identity().is_some() {
+            let message = "a table has one IDENTITY column at most";
+            let error = Error::invalid(SqlState::INVALID_TABLE_DEFINITION, message);
+            return Err(at(error.with_hint("leave INCLUDING DEFAULTS out, or this one"), &spec.name));
+        }
+        let mut column = column(spec, def.next_column);
+        column.encoding = match spec.encode {
+            Some(name) => {
+                encoding::allowed(name, spec.sql_type).map_err(|e| at(e, &spec.name))?;
+                name
+            }
+            None if def.encode_auto => EncodingName::Auto,
+            None => default_encoding(spec.sql_type, false),
+        };
+        def.next_column = ColumnId(def.next_column.0 + 1);
+        let place = if i < before { i } else { def.columns.len() };
+        def.columns.insert(place, column);
+    }
+    def.check_invariants()?;
+    Ok(def)
 }
 
 pub(super) async fn drop_table(running: &Running<'_>, drop: DropTable) -> Result<Output> {

@@ -26,6 +26,7 @@ mod names;
 mod namespace;
 mod output;
 mod parameters;
+mod placing;
 mod planning;
 mod profile;
 mod remarks;
@@ -43,6 +44,7 @@ mod text;
 pub mod tpch;
 mod views;
 mod warehouse;
+mod wording;
 
 pub use describe::Described;
 pub use error::from_datafusion;

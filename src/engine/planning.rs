@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DataFusionError, SchemaError, TableReference};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::SessionState;
@@ -14,7 +15,9 @@ use datafusion::sql::sqlparser::ast::{Query, Statement as SqlStatement};
 use futures::StreamExt;
 
 use super::error::from_datafusion;
-use crate::common::{Error, Result};
+use super::placing::placed;
+use super::wording::type_name;
+use crate::common::{Error, Result, SqlState};
 use crate::sql;
 use crate::sql::select_list::{self, Column, Item, shown_name};
 
@@ -23,6 +26,12 @@ use crate::sql::select_list::{self, Column, Item, shown_name};
 ///
 /// Errors: Invalid where a subquery has two columns of one name.
 pub(super) async fn plan(state: &SessionState, statement: &SqlStatement) -> Result<LogicalPlan> {
+    let plan = plan_with_names(state, statement).await.map_err(|error| placed(error, statement))?;
+    check_unions(&plan).map_err(|error| placed(error, statement))?;
+    Ok(plan)
+}
+
+async fn plan_with_names(state: &SessionState, statement: &SqlStatement) -> Result<LogicalPlan> {
     let error = match attempt(state, statement).await {
         Ok(plan) => return Ok(plan),
         Err(error) => error,
@@ -46,7 +55,7 @@ pub(super) async fn plan(state: &SessionState, statement: &SqlStatement) -> Resu
         select_list::tell_casts_apart(query);
     }
     attempt(state, &casts_apart).await.map_err(|error| match sql::query_in(&apart) {
-        Some(query) if names_collide(&error) => select_list::repeated_column(query),
+        Some(query) if names_collide(&error) && !of_tables(&error) => select_list::repeated_column(query),
         _ => shown_error(error),
     })
 }
@@ -97,6 +106,68 @@ fn names_collide(error: &DataFusionError) -> bool {
             SchemaError::AmbiguousReference { field } => field.relation.is_some(),
             SchemaError::FieldNotFound { .. } => false,
         },
+        _ => false,
+    }
+}
+
+/// Kinds of values that are never one column.
+#[derive(Debug, PartialEq, Eq, Clone, Copy)]
+enum Kind {
+    Number,
+    Truth,
+    Day,
+    TimeOfDay,
+    Interval,
+    Bytes,
+}
+
+impl Kind {
+    /// `None` of what may become another type: text and NULL.
+    fn of(data_type: &DataType) -> Option<Kind> {
+        match data_type {
+            DataType::Boolean => Some(Kind::Truth),
+            DataType::Date32 | DataType::Date64 | DataType::Timestamp(..) => Some(Kind::Day),
+            DataType::Time32(_) | DataType::Time64(_) => Some(Kind::TimeOfDay),
+            DataType::Interval(_) | DataType::Duration(_) => Some(Kind::Interval),
+            DataType::Binary | DataType::LargeBinary | DataType::BinaryView => Some(Kind::Bytes),
+            other if other.is_numeric() => Some(Kind::Number),
+            _ => None,
+        }
+    }
+}
+
+/// Invalid where a UNION mixes what DataFusion would cast, a number to the date of so many days.
+fn check_unions(plan: &LogicalPlan) -> Result<()> {
+    let mut wrong = None;
+    let checked = plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::Union(union) = node {
+            let Some((first, others)) = union.inputs.split_first() else { return Ok(TreeNodeRecursion::Continue) };
+            for (i, field) in first.schema().fields().iter().enumerate() {
+                let Some(kind) = Kind::of(field.data_type()) else { continue };
+                let types = others.iter().filter_map(|input| input.schema().fields().get(i)).map(|f| f.data_type());
+                if let Some(other) = types.into_iter().find(|other| Kind::of(other).is_some_and(|of| of != kind)) {
+                    wrong = Some((type_name(field.data_type()), type_name(other)));
+                    return Ok(TreeNodeRecursion::Stop);
+                }
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    checked.map_err(from_datafusion)?;
+    match wrong {
+        None => Ok(()),
+        Some((one, other)) => {
+            Err(Error::invalid(SqlState::DATATYPE_MISMATCH, format!("UNION types {one} and {other} cannot be matched"))
+                .with_hint("cast the columns of one query to the other's types"))
+        }
+    }
+}
+
+/// Whether the columns that collide are those of two tables of one name.
+fn of_tables(error: &DataFusionError) -> bool {
+    match error {
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => of_tables(inner),
+        DataFusionError::SchemaError(error, _) => matches!(**error, SchemaError::DuplicateQualifiedField { .. }),
         _ => false,
     }
 }

@@ -37,6 +37,7 @@ use super::load::Load;
 use super::names::{self, CATALOG, Place, Relation};
 use super::namespace::{Attached, Namespace, PlanPins, StatementPins};
 use super::output::Output;
+use super::placing::{placed, placed_stream};
 use super::statement::{CancelToken, StatementState};
 use super::warehouse::Warehouse;
 use super::{analyze, copy, ddl, describe, insert, parameters, planning, show, summarize, views};
@@ -578,9 +579,10 @@ impl Running<'_> {
         let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         options.verify_plan(&plan).map_err(from_datafusion)?;
         let tag = if matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_)) { "EXPLAIN" } else { "SELECT" };
-        let physical = self.physical(&plan).await?;
+        let physical = self.physical(&plan).await.map_err(|error| placed(error, query))?;
         let stream = execute_stream(Arc::clone(&physical), self.state.task_ctx()).map_err(from_datafusion)?;
-        let stream = planning::shown(shown_in(self.zone_setting(), self.statement.govern(stream)));
+        let stream = placed_stream(self.statement.govern(stream), query);
+        let stream = planning::shown(shown_in(self.zone_setting(), stream));
         Ok(Output::rows(tag, stream).with_plan(physical))
     }
 

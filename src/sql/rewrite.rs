@@ -23,8 +23,9 @@ mod tokens;
 mod unions;
 mod windows;
 
-pub(super) use build::{call, position as position_of};
+pub(super) use build::{call, name_position, place, position as position_of};
 pub(super) use queries::plain as plain_query;
+pub use subqueries::TABLE as IN_TABLE;
 pub(super) use tokens::rewrite as rewrite_tokens;
 
 /// Rewrites what is within `node`: a statement, a query or an expression.

@@ -58,12 +58,12 @@ pub(in crate::sql) fn position(expr: &Expr) -> Position {
 }
 
 /// Where a name begins.
-pub(super) fn name_position(name: &ObjectName) -> Position {
+pub(in crate::sql) fn name_position(name: &ObjectName) -> Position {
     name.0.first().and_then(ObjectNamePart::as_ident).map_or(START, |name| place(name.span))
 }
 
 /// The beginning of a span; that of the text where the span is of no place.
-pub(super) fn place(span: Span) -> Position {
+pub(in crate::sql) fn place(span: Span) -> Position {
     if span.start.line == 0 { START } else { at(span.start) }
 }
 

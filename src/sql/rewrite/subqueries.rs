@@ -18,24 +18,31 @@ use crate::sql::depth;
 const MAX_PARTS: usize = 1000;
 
 /// The derived table that stands for the subquery, and its column; names that nobody types.
-const TABLE: &str = "in (…)";
+pub const TABLE: &str = "in (…)";
 const COLUMN: &str = "in (…) value";
 
 pub(super) fn select(select: &mut Select) -> Result<()> {
     for item in &mut select.projection {
         let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item else { continue };
         let mut values = Values { depth: 0, changed: false };
+        let concerns = visit_expressions(&*expr, |e: &Expr| match e {
+            Expr::Exists { .. } | Expr::InSubquery { .. } | Expr::AnyOp { .. } | Expr::AllOp { .. } => {
+                ControlFlow::Break(())
+            }
+            _ => ControlFlow::Continue(()),
+        });
+        if concerns.is_continue() {
+            continue;
+        }
         let name = match expr {
             Expr::Exists { .. } => "exists".to_string(),
-            Expr::InSubquery { .. } | Expr::AnyOp { .. } | Expr::AllOp { .. } => expr.to_string(),
-            _ => String::new(),
+            _ => expr.to_string(),
         };
         if let ControlFlow::Break(error) = VisitMut::visit(expr, &mut values) {
             return Err(error);
         }
         if let SelectItem::UnnamedExpr(expr) = item
             && values.changed
-            && !name.is_empty()
         {
             *item = SelectItem::ExprWithAlias { expr: take(expr), alias: Ident::with_quote('"', name) };
         }

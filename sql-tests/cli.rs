@@ -576,7 +576,7 @@ fn mistakes_are_explained() {
             "select amont from sales",
             &["column \"amont\" does not exist", "AT: line 1", "DETAIL: there are", "sales.amount"][..],
         ),
-        ("select * from sale", &["'sale' not found", "AT: line 1", "HINT: check the name and the schema"]),
+        ("select * from sale", &["\"sale\" does not exist", "AT: line 1", "HINT: check the name and the schema"]),
         ("create table t (a int b int)", &["expected a column attribute, \",\" or \")\", found \"b\"", "AT: line 1"]),
         ("insert into sales values ('x')", &["column \"id\" of type bigint: Cannot cast string 'x'"]),
         (

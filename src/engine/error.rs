@@ -14,7 +14,10 @@ pub fn from_datafusion(error: DataFusionError) -> Error {
             Ok(ours) => *ours,
             Err(other) => match other.downcast::<DataFusionError>() {
                 Ok(nested) => from_datafusion(*nested),
-                Err(other) => Error::new(ErrorKind::Unavailable, other.to_string()).with_source(other),
+                Err(other) => match reworded(&other.to_string()) {
+                    Some(error) => error,
+                    None => Error::new(ErrorKind::Unavailable, other.to_string()).with_source(other),
+                },
             },
         },
         DataFusionError::Context(context, inner) => match from_datafusion(*inner) {

@@ -26,6 +26,8 @@ mod names;
 mod namespace;
 mod output;
 mod parameters;
+mod placing;
+mod planning;
 mod profile;
 mod remarks;
 mod session;
@@ -35,12 +37,14 @@ pub mod slt;
 mod statement;
 mod summarize;
 mod temporary;
+mod temporary_views;
 #[cfg(test)]
 mod tests;
 mod text;
 pub mod tpch;
 mod views;
 mod warehouse;
+mod wording;
 
 pub use describe::Described;
 pub use error::from_datafusion;

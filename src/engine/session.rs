@@ -37,9 +37,10 @@ use super::load::Load;
 use super::names::{self, CATALOG, Place, Relation};
 use super::namespace::{Attached, Namespace, PlanPins, StatementPins};
 use super::output::Output;
+use super::placing::{placed, placed_stream};
 use super::statement::{CancelToken, StatementState};
 use super::warehouse::Warehouse;
-use super::{analyze, copy, ddl, describe, insert, parameters, show, summarize, views};
+use super::{analyze, copy, ddl, describe, insert, parameters, planning, show, summarize, views};
 use crate::catalog::{PinnedSnapshot, Snapshot, Transaction};
 use crate::common::sql_type::UTC;
 use crate::common::{Error, ErrorKind, Result};
@@ -168,7 +169,7 @@ impl Session {
                 let running = self.begin().await?;
                 let plan = running.plan(query).await?;
                 let types = plan.get_parameter_types().map_err(from_datafusion)?;
-                (types, Arc::new(plan.schema().as_arrow().clone()))
+                (types, planning::shown_schema(&Arc::new(plan.schema().as_arrow().clone())))
             }
             Statement::Insert(insert) => (insert::parameters(&self.begin().await?, insert).await?, none),
             Statement::ShowTable { .. } => (HashMap::new(), ddl::show_table_schema()),
@@ -184,19 +185,13 @@ impl Session {
         self.running.lock().drain(..).for_each(|token| token.cancel());
     }
 
-    /// Forgets a table of the session's own; `false` when there is none of that name.
-    pub(super) fn drop_foreign(&self, name: &ObjectName) -> bool {
-        let schema = self.foreign_schema(name, &self.warehouse.inner.catalog.snapshot());
-        schema.is_some_and(|schema| self.names.foreign.remove(&schema, &name.base().value).is_some())
-    }
-
     /// Whether the name is that of a table of the session's own.
     pub(super) fn is_foreign(&self, name: &ObjectName, snapshot: &Snapshot) -> bool {
         self.foreign_schema(name, snapshot).is_some()
     }
 
     /// The schema in which a name leads to a table of the session's own.
-    fn foreign_schema(&self, name: &ObjectName, snapshot: &Snapshot) -> Option<String> {
+    pub(super) fn foreign_schema(&self, name: &ObjectName, snapshot: &Snapshot) -> Option<String> {
         if name.database().is_some_and(|database| database.value != CATALOG) {
             return None;
         }
@@ -235,9 +230,9 @@ impl Session {
         describe::described(&self.begin().await?, &sql::parse_name(name)?).await
     }
 
-    /// A query's plan that outlives the statement.
+    /// A query's plan that outlives the statement; its columns are named as [`planning::plan`] says.
     pub(super) async fn plan_lasting(&self, query: &SqlStatement) -> Result<LogicalPlan> {
-        plan_with(&self.lasting_state(), query).await
+        planning::plan(&self.lasting_state(), query).await
     }
 
     async fn execute(&self, statement: Statement, parameters: Option<ParamValues>) -> Result<Output> {
@@ -493,10 +488,10 @@ impl Running<'_> {
         self.session.catalog(&self.state).at(Arc::clone(&self.pins))
     }
 
-    /// The logical plan of a query.
+    /// The logical plan of a query; its columns are named as [`planning::plan`] says.
     pub async fn plan(&self, query: &SqlStatement) -> Result<LogicalPlan> {
         let full = self.with_full_names(query)?.await;
-        plan_with(&self.state, full.as_deref().unwrap_or(query)).await
+        planning::plan(&self.state, full.as_deref().unwrap_or(query)).await
     }
 
     /// The statement, its tables with their whole names where their short ones could mean others: DataFusion takes a column
@@ -564,7 +559,7 @@ impl Running<'_> {
         let mut plan = match query {
             SqlStatement::Prepare { .. } => {
                 let full = self.with_full_names(query)?.await;
-                plan_with(&self.session.lasting_state(), full.as_deref().unwrap_or(query)).await?
+                planning::plan(&self.session.lasting_state(), full.as_deref().unwrap_or(query)).await?
             }
             _ => self.plan(query).await?,
         };
@@ -584,9 +579,10 @@ impl Running<'_> {
         let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         options.verify_plan(&plan).map_err(from_datafusion)?;
         let tag = if matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_)) { "EXPLAIN" } else { "SELECT" };
-        let physical = self.physical(&plan).await?;
+        let physical = self.physical(&plan).await.map_err(|error| placed(error, query))?;
         let stream = execute_stream(Arc::clone(&physical), self.state.task_ctx()).map_err(from_datafusion)?;
-        let stream = shown_in(self.zone_setting(), self.statement.govern(stream));
+        let stream = placed_stream(self.statement.govern(stream), query);
+        let stream = planning::shown(shown_in(self.zone_setting(), stream));
         Ok(Output::rows(tag, stream).with_plan(physical))
     }
 
@@ -689,11 +685,6 @@ fn shown_in(zone: Option<&str>, stream: SendableRecordBatchStream) -> SendableRe
         Ok(RecordBatch::try_new(Arc::clone(&to), columns.collect::<std::result::Result<_, ArrowError>>()?)?)
     });
     Box::pin(RecordBatchStreamAdapter::new(schema, batches))
-}
-
-async fn plan_with(state: &SessionState, query: &SqlStatement) -> Result<LogicalPlan> {
-    let statement = DfStatement::Statement(Box::new(query.clone()));
-    state.statement_to_plan(statement).await.map_err(from_datafusion)
 }
 
 /// What to say of a statement whose effect is not stored.

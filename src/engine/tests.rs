@@ -19,6 +19,7 @@ mod processes;
 mod properties;
 mod races;
 mod rate;
+mod result_names;
 #[cfg(feature = "s3")]
 mod s3;
 mod scans;

@@ -18,11 +18,14 @@ mod ordered;
 mod parts;
 mod queries;
 mod refused;
+mod subqueries;
 mod tokens;
 mod unions;
 mod windows;
 
-pub(super) use build::call;
+pub(super) use build::{call, name_position, place, position as position_of};
+pub(super) use queries::plain as plain_query;
+pub use subqueries::TABLE as IN_TABLE;
 pub(super) use tokens::rewrite as rewrite_tokens;
 
 /// Rewrites what is within `node`: a statement, a query or an expression.
@@ -68,6 +71,7 @@ impl VisitorMut for Rewriter {
     }
 
     fn pre_visit_table_factor(&mut self, table: &mut TableFactor) -> ControlFlow<Error> {
+        queries::name_series(table);
         flow(refused::table(table))
     }
 
@@ -77,7 +81,7 @@ impl VisitorMut for Rewriter {
 
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
         queries::select(select);
-        ControlFlow::Continue(())
+        flow(subqueries::select(select))
     }
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {

@@ -580,7 +580,8 @@ impl Running<'_> {
         options.verify_plan(&plan).map_err(from_datafusion)?;
         let tag = if matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_)) { "EXPLAIN" } else { "SELECT" };
         let physical = self.physical(&plan).await.map_err(|error| placed(error, query))?;
-        let stream = execute_stream(Arc::clone(&physical), self.state.task_ctx()).map_err(from_datafusion)?;
+        let stream = execute_stream(Arc::clone(&physical), self.state.task_ctx());
+        let stream = stream.map_err(|error| placed(from_datafusion(error), query))?;
         let stream = placed_stream(self.statement.govern(stream), query);
         let stream = planning::shown(shown_in(self.zone_setting(), stream));
         Ok(Output::rows(tag, stream).with_plan(physical))

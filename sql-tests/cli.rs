@@ -467,10 +467,20 @@ fn tables_are_inspected() {
         assert!(drawing.contains(&format!(">{column}")), "{column} is not in\n{drawing}");
     }
     assert!(inspect(&["s.\"Other\""]).starts_with("s.\"Other\": ALL, sort key none\n"));
-    for (name, said) in [("nowhere", "table \"nowhere\" does not exist"), ("empty", "\"empty\" is not stored")] {
-        let err = fails(dir.path(), &["inspect", "-w", "house", name]);
-        assert!(err.contains(said), "{err}");
-        assert!(err.contains("tables with rows are public.t, public.z, s.\"Other\""), "{err}");
+    let err = fails(dir.path(), &["inspect", "-w", "house", "nowhere"]);
+    assert!(err.contains("table \"nowhere\" does not exist"), "{err}");
+    assert!(err.contains("tables with rows are public.t, public.z, s.\"Other\""), "{err}");
+    // Nothing to show of a table without rows, and nothing wrong with it.
+    assert_eq!(inspect(&["empty", "--svg", "empty.svg"]), "");
+    assert!(!dir.path().join("empty.svg").exists(), "nothing was drawn");
+    // An interleaved key's drawing shows each of its columns, and without a table all are drawn.
+    for column in ["of a in one zone", "of b &amp; &lt;c&gt; in one zone"] {
+        assert!(drawing.contains(column), "{column} is not in\n{drawing}");
+    }
+    inspect(&["--svg", "all.svg"]);
+    let drawing = std::fs::read_to_string(dir.path().join("all.svg")).unwrap();
+    for name in [">public.t<", ">public.z<", ">s.&quot;Other&quot;<"] {
+        assert!(drawing.contains(name), "{name} is not in\n{drawing}");
     }
     assert!(fails(dir.path(), &["inspect", "-w", "nowhere"]).contains("ERROR: "));
     assert!(!dir.path().join("nowhere").exists(), "nothing was made");

@@ -182,6 +182,12 @@ impl Error {
         self
     }
 
+    /// For a place in another text than the statement's.
+    pub fn without_position(mut self) -> Self {
+        self.0.position = None;
+        self
+    }
+
     pub fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
         self

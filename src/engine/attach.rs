@@ -149,7 +149,8 @@ impl FileSchema {
         }
         let (file, error) = found;
         let reason = from_datafusion(error);
-        Error::invalid(SqlState::BAD_COPY_FILE, format!("cannot read {}: {}", file.display(), reason.message()))
+        let reason = reason.message().trim_start_matches("Parquet error: ");
+        Error::invalid(SqlState::BAD_COPY_FILE, format!("cannot read {}: {reason}", file.display()))
             .with_hint("the files of a table are all Parquet, with the same columns: mend this one or take it away")
     }
 }

@@ -1,5 +1,6 @@
 //! The one place where DataFusion's errors become ours.
 
+use datafusion::common::utils::datafusion_strsim::levenshtein;
 use datafusion::common::{Column, DataFusionError, SchemaError};
 
 use super::names::{CATALOG, PATH_SCHEMA, no_such_table};
@@ -95,6 +96,11 @@ fn of_planner(context: &str) -> bool {
         || context.starts_with("blueshift_")
 }
 
+/// Whether one name may be a slip for the other: a letter in three is wrong at most.
+fn is_near(name: &str, meant: &str) -> bool {
+    levenshtein(&name.to_lowercase(), &meant.to_lowercase()) <= (name.chars().count() / 3).max(1)
+}
+
 /// The most columns that an error lists.
 const MOST_LISTED: usize = 20;
 
@@ -117,8 +123,9 @@ fn of_schema(error: SchemaError) -> Error {
                     known.push(valid);
                 }
             }
-            let same = |valid: &&Column| valid.name.eq_ignore_ascii_case(&field.name);
-            let error = match valid_fields.iter().find(same) {
+            let distance = |valid: &&Column| levenshtein(&field.name.to_lowercase(), &valid.name.to_lowercase());
+            let nearest = valid_fields.iter().min_by_key(distance);
+            let error = match nearest.filter(|valid| is_near(&field.name, &valid.name)) {
                 Some(meant) => error.with_hint(format!("did you mean {}?", meant.quoted_flat_name())),
                 None => error.with_hint("check its name; a text stands in single quotes"),
             };
@@ -155,8 +162,8 @@ fn no_such_function(rest: &str) -> Error {
     }
     let error = Error::invalid(SqlState::UNDEFINED_FUNCTION, format!("there is no function {name}"));
     match meant.split('\'').nth(1) {
-        Some(meant) => error.with_hint(format!("did you mean {meant}?")),
-        None => error,
+        Some(meant) if is_near(name, meant) => error.with_hint(format!("did you mean {meant}?")),
+        _ => error.with_hint("check its name: Redshift's functions are there, or are refused by name"),
     }
 }
 

@@ -36,9 +36,14 @@ async fn plan_with_names(state: &SessionState, statement: &SqlStatement) -> Resu
         Ok(plan) => return Ok(plan),
         Err(error) => error,
     };
-    if !names_collide(&error) {
-        return Err(from_datafusion(error));
+    match names_collide(&error) {
+        true => Box::pin(plan_apart(state, statement, error)).await,
+        false => Err(from_datafusion(error)),
     }
+}
+
+/// The plan of a statement of which `error` says that names collide.
+async fn plan_apart(state: &SessionState, statement: &SqlStatement, error: DataFusionError) -> Result<LogicalPlan> {
     let readable = matches!(statement, SqlStatement::Explain { .. });
     let mut apart = Box::new(statement.clone());
     let Some(query) = sql::query_of(&mut apart) else { return Err(from_datafusion(error)) };

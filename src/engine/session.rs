@@ -104,7 +104,7 @@ impl Session {
     ///
     /// Errors: Invalid with the place in the text for a wrong statement; see [`crate::common::ErrorKind`] for the rest.
     pub async fn sql(&self, text: &str) -> Result<Output> {
-        self.execute(sql::parse_one(text)?, None).await
+        self.boxed_execute(sql::parse_one(text)?, None).await
     }
 
     /// Executes statements separated by semicolons; the results of all, or the first error.
@@ -118,7 +118,7 @@ impl Session {
 
     /// Executes one statement of a script that [`super::split`] cut; an error's place is one of the script.
     pub async fn statement(&self, statement: StatementText<'_>) -> Result<Output> {
-        self.execute(statement.parse()?, None).await
+        self.boxed_execute(statement.parse()?, None).await
     }
 
     /// Adds the rows of `streams` to a table, all in one commit, and returns how many there were. Columns are taken by
@@ -233,6 +233,11 @@ impl Session {
     /// A query's plan that outlives the statement; its columns are named as [`planning::plan`] says.
     pub(super) async fn plan_lasting(&self, query: &SqlStatement) -> Result<LogicalPlan> {
         planning::plan(&self.lasting_state(), query).await
+    }
+
+    /// As [`Session::execute`], whose future is too large for the stack of whoever awaits several.
+    fn boxed_execute(&self, statement: Statement, parameters: Option<ParamValues>) -> BoxFuture<'_, Result<Output>> {
+        Box::pin(self.execute(statement, parameters))
     }
 
     async fn execute(&self, statement: Statement, parameters: Option<ParamValues>) -> Result<Output> {
@@ -580,7 +585,8 @@ impl Running<'_> {
         options.verify_plan(&plan).map_err(from_datafusion)?;
         let tag = if matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_)) { "EXPLAIN" } else { "SELECT" };
         let physical = self.physical(&plan).await.map_err(|error| placed(error, query))?;
-        let stream = execute_stream(Arc::clone(&physical), self.state.task_ctx()).map_err(from_datafusion)?;
+        let stream = execute_stream(Arc::clone(&physical), self.state.task_ctx());
+        let stream = stream.map_err(|error| placed(from_datafusion(error), query))?;
         let stream = placed_stream(self.statement.govern(stream), query);
         let stream = planning::shown(shown_in(self.zone_setting(), stream));
         Ok(Output::rows(tag, stream).with_plan(physical))
@@ -737,7 +743,7 @@ impl Prepared<'_> {
     pub async fn execute(&self, values: Vec<ScalarValue>) -> Result<Output> {
         let values = parameters::check(&self.parameters, values)?;
         let values = (!values.is_empty()).then(|| ParamValues::from(values));
-        self.session.execute(self.statement.clone(), values).await
+        self.session.boxed_execute(self.statement.clone(), values).await
     }
 }
 

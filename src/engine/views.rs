@@ -203,7 +203,7 @@ async fn plan(catalog: &WarehouseCatalog, pin: &PinnedSnapshot, view: &ViewDef) 
     information::ours(config.options_mut());
     let mut state = SessionStateBuilder::new_from_existing(base).with_config(config).build();
     state.register_catalog_list(list);
-    let plan = planning::plan(&state, &query).await?;
+    let plan = planning::plan(&state, &query).await.map_err(Error::without_position)?;
     let plan = name_columns(plan, &view.columns)?;
     let mut relations = 0;
     plan.apply_with_subqueries(|node| {

@@ -87,7 +87,7 @@ fn arguments(message: &str) -> Option<Error> {
         let text = format!("the pattern cannot be used: {fault}");
         return error(SqlState::INVALID_REGULAR_EXPRESSION, text, "a backslash before a character means the character");
     }
-    for function in ["sum", "avg"] {
+    for function in ["sum", "avg", "ratio_to_report"] {
         if let Some(found) = between(message, &format!("{function} of "), " is not supported") {
             let text = format!("function {function}({}) does not exist", in_sql(found));
             return error(SqlState::UNDEFINED_FUNCTION, text, "it takes a number: cast the argument to one");
@@ -178,6 +178,10 @@ fn columns(message: &str) -> Option<Error> {
     if message.starts_with("Inconsistent data length across values list") {
         let text = "the rows of VALUES must all have the same length";
         return error(SqlState::SYNTAX_ERROR, text, "give every row one value for each column");
+    }
+    if message.contains("require unique expression names") {
+        let text = "two columns have the same name";
+        return error(SqlState::DUPLICATE_COLUMN, text, "give one a name of its own, as in a AS b");
     }
     if let Some(table) = behind(message, "Invalid qualifier ") {
         let text = format!("there is no table \"{table}\" in FROM");
@@ -303,7 +307,7 @@ pub(super) fn in_sql(text: &str) -> String {
             "Decimal128" | "Decimal256" | "Decimal64" | "Decimal32" => "numeric",
             "Timestamp" | "Time64" | "Time32" | "Interval" | "Duration" => {
                 // What stands in the parentheses is Arrow's unit.
-                let zoned = match behind.strip_prefix('(').and_then(|inner| inner.split_once(')')) {
+                let zoned = match parentheses(behind) {
                     Some((inner, after)) => {
                         rest = after;
                         inner.contains(',') && !inner.ends_with("None")
@@ -322,6 +326,21 @@ pub(super) fn in_sql(text: &str) -> String {
         out.push_str(name);
     }
     out
+}
+
+/// What stands in the parentheses that a text begins with, and what follows them.
+fn parentheses(text: &str) -> Option<(&str, &str)> {
+    let mut depth = 0;
+    for (at, c) in text.char_indices() {
+        match c {
+            '(' => depth += 1,
+            ')' if depth == 1 => return Some((text.get(1..at)?, &text[at + 1..])),
+            ')' => depth -= 1,
+            _ if depth == 0 => return None,
+            _ => {}
+        }
+    }
+    None
 }
 
 /// The type of a column as SQL names it.

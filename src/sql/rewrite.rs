@@ -60,6 +60,7 @@ impl VisitorMut for Rewriter {
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
         part_minuses(expr);
+        subqueries::name_column(expr);
         flow(
             refused::check(expr)
                 .and_then(|()| date_parts::rewrite(expr))

@@ -13,7 +13,7 @@ async fn columns_of_one_name_keep_it() {
         ("select a, b as a, b from t", vec!["a", "a", "b"]),
         ("select *, a, t.* from t", vec!["a", "b", "a", "a", "b"]),
         ("select count(*), count(*) from t", vec!["count(*)", "count(*)"]),
-        ("select a::int, a::bigint from t", vec!["a", "a"]),
+        ("select a::int, a::bigint from t", vec!["t.a", "t.a"]),
         ("select sum(a::int), sum(a::bigint) from t", vec!["sum(t.a)", "sum(t.a)"]),
         ("select a as x, b as x from t union all select 1, 2", vec!["x", "x"]),
         ("select * from generate_series(1, 2)", vec!["generate_series"]),

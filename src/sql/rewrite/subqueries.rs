@@ -50,6 +50,18 @@ pub(super) fn select(select: &mut Select) -> Result<()> {
     Ok(())
 }
 
+/// Names the column of `IN (SELECT max(a) …)`: beside OR, DataFusion 55.2 would make two columns of one name of it.
+pub(super) fn name_column(expr: &mut Expr) {
+    let Expr::InSubquery { subquery, .. } = expr else { return };
+    let SetExpr::Select(select) = subquery.body.as_mut() else { return };
+    if let [item @ SelectItem::UnnamedExpr(_)] = select.projection.as_mut_slice()
+        && let SelectItem::UnnamedExpr(value) = item
+        && !is_value(value)
+    {
+        *item = SelectItem::ExprWithAlias { expr: take(value), alias: Ident::with_quote('"', COLUMN) };
+    }
+}
+
 /// Rewrites what is not within a subquery.
 struct Values {
     depth: usize,

@@ -65,13 +65,13 @@ pub(super) fn after_with(c: &mut Cursor) -> Result<Option<Statement>> {
     if !insert_follows(c) {
         return Ok(None);
     }
+    let position = c.position();
     let mut outer = c.with(|p| {
         p.expect_keyword(Keyword::WITH)?;
         let recursive = p.parse_keyword(Keyword::RECURSIVE);
         let cte_tables = p.parse_comma_separated(Parser::parse_cte)?;
         Ok(With { with_token: AttachedToken::empty(), recursive, cte_tables })
     })?;
-    let position = c.position();
     let Statement::Insert(mut insert) = insert(c)? else {
         return Err(Error::internal("INSERT is read as something else"));
     };

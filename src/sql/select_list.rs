@@ -15,7 +15,7 @@ use sqlparser::ast::{
 use crate::common::error::Position;
 use crate::common::{Error, Result, SqlState};
 
-use super::cursor::invalid;
+use super::cursor::{START, invalid};
 use super::rewrite::{call, plain_query, position_of};
 use super::view::folded;
 
@@ -386,14 +386,14 @@ pub fn repeated_column(query: &Query) -> Error {
     let mut finder = Repeated { found: None };
     let _ = Visit::visit(query, &mut finder);
     let hint = "give one a name of its own, as in a AS b: only a result's own columns may share a name";
+    let error = |message: String| Error::invalid(SqlState::DUPLICATE_COLUMN, message).with_hint(hint);
     match finder.found {
+        // No column begins a text: that place stands for none.
+        Some((name, START)) => error(format!("column \"{name}\" is given more than once")),
         Some((name, at)) => {
-            invalid(SqlState::DUPLICATE_COLUMN, format!("column \"{name}\" is given more than once"), at)
-                .with_hint(hint)
+            error(format!("column \"{name}\" is given more than once")).with_position(at.line, at.column)
         }
-        None => {
-            Error::invalid(SqlState::DUPLICATE_COLUMN, "two columns of a subquery have the same name").with_hint(hint)
-        }
+        None => error("two columns of a subquery have the same name".to_string()),
     }
 }
 

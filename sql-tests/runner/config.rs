@@ -26,8 +26,9 @@ const fn config(slices: u32, tiny: bool, pruning: bool, dist: Dist) -> Config {
     Config { slices, tiny, pruning, dist, encoding: None }
 }
 
-/// Files that run in each encoding by default: of every type, with every kind of filter.
-const ENCODED: [&str; 1] = ["encoding/forced.slt"];
+/// What begins the names of files that run in each encoding by default: those that read back what they stored, of every
+/// type, with every kind of filter.
+const ENCODED: [&str; 7] = ["copy/", "dist/", "encoding/forced", "plan/", "pruning/", "tpch/", "types/"];
 
 /// Every pair of two choices, in as few rows as slices times distributions allow.
 pub const DEFAULT: [Config; 9] = [
@@ -71,7 +72,7 @@ fn encoded_everywhere() -> Vec<Config> {
 pub fn chosen(file: &str, long: Option<&str>) -> Vec<Config> {
     if long.is_some_and(|v| !matches!(v, "" | "0")) {
         [product(), encoded_everywhere()].concat()
-    } else if ENCODED.contains(&file) {
+    } else if ENCODED.iter().any(|begin| file.starts_with(begin)) {
         [DEFAULT.to_vec(), encoded()].concat()
     } else {
         DEFAULT.to_vec()

@@ -38,6 +38,15 @@ impl SqlState {
     pub const INTERNAL_ERROR: SqlState = SqlState("XX000");
     pub const SYNTAX_ERROR: SqlState = SqlState("42601");
     pub const UNDEFINED_TABLE: SqlState = SqlState("42P01");
+    pub const AMBIGUOUS_COLUMN: SqlState = SqlState("42702");
+    pub const GROUPING_ERROR: SqlState = SqlState("42803");
+    pub const WINDOWING_ERROR: SqlState = SqlState("42P20");
+    pub const INVALID_COLUMN_REFERENCE: SqlState = SqlState("42P10");
+    pub const UNDEFINED_PARAMETER: SqlState = SqlState("42P02");
+    pub const CANNOT_COERCE: SqlState = SqlState("42846");
+    pub const CARDINALITY_VIOLATION: SqlState = SqlState("21000");
+    pub const INVALID_REGULAR_EXPRESSION: SqlState = SqlState("2201B");
+    pub const DUPLICATE_ALIAS: SqlState = SqlState("42712");
     pub const AMBIGUOUS_ALIAS: SqlState = SqlState("42P09");
     pub const WRONG_OBJECT_TYPE: SqlState = SqlState("42809");
     pub const DUPLICATE_TABLE: SqlState = SqlState("42P07");
@@ -173,6 +182,12 @@ impl Error {
         self
     }
 
+    /// For a place in another text than the statement's.
+    pub fn without_position(mut self) -> Self {
+        self.0.position = None;
+        self
+    }
+
     pub fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
         self
@@ -190,6 +205,14 @@ impl Error {
     /// Puts `context` and a colon before the message.
     pub fn context(mut self, context: impl fmt::Display) -> Self {
         self.0.message = format!("{context}: {}", self.0.message);
+        self
+    }
+
+    /// With message, detail and hint as `map` makes them.
+    pub fn map_text(mut self, map: impl Fn(&str) -> String) -> Self {
+        self.0.message = map(&self.0.message);
+        self.0.detail = self.0.detail.as_deref().map(&map);
+        self.0.hint = self.0.hint.as_deref().map(&map);
         self
     }
 

@@ -1,6 +1,6 @@
 //! Dates and timestamps as text.
 
-use super::calendar::{DAY_US, HOUR_US, MINUTE_US, SECOND_US, days, is_day};
+use super::calendar::{Civil, DAY_US, HOUR_US, MINUTE_US, SECOND_US, days, is_day};
 
 /// A date, with a time and a zone where the text has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,8 +15,8 @@ pub struct Moment {
 
 impl Moment {
     /// Reads a date with or without a time and a zone, in the forms that Redshift reads without being told a format
-    /// ("Date, time, and timestamp literals"): `2008-12-31`, `20081231`, `12-31-2008`, `12/31/08` (month first),
-    /// `Dec 31, 2008`, `31-Dec-2008`; then `T` or blanks and `23:59`, `23:59:59.999999` or `11:59 PM`; then `Z`, `+01`,
+    /// ("Date, time, and timestamp literals"): `2008-12-31`, `20081231`, `081231`, `2008.366`, `12-31-2008`, `12/31/08`
+    /// (month first), `Dec 31, 2008`, `31-Dec-2008`; then `T` or blanks and `23:59`, `23:59:59.999999` or `11:59 PM`; then `Z`, `+01`,
     /// `-05:30` or an abbreviation of [`zone_abbreviation`]. `None` where it is something else, or no day.
     pub fn parse(text: &str) -> Option<Moment> {
         let mut scanner = Scanner(text.trim());
@@ -43,7 +43,7 @@ impl Moment {
     }
 }
 
-/// Reads a time of day: `23:59`, `23:59:59.999999`, `11:59 PM`. Microseconds.
+/// Reads a time of day: `23:59`, `23:59:59.999999`, `235959`, `11:59 PM`. Microseconds.
 pub fn parse_time(text: &str) -> Option<i64> {
     let mut scanner = Scanner(text.trim());
     let time = scanner.time()?;
@@ -182,9 +182,9 @@ impl<'a> Scanner<'a> {
             self.separator();
             return Some((year(self.digits())?, month, day));
         }
-        if first.len() == 8 {
-            let number = |text: &str| text.parse().ok();
-            return Some((number(&first[..4])?, number(&first[4..6])?, number(&first[6..])?));
+        if let 6 | 8 = first.len() {
+            let (of_year, of_day) = first.split_at(first.len() - 4);
+            return Some((year(of_year)?, short(&of_day[..2])?, short(&of_day[2..])?));
         }
         let separator = self.separator();
         if self.0.starts_with(|c: char| c.is_ascii_alphabetic()) {
@@ -201,6 +201,9 @@ impl<'a> Scanner<'a> {
             return None;
         }
         let second = self.digits();
+        if first.len() == 4 && separator == "." && second.len() == 3 {
+            return day_of_year(year(first)?, second.parse().ok()?);
+        }
         if self.separator() != separator {
             return None;
         }
@@ -213,12 +216,18 @@ impl<'a> Scanner<'a> {
     }
 
     fn time(&mut self) -> Option<i64> {
-        let mut hour = short(self.digits())?;
-        let minute = if self.colon() { short(self.digits())? } else { return None };
+        let first = self.digits();
+        let joined = first.len() == 6;
+        let mut hour = short(if joined { &first[..2] } else { first })?;
+        let minute = match joined {
+            true => short(&first[2..4])?,
+            false if self.colon() => short(self.digits())?,
+            false => return None,
+        };
         let mut micros = 0;
         let mut second = 0;
-        if self.colon() {
-            second = short(self.digits())?;
+        if joined || self.colon() {
+            second = short(if joined { &first[4..] } else { self.digits() })?;
             if let Some(rest) = self.0.strip_prefix('.') {
                 self.0 = rest;
                 let digits = self.digits();
@@ -252,6 +261,12 @@ impl<'a> Scanner<'a> {
             None => false,
         }
     }
+}
+
+/// Counted from 1.
+fn day_of_year(year: i64, day: i64) -> Option<(i64, i64, i64)> {
+    let found = Civil::from_days(days(year, 1, 1) + day - 1);
+    (found.year == year).then_some((year, found.month, found.day))
 }
 
 /// A number of one or two digits.
@@ -289,10 +304,24 @@ mod tests {
             "2008-Dec-31",
             " 2008/12/31 ",
             "31 December 2008",
+            "081231",
+            "2008.366",
         ] {
             assert_eq!(Moment::parse(text), Some(expected), "{text}");
         }
-        for text in ["", "2008", "31-12-2008", "2008-02-30", "2008-12-31x", "Foo 1, 2008", "2008-12/31", "10:00"] {
+        for text in [
+            "",
+            "2008",
+            "31-12-2008",
+            "2008-02-30",
+            "2008-12-31x",
+            "2007.366",
+            "2008.000",
+            "081331",
+            "Foo 1, 2008",
+            "2008-12/31",
+            "10:00",
+        ] {
             assert_eq!(Moment::parse(text), None, "{text}");
         }
     }
@@ -313,6 +342,8 @@ mod tests {
             "2008-06-01 07:00:00 EST",
             "2008-06-01 06:30-05:30",
             "2008-06-01 17:30:00 +0530",
+            "20080601 120000",
+            "2008-06-01 120000.0",
         ] {
             assert_eq!(read(text), Some(noon), "{text}");
         }
@@ -324,6 +355,8 @@ mod tests {
         {
             assert_eq!(read(text), None, "{text}");
         }
+        assert_eq!(parse_time("040506"), Some(4 * HOUR_US + 5 * MINUTE_US + 6 * SECOND_US));
+        assert_eq!(parse_time("0405"), None);
         assert_eq!(parse_time("04:05:06.789"), Some(4 * HOUR_US + 5 * MINUTE_US + 6_789_000));
         assert_eq!(zone_abbreviation("nzdt"), Some(780));
     }

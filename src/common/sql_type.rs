@@ -67,6 +67,13 @@ impl SqlType {
     pub const MAX_VARCHAR_BYTES: u32 = 65535;
     /// Redshift's limit ("VARBYTE type").
     pub const MAX_VARBYTE_BYTES: u32 = 16_777_216;
+
+    /// Digits of a second that times have.
+    pub const SECOND_DIGITS: u64 = 6;
+
+    /// What to do about times with more or fewer of them.
+    pub const KEEP_MICROSECONDS: &str =
+        "leave it out: times are kept to the microsecond; DATE_TRUNC makes them coarser";
     /// VARBYTE without a length.
     pub const DEFAULT_VARBYTE_BYTES: u32 = 64_000;
     /// Redshift's limit of a SUPER value ("SUPER type"); here of its JSON text, there of its own form.

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
-use datafusion::common::Result as DfResult;
+use datafusion::common::{DataFusionError, Result as DfResult};
 use datafusion::execution::SessionState;
 use futures::future::BoxFuture;
 
+use super::error::from_datafusion;
 use super::files::file_table;
 use super::location::Location;
 use super::names::{DEFAULT_SCHEMA, at};
@@ -124,8 +125,33 @@ impl FileSchema {
             let Some(path) = tables.get(name) else { return Ok(None) };
             let path = std::path::absolute(path)?;
             let folder = if path.is_dir() { "/" } else { "" };
-            file_table(&format!("{}{folder}", path.display()), &self.state).await
+            match file_table(&format!("{}{folder}", path.display()), &self.state).await {
+                Err(error) => Err(super::catalog_provider::external(self.unreadable(&path, error).await)),
+                table => table,
+            }
         })
+    }
+
+    /// The error of a table, with the name of the file that cannot be read.
+    async fn unreadable(&self, path: &Path, error: DataFusionError) -> Error {
+        let mut files: Vec<PathBuf> = match std::fs::read_dir(path) {
+            Ok(entries) => entries.flatten().map(|entry| entry.path()).collect(),
+            Err(_) => vec![path.to_path_buf()],
+        };
+        files.sort();
+        let mut found = (path.to_path_buf(), error);
+        for file in files.into_iter().filter(|file| file.extension().is_some_and(|e| e.eq_ignore_ascii_case("parquet")))
+        {
+            if let Err(error) = file_table(&file.display().to_string(), &self.state).await {
+                found = (file, error);
+                break;
+            }
+        }
+        let (file, error) = found;
+        let reason = from_datafusion(error);
+        let reason = reason.message().trim_start_matches("Parquet error: ");
+        Error::invalid(SqlState::BAD_COPY_FILE, format!("cannot read {}: {reason}", file.display()))
+            .with_hint("the files of a table are all Parquet, with the same columns: mend this one or take it away")
     }
 }
 

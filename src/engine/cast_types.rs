@@ -39,6 +39,12 @@ impl TypePlanner for CastTypes {
             AstType::Float(_) => Err(Error::invalid(SqlState::SYNTAX_ERROR, "FLOAT precision must be from 1 to 53")
                 .with_hint("write REAL or DOUBLE PRECISION")),
             AstType::Time(_, TimezoneInfo::Tz | TimezoneInfo::WithTimeZone) => Err(refused("TIMETZ")),
+            AstType::Time(Some(digits), _) | AstType::Timestamp(Some(digits), _)
+                if *digits != SqlType::SECOND_DIGITS =>
+            {
+                Err(Error::unsupported("a precision of times other than 6 is not supported yet")
+                    .with_hint(SqlType::KEEP_MICROSECONDS))
+            }
             AstType::Time(..) => return Ok(Some(plain(SqlType::Time))),
             AstType::Timestamp(_, TimezoneInfo::Tz | TimezoneInfo::WithTimeZone) => Ok(SqlType::TimestampTz),
             AstType::Timestamp(..) => return Ok(Some(plain(SqlType::Timestamp))),

@@ -6,6 +6,7 @@ use arrow::array::timezone::Tz;
 use arrow::array::{Array, ArrayRef, AsArray, BinaryViewArray, RecordBatch, StringViewArray, new_null_array};
 use arrow::compute::{CastOptions, cast, cast_with_options};
 use arrow::datatypes::{DataType, Float32Type, Float64Type, SchemaRef, Time64MicrosecondType};
+use arrow::error::ArrowError;
 use arrow::util::display::FormatOptions;
 
 use super::identity::Generate;
@@ -206,7 +207,8 @@ fn coerce_column(array: &ArrayRef, column: &ColumnDef, nullable: bool, table: &s
     } else {
         let rounded = round_for(array, column.sql_type)?;
         let options = CastOptions { safe: false, format_options: FormatOptions::default() };
-        let made = cast_with_options(&rounded, &to, &options).map_err(|e| misfit(column, Error::from(e).message()))?;
+        let made = cast_with_options(&rounded, &to, &options);
+        let made = made.map_err(|e| misfit(column, &reason(&rounded, &to, e)))?;
         check_finite(&rounded, &made, column)?;
         made
     };
@@ -226,6 +228,7 @@ fn coerce_column(array: &ArrayRef, column: &ColumnDef, nullable: bool, table: &s
             Ok(array)
         }
         SqlType::Varchar(bytes) => {
+            let array = without_surplus_blanks(array, bytes);
             check_length(array.as_string_view(), bytes, column)?;
             Ok(array)
         }
@@ -253,7 +256,11 @@ fn cast_specially(array: &ArrayRef, column: &ColumnDef, zone: Tz) -> Result<Opti
         }
     };
     let zoned = matches!(array.data_type(), DataType::Timestamp(_, Some(_)));
+    let text = matches!(array.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
     Ok(Some(match column.sql_type {
+        SqlType::Timestamp if text => zones::timestamps_of_text(array).map_err(of_column)?,
+        SqlType::Date if text => zones::dates_of_text(array).map_err(of_column)?,
+        SqlType::Time if text => zones::times_of_text(array).map_err(of_column)?,
         SqlType::TimestampTz => zones::to_instants(array, zone).map_err(of_column)?,
         SqlType::Timestamp if zoned => zones::to_local(array, zone).map_err(of_column)?,
         SqlType::Date if zoned => cast(&zones::to_local(array, zone).map_err(of_column)?, &DataType::Date32)?,
@@ -314,6 +321,21 @@ fn check_finite(given: &ArrayRef, cast: &ArrayRef, column: &ColumnDef) -> Result
     }
 }
 
+/// Why an array cannot be cast: the first text that is no value of the type, else in Arrow's words.
+fn reason(array: &ArrayRef, to: &DataType, error: ArrowError) -> String {
+    let no_value = |text: &str| {
+        let text: ArrayRef = Arc::new(StringViewArray::from(vec![text]));
+        cast_with_options(&text, to, &CastOptions { safe: false, ..Default::default() }).is_err()
+    };
+    let is_text = matches!(array.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+    let texts = is_text.then(|| cast(array, &DataType::Utf8View).ok()).flatten();
+    let texts = texts.as_ref().map(|texts| texts.as_string_view());
+    match texts.and_then(|texts| texts.iter().flatten().find(|text| no_value(text))) {
+        Some(text) => format!("\"{}\" is no such value", shortened(text)),
+        None => Error::from(error).message().to_string(),
+    }
+}
+
 fn positions<T>(values: impl Iterator<Item = Option<T>>, holds: impl Fn(T) -> bool) -> Vec<usize> {
     values.enumerate().filter_map(|(row, value)| value.is_some_and(&holds).then_some(row)).collect()
 }
@@ -356,10 +378,25 @@ fn check_time(array: &ArrayRef, column: &ColumnDef) -> Result<()> {
     }
 }
 
-fn check_length(array: &StringViewArray, bytes: u32, column: &ColumnDef) -> Result<()> {
+fn first_longer(array: &StringViewArray, bytes: u32) -> Option<usize> {
     // A view begins with its length.
-    let too_long = |i: &usize| array.is_valid(*i) && array.views()[*i] as u32 > bytes;
-    match (0..array.len()).find(too_long) {
+    (0..array.len()).find(|i| array.is_valid(*i) && array.views()[*i] as u32 > bytes)
+}
+
+/// Text that only blanks make longer than `bytes` is cut ("Character types", significance of trailing blanks).
+fn without_surplus_blanks(array: ArrayRef, bytes: u32) -> ArrayRef {
+    if first_longer(array.as_string_view(), bytes).is_none() {
+        return array;
+    }
+    let cut = |text: &str| match text.split_at_checked(bytes as usize) {
+        Some((kept, rest)) if rest.bytes().all(|b| b == b' ') => kept.to_string(),
+        _ => text.to_string(),
+    };
+    Arc::new(array.as_string_view().iter().map(|text| text.map(cut)).collect::<StringViewArray>())
+}
+
+fn check_length(array: &StringViewArray, bytes: u32, column: &ColumnDef) -> Result<()> {
+    match first_longer(array, bytes) {
         None => Ok(()),
         Some(i) => Err(Error::invalid(
             SqlState::STRING_TOO_LONG,
@@ -450,7 +487,9 @@ mod tests {
     fn text_is_measured_in_bytes() {
         let text: ArrayRef = Arc::new(StringArray::from(vec![Some("ab "), None, Some("é")]));
         assert_eq!(coerced(Arc::clone(&text), SqlType::Varchar(3)).unwrap(), ["ab ", "NULL", "é"]);
-        let error = coerced(text, SqlType::Varchar(2)).unwrap_err();
+        // What is too long by blanks alone is cut, other text is refused.
+        assert_eq!(coerced(Arc::clone(&text), SqlType::Varchar(2)).unwrap(), ["ab", "NULL", "é"]);
+        let error = coerced(text, SqlType::Varchar(1)).unwrap_err();
         assert_eq!(error.state(), SqlState::STRING_TOO_LONG);
         assert!(error.message().contains("\"c\""));
     }

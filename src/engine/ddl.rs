@@ -17,6 +17,7 @@ use super::load::{Load, retry_conflicts, retry_while};
 use super::names::{self, Place, at};
 use super::output::Output;
 use super::session::Running;
+use super::temporary_views::{self, Source};
 use super::warehouse::Warehouse;
 use crate::catalog::{ColumnDef, EffectiveDist, Identity, Snapshot, TableDef, TableState, Transaction};
 use crate::common::{ColumnId, DistStyle, EncodingName, Error, Result, SchemaId, SortKey, SqlState, SqlType, TableId};
@@ -25,7 +26,10 @@ use crate::format::encoding;
 use crate::sql::ast::{
     ColumnSpec, CreateSchema, CreateTable, DistClause, DropSchema, DropTable, Ident, KeyColumn, ObjectName, SortClause,
 };
+use crate::sql::select_list::shown_name;
 use crate::system::table_ddl;
+
+const MAX_COLUMNS: usize = 1600;
 
 pub(super) async fn create_table(running: &Running<'_>, create: CreateTable) -> Result<Output> {
     let place = running.place_of_new(&create.name, create.temporary).await?;
@@ -73,7 +77,9 @@ pub(super) async fn create_table(running: &Running<'_>, create: CreateTable) -> 
             let of = running.place(&like.parent).await?;
             let pin = running.pins.pin(&of.warehouse).await?;
             let parent = of.table(&pin, &like.parent)?;
-            like_table(&parent.def, name, schema, like.including_defaults, running)
+            check_defaults(running, &create.columns)?;
+            let def = like_table(&parent.def, name, schema, like.including_defaults, running);
+            with_columns(def, &create.columns, like.at)?
         }
         None => {
             check_defaults(running, &create.columns)?;
@@ -162,7 +168,7 @@ fn columns_of_query(plan: &LogicalPlan, create: &CreateTable) -> Result<Vec<Colu
     for (i, field) in schema.fields().iter().enumerate() {
         let name = match create.column_names.get(i) {
             Some(name) => name.clone(),
-            None => Ident { value: field.name().clone(), quoted: true, position },
+            None => Ident { value: shown_name(field.name()).to_string(), quoted: true, position },
         };
         if !seen.insert(name.value.clone()) {
             return Err(Error::invalid(
@@ -260,7 +266,8 @@ fn define(
                 .with_position(key.position().line, key.position().column));
         }
     }
-    let encode_auto = create.encode_auto || specs.iter().all(|s| s.encode.is_none());
+    // A column that names its encoding switches ENCODE AUTO off.
+    let encode_auto = specs.iter().all(|s| s.encode.is_none());
     let constraints = constraints(parents, create, &columns)?;
     let mut def = TableDef {
         id: TableId(0),
@@ -339,6 +346,12 @@ fn check_defaults(running: &Running<'_>, columns: &[ColumnSpec]) -> Result<()> {
             return Err(at(Error::invalid(SqlState::INVALID_TABLE_DEFINITION, message), &spec.name)
                 .with_hint("a DEFAULT is an expression without columns and subqueries"));
         }
+        if has_aggregate(&expr).map_err(from_datafusion)? {
+            let message =
+                format!("the DEFAULT of column \"{}\" has an aggregate or a window function", spec.name.value);
+            return Err(at(Error::invalid(SqlState::INVALID_TABLE_DEFINITION, message), &spec.name)
+                .with_hint("a DEFAULT is worked out for one row"));
+        }
         use datafusion::logical_expr::ExprSchemable;
         let found = expr.get_type(&DFSchema::empty()).map_err(from_datafusion)?;
         let to = spec.sql_type.arrow_type();
@@ -351,8 +364,22 @@ fn check_defaults(running: &Running<'_>, columns: &[ColumnSpec]) -> Result<()> {
                 &spec.name,
             ));
         }
+        if let datafusion::logical_expr::Expr::Literal(value, _) = &expr
+            && to.is_numeric()
+            && value.cast_to(&to).is_err()
+        {
+            let message = format!("the DEFAULT of column \"{}\", {value}, is no {}", spec.name.value, spec.sql_type);
+            return Err(at(Error::invalid(SqlState::DATATYPE_MISMATCH, message), &spec.name)
+                .with_hint("write a value that the column's type holds"));
+        }
     }
     Ok(())
+}
+
+fn has_aggregate(expr: &datafusion::logical_expr::Expr) -> datafusion::common::Result<bool> {
+    use datafusion::common::tree_node::TreeNode;
+    use datafusion::logical_expr::Expr as DfExpr;
+    expr.exists(|e| Ok(matches!(e, DfExpr::AggregateFunction(_) | DfExpr::WindowFunction(_))))
 }
 
 fn has_subquery(expr: &datafusion::logical_expr::Expr) -> datafusion::common::Result<bool> {
@@ -398,13 +425,61 @@ fn like_table(
     def
 }
 
+/// With columns of the statement's own, of which `before` stand before those of the parent.
+fn with_columns(mut def: TableDef, specs: &[ColumnSpec], before: usize) -> Result<TableDef> {
+    if def.columns.len() + specs.len() > MAX_COLUMNS {
+        let message = format!("a table has at most {MAX_COLUMNS} columns");
+        let error = Error::invalid(SqlState::INVALID_TABLE_DEFINITION, message);
+        return Err(match specs.last() {
+            Some(spec) => at(error.with_hint("leave some out"), &spec.name),
+            None => error,
+        });
+    }
+    if def.encode_auto && specs.iter().any(|spec| spec.encode.is_some()) {
+        def.encode_auto = false;
+        let keys: Vec<ColumnId> = def.sort.iter().flat_map(|key| key.columns.clone()).collect();
+        for column in &mut def.columns {
+            column.encoding = default_encoding(column.sql_type, keys.contains(&column.id));
+        }
+    }
+    for (i, spec) in specs.iter().enumerate() {
+        if def.columns.iter().any(|c| c.name == spec.name.value) {
+            let message = format!("column \"{}\" is given more than once", spec.name.value);
+            let error = Error::invalid(SqlState::DUPLICATE_COLUMN, message);
+            return Err(at(error.with_hint("LIKE gives a column of that name: rename this one"), &spec.name));
+        }
+        if spec.identity.is_some() && def.identity().is_some() {
+            let message = "a table has one IDENTITY column at most";
+            let error = Error::invalid(SqlState::INVALID_TABLE_DEFINITION, message);
+            return Err(at(error.with_hint("leave INCLUDING DEFAULTS out, or this one"), &spec.name));
+        }
+        let mut column = column(spec, def.next_column);
+        column.encoding = match spec.encode {
+            Some(name) => {
+                encoding::allowed(name, spec.sql_type).map_err(|e| at(e, &spec.name))?;
+                name
+            }
+            None if def.encode_auto => EncodingName::Auto,
+            None => default_encoding(spec.sql_type, false),
+        };
+        def.next_column = ColumnId(def.next_column.0 + 1);
+        let place = if i < before { i } else { def.columns.len() };
+        def.columns.insert(place, column);
+    }
+    def.check_invariants()?;
+    Ok(def)
+}
+
 pub(super) async fn drop_table(running: &Running<'_>, drop: DropTable) -> Result<Output> {
-    let names: Vec<&ObjectName> = drop.names.iter().filter(|name| !running.session.drop_foreign(name)).collect();
-    let notices = drop_relations(running, drop.if_exists, &names, "table", |transaction, place, snapshot, name| {
-        transaction.drop_table(&place.table(snapshot, name)?.def, drop.cascade);
-        Ok(())
-    });
+    let named = temporary_views::sort(running, &drop.names, false)?;
+    let readers = temporary_views::dropped_with(running, &named, drop.cascade).await?;
+    let notices =
+        drop_relations(running, drop.if_exists, &named.stored, "table", |transaction, place, snapshot, name| {
+            transaction.drop_table(&place.table(snapshot, name)?.def, drop.cascade);
+            Ok(())
+        });
     let notices = notices.await?;
+    temporary_views::forget(running, &named.foreign, &readers);
     // What temporary tables held is needed by nobody else.
     if let Some(temp) = running.session.names.temp()
         && let Err(e) = temp.collect().await
@@ -536,6 +611,12 @@ pub(super) async fn create_schema(running: &Running<'_>, create: CreateSchema) -
 pub(super) async fn drop_schema(running: &Running<'_>, drop: DropSchema) -> Result<Output> {
     let names = drop.names.iter().map(single).collect::<Result<Vec<&Ident>>>()?;
     let what = |name: &&Ident| format!("schema \"{}\"", name.value);
+    let mut held = Vec::new();
+    for schema in names.iter().filter_map(|name| running.pin.schema_named(&name.value)).filter(|_| drop.cascade) {
+        let relations = running.pin.table_names(schema.id).chain(running.pin.view_names(schema.id));
+        held.extend(relations.map(|(name, id)| (Source::Stored(running.warehouse.clone(), id), name.to_string())));
+    }
+    let readers = temporary_views::readers(running, held, drop.cascade)?;
     let notices = drop_all(running, drop.if_exists, &names, what, |transaction, snapshot, name, dropped| {
         let schema = snapshot.schema_named(&name.value).ok_or_else(|| names::no_such_schema(name))?;
         if dropped.insert(schema.id.0) {
@@ -543,7 +624,9 @@ pub(super) async fn drop_schema(running: &Running<'_>, drop: DropSchema) -> Resu
         }
         Ok(())
     });
-    Ok(Output::done("DROP SCHEMA", None).with_notices(notices.await?))
+    let notices = notices.await?;
+    temporary_views::forget(running, &[], &readers);
+    Ok(Output::done("DROP SCHEMA", None).with_notices(notices))
 }
 
 /// A schema's name, which has no schema before it.

@@ -55,9 +55,19 @@ impl BlueshiftTableFactory {
         let [location] = command.locations.as_slice() else {
             return Err(wrong("STORED AS BLUESHIFT takes one LOCATION".into(), "name the warehouse's"));
         };
-        if !command.schema.fields().is_empty() || !command.table_partition_cols.is_empty() {
+        if !command.schema.fields().is_empty() {
             let message = "STORED AS BLUESHIFT takes no columns: the warehouse's table has them";
             return Err(wrong(message.into(), "leave the columns out"));
+        }
+        for (clause, given) in [
+            ("PARTITIONED BY", !command.table_partition_cols.is_empty()),
+            ("WITH ORDER", !command.order_exprs.is_empty()),
+            ("UNBOUNDED", command.unbounded),
+        ] {
+            if given {
+                let message = format!("STORED AS BLUESHIFT takes no {clause}");
+                return Err(wrong(message, "leave it out: the warehouse's table is as it was made"));
+            }
         }
         let mut table = command.name.table().to_string();
         for (key, value) in &command.options {

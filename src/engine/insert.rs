@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use datafusion::common::{DFSchema, ParamValues};
-use datafusion::logical_expr::{Expr as DfExpr, LogicalPlan, LogicalPlanBuilder, Union, lit};
+use datafusion::logical_expr::{Expr as DfExpr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Union, lit};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Query, SelectItem, SetExpr,
-    Statement as SqlStatement, Value, ValueWithSpan,
+    DataType as SqlDataType, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Query, SelectItem, SetExpr,
+    Statement as SqlStatement, TypedString, UnaryOperator, Value, ValueWithSpan,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
@@ -32,15 +32,22 @@ pub(super) async fn insert(running: &Running<'_>, insert: Insert, parameters: Op
         let (insert, parameters) = (&insert, &parameters);
         async move {
             // For the table that is loaded, which need not be the one that the statement's version shows.
-            let (plan, generate) = plan(running, load.def(), insert, parameters.as_ref()).await?;
+            let (runs, generate) = plan(running, load.def(), insert, parameters.as_ref()).await?;
             let targets = target_columns(load.def(), insert)?;
             let load = load.generating(generate);
-            let streams = match insert.source {
-                // In order, so that a row's number tells where it stands.
-                InsertSource::Values(_) if !insert.source.reads_tables() => vec![running.run_in_order(&plan).await?],
-                _ => running.run_partitions(&plan).await?,
-            };
-            load.take(streams).await.map_err(|refused| placed(refused, insert, &targets))?;
+            let mut before = 0;
+            for Run { plan, rows } in runs {
+                let streams = match insert.source {
+                    // In order, so that a row's number tells where it stands.
+                    InsertSource::Values(_) if !insert.source.reads_tables() => {
+                        vec![running.run_in_order(&plan).await?]
+                    }
+                    _ => running.run_partitions(&plan).await?,
+                };
+                let taken = load.take(streams).await;
+                taken.map_err(|refused| placed(refused.after(before), insert, &targets))?;
+                before += rows;
+            }
             Ok(load)
         }
     })
@@ -75,7 +82,10 @@ pub(super) async fn parameters(running: &Running<'_>, insert: &Insert) -> Result
     let pin = running.pins.pin(&place.warehouse).await?;
     let table = place.table(&pin, &insert.table)?;
     let targets = target_columns(&table.def, insert)?;
-    let source = source(running, &table.def, insert, &targets, None).await?;
+    let source = match source(&table.def, insert, &targets)? {
+        Some(query) => running.plan(&SqlStatement::Query(query)).await?,
+        None => one_row()?,
+    };
     let mut found = source.get_parameter_types().map_err(from_datafusion)?;
     // Which field of a row each parameter is that stands alone.
     let alone: Vec<(usize, &str)> = match (&insert.source, &source) {
@@ -151,26 +161,64 @@ fn generation(def: &TableDef, insert: &Insert, targets: &[usize], given: usize) 
     }
 }
 
-/// A plan whose columns are the table's, and one more that says which rows get an identity where some do.
+/// Rows of VALUES whose values have one type a field, or all of a query.
+struct Run {
+    plan: LogicalPlan,
+    /// How many rows of VALUES.
+    rows: u64,
+}
+
+/// Plans whose columns are the table's, and one more that says which rows get an identity where some do.
 async fn plan(
     running: &Running<'_>,
     def: &TableDef,
     insert: &Insert,
     parameters: Option<&ParamValues>,
-) -> Result<(LogicalPlan, Generate)> {
+) -> Result<(Vec<Run>, Generate)> {
     let targets = target_columns(def, insert)?;
-    let source = source(running, def, insert, &targets, parameters).await?;
-    fill(running, def, insert, &targets, source)
+    let with_values = |plan: LogicalPlan| match parameters {
+        Some(values) => plan.with_param_values(values.clone()).map_err(from_datafusion),
+        None => Ok(plan),
+    };
+    let sources = match source(def, insert, &targets)? {
+        None => vec![Run { plan: one_row()?, rows: 1 }],
+        Some(query) => match *query.body {
+            SetExpr::Values(values) if matches!(insert.source, InsertSource::Values(_)) => {
+                let written = values.rows.into_iter().map(|row| row.content).collect();
+                let rows = planned_rows(running, def, &targets, written, parameters).await?;
+                let plan = |rows: Vec<Vec<DfExpr>>| match insert.source.reads_tables() {
+                    true => rows_of_queries(rows),
+                    false => LogicalPlanBuilder::values(rows).and_then(LogicalPlanBuilder::build),
+                };
+                let runs = runs_of_one_type(rows).map_err(from_datafusion)?.into_iter();
+                runs.map(|rows| Ok(Run { rows: rows.len() as u64, plan: plan(rows).map_err(from_datafusion)? }))
+                    .collect::<Result<_>>()?
+            }
+            _ => {
+                let mut query = query;
+                name_apart(&mut query.body);
+                let plan = with_values(running.plan(&SqlStatement::Query(query)).await?)?;
+                vec![Run { plan, rows: 0 }]
+            }
+        },
+    };
+    let mut generate = Generate::Nothing;
+    let mut runs = Vec::with_capacity(sources.len());
+    for Run { plan, rows } in sources {
+        let (plan, generates) = fill(running, def, insert, &targets, plan)?;
+        generate = generates;
+        runs.push(Run { plan, rows });
+    }
+    Ok((runs, generate))
 }
 
-/// The rows that the statement gives, with one column more where [`generation`] says so.
-async fn source(
-    running: &Running<'_>,
-    def: &TableDef,
-    insert: &Insert,
-    targets: &[usize],
-    parameters: Option<&ParamValues>,
-) -> Result<LogicalPlan> {
+fn one_row() -> Result<LogicalPlan> {
+    LogicalPlanBuilder::empty(true).build().map_err(from_datafusion)
+}
+
+/// The query that gives the statement's rows, with one column more where [`generation`] says so; `None` for a row of
+/// defaults.
+fn source(def: &TableDef, insert: &Insert, targets: &[usize]) -> Result<Option<Box<Query>>> {
     let null = || Expr::Value(ValueWithSpan { value: Value::Null, span: Span::empty() });
     let mut bad_default = None;
     let given = with_super(with_flags(def, insert, targets)?, def, targets)?;
@@ -185,29 +233,14 @@ async fn source(
             None => null(),
         }
     });
-    if let Some(e) = bad_default {
-        return Err(e);
-    }
-    let plan = match (query, parameters) {
-        (Some(mut query), _) if !matches!(insert.source, InsertSource::Values(_)) => {
-            name_apart(&mut query.body);
-            let plan = running.plan(&SqlStatement::Query(query)).await?;
-            match parameters {
-                Some(values) => plan.with_param_values(values.clone()).map_err(from_datafusion),
-                None => Ok(plan),
-            }
-        }
-        (Some(query), Some(values)) => rows_with(running, *query.body, values).await,
-        (Some(query), None) => running.plan(&SqlStatement::Query(query)).await,
-        (None, _) => LogicalPlanBuilder::empty(true).build().map_err(from_datafusion),
-    }?;
-    match plan {
-        LogicalPlan::Values(values) if insert.source.reads_tables() => {
-            rows_of_queries(values.values).map_err(from_datafusion)
-        }
-        other => Ok(other),
+    match bad_default {
+        Some(e) => Err(e),
+        None => Ok(query),
     }
 }
+
+/// Makes SUPER of any value.
+const TO_SUPER: &str = "to_super";
 
 /// VALUES whose values for SUPER columns are SUPER: DataFusion would make one type of those of all rows, text of numbers.
 fn with_super(source: InsertSource, def: &TableDef, targets: &[usize]) -> Result<InsertSource> {
@@ -217,7 +250,7 @@ fn with_super(source: InsertSource, def: &TableDef, targets: &[usize]) -> Result
     let InsertSource::Values(mut rows) = source else { return Ok(source) };
     for value in rows.iter_mut().flat_map(|row| row.iter_mut().enumerate()).filter(|(field, _)| is_super(*field)) {
         let InsertValue::Expr(given) = value.1 else { continue };
-        let mut call = parse_expr("to_super(NULL)")?;
+        let mut call = parse_expr(&format!("{TO_SUPER}(NULL)"))?;
         if let Expr::Function(function) = &mut call
             && let FunctionArguments::List(list) = &mut function.args
         {
@@ -258,19 +291,100 @@ fn rows_of_queries(rows: Vec<Vec<DfExpr>>) -> datafusion::common::Result<Logical
     }
 }
 
-/// VALUES with values for its parameters. Rows are planned one by one: in a list, DataFusion would cast a parameter to
-/// the type that other rows have, be it one that does not hold the value.
-async fn rows_with(running: &Running<'_>, values: SetExpr, parameters: &ParamValues) -> Result<LogicalPlan> {
-    let SetExpr::Values(values) = values else { return Err(Error::internal("VALUES is no longer VALUES")) };
-    let mut rows = Vec::with_capacity(values.rows.len());
-    for row in values.rows {
-        let plan = running.plan(&SqlStatement::Query(values_query(vec![row.content]))).await?;
-        match plan.with_param_values(parameters.clone()).map_err(from_datafusion)? {
-            LogicalPlan::Values(row) => rows.extend(row.values),
+/// The rows of VALUES, with values for its parameters. Unless the text tells that they are of one type, they are planned one
+/// by one: together, DataFusion would cast each to a type that all rows have, be it one that does not hold the value or
+/// writes it otherwise.
+async fn planned_rows(
+    running: &Running<'_>,
+    def: &TableDef,
+    targets: &[usize],
+    written: Vec<Vec<Expr>>,
+    parameters: Option<&ParamValues>,
+) -> Result<Vec<Vec<DfExpr>>> {
+    let is_text =
+        |field: usize| targets.get(field).and_then(|t| def.columns.get(*t)).is_some_and(|c| c.sql_type.is_text());
+    let together = parameters.is_none() && alike(&written, is_text);
+    let at_once = if together { written.len() } else { 1 };
+    let mut planned = Vec::with_capacity(written.len());
+    let mut written = written.into_iter().peekable();
+    while written.peek().is_some() {
+        let rows = written.by_ref().take(at_once).collect();
+        let mut plan = running.plan(&SqlStatement::Query(values_query(rows))).await?;
+        if let Some(values) = parameters {
+            plan = plan.with_param_values(values.clone()).map_err(from_datafusion)?;
+        }
+        match plan {
+            LogicalPlan::Values(rows) => planned.extend(rows.values),
             other => return Err(Error::internal(format!("VALUES is planned as {}", other.display()))),
         }
     }
-    LogicalPlanBuilder::values(rows).and_then(LogicalPlanBuilder::build).map_err(from_datafusion)
+    Ok(planned)
+}
+
+/// Rows that stand together and whose values have one type a field, but for NULLs.
+fn runs_of_one_type(rows: Vec<Vec<DfExpr>>) -> datafusion::common::Result<Vec<Vec<Vec<DfExpr>>>> {
+    let nothing = DFSchema::empty();
+    let mut runs: Vec<(Vec<DataType>, Vec<Vec<DfExpr>>)> = Vec::new();
+    for row in rows {
+        let types = row.iter().map(|value| value.get_type(&nothing)).collect::<datafusion::common::Result<Vec<_>>>()?;
+        let fits = |known: &[DataType]| {
+            known.iter().zip(&types).all(|(known, of)| known == of || known.is_null() || of.is_null())
+        };
+        match runs.last_mut().filter(|(known, _)| fits(known)) {
+            Some((known, run)) => {
+                for (known, of) in known.iter_mut().zip(types).filter(|(known, _)| known.is_null()) {
+                    *known = of;
+                }
+                run.push(row);
+            }
+            None => runs.push((types, vec![row])),
+        }
+    }
+    Ok(runs.into_iter().map(|(_, run)| run).collect())
+}
+
+/// What the text tells of a value's type.
+#[derive(Clone, PartialEq)]
+enum Written<'e> {
+    Text,
+    Boolean,
+    /// Without an exponent; for text, the number of digits behind the point.
+    Number(usize),
+    Cast(&'e SqlDataType),
+    Super,
+}
+
+/// Whether a field's values have one type in all rows, or types whose common one writes them all as they are.
+fn alike(rows: &[Vec<Expr>], is_text: impl Fn(usize) -> bool) -> bool {
+    let Some(first) = rows.first() else { return true };
+    rows.len() == 1
+        || (0..first.len()).all(|field| {
+            let mut known = None;
+            rows.iter().filter_map(|row| row.get(field)).filter(|value| !is_null(value)).all(|value| {
+                let told = told(value, is_text(field));
+                told.is_some() && *known.get_or_insert_with(|| told.clone()) == told
+            })
+        })
+}
+
+fn is_null(value: &Expr) -> bool {
+    matches!(value, Expr::Value(ValueWithSpan { value: Value::Null, .. }))
+}
+
+fn told(value: &Expr, for_text: bool) -> Option<Written<'_>> {
+    match value {
+        Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(_), .. }) => Some(Written::Text),
+        Expr::Value(ValueWithSpan { value: Value::Boolean(_), .. }) => Some(Written::Boolean),
+        Expr::Value(ValueWithSpan { value: Value::Number(digits, _), .. }) if !digits.contains(['e', 'E']) => {
+            let behind = digits.split_once('.').map_or(0, |(_, behind)| behind.len());
+            Some(Written::Number(if for_text { behind } else { 0 }))
+        }
+        Expr::UnaryOp { op: UnaryOperator::Minus | UnaryOperator::Plus, expr } => told(expr, for_text),
+        Expr::Cast { data_type, .. } => Some(Written::Cast(data_type)),
+        Expr::TypedString(TypedString { data_type, .. }) => Some(Written::Cast(data_type)),
+        Expr::Function(call) if call.name.to_string() == TO_SUPER => Some(Written::Super),
+        _ => None,
+    }
 }
 
 /// All columns of the table: the source's where it fills them, else the DEFAULT or NULL. Then the source's last one, if

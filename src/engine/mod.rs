@@ -27,6 +27,8 @@ mod names;
 mod namespace;
 mod output;
 mod parameters;
+mod placing;
+mod planning;
 mod profile;
 mod query_log;
 mod remarks;
@@ -38,6 +40,7 @@ mod statement;
 mod statistics;
 mod summarize;
 mod temporary;
+mod temporary_views;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -45,6 +48,7 @@ pub mod tpch;
 mod uses;
 mod views;
 mod warehouse;
+mod wording;
 
 pub use describe::Described;
 pub use error::from_datafusion;

@@ -38,10 +38,13 @@ use super::load::Load;
 use super::names::{self, CATALOG, Place, Relation};
 use super::namespace::{Attached, Namespace, PlanPins, StatementPins};
 use super::output::Output;
+use super::placing::{placed, placed_stream};
 use super::query_log::Logged;
 use super::statement::{CancelToken, StatementState, cancelled};
 use super::warehouse::Warehouse;
-use super::{analyze, copy, ddl, describe, explain, insert, parameters, show, statistics, summarize, uses, views};
+use super::{
+    analyze, copy, ddl, describe, explain, insert, parameters, planning, show, statistics, summarize, uses, views,
+};
 use crate::catalog::{PinnedSnapshot, Snapshot, Transaction};
 use crate::common::sql_type::UTC;
 use crate::common::{Error, ErrorKind, Result};
@@ -115,7 +118,7 @@ impl Session {
     ///
     /// Errors: Invalid with the place in the text for a wrong statement; see [`crate::common::ErrorKind`] for the rest.
     pub async fn sql(&self, text: &str) -> Result<Output> {
-        self.execute(text, sql::parse_one(text)?, None).await
+        self.boxed_execute(text, sql::parse_one(text)?, None).await
     }
 
     /// Executes statements separated by semicolons; the results of all, or the first error.
@@ -129,7 +132,7 @@ impl Session {
 
     /// Executes one statement of a script that [`super::split`] cut; an error's place is one of the script.
     pub async fn statement(&self, statement: StatementText<'_>) -> Result<Output> {
-        self.execute(statement.text, statement.parse()?, None).await
+        self.boxed_execute(statement.text, statement.parse()?, None).await
     }
 
     /// Adds the rows of `streams` to a table, all in one commit, and returns how many there were. Columns are taken by
@@ -182,7 +185,7 @@ impl Session {
                 let types = plan.get_parameter_types().map_err(from_datafusion)?;
                 let schema = match explain::of(query, &running.state) {
                     Some(_) => explain::schema(),
-                    None => Arc::new(plan.schema().as_arrow().clone()),
+                    None => planning::shown_schema(&Arc::new(plan.schema().as_arrow().clone())),
                 };
                 (types, schema)
             }
@@ -206,19 +209,13 @@ impl Session {
         self.running.lock().drain(..).for_each(|token| token.cancel());
     }
 
-    /// Forgets a table of the session's own; `false` when there is none of that name.
-    pub(super) fn drop_foreign(&self, name: &ObjectName) -> bool {
-        let schema = self.foreign_schema(name, &self.warehouse.inner.catalog.snapshot());
-        schema.is_some_and(|schema| self.names.foreign.remove(&schema, &name.base().value).is_some())
-    }
-
     /// Whether the name is that of a table of the session's own.
     pub(super) fn is_foreign(&self, name: &ObjectName, snapshot: &Snapshot) -> bool {
         self.foreign_schema(name, snapshot).is_some()
     }
 
     /// The schema in which a name leads to a table of the session's own.
-    fn foreign_schema(&self, name: &ObjectName, snapshot: &Snapshot) -> Option<String> {
+    pub(super) fn foreign_schema(&self, name: &ObjectName, snapshot: &Snapshot) -> Option<String> {
         if name.database().is_some_and(|database| database.value != CATALOG) {
             return None;
         }
@@ -257,9 +254,19 @@ impl Session {
         describe::described(&self.begin().await?, &sql::parse_name(name)?).await
     }
 
-    /// A query's plan that outlives the statement.
+    /// A query's plan that outlives the statement; its columns are named as [`planning::plan`] says.
     pub(super) async fn plan_lasting(&self, query: &SqlStatement) -> Result<LogicalPlan> {
-        plan_with(&self.lasting_state(), query).await
+        planning::plan(&self.lasting_state(), query).await
+    }
+
+    /// As [`Session::execute`], whose future is too large for the stack of whoever awaits several.
+    fn boxed_execute<'f>(
+        &'f self,
+        text: &'f str,
+        statement: Statement,
+        parameters: Option<ParamValues>,
+    ) -> BoxFuture<'f, Result<Output>> {
+        Box::pin(self.execute(text, statement, parameters))
     }
 
     /// Executes a statement and logs it. `text` is what it was made of.
@@ -533,10 +540,10 @@ impl Running<'_> {
         self.session.catalog(&self.state).at(Arc::clone(&self.pins))
     }
 
-    /// The logical plan of a query.
+    /// The logical plan of a query; its columns are named as [`planning::plan`] says.
     pub async fn plan(&self, query: &SqlStatement) -> Result<LogicalPlan> {
         let full = self.with_full_names(query)?.await;
-        plan_with(&self.state, full.as_deref().unwrap_or(query)).await
+        planning::plan(&self.state, full.as_deref().unwrap_or(query)).await
     }
 
     /// The statement, its tables with their whole names where their short ones could mean others: DataFusion takes a column
@@ -607,7 +614,7 @@ impl Running<'_> {
         let mut plan = match query {
             SqlStatement::Prepare { .. } => {
                 let full = self.with_full_names(query)?.await;
-                plan_with(&self.session.lasting_state(), full.as_deref().unwrap_or(query)).await?
+                planning::plan(&self.session.lasting_state(), full.as_deref().unwrap_or(query)).await?
             }
             _ => self.plan(query).await?,
         };
@@ -627,9 +634,11 @@ impl Running<'_> {
         let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         options.verify_plan(&plan).map_err(from_datafusion)?;
         let tag = if matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_)) { "EXPLAIN" } else { "SELECT" };
-        let physical = self.physical(&plan).await?;
-        let stream = execute_stream(Arc::clone(&physical), self.state.task_ctx()).map_err(from_datafusion)?;
-        let stream = shown_in(self.zone_setting(), self.statement.govern(stream));
+        let physical = self.physical(&plan).await.map_err(|error| placed(error, query))?;
+        let stream = execute_stream(Arc::clone(&physical), self.state.task_ctx());
+        let stream = stream.map_err(|error| placed(from_datafusion(error), query))?;
+        let stream = placed_stream(self.statement.govern(stream), query);
+        let stream = planning::shown(shown_in(self.zone_setting(), stream));
         Ok(Output::rows(tag, stream).with_plan(physical))
     }
 
@@ -741,11 +750,6 @@ fn shown_in(zone: Option<&str>, stream: SendableRecordBatchStream) -> SendableRe
     Box::pin(RecordBatchStreamAdapter::new(schema, batches))
 }
 
-async fn plan_with(state: &SessionState, query: &SqlStatement) -> Result<LogicalPlan> {
-    let statement = DfStatement::Statement(Box::new(query.clone()));
-    state.statement_to_plan(statement).await.map_err(from_datafusion)
-}
-
 /// What to say of a statement whose effect is not stored.
 fn gone_with_the_session(ddl: &DdlStatement) -> Option<String> {
     let (what, name) = match ddl {
@@ -797,7 +801,7 @@ impl Prepared<'_> {
     pub async fn execute(&self, values: Vec<ScalarValue>) -> Result<Output> {
         let values = parameters::check(&self.parameters, values)?;
         let values = (!values.is_empty()).then(|| ParamValues::from(values));
-        self.session.execute(&self.text, self.statement.clone(), values).await
+        self.session.boxed_execute(&self.text, self.statement.clone(), values).await
     }
 }
 

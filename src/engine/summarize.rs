@@ -19,6 +19,7 @@ use super::output::Output;
 use super::session::Running;
 use crate::common::{Error, Result};
 use crate::sql::ast::Relation;
+use crate::sql::select_list::shown_name;
 
 /// A row for each column: its name and type, least and greatest value, the number of distinct values (estimated), mean
 /// and standard deviation and quartiles (estimated) of numbers, the number of rows, and the share of NULLs in percent.
@@ -38,7 +39,7 @@ pub(super) async fn summarize(running: &Running<'_>, relation: Relation) -> Resu
         .iter()
         .map(|(qualifier, field)| {
             let column = Expr::Column(Column::from((qualifier, field)));
-            (field.name().clone(), type_of(field), Measures::of(column, field.data_type()))
+            (shown_name(field.name()).to_string(), type_of(field), Measures::of(column, field.data_type()))
         })
         .collect();
     let measured = measure(running, plan, &columns).await?;

@@ -24,6 +24,7 @@ mod properties;
 mod query_log;
 mod races;
 mod rate;
+mod result_names;
 #[cfg(feature = "s3")]
 mod s3;
 mod scans;

@@ -219,6 +219,7 @@ impl<'a> Rows<'a> {
         let read = |text: &ArrayRef| -> Result<ArrayRef> {
             Ok(match column.sql_type {
                 SqlType::TimestampTz => zones::to_instants(text, self.zone)?,
+                SqlType::Time => zones::times_of_text(text)?,
                 SqlType::Super => Arc::new(to_super(text, true)?),
                 SqlType::Varbyte(_) => bytes_of_hex(text.as_string())?,
                 _ => cast_with_options(text, &to, &options)?,

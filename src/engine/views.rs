@@ -29,10 +29,13 @@ use super::extension::planning_state;
 use super::information;
 use super::names::{self, CATALOG, Place, Relation, at};
 use super::output::Output;
+use super::planning;
 use super::session::Running;
+use super::temporary_views::{self, Source};
 use crate::catalog::{Binding, Dependency, DependencyColumn, PinnedSnapshot, TableDef, ViewDef};
 use crate::common::{ColumnId, Error, Result, SqlState, SqlType, TableId};
 use crate::sql::ast::{CreateView, DropView, Ident, ObjectName, Statement};
+use crate::sql::select_list::shown_name;
 use crate::sql::unparse::quote_ident;
 use crate::sql::{self, Mentioned};
 use crate::system;
@@ -70,9 +73,11 @@ impl Planned {
 
 /// A view as DataFusion sees it: its plan takes its place.
 #[derive(Debug)]
-struct StoredView {
-    table: ViewTable,
-    definition: String,
+pub(super) struct StoredView {
+    pub table: ViewTable,
+    pub definition: String,
+    /// What a temporary view reads; a stored one's definition tells.
+    pub sources: Vec<Source>,
 }
 
 impl TableProvider for StoredView {
@@ -125,7 +130,11 @@ pub(super) async fn provider(
     }
     let plan = plan(catalog, pin, view).await.map_err(|e| e.context(format!("view \"{}\"", view.name)))?;
     let schema = pin.schemas.get(&view.schema).map_or("", |schema| schema.name.as_str());
-    let provider = Arc::new(StoredView { definition: definition(schema, view), table: ViewTable::new(plan, None) });
+    let provider = Arc::new(StoredView {
+        definition: definition(schema, view),
+        table: ViewTable::new(plan, None),
+        sources: Vec::new(),
+    });
     if view.binding != Binding::Late {
         let (mut tables, mut views) = (HashMap::new(), HashMap::new());
         let mut open: Vec<TableId> = view.dependencies().iter().map(|d| d.relation).collect();
@@ -194,8 +203,7 @@ async fn plan(catalog: &WarehouseCatalog, pin: &PinnedSnapshot, view: &ViewDef) 
     information::ours(config.options_mut());
     let mut state = SessionStateBuilder::new_from_existing(base).with_config(config).build();
     state.register_catalog_list(list);
-    let statement = datafusion::sql::parser::Statement::Statement(query);
-    let plan = state.statement_to_plan(statement).await.map_err(from_datafusion)?;
+    let plan = planning::plan(&state, &query).await.map_err(Error::without_position)?;
     let plan = name_columns(plan, &view.columns)?;
     let mut relations = 0;
     plan.apply_with_subqueries(|node| {
@@ -211,13 +219,16 @@ async fn plan(catalog: &WarehouseCatalog, pin: &PinnedSnapshot, view: &ViewDef) 
 }
 
 /// The plan with its first columns under other names.
-fn name_columns(plan: LogicalPlan, names: &[String]) -> Result<LogicalPlan> {
+pub(super) fn name_columns(plan: LogicalPlan, names: &[String]) -> Result<LogicalPlan> {
     let fields = plan.schema().fields();
     if names.len() > fields.len() {
         return Err(Error::invalid(
             SqlState::INVALID_TABLE_DEFINITION,
             format!("{} column names for a query of {} columns", names.len(), fields.len()),
         ));
+    }
+    if let Some(twice) = fields.iter().skip(names.len()).find(|field| shown_name(field.name()) != field.name()) {
+        return Err(given_twice(shown_name(twice.name())));
     }
     if names.iter().zip(fields).all(|(name, field)| name == field.name()) {
         return Ok(plan);
@@ -336,7 +347,7 @@ impl SchemaProvider for BoundSchema {
 
 pub(super) async fn create_view(running: &Running<'_>, create: CreateView) -> Result<Output> {
     if create.temporary {
-        return create_temporary(running, create).await;
+        return temporary_views::create(running, create).await;
     }
     let name = create.name.base();
     if name.value.starts_with('#') {
@@ -469,7 +480,7 @@ async fn bound(
 }
 
 /// The names of a bound view's columns: those given, then the query's.
-fn column_names(create: &CreateView, plan: &LogicalPlan) -> Result<Vec<String>> {
+pub(super) fn column_names(create: &CreateView, plan: &LogicalPlan) -> Result<Vec<String>> {
     let fields = plan.schema().fields();
     if let Some(extra) = create.columns.get(fields.len()) {
         let error = Error::invalid(
@@ -479,16 +490,18 @@ fn column_names(create: &CreateView, plan: &LogicalPlan) -> Result<Vec<String>> 
         return Err(at(error.with_hint("name as many as the query has, or fewer"), extra));
     }
     let named = create.columns.iter().map(|c| c.value.clone());
-    let names: Vec<String> = named.chain(fields.iter().skip(create.columns.len()).map(|f| f.name().clone())).collect();
+    let names: Vec<String> =
+        named.chain(fields.iter().skip(create.columns.len()).map(|f| shown_name(f.name()).to_string())).collect();
     let mut seen = std::collections::BTreeSet::new();
     match names.iter().find(|name| !seen.insert(name.as_str())) {
         None => Ok(names),
-        Some(twice) => {
-            let error =
-                Error::invalid(SqlState::DUPLICATE_COLUMN, format!("column \"{twice}\" is given more than once"));
-            Err(at(error.with_hint("give one an alias, or name the view's columns after its name"), create.name.base()))
-        }
+        Some(twice) => Err(at(given_twice(twice), create.name.base())),
     }
+}
+
+fn given_twice(column: &str) -> Error {
+    Error::invalid(SqlState::DUPLICATE_COLUMN, format!("column \"{column}\" is given more than once"))
+        .with_hint("give one an alias, or name the view's columns after its name")
 }
 
 /// What a name of a bound view's text stands for: as the text is to write it, and what the view then depends on.
@@ -567,40 +580,17 @@ fn same_columns(before: &LogicalPlan, after: &LogicalPlan) -> Result<()> {
     Ok(())
 }
 
-/// A view that the session alone sees, over whatever it sees.
-async fn create_temporary(running: &Running<'_>, create: CreateView) -> Result<Output> {
-    let names = &running.session.names;
-    let name = create.name.base();
-    if let Some(schema) = create.name.schema()
-        && !names.is_temp(&schema.value)
-    {
-        let error = Error::invalid(SqlState::INVALID_TABLE_DEFINITION, "a temporary view has no schema");
-        return Err(at(error.with_hint("leave the schema out"), schema));
-    }
-    let taken = names.foreign.get(names.temp_schema(), &name.value).is_some();
-    if (taken && !create.or_replace) || ddl::temporary_table(running, &name.value).is_some() {
-        let error = Error::invalid(SqlState::DUPLICATE_TABLE, format!("view \"{}\" already exists", name.value));
-        return Err(at(error.with_hint("drop it first, or use CREATE OR REPLACE TEMP VIEW"), name));
-    }
-    let query = SqlStatement::Query(create.query.clone());
-    let plan = running.session.plan_lasting(&query).await?;
-    let columns = column_names(&create, &plan)?;
-    let plan = name_columns(plan, &columns)?;
-    let listed: Vec<String> = columns.iter().map(|c| quote_ident(c)).collect();
-    let definition =
-        format!("CREATE TEMP VIEW {} ({}) AS {}", quote_ident(&name.value), listed.join(", "), create.query);
-    let view = StoredView { table: ViewTable::new(plan, None), definition };
-    names.foreign.insert(names.temp_schema(), &name.value, Arc::new(view));
-    Ok(Output::done("CREATE VIEW", None))
-}
-
 pub(super) async fn drop_view(running: &Running<'_>, drop: DropView) -> Result<Output> {
-    let names: Vec<&ObjectName> = drop.names.iter().filter(|name| !running.session.drop_foreign(name)).collect();
-    let notices = ddl::drop_relations(running, drop.if_exists, &names, "view", |transaction, place, snapshot, name| {
-        transaction.drop_view(place.view(snapshot, name)?, drop.cascade);
-        Ok(())
-    });
-    Ok(Output::done("DROP VIEW", None).with_notices(notices.await?))
+    let named = temporary_views::sort(running, &drop.names, true)?;
+    let readers = temporary_views::dropped_with(running, &named, drop.cascade).await?;
+    let notices =
+        ddl::drop_relations(running, drop.if_exists, &named.stored, "view", |transaction, place, snapshot, name| {
+            transaction.drop_view(place.view(snapshot, name)?, drop.cascade);
+            Ok(())
+        });
+    let notices = notices.await?;
+    temporary_views::forget(running, &named.foreign, &readers);
+    Ok(Output::done("DROP VIEW", None).with_notices(notices))
 }
 
 /// A view's column by name: its place, from 1.

@@ -11,6 +11,7 @@ use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
 mod aggregates;
+mod as_type;
 mod dates;
 mod json;
 mod kernel;
@@ -49,6 +50,7 @@ impl Functions {
     pub fn additions() -> Functions {
         let mut all = Functions::default();
         aggregates::additions(&mut all);
+        as_type::additions(&mut all);
         dates::additions(&mut all);
         json::additions(&mut all);
         numbers::additions(&mut all);

@@ -126,7 +126,7 @@ pub fn takes_super(function: &str) -> bool {
     KINDS.iter().any(|kind| kind.name() == function)
         || parts::has(function)
         || function.starts_with("json_")
-        || matches!(function, "declared" | "arrow_typeof" | "arrow_metadata")
+        || matches!(function, "as_type" | "declared" | "pg_typeof" | "arrow_typeof" | "arrow_metadata")
 }
 
 /// The end of the JSON value that begins at `at`; `None` where the text is damaged.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, IntervalUnit};
 use datafusion::common::{DataFusionError, Result, ScalarValue, exec_err, plan_err};
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
@@ -177,6 +177,8 @@ impl ScalarUDFImpl for PgTypeof {
             (_, DataType::Null) => "unknown".to_string(),
             (Some(SqlType::Varchar(_)), _) if !told => "character varying".to_string(),
             (Some(sql_type), _) => sql_type.to_string(),
+            (None, DataType::Interval(IntervalUnit::YearMonth)) => "interval year to month".to_string(),
+            (None, DataType::Interval(_)) => "interval".to_string(),
             (None, other) => other.to_string(),
         };
         Ok(ColumnarValue::Scalar(ScalarValue::Utf8View(Some(name))))

@@ -7,10 +7,12 @@
 use std::sync::Arc;
 
 use arrow::array::timezone::Tz;
-use arrow::array::{Array, ArrayRef, AsArray, StringViewArray, TimestampMicrosecondArray};
-use arrow::compute::kernels::cast_utils::string_to_datetime;
+use arrow::array::{
+    Array, ArrayRef, AsArray, Date32Array, StringViewArray, Time64MicrosecondArray, TimestampMicrosecondArray,
+};
+use arrow::compute::kernels::cast_utils::{Parser, string_to_datetime};
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Date32Type, Field, FieldRef, TimeUnit, TimestampMicrosecondType};
 use chrono::{DateTime, FixedOffset, LocalResult, NaiveDateTime, Offset, TimeDelta, TimeZone, Utc};
 use datafusion::common::{Result as DfResult, ScalarValue, exec_err, internal_err, plan_err};
 use datafusion::logical_expr::expr::ScalarFunction;
@@ -19,6 +21,7 @@ use datafusion::logical_expr::{
 };
 
 use super::Functions;
+use crate::common::moment::parse_time;
 use crate::common::sql_type::UTC;
 use crate::common::{Error, Moment, Result, SqlState};
 
@@ -157,6 +160,33 @@ pub fn timestamps_of_text(array: &ArrayRef) -> Result<ArrayRef> {
     Ok(Arc::new(read))
 }
 
+/// Text as `Date32`, as [`timestamps_of_text`] reads it.
+pub fn dates_of_text(array: &ArrayRef) -> Result<ArrayRef> {
+    if let Ok(read) = cast(array, &DataType::Date32) {
+        return Ok(read);
+    }
+    let days = |text: &str| i32::try_from(Moment::parse(text)?.days).ok();
+    let read = |text: &str| {
+        let read = Date32Type::parse(text).or_else(|| days(text));
+        read.ok_or_else(|| no_timestamp(text, "date").with_hint("write it as 2024-07-01"))
+    };
+    let texts = cast(array, &DataType::Utf8View)?;
+    let texts = texts.as_string_view().iter();
+    let read: Date32Array = texts.map(|text| text.map(read).transpose()).collect::<Result<_>>()?;
+    Ok(Arc::new(read))
+}
+
+/// Text as `Time64(µs)`. Arrow takes digits alone for a count of units.
+pub fn times_of_text(array: &ArrayRef) -> Result<ArrayRef> {
+    let read = |text: &str| {
+        parse_time(text).ok_or_else(|| no_timestamp(text, "time without time zone").with_hint("write it as 12:00:00"))
+    };
+    let texts = cast(array, &DataType::Utf8View)?;
+    let texts = texts.as_string_view().iter();
+    let read: Time64MicrosecondArray = texts.map(|text| text.map(read).transpose()).collect::<Result<_>>()?;
+    Ok(Arc::new(read))
+}
+
 /// The time of day of local times, as `Time64(µs)`. DataFusion 55.2 takes its cast to keep the order, as no day's end does.
 pub fn times_of_day(array: &ArrayRef) -> Result<ArrayRef> {
     cast(array, &DataType::Time64(TimeUnit::Microsecond))
@@ -211,7 +241,11 @@ pub enum Zoned {
     /// [`to_text`]
     Text,
     /// [`timestamps_of_text`]
-    OfText,
+    TimestampOfText,
+    /// [`dates_of_text`]
+    DateOfText,
+    /// [`times_of_text`]
+    TimeOfText,
     /// [`times_of_day`]
     TimeOfDay,
 }
@@ -242,7 +276,9 @@ impl ScalarUDFImpl for InZone {
             Zoned::InstantsOrNull => "try_timestamptz_in_zone",
             Zoned::Local => "timestamp_in_zone",
             Zoned::Text => "text_in_zone",
-            Zoned::OfText => "timestamp_of_text",
+            Zoned::TimestampOfText => "timestamp_of_text",
+            Zoned::DateOfText => "date_of_text",
+            Zoned::TimeOfText => "time_of_text",
             Zoned::TimeOfDay => "time_of_timestamp",
         }
     }
@@ -270,7 +306,7 @@ impl ScalarUDFImpl for InZone {
                         | DataType::Dictionary(..)
                 )
             }
-            Zoned::OfText => text,
+            Zoned::TimestampOfText | Zoned::DateOfText | Zoned::TimeOfText => text,
             Zoned::TimeOfDay => matches!(from, DataType::Timestamp(_, None)),
             Zoned::Local | Zoned::Text => matches!(from, DataType::Timestamp(_, Some(_)) | DataType::Null),
         };
@@ -279,9 +315,10 @@ impl ScalarUDFImpl for InZone {
         }
         let makes = match self.makes {
             Zoned::Instants | Zoned::InstantsOrNull => DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into())),
-            Zoned::Local | Zoned::OfText => DataType::Timestamp(TimeUnit::Microsecond, None),
+            Zoned::Local | Zoned::TimestampOfText => DataType::Timestamp(TimeUnit::Microsecond, None),
+            Zoned::DateOfText => DataType::Date32,
             Zoned::Text => DataType::Utf8View,
-            Zoned::TimeOfDay => DataType::Time64(TimeUnit::Microsecond),
+            Zoned::TimeOfDay | Zoned::TimeOfText => DataType::Time64(TimeUnit::Microsecond),
         };
         let nullable = value.is_nullable() || self.makes == Zoned::InstantsOrNull;
         Ok(Arc::new(Field::new(self.name(), makes, nullable)))
@@ -301,7 +338,9 @@ impl ScalarUDFImpl for InZone {
                 Zoned::InstantsOrNull => to_instants_or_null(array, zone),
                 Zoned::Local => to_local(array, zone),
                 Zoned::Text => to_text(array, zone),
-                Zoned::OfText => timestamps_of_text(array),
+                Zoned::TimestampOfText => timestamps_of_text(array),
+                Zoned::DateOfText => dates_of_text(array),
+                Zoned::TimeOfText => times_of_text(array),
                 Zoned::TimeOfDay => times_of_day(array),
             }
             .map_err(external)
@@ -317,8 +356,8 @@ impl ScalarUDFImpl for InZone {
 }
 
 pub(super) fn additions(functions: &mut Functions) {
-    use Zoned::{Instants, InstantsOrNull, Local, OfText, Text, TimeOfDay};
-    for makes in [Instants, InstantsOrNull, Local, Text, OfText, TimeOfDay] {
+    use Zoned::{DateOfText, Instants, InstantsOrNull, Local, Text, TimeOfDay, TimeOfText, TimestampOfText};
+    for makes in [Instants, InstantsOrNull, Local, Text, TimestampOfText, DateOfText, TimeOfText, TimeOfDay] {
         functions.scalar.push(Arc::new(ScalarUDF::from(InZone::new(makes))));
     }
 }

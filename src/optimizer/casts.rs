@@ -79,7 +79,12 @@ impl DeclaredCasts {
         let from_zoned = matches!(from.as_deref().map(Field::data_type), Some(DataType::Timestamp(_, Some(_))));
         let declared = declared::of_cast_target(&target);
         let is_text = |t: &DataType| matches!(t, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
-        let to_timestamp = matches!(target.data_type(), DataType::Timestamp(TimeUnit::Microsecond, None));
+        let of_text = match target.data_type() {
+            DataType::Timestamp(TimeUnit::Microsecond, None) => Some(Zoned::TimestampOfText),
+            DataType::Date32 => Some(Zoned::DateOfText),
+            DataType::Time64(TimeUnit::Microsecond) => Some(Zoned::TimeOfText),
+            _ => None,
+        };
         let from_text = from.as_deref().is_some_and(|from| is_text(from.data_type())) && !from_super;
         let is_local = |t: &DataType| matches!(t, DataType::Timestamp(_, None));
         if matches!(target.data_type(), DataType::Time32(_) | DataType::Time64(_))
@@ -91,9 +96,10 @@ impl DeclaredCasts {
                 other => how.cast(time, other.clone()),
             });
         }
-        // Literals were read before.
-        if matches!(how, How::Cast) && to_timestamp && from_text && !matches!(*value, Expr::Literal(..)) {
-            return Transformed::yes(in_zone(Zoned::OfText, *value, zone));
+        // Literals of days were read before.
+        let was_read = matches!(*value, Expr::Literal(..)) && of_text != Some(Zoned::TimeOfText);
+        if let Some(of_text) = of_text.filter(|_| matches!(how, How::Cast) && from_text && !was_read) {
+            return Transformed::yes(in_zone(of_text, *value, zone));
         }
         if declared.is_none() && !from_super && !from_zoned {
             return Transformed::no(match how {

@@ -5,11 +5,13 @@
 //!   column from zone maps. Redshift compares as DOUBLE ("Numeric types", mixed arithmetic).
 //! - Beside a CHAR value, a text literal is CHAR: its trailing blanks mean nothing ("Character types", significance of
 //!   trailing blanks). The value has none. CASE and NULLIF compare, too.
+//! - Beside a DATE, TIME or TIMESTAMP, a text literal is one, in any of the forms that Redshift reads ("Date, time, and
+//!   timestamp literals"); beside a BOOLEAN, `'t'`, `'yes'` and the like are one ("Boolean type").
 //! - In LIKE with an escape character of its own, a pattern is written with the backslash, the one that DataFusion reads.
 //!
 //! All before types are coerced.
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::common::{DFSchema, Result, ScalarValue, plan_err};
@@ -18,7 +20,8 @@ use datafusion::logical_expr::{Expr, ExprSchemable, Like, LogicalPlan};
 use datafusion::optimizer::AnalyzerRule;
 
 use super::rewrite_expressions;
-use crate::common::SqlType;
+use crate::common::moment::parse_time;
+use crate::common::{Moment, SqlType};
 use crate::physical_plan::guarded::compares;
 
 /// See the module.
@@ -40,6 +43,10 @@ impl AnalyzerRule for Literals {
 enum Reading {
     Double,
     Char,
+    Boolean,
+    Date,
+    Time,
+    Timestamp,
 }
 
 impl Reading {
@@ -49,6 +56,10 @@ impl Reading {
         match expr.get_type(schema).ok()? {
             DataType::Float32 | DataType::Float64 => Some(Reading::Double),
             DataType::Utf8View => is_char(expr, schema).then_some(Reading::Char),
+            DataType::Boolean => Some(Reading::Boolean),
+            DataType::Date32 => Some(Reading::Date),
+            DataType::Time64(TimeUnit::Microsecond) => Some(Reading::Time),
+            DataType::Timestamp(TimeUnit::Microsecond, None) => Some(Reading::Timestamp),
             _ => None,
         }
     }
@@ -76,14 +87,35 @@ impl Reading {
             {
                 ScalarValue::Utf8(Some(text.trim_end_matches(' ').to_string()))
             }
+            (_, ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text))) => self.of_text(text)?,
             _ => return None,
         };
         Some(Expr::Literal(read, metadata.clone()))
     }
 
+    /// `None` for text that is not a value of the type, which coercion refuses.
+    fn of_text(self, text: &str) -> Option<ScalarValue> {
+        Some(match self {
+            Reading::Double | Reading::Char => return None,
+            Reading::Boolean => ScalarValue::Boolean(Some(truth(text)?)),
+            Reading::Date => ScalarValue::Date32(Some(i32::try_from(Moment::parse(text)?.days).ok()?)),
+            Reading::Time => ScalarValue::Time64Microsecond(Some(parse_time(text)?)),
+            Reading::Timestamp => ScalarValue::TimestampMicrosecond(Some(Moment::parse(text)?.micros()?), None),
+        })
+    }
+
     fn or_itself(self, expr: Expr) -> Expr {
         self.of(&expr).unwrap_or(expr)
     }
+}
+
+/// What a BOOLEAN's text means ("Boolean type").
+fn truth(text: &str) -> Option<bool> {
+    let is = |spellings: &[&str]| spellings.iter().any(|spelling| text.trim().eq_ignore_ascii_case(spelling));
+    if is(&["t", "true", "y", "yes", "1"]) {
+        return Some(true);
+    }
+    is(&["f", "false", "n", "no", "0"]).then_some(false)
 }
 
 /// Whether an expression's values are CHAR: without blanks behind them, and none is meant. Of several values to choose from
@@ -156,7 +188,7 @@ fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             let literal = |literal: &Expr, beside: &Expr| {
                 let reading = Reading::beside(beside, schema)?;
-                // What is joined to a CHAR keeps its blanks.
+                // What is joined to a CHAR keeps its blanks, and what is added to a DATE is no date.
                 let concerns = matches!(reading, Reading::Double) || compares(op);
                 concerns.then(|| reading.of(literal).map(Box::new)).flatten()
             };

@@ -33,22 +33,27 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 /// Puts Blueshift's analyzer rules, as far as they are missing, among others: they see types as they were written, so
 /// that they stand before those are coerced.
 pub fn add_analyzer_rules(rules: &mut Vec<Arc<dyn AnalyzerRule + Send + Sync>>) {
-    let ours: [Arc<dyn AnalyzerRule + Send + Sync>; 8] = [
-        Arc::new(aliases::Aliases),
-        Arc::new(union_branches::UnionBranches),
+    type Rule = Arc<dyn AnalyzerRule + Send + Sync>;
+    let first: [Rule; 2] = [Arc::new(aliases::Aliases), Arc::new(union_branches::UnionBranches)];
+    for rule in first.into_iter().chain(meanings()) {
+        if rules.iter().all(|other| other.name() != rule.name()) {
+            let at = rules.iter().position(|other| other.name() == "type_coercion").unwrap_or(rules.len());
+            rules.insert(at, rule);
+        }
+    }
+}
+
+/// The rules that say what expressions mean, in their order. A filter means what it says only behind all of them and the
+/// coercion of types.
+fn meanings() -> [Arc<dyn AnalyzerRule + Send + Sync>; 6] {
+    [
         Arc::new(literals::Literals),
         Arc::new(floats::Floats),
         Arc::new(dates::Dates),
         Arc::new(casts::DeclaredCasts::default()),
         Arc::new(zones::ZonedTimes),
         Arc::new(supers::Supers),
-    ];
-    for rule in ours {
-        if rules.iter().all(|other| other.name() != rule.name()) {
-            let at = rules.iter().position(|other| other.name() == "type_coercion").unwrap_or(rules.len());
-            rules.insert(at, rule);
-        }
-    }
+    ]
 }
 
 /// Puts Blueshift's optimizer rules behind the others, as far as they are missing.
@@ -87,13 +92,19 @@ fn rewrite_expressions(
     plan: LogicalPlan,
     rewrite: impl Fn(Expr, &DFSchema) -> Result<Transformed<Expr>>,
 ) -> Result<Transformed<LogicalPlan>> {
-    plan.transform_up_with_subqueries(|plan| {
-        let schema = input_schema(&plan)?;
-        let names = NamePreserver::new(&plan);
-        plan.map_expressions(|expr| {
-            let name = names.save(&expr);
-            Ok(expr.transform_up(|e| rewrite(e, &schema))?.update_data(|e| name.restore(e)))
-        })
+    plan.transform_up_with_subqueries(|plan| rewrite_node(plan, &rewrite))
+}
+
+/// As [`rewrite_expressions`], of one node.
+fn rewrite_node(
+    plan: LogicalPlan,
+    rewrite: &impl Fn(Expr, &DFSchema) -> Result<Transformed<Expr>>,
+) -> Result<Transformed<LogicalPlan>> {
+    let schema = input_schema(&plan)?;
+    let names = NamePreserver::new(&plan);
+    plan.map_expressions(|expr| {
+        let name = names.save(&expr);
+        Ok(expr.transform_up(|e| rewrite(e, &schema))?.update_data(|e| name.restore(e)))
     })
 }
 
@@ -109,15 +120,7 @@ fn rewrite_expressions_where(
             any |= expr.exists(|e| Ok(concerns(e)))?;
             Ok(if any { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
         })?;
-        if !any {
-            return Ok(Transformed::no(plan));
-        }
-        let schema = input_schema(&plan)?;
-        let names = NamePreserver::new(&plan);
-        plan.map_expressions(|expr| {
-            let name = names.save(&expr);
-            Ok(expr.transform_up(|e| rewrite(e, &schema))?.update_data(|e| name.restore(e)))
-        })
+        if any { rewrite_node(plan, &rewrite) } else { Ok(Transformed::no(plan)) }
     })
 }
 

@@ -6,9 +6,10 @@
 //!
 //! The filter is read as it will be: the rules that follow this one are applied to a copy of it.
 
+use std::mem::discriminant;
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Field, SchemaRef};
 use datafusion::catalog::default_table_source::source_as_provider;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
@@ -25,8 +26,7 @@ use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::create_physical_expr;
 use datafusion::physical_plan::PhysicalExpr;
 
-use super::casts::DeclaredCasts;
-use super::literals::Literals;
+use crate::common::SqlType;
 use crate::physical_plan::config::BlueshiftOptions;
 use crate::physical_plan::provider::{BlueshiftTable, Disproof};
 
@@ -140,12 +140,13 @@ impl Pruner<'_> {
     fn union(&mut self, union: &Union, conjuncts: &[Expr]) -> Result<Option<LogicalPlan>> {
         let mut branches = Vec::new();
         flatten(union, union.schema.as_ref(), &mut branches);
+        let conjuncts = shared(conjuncts, &union.schema, &branches);
         let mut kept = Vec::with_capacity(branches.len());
         let mut alike = Vec::new();
         for branch in &branches {
-            let empty = match self.plain_is_empty(branch, &union.schema, conjuncts, &mut alike)? {
+            let empty = match self.plain_is_empty(branch, &union.schema, &conjuncts, &mut alike)? {
                 Some(empty) => empty,
-                None => self.is_empty(branch, &renamed(conjuncts, union.schema.as_ref(), branch.schema()))?,
+                None => self.is_empty(branch, &renamed(&conjuncts, union.schema.as_ref(), branch.schema()))?,
             };
             if !empty {
                 kept.push(Arc::clone(branch));
@@ -157,7 +158,7 @@ impl Pruner<'_> {
         if !branches.iter().all(|branch| same_types(branch.schema(), union.schema.as_ref())) {
             // The branches' types decide together on the union's.
             let inputs = union.inputs.iter().map(|input| {
-                let conjuncts = renamed(conjuncts, union.schema.as_ref(), input.schema());
+                let conjuncts = renamed(&conjuncts, union.schema.as_ref(), input.schema());
                 Ok(if self.is_empty(input, &conjuncts)? {
                     Arc::new(nothing(input.schema()))
                 } else {
@@ -192,16 +193,12 @@ impl Pruner<'_> {
         conjuncts: &[Expr],
         alike: &mut Vec<Alike>,
     ) -> Result<Option<bool>> {
-        let Some((scan, mut ordinals)) = columns_of_table(branch) else { return Ok(None) };
+        let Some((scan, ordinals)) = columns_of_table(branch) else { return Ok(None) };
         let Ok(provider) = source_as_provider(&scan.source) else { return Ok(None) };
         let Some(table) = provider.downcast_ref::<BlueshiftTable>() else { return Ok(None) };
         let Some(rows) = table.planned(self.options) else { return Ok(Some(false)) };
         if rows.segments.is_empty() {
             return Ok(Some(true));
-        }
-        let types = branch.schema().fields().iter().zip(schema.fields());
-        for (ordinal, (field, united)) in ordinals.iter_mut().zip(types) {
-            *ordinal = ordinal.filter(|_| field.data_type() == united.data_type());
         }
         let of = provider.schema();
         let known = alike.iter().find(|known| known.schema == of && known.ordinals == ordinals);
@@ -240,8 +237,9 @@ impl Pruner<'_> {
             }
             LogicalPlan::Distinct(Distinct::All(input)) => self.is_empty(input, conjuncts),
             LogicalPlan::Union(union) => {
+                let conjuncts = shared(conjuncts, &union.schema, &union.inputs);
                 for input in &union.inputs {
-                    let conjuncts = renamed(conjuncts, union.schema.as_ref(), input.schema());
+                    let conjuncts = renamed(&conjuncts, union.schema.as_ref(), input.schema());
                     if !self.is_empty(input, &conjuncts)? {
                         return Ok(false);
                     }
@@ -294,17 +292,18 @@ impl Pruner<'_> {
         let Some(predicate) = conjunction(conjuncts.to_vec()) else { return Ok(Vec::new()) };
         let filter = Filter::try_new(predicate, Arc::new(LogicalPlan::EmptyRelation(empty)))?;
         let mut plan = LogicalPlan::Filter(filter);
-        plan = Literals.analyze(plan, self.options)?;
-        plan = DeclaredCasts::default().analyze(plan, self.options)?;
+        for rule in super::meanings() {
+            plan = rule.analyze(plan, self.options)?;
+        }
         plan = TypeCoercion::new().analyze(plan, self.options)?;
         let LogicalPlan::Filter(filter) = plan else { return Ok(Vec::new()) };
-        let context = SimplifyContext::builder().with_schema(Arc::clone(&schema)).build();
+        // Functions see the session's settings.
+        let options = Arc::new(self.options.clone());
+        let props = ExecutionProps { config_options: Some(Arc::clone(&options)), ..ExecutionProps::new() };
+        let context = SimplifyContext::builder().with_schema(Arc::clone(&schema)).with_config_options(options).build();
         let simplified = ExprSimplifier::new(context).simplify(filter.predicate)?;
         let conjuncts = split_conjunction(&simplified);
-        conjuncts
-            .into_iter()
-            .map(|expr| create_physical_expr(expr, &schema, &ExecutionProps::new(), &Default::default()))
-            .collect()
+        conjuncts.into_iter().map(|expr| create_physical_expr(expr, &schema, &props, &Default::default())).collect()
     }
 }
 
@@ -354,6 +353,23 @@ fn flatten(union: &Union, wanted: &DFSchema, branches: &mut Vec<Arc<LogicalPlan>
 fn same_types(one: &DFSchema, other: &DFSchema) -> bool {
     let types = |schema: &DFSchema| schema.fields().iter().map(|f| f.data_type().clone()).collect::<Vec<_>>();
     types(one) == types(other)
+}
+
+/// The conjuncts over columns that are alike in all branches. Others are compared as what the branches' types become
+/// together, which need not be how a branch alone compares them: 10 is less than '9' as text.
+fn shared(conjuncts: &[Expr], schema: &DFSchema, branches: &[Arc<LogicalPlan>]) -> Vec<Expr> {
+    let kind = |field: &Field| {
+        let marked = SqlType::from_field(field).filter(|of| matches!(of, SqlType::Char(_) | SqlType::Super));
+        (field.data_type().clone(), marked.as_ref().map(discriminant))
+    };
+    let alike = |column: &&Column| {
+        schema.maybe_index_of_column(column).is_some_and(|i| {
+            let mut kinds = branches.iter().map(|branch| branch.schema().fields().get(i).map(|field| kind(field)));
+            let first = kinds.next();
+            kinds.all(|kind| kind.is_some() && Some(&kind) == first.as_ref())
+        })
+    };
+    conjuncts.iter().filter(|conjunct| conjunct.column_refs().iter().all(alike)).cloned().collect()
 }
 
 fn nothing(schema: &Arc<DFSchema>) -> LogicalPlan {

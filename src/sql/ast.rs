@@ -161,10 +161,10 @@ impl fmt::Display for ObjectName {
     }
 }
 
-/// `CREATE TABLE`, in one of three forms: with `columns`, with `like`, or with `as_query`.
+/// `CREATE TABLE`, in one of three forms: with `columns`, with `like` and perhaps `columns` beside it, or with `as_query`.
 ///
 /// Guarantees:
-/// 1. exactly one of `columns` (not empty), `like`, `as_query` is given; `column_names` only with `as_query`;
+/// 1. `columns` (not empty), `like` or `as_query` is given; `column_names` only with `as_query`;
 /// 2. `dist` and `sort` hold what was said at the table or at a column; at most one column has `distkey`, one `sortkey`;
 /// 3. where column names are known, those in `dist`, `sort` and `constraints` exist, none twice, and no
 ///    [`KeyColumn::Position`] is left.
@@ -242,6 +242,8 @@ pub enum ConstraintKind {
 pub struct Like {
     pub parent: ObjectName,
     pub including_defaults: bool,
+    /// How many of the statement's own columns stand before it.
+    pub at: usize,
 }
 
 /// A table's distribution, by name of the column.

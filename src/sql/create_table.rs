@@ -125,11 +125,15 @@ fn element(c: &mut Cursor, body: &mut Body) -> Result<()> {
         if !including_defaults {
             c.take("EXCLUDING DEFAULTS");
         }
-        if body.like.is_some() || !body.columns.is_empty() || !body.names.is_empty() || *c.token(0) == Token::Comma {
-            return Err(unsupported("LIKE together with columns", position)
-                .with_hint("write LIKE alone between the parentheses"));
+        if body.like.is_some() {
+            return Err(
+                unsupported("LIKE of two tables", position).with_hint("write the columns of one of them instead")
+            );
         }
-        body.like = Some((Like { parent, including_defaults }, position));
+        if let Some(name) = body.names.first() {
+            return Err(syntax_error("columns need a type", name.position).with_hint("write it behind the name"));
+        }
+        body.like = Some((Like { parent, including_defaults, at: body.columns.len() }, position));
         return Ok(());
     }
     let constraint_name = if c.take("CONSTRAINT") { Some(c.ident("a constraint name")?) } else { None };

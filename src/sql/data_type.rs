@@ -109,9 +109,7 @@ fn with_arguments(c: &mut Cursor, name: &str, position: Position) -> Result<SqlT
         }
         "TIMESTAMP" => {
             c.skip();
-            if *c.token(0) == Token::LParen {
-                c.parens(|c| c.number("a precision"))?;
-            }
+            precision(c)?;
             if c.take("WITH TIME ZONE") {
                 return Ok(SqlType::TimestampTz);
             }
@@ -120,16 +118,12 @@ fn with_arguments(c: &mut Cursor, name: &str, position: Position) -> Result<SqlT
         }
         "TIMESTAMPTZ" => {
             c.skip();
-            if *c.token(0) == Token::LParen {
-                c.parens(|c| c.number("a precision"))?;
-            }
+            precision(c)?;
             Ok(SqlType::TimestampTz)
         }
         "TIME" => {
             c.skip();
-            if *c.token(0) == Token::LParen {
-                c.parens(|c| c.number("a precision"))?;
-            }
+            precision(c)?;
             if c.take("WITH TIME ZONE") {
                 return Err(refused("TIME WITH TIME ZONE", position));
             }
@@ -157,6 +151,18 @@ fn with_arguments(c: &mut Cursor, name: &str, position: Position) -> Result<SqlT
 
 fn refused(name: &str, position: Position) -> Error {
     unsupported(format!("the type {name}"), position).with_hint(refused_type(name).unwrap_or(TYPES))
+}
+
+/// The precision of a time: that of all, microseconds, and no other.
+fn precision(c: &mut Cursor) -> Result<()> {
+    if *c.token(0) != Token::LParen {
+        return Ok(());
+    }
+    let position = c.position();
+    match c.parens(|c| c.number("a precision"))?[..] {
+        [SqlType::SECOND_DIGITS] => Ok(()),
+        _ => Err(unsupported("a precision of times other than 6", position).with_hint(SqlType::KEEP_MICROSECONDS)),
+    }
 }
 
 /// `[(n | MAX)]`

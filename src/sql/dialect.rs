@@ -2,7 +2,7 @@
 
 use std::any::TypeId;
 
-use sqlparser::ast::Expr;
+use sqlparser::ast::{Expr, UnaryOperator};
 use sqlparser::dialect::{Dialect, GenericDialect, Precedence};
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
@@ -17,6 +17,30 @@ use super::rewrite::call;
 /// by this module.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct BlueshiftDialect;
+
+/// Operators that PostgreSQL gives no precedence of their own (its manual, "Operator Precedence").
+fn is_other(token: &Token) -> bool {
+    matches!(
+        token,
+        Token::StringConcat
+            | Token::Pipe
+            | Token::Ampersand
+            | Token::Sharp
+            | Token::ShiftLeft
+            | Token::ShiftRight
+            | Token::Tilde
+            | Token::TildeAsterisk
+            | Token::ExclamationMarkTilde
+            | Token::ExclamationMarkTildeAsterisk
+    )
+}
+
+impl BlueshiftDialect {
+    /// Of [`is_other`]'s: below addition, above comparisons.
+    fn prec_other(self) -> u8 {
+        self.prec_value(Precedence::PlusMinus) - 1
+    }
+}
 
 macro_rules! as_generic {
     ($($method:ident)*) => { $(fn $method(&self) -> bool { GenericDialect.$method() })* };
@@ -35,8 +59,9 @@ impl Dialect for BlueshiftDialect {
         Some('"')
     }
 
+    /// `@x` is the absolute value of `x`.
     fn is_identifier_start(&self, ch: char) -> bool {
-        GenericDialect.is_identifier_start(ch)
+        ch != '@' && GenericDialect.is_identifier_start(ch)
     }
 
     fn is_identifier_part(&self, ch: char) -> bool {
@@ -44,10 +69,14 @@ impl Dialect for BlueshiftDialect {
     }
 
     /// `x NOT NULL` is no operator: NOT NULL after a column's DEFAULT would become part of the expression. `^` is the
-    /// power, which binds closer than multiplication.
+    /// power, which binds closer than multiplication. Operators that are neither arithmetic nor comparisons bind all
+    /// alike, as in PostgreSQL.
     fn get_next_precedence(&self, parser: &Parser) -> Option<Result<u8, ParserError>> {
         if parser.peek_token_ref().token == Token::Caret {
             return Some(Ok(self.prec_value(Precedence::MulDivModOp) + 1));
+        }
+        if is_other(&parser.peek_token_ref().token) {
+            return Some(Ok(self.prec_other()));
         }
         let is = |n, keyword| matches!(&parser.peek_nth_token_ref(n).token, Token::Word(w) if w.keyword == keyword);
         (is(0, Keyword::NOT) && is(1, Keyword::NULL)).then(|| Ok(self.prec_unknown()))
@@ -57,17 +86,21 @@ impl Dialect for BlueshiftDialect {
         GenericDialect.prec_value(prec)
     }
 
-    /// PostgreSQL's operators before their operand; of a lower precedence than addition, as there.
+    /// PostgreSQL's operators before their operand.
     fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
         let name = match parser.peek_token_ref().token {
-            Token::PGSquareRoot => "sqrt",
-            Token::PGCubeRoot => "cbrt",
-            Token::AtSign => "abs",
+            Token::PGSquareRoot => Some("sqrt"),
+            Token::PGCubeRoot => Some("cbrt"),
+            Token::AtSign => Some("abs"),
+            Token::Tilde => None,
             _ => return None,
         };
         let operator = parser.next_token().span;
-        let operand = parser.parse_subexpr(self.prec_value(Precedence::Caret));
-        Some(operand.map(|operand| call(name, vec![operand], operator)))
+        let operand = parser.parse_subexpr(self.prec_other());
+        Some(operand.map(|operand| match name {
+            Some(name) => call(name, vec![operand], operator),
+            None => Expr::UnaryOp { op: UnaryOperator::BitwiseNot, expr: Box::new(operand) },
+        }))
     }
 
     // Not taken over: comments that MySQL executes, and Oracle's q'[…]', which Redshift reads as ordinary text.

@@ -1,6 +1,9 @@
 //! INSERT.
 
-use sqlparser::ast::{Expr, SetExpr};
+use sqlparser::ast::helpers::attached_token::AttachedToken;
+use sqlparser::ast::{Expr, SetExpr, With};
+use sqlparser::keywords::Keyword;
+use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Token;
 
 use crate::common::error::Position;
@@ -55,6 +58,49 @@ pub(super) fn insert(c: &mut Cursor) -> Result<Statement> {
         check_lengths(rows, columns.len(), start)?;
     }
     Ok(Statement::Insert(Insert { table, columns, source }))
+}
+
+/// `WITH … INSERT INTO …`, which is `INSERT INTO … WITH …`; `None` where another statement follows WITH.
+pub(super) fn after_with(c: &mut Cursor) -> Result<Option<Statement>> {
+    if !insert_follows(c) {
+        return Ok(None);
+    }
+    let position = c.position();
+    let mut outer = c.with(|p| {
+        p.expect_keyword(Keyword::WITH)?;
+        let recursive = p.parse_keyword(Keyword::RECURSIVE);
+        let cte_tables = p.parse_comma_separated(Parser::parse_cte)?;
+        Ok(With { with_token: AttachedToken::empty(), recursive, cte_tables })
+    })?;
+    let Statement::Insert(mut insert) = insert(c)? else {
+        return Err(Error::internal("INSERT is read as something else"));
+    };
+    let InsertSource::Query(query) = &mut insert.source else {
+        return Err(unsupported("INSERT … VALUES after WITH", position).with_hint("write INSERT INTO … SELECT …"));
+    };
+    if let Some(inner) = query.with.take() {
+        outer.recursive |= inner.recursive;
+        outer.cte_tables.extend(inner.cte_tables);
+    }
+    query.with = Some(outer);
+    Ok(Some(Statement::Insert(insert)))
+}
+
+/// Whether INSERT follows the common table expressions of a WITH.
+fn insert_follows(c: &Cursor) -> bool {
+    let (mut depth, mut n) = (0usize, 1);
+    loop {
+        match c.token(n) {
+            Token::LParen => depth += 1,
+            Token::RParen => depth = depth.saturating_sub(1),
+            Token::EOF | Token::SemiColon => return false,
+            _ if depth > 0 => {}
+            _ if c.is_at(n, "INSERT INTO") => return true,
+            _ if c.is_at(n, "SELECT") || c.is_at(n, "VALUES") => return false,
+            _ => {}
+        }
+        n += 1;
+    }
 }
 
 /// `sqlparser` reads DEFAULT as a name.

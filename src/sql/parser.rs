@@ -140,6 +140,7 @@ fn statement(c: &mut Cursor) -> Result<Statement> {
     }
     let Some(first) = c.upper_word(0) else { return Err(c.expected("a statement")) };
     match first.as_str() {
+        "WITH" if let Some(statement) = insert::after_with(c)? => Ok(statement),
         "SELECT" | "WITH" | "VALUES" | "FROM" | "TABLE" => read_only(c),
         "EXPLAIN" | "DESCRIBE" | "DESC" => explain(c),
         "SUMMARIZE" => summarize(c),
@@ -268,9 +269,6 @@ fn check_query(query: Box<Query>, position: Position) -> Result<Box<Query>> {
     let mut body = query.body.as_ref();
     loop {
         body = match body {
-            SetExpr::Insert(_) if query.with.is_some() => {
-                return Err(unsupported("INSERT after WITH", position).with_hint("write INSERT INTO … WITH … SELECT …"));
-            }
             SetExpr::Insert(_) => return Err(unsupported("INSERT within a query", position)),
             SetExpr::Update(_) => return Err(unsupported("UPDATE", position)),
             SetExpr::Delete(_) => return Err(unsupported("DELETE", position)),

@@ -18,11 +18,14 @@ mod ordered;
 mod parts;
 mod queries;
 mod refused;
+mod subqueries;
 mod tokens;
 mod unions;
 mod windows;
 
-pub(super) use build::call;
+pub(super) use build::{call, name_position, place, position as position_of};
+pub(super) use queries::plain as plain_query;
+pub use subqueries::TABLE as IN_TABLE;
 pub(super) use tokens::rewrite as rewrite_tokens;
 
 /// Rewrites what is within `node`: a statement, a query or an expression.
@@ -57,6 +60,7 @@ impl VisitorMut for Rewriter {
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
         part_minuses(expr);
+        subqueries::name_column(expr);
         flow(
             refused::check(expr)
                 .and_then(|()| date_parts::rewrite(expr))
@@ -68,6 +72,7 @@ impl VisitorMut for Rewriter {
     }
 
     fn pre_visit_table_factor(&mut self, table: &mut TableFactor) -> ControlFlow<Error> {
+        queries::name_series(table);
         flow(refused::table(table))
     }
 
@@ -77,7 +82,7 @@ impl VisitorMut for Rewriter {
 
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
         queries::select(select);
-        ControlFlow::Continue(())
+        flow(subqueries::select(select))
     }
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {

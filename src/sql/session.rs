@@ -10,6 +10,9 @@ use crate::common::{Error, Result, SqlState};
 use super::ast::{Attach, Comment, CommentObject, Detach, Ident, Statement};
 use super::cursor::{Cursor, syntax_error, unsupported};
 
+/// The session's own database, as the engine calls it.
+const OWN_DATABASE: &str = "dev";
+
 /// Whether a SET or RESET is about search_path; then it is read.
 pub(super) fn search_path(c: &mut Cursor) -> Result<Option<Statement>> {
     if c.take("RESET search_path") {
@@ -41,7 +44,15 @@ pub(super) fn search_path(c: &mut Cursor) -> Result<Option<Statement>> {
             c.skip();
             Ok(Ident { value: "$user".into(), quoted: false, position })
         }
-        _ => c.ident("a schema name"),
+        _ => {
+            let name = c.object_name("a schema name")?;
+            match name.parts.as_slice() {
+                [_] => Ok(name.base().clone()),
+                [database, schema] if database.value == OWN_DATABASE => Ok(schema.clone()),
+                _ => Err(unsupported("a schema of another database in search_path", name.position())
+                    .with_hint("write the whole names of its tables, as in other.public.t")),
+            }
+        }
     })?;
     let named = schemas.into_iter().filter(|schema| !schema.value.is_empty());
     Ok(Some(Statement::SetSearchPath(Some(named.collect()))))

@@ -201,7 +201,9 @@ pub fn create_table_ddl(table: &CreateTable) -> String {
     let items: Vec<String> = match &table.like {
         Some(like) => {
             let defaults = if like.including_defaults { " INCLUDING DEFAULTS" } else { "" };
-            vec![format!("LIKE {}{defaults}", like.parent)]
+            let mut items: Vec<String> = table.columns.iter().map(column).collect();
+            items.insert(like.at.min(items.len()), format!("LIKE {}{defaults}", like.parent));
+            items
         }
         None if table.as_query.is_some() => table.column_names.iter().map(|n| quote_ident(&n.value)).collect(),
         None => table.columns.iter().map(column).chain(table.constraints.iter().map(constraint)).collect(),

@@ -35,11 +35,21 @@ pub(super) fn distinct(names: &[Ident]) -> Result<()> {
 /// Moves `body` and the layout into `table`, checked; see the guarantees of [`CreateTable`].
 pub(super) fn complete(table: &mut CreateTable, body: Body, said: Attributes) -> Result<()> {
     if let Some((like, position)) = body.like {
-        if let Some(c) = body.constraints.first() {
+        if let Some(c) = body.constraints.first().or(body.column_constraints.first()) {
             return Err(wrong("LIKE does not go with constraints", c.position).with_hint("leave them out"));
         }
+        if let Some(name) = body.names.first() {
+            return Err(wrong("columns need a type", name.position).with_hint("write it behind the name"));
+        }
+        for (word, at) in body.keys.iter().flat_map(|k| [("DISTKEY", k.distkey), ("SORTKEY", k.sortkey)]) {
+            if let Some(at) = at {
+                return Err(not_with_like(word, at, position));
+            }
+        }
         refuse_attributes(&said, position)?;
+        distinct(&body.columns.iter().map(|c| c.name.clone()).collect::<Vec<_>>())?;
         table.like = Some(like);
+        table.columns = body.columns;
         return Ok(());
     }
     if table.as_query.is_none() && body.columns.is_empty() {
@@ -151,11 +161,15 @@ fn refuse_attributes(said: &Attributes, like: Position) -> Result<()> {
         said.backup.map(|(_, p)| ("BACKUP", p)),
     ];
     match places.into_iter().flatten().next() {
-        Some((word, position)) => Err(wrong(format!("{word} does not go with LIKE"), position)
-            .with_detail(format!("LIKE at line {}, column {} takes it from the parent", like.line, like.column))
-            .with_hint(format!("leave {word} out, or write the columns instead of LIKE"))),
+        Some((word, position)) => Err(not_with_like(word, position, like)),
         None => Ok(()),
     }
+}
+
+fn not_with_like(word: &str, position: Position, like: Position) -> Error {
+    wrong(format!("{word} does not go with LIKE"), position)
+        .with_detail(format!("LIKE at line {}, column {} takes it from the parent", like.line, like.column))
+        .with_hint(format!("leave {word} out, or write the columns instead of LIKE"))
 }
 
 struct Resolver {

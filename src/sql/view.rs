@@ -183,7 +183,7 @@ impl VisitorMut for Relations<'_> {
     }
 }
 
-fn folded(name: &SqlIdent) -> String {
+pub(super) fn folded(name: &SqlIdent) -> String {
     if name.quote_style.is_some() { name.value.clone() } else { name.value.to_ascii_lowercase() }
 }
 

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use arrow::array::{AsArray, Int32Array};
 use arrow::datatypes::DataType;
 use datafusion::common::{Result, exec_err};
-use datafusion::functions::string;
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
 };
 
 use super::super::kernel::{Args, Function, Param, Renamed};
+use super::limited;
 use crate::common::SqlType;
 
 pub(super) fn additions() -> Vec<Arc<ScalarUDF>> {
@@ -46,7 +46,7 @@ pub(super) fn additions() -> Vec<Arc<ScalarUDF>> {
             compute: strtol,
         }
         .udf(),
-        Renamed::udf("replicate", string::repeat()),
+        Renamed::udf("replicate", limited::repeat()),
     ]
 }
 

@@ -3,9 +3,9 @@
 use super::Functions;
 
 mod basic;
-
 mod farm;
 mod hash;
+mod limited;
 mod pattern;
 mod quote;
 mod regexp;
@@ -23,6 +23,7 @@ pub(super) fn additions(all: &mut Functions) {
 
 pub(super) fn replacements(all: &mut Functions) {
     all.scalar.extend(basic::replacements());
+    all.scalar.extend(limited::replacements());
     all.scalar.extend(varbyte::replacements());
     all.scalar.extend(regexp::replacements());
 }

@@ -37,7 +37,7 @@ pub(super) fn copy(expr: &Expr) -> Result<Expr> {
 }
 
 /// Where an expression begins, as far as its leftmost part tells. `Spanned` would walk the whole tree, on a stack as deep.
-pub(super) fn position(expr: &Expr) -> Position {
+pub(in crate::sql) fn position(expr: &Expr) -> Position {
     let mut leftmost = expr;
     loop {
         leftmost = match leftmost {
@@ -58,12 +58,12 @@ pub(super) fn position(expr: &Expr) -> Position {
 }
 
 /// Where a name begins.
-pub(super) fn name_position(name: &ObjectName) -> Position {
+pub(in crate::sql) fn name_position(name: &ObjectName) -> Position {
     name.0.first().and_then(ObjectNamePart::as_ident).map_or(START, |name| place(name.span))
 }
 
 /// The beginning of a span; that of the text where the span is of no place.
-pub(super) fn place(span: Span) -> Position {
+pub(in crate::sql) fn place(span: Span) -> Position {
     if span.start.line == 0 { START } else { at(span.start) }
 }
 

@@ -1,8 +1,8 @@
 //! TOP, MINUS, and functions that return rows.
 
 use sqlparser::ast::{
-    Expr, Function, FunctionArguments, LimitClause, Query, Select, SelectItem, SetExpr, SetOperator, Top, TopQuantity,
-    Value,
+    Expr, Function, FunctionArguments, Ident, LimitClause, ObjectNamePart, Query, Select, SelectItem, SetExpr,
+    SetOperator, TableAlias, TableAliasColumnDef, TableFactor, Top, TopQuantity, Value,
 };
 
 use super::build::{Call, call, place, take};
@@ -10,21 +10,42 @@ use crate::common::error::Position;
 use crate::common::{Error, Result};
 use crate::sql::cursor::{syntax_error, unsupported};
 
+const SERIES: &str = "generate_series";
+
 /// `SELECT generate_series(1, 3)` gives rows, as Redshift's leader does it.
 pub(super) fn select(select: &mut Select) {
     for item in &mut select.projection {
         let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item else { continue };
-        if let Expr::Function(function) = expr
-            && let Some(series) = series(function)
-        {
-            *expr = call("unnest", vec![take(expr)], series.span);
+        let Expr::Function(function) = expr else { continue };
+        let Some(series) = series(function) else { continue };
+        let rows = call("unnest", vec![take(expr)], series.span);
+        match item {
+            SelectItem::ExprWithAlias { expr, .. } => *expr = rows,
+            other => *other = SelectItem::ExprWithAlias { expr: rows, alias: Ident::new(SERIES) },
         }
+    }
+}
+
+/// The column of `generate_series(…)` in FROM has the function's name, or the table's alias, as in PostgreSQL.
+pub(super) fn name_series(table: &mut TableFactor) {
+    let (TableFactor::Table { name, args: Some(_), alias, .. } | TableFactor::Function { name, alias, .. }) = table
+    else {
+        return;
+    };
+    let [ObjectNamePart::Identifier(function)] = name.0.as_slice() else { return };
+    if !function.value.eq_ignore_ascii_case(SERIES) {
+        return;
+    }
+    let name = Ident::with_span(function.span, SERIES);
+    let alias = alias.get_or_insert(TableAlias { explicit: true, name, columns: Vec::new(), at: None });
+    if alias.columns.is_empty() {
+        alias.columns.push(TableAliasColumnDef { name: alias.name.clone(), data_type: None });
     }
 }
 
 fn series(function: &Function) -> Option<Call> {
     let plain = function.over.is_none() && matches!(function.args, FunctionArguments::List(_));
-    Call::of(function).filter(|call| plain && call.name == "generate_series")
+    Call::of(function).filter(|call| plain && call.name == SERIES)
 }
 
 pub(super) fn query(query: &mut Query) -> Result<()> {
@@ -67,11 +88,16 @@ fn no_values() -> sqlparser::ast::Values {
 }
 
 fn limited(body: SetExpr, limit: LimitClause) -> Query {
+    Query { limit_clause: Some(limit), ..plain(body) }
+}
+
+/// A query that is nothing but its body.
+pub(in crate::sql) fn plain(body: SetExpr) -> Query {
     Query {
         with: None,
         body: Box::new(body),
         order_by: None,
-        limit_clause: Some(limit),
+        limit_clause: None,
         fetch: None,
         locks: Vec::new(),
         for_clause: None,

@@ -34,6 +34,7 @@ pub(super) const READ: &[&str] = &[
     "insert into t values (1, default), (-2.5, 'x'), (null, E'a\\n\\'b')",
     "insert into s.t (a, \"B\") select x, count(*) from u group by 1",
     "insert into t default values",
+    "with x as (select 1) insert into t select * from x",
     "insert into t (a) with x as (select 1) select * from x",
     "insert into t ((select 1) union (select 2))",
     "copy t (a, b) from 's3://bucket/prefix' iam_role 'arn:aws:iam::0:role/r' csv quote as '%' delimiter ',' null as '\\000' \
@@ -144,7 +145,7 @@ pub(super) const REFUSED: &[&str] = &[
     "create table t (a geometry)",
     "create table t (a timetz, b hllsketch)",
     "create or replace table t (a int)",
-    "with x as (select 1) insert into t select * from x",
+    "with x as (select 1) insert into t values (1)",
     "copy t from 'x' json 'auto' gzip maxerror 10",
     "prepare p as insert into t values (1)",
     "explain insert into t values (1)",

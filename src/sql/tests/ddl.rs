@@ -119,7 +119,7 @@ fn like_another_table() {
     let like = t.like.unwrap();
     assert_eq!((like.parent.to_string().as_str(), like.including_defaults), ("s.p", true));
     assert!(!create("create table t (like p excluding defaults)").like.unwrap().including_defaults);
-    unsupported("create table t (like p, a int)", "LIKE together with columns", 1, 17);
+    unsupported("create table t (like p, like q)", "LIKE of two tables", 1, 25);
     invalid("create table t (like p) diststyle even", "DISTSTYLE does not go with LIKE", 1, 25);
 }
 

@@ -149,7 +149,7 @@ fn statements_not_offered_are_named() {
         ("create function f()", "CREATE FUNCTION"),
         ("create external schema s", "CREATE EXTERNAL SCHEMA"),
         ("drop function f", "DROP FUNCTION"),
-        ("with a as (select 1) insert into t select 1", "INSERT after WITH"),
+        ("with a as (select 1) insert into t values (1)", "INSERT … VALUES after WITH"),
         ("with a as (select 1) delete from t", "DELETE"),
         ("select 1 union select 2 into t", "SELECT … INTO here"),
         ("select 1 into unlogged t", "UNLOGGED"),

@@ -26,8 +26,8 @@ pub struct Args {
     warehouse: String,
     /// The table, as SQL names it
     table: Option<String>,
-    /// Draw the table's slices and zones into a file, too
-    #[arg(long, value_name = "FILE", requires = "table")]
+    /// Draw the slices and zones of the table, or of all tables, into a file, too
+    #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
     #[command(flatten)]
     pub engine: EngineArgs,
@@ -43,11 +43,34 @@ pub async fn run(args: Args) -> Result<(), Failure> {
 
 async fn inspect(args: &Args, warehouse: &Warehouse) -> Result<(), Failure> {
     let session = warehouse.session();
-    let Some(name) = &args.table else { return report::warehouse(&session).await };
-    let table = Table::read(&session, name).await?;
-    report::table(&table)?;
+    let tables = match &args.table {
+        None => {
+            report::warehouse(&session).await?;
+            let mut tables = Vec::new();
+            if args.svg.is_some() {
+                for name in names(&session).await? {
+                    tables.extend(Table::read(&session, &name).await?);
+                }
+            }
+            tables
+        }
+        Some(name) => match Table::read(&session, name).await? {
+            Some(table) => {
+                report::table(&table)?;
+                vec![table]
+            }
+            None => {
+                note(&format!("Table {name} has no rows yet: nothing is stored of it but its definition."));
+                Vec::new()
+            }
+        },
+    };
     if let Some(file) = &args.svg {
-        let drawing = svg::draw(&table);
+        if tables.is_empty() {
+            note("Nothing is drawn: there are no rows.");
+            return Ok(());
+        }
+        let drawing = svg::draw(&tables);
         let unwritable = |e| Failure::Message(format!("cannot write {}: {e}", file.display()));
         std::fs::write(file, drawing).map_err(unwritable)?;
         note(&format!("Drawn in {}.", file.display()));
@@ -71,6 +94,8 @@ struct Table {
     compared: String,
     /// Bounds of `compared`, in its order, without repetition.
     scale: Vec<(i64, String)>,
+    /// The same table by each further column of an interleaved sort key.
+    further: Vec<Table>,
 }
 
 /// One column in one encoding.
@@ -98,7 +123,8 @@ struct Zone {
 }
 
 impl Table {
-    async fn read(session: &Session, name: &str) -> Result<Self, Failure> {
+    /// `None` of a table without rows.
+    async fn read(session: &Session, name: &str) -> Result<Option<Self>, Failure> {
         let described = match rows(session, &format!("DESCRIBE {name}")).await {
             Ok(described) => described,
             Err(Failure::Engine { error, .. }) if error.state() == SqlState::UNDEFINED_TABLE => {
@@ -122,21 +148,46 @@ impl Table {
         let sort_key: Vec<String> = key.into_iter().map(|(_, name)| name).collect();
         let first = described.first().map(|row| row[0].text()).unwrap_or_default();
         let compared = sort_key.first().cloned().unwrap_or(first);
-        let (id, diststyle, sortkey1) = identify(session, name).await?;
+        let Some((id, diststyle, sortkey1)) = identify(session, name).await? else {
+            // What is no table of the warehouse has no encodings.
+            if described.iter().any(|row| row[2].0.is_some()) {
+                return Ok(None);
+            }
+            let hint = stored(session).await?;
+            return Err(Failure::Message(format!("\"{name}\" is no table of the warehouse\n{hint}")));
+        };
         interleaved |= sortkey1 == "INTERLEAVED";
         let columns = columns(session, id, &types).await?;
+        let slices = session.warehouse().info().slices;
+        let mut further = Vec::new();
+        for column in sort_key.iter().skip(1).filter(|_| interleaved) {
+            let (zones, scale) = zones(session, id, column).await?;
+            further.push(Table {
+                name: name.to_string(),
+                diststyle: diststyle.clone(),
+                sort_key: sort_key.clone(),
+                interleaved,
+                slices,
+                columns: Vec::new(),
+                zones,
+                compared: column.clone(),
+                scale,
+                further: Vec::new(),
+            });
+        }
         let (zones, scale) = zones(session, id, &compared).await?;
-        Ok(Table {
+        Ok(Some(Table {
             name: name.to_string(),
             diststyle,
             sort_key,
             interleaved,
-            slices: session.warehouse().info().slices,
+            slices,
             columns,
             zones,
             compared,
             scale,
-        })
+            further,
+        }))
     }
 
     /// The sort key in words.
@@ -182,31 +233,30 @@ impl Table {
     }
 }
 
-/// What there is to inspect.
-async fn stored(session: &Session) -> Result<String, Failure> {
+/// The tables with rows.
+async fn names(session: &Session) -> Result<Vec<String>, Failure> {
     let sql =
         "SELECT quote_ident(schema) || '.' || quote_ident(\"table\") FROM svv_table_info ORDER BY schema, \"table\"";
-    let names: Vec<String> = rows(session, sql).await?.iter().map(|row| row[0].text()).collect();
-    Ok(match names.as_slice() {
+    Ok(rows(session, sql).await?.iter().map(|row| row[0].text()).collect())
+}
+
+/// What there is to inspect.
+async fn stored(session: &Session) -> Result<String, Failure> {
+    Ok(match names(session).await?.as_slice() {
         [] => "HINT: the warehouse has no table with rows".to_string(),
         names => format!("HINT: tables with rows are {}", names.join(", ")),
     })
 }
 
-/// The id, the distribution and the first sort key of a table that has rows.
-async fn identify(session: &Session, name: &str) -> Result<(i64, String, String), Failure> {
+/// The id, the distribution and the first sort key of a table, if it has rows.
+async fn identify(session: &Session, name: &str) -> Result<Option<(i64, String, String)>, Failure> {
     let found = session.describe(name).await?;
     let [schema, table] = [&found.schema, &found.name].map(|name| name.replace('\'', "''"));
     let sql = format!(
         "SELECT table_id, diststyle, sortkey1 FROM svv_table_info WHERE schema = '{schema}' AND \"table\" = '{table}'"
     );
-    match rows(session, &sql).await?.as_slice() {
-        [row] => Ok((row[0].number(), row[1].text(), row[2].text())),
-        _ => Err(Failure::Message(format!(
-            "\"{name}\" is not stored: it has no rows, or is no table of the warehouse\n{}",
-            stored(session).await?
-        ))),
-    }
+    let found = rows(session, &sql).await?;
+    Ok(found.first().map(|row| (row[0].number(), row[1].text(), row[2].text())))
 }
 
 async fn columns(session: &Session, id: i64, types: &BTreeMap<String, String>) -> Result<Vec<Column>, Failure> {

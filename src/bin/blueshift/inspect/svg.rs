@@ -1,4 +1,4 @@
-//! The storage of a table as a drawing: slices side by side, a bar for each zone.
+//! The storage of tables as a drawing: slices side by side, a bar for each zone.
 
 use std::fmt::Write;
 
@@ -23,11 +23,18 @@ const PALE: &str = "#718096";
 const COLUMNS: [&str; 8] = ["#2b6cb0", "#2f855a", "#b7791f", "#6b46c1", "#c05621", "#2c7a7b", "#b83280", "#4a5568"];
 
 /// An SVG document.
-pub fn draw(table: &Table) -> String {
+pub fn draw(tables: &[Table]) -> String {
     let mut drawing = Drawing { body: String::new(), y: MARGIN };
-    drawing.heading(table);
-    drawing.columns(table);
-    drawing.zones(table);
+    for (i, table) in tables.iter().enumerate() {
+        if i > 0 {
+            drawing.y += 2.0 * MARGIN;
+        }
+        drawing.heading(table);
+        drawing.columns(table);
+        for table in std::iter::once(table).chain(&table.further) {
+            drawing.zones(table);
+        }
+    }
     drawing.finish()
 }
 

@@ -42,7 +42,7 @@ async fn load<E: std::fmt::Debug>(
 
 /// The benchmark's tables as `layout` rewrites their statements, analyzed.
 async fn benchmark(layout: impl Fn(&str, String) -> String) -> Session {
-    const SCALE: f64 = 0.005;
+    const SCALE: f64 = 0.002;
     let session = warehouse(4, 4, Geometry::DEFAULT).await.session();
     for table in tpch::tables() {
         session.sql(&layout(table.name, table.create())).await.unwrap();

@@ -1,7 +1,7 @@
 //! Joins in the order that costs least, by the statistics of the tables.
 //!
 //! Inner joins and the left sides of outer, semi and anti joins change places where that gives the same rows. A region of
-//! such joins is taken apart into relations and operators ([`Graph`]), the cheapest order is searched ([`Search`]), and
+//! such joins is taken apart into relations and operators (`Graph`), the cheapest order is searched (`Search`), and
 //! the joins are written anew in it. What stands between joins and is more than a choice of columns ends a region.
 
 use std::collections::{HashMap, HashSet};

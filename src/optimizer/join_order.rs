@@ -1,7 +1,7 @@
 //! Joins in the order that costs least, by the statistics of the tables.
 //!
 //! Inner joins and the left sides of outer, semi and anti joins change places where that gives the same rows. A region of
-//! such joins is taken apart into relations and operators ([`Graph`]), the cheapest order is searched ([`Search`]), and
+//! such joins is taken apart into relations and operators (`Graph`), the cheapest order is searched (`Search`), and
 //! the joins are written anew in it. What stands between joins and is more than a choice of columns ends a region.
 
 use std::collections::{HashMap, HashSet};
@@ -114,11 +114,14 @@ struct Region {
     classes: Vec<Vec<(usize, Column)>>,
 }
 
+/// What is equal of the left side and of the right.
+type Pairs = Vec<(Expr, Expr)>;
+
 /// One join of the query, or one conjunct of an inner one.
 #[derive(Debug, Clone)]
 struct Written {
     operator: Operator,
-    on: Vec<(Expr, Expr)>,
+    on: Pairs,
     filter: Vec<Expr>,
     null_aware: bool,
     class: Option<usize>,
@@ -169,7 +172,7 @@ impl Region {
         let below: Vec<Operator> = self.joins[below..].iter().map(|written| written.operator.clone()).collect();
         let on = join.on.iter().cloned().map(|(l, r)| if swapped { (r, l) } else { (l, r) });
         let filter: Vec<Expr> = join.filter.iter().flat_map(split_conjunction).cloned().collect();
-        let mut parts: Vec<(Vec<(Expr, Expr)>, Vec<Expr>)> = match kind {
+        let mut parts: Vec<(Pairs, Vec<Expr>)> = match kind {
             Kind::Inner => {
                 let of_on = on.map(|pair| (vec![pair], Vec::new()));
                 of_on.chain(filter.into_iter().map(|conjunct| (Vec::new(), vec![conjunct]))).collect()

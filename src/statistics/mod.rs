@@ -1,7 +1,7 @@
 //! What is known of a table's values beside their bounds: sketches, histograms, and estimates from them.
 //!
 //! Pure: values and bytes in and out. [`sketch`] counts distinct values, [`segment`] sketches a segment's columns as it is
-//! written, [`distribution`] describes a sample, [`table`] puts together what is stored of a table, [`column`] and
+//! written, [`distribution`] describes a sample, [`table`] puts together what is stored of a table, [`mod@column`] and
 //! [`condition`] estimate from it.
 //!
 //! Nothing here decides an answer: estimates choose among plans that all give the same rows.

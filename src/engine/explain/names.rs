@@ -105,7 +105,8 @@ impl Names {
     /// What a projection's output is called: as the query calls it, where it does; else what is computed.
     pub fn projected(&self, expr: &Arc<dyn PhysicalExpr>, alias: &str) -> Name {
         // DataFusion's rules have words of their own.
-        let made = alias.starts_with("__") || alias.starts_with("join_proj_push_down_");
+        let made =
+            alias == "alias1" || ["__", "group_alias_", "join_proj_push_down_"].iter().any(|of| alias.starts_with(of));
         let word = alias.chars().all(|c| c.is_alphanumeric() || c == '_') && !made;
         match expr.downcast_ref::<Column>() {
             Some(column) => match self.0.get(column.index()) {

@@ -161,11 +161,8 @@ fn records(out: &mut impl Write, rows: &Rows) -> Result<(), Failure> {
 /// Kinds of plans and their texts as they are, without a table's lines around them.
 fn plans(out: &mut impl Write, rows: &Rows) -> Result<(), Failure> {
     for row in &rows.head {
-        match row.as_slice() {
-            [Some(kind), Some(plan)] => {
-                writeln!(out, "{kind}\n{}", plan.lines().map(|line| format!("  {line}\n")).collect::<String>())?;
-            }
-            _ => {}
+        if let [Some(kind), Some(plan)] = row.as_slice() {
+            writeln!(out, "{kind}\n{}", plan.lines().map(|line| format!("  {line}\n")).collect::<String>())?;
         }
     }
     Ok(())

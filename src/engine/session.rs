@@ -591,8 +591,8 @@ impl Running<'_> {
         Some(vec![CATALOG.to_string(), schema, name.base().value.clone()])
     }
 
-    /// What a SET or RESET may not do.
-    fn check_set(&self, statement: &PlannedStatement) -> Result<()> {
+    /// A SET or RESET as DataFusion reads it; an error where it may not be.
+    fn settle_set(&self, statement: &mut PlannedStatement) -> Result<()> {
         let options = self.state.config_options();
         match statement {
             PlannedStatement::SetVariable(set) => {
@@ -600,6 +600,7 @@ impl Running<'_> {
                 if set.variable == settings::TIME_ZONE {
                     zones::zone(Some(&set.value))?;
                 }
+                set.value = settings::value(options, &set.variable, &set.value)?;
                 Ok(())
             }
             PlannedStatement::ResetVariable(reset) => settings::check_set(options, &reset.variable),
@@ -621,10 +622,10 @@ impl Running<'_> {
         if let Some(parameters) = parameters {
             plan = plan.with_param_values(parameters).map_err(from_datafusion)?;
         }
-        if let LogicalPlan::Statement(statement) = &plan {
+        if let LogicalPlan::Statement(statement) = &mut plan {
             // SET, PREPARE and the like change the session itself; EXECUTE gives the plan that PREPARE stored.
             let tag = statement_tag(statement);
-            self.check_set(statement)?;
+            self.settle_set(statement)?;
             let frame = self.session.context.execute_logical_plan(plan).await.map_err(from_datafusion)?;
             if frame.schema().fields().is_empty() {
                 return Ok(Output::done(tag, None));
@@ -647,7 +648,7 @@ impl Running<'_> {
         let mut plan = plan_text(&self.state, text).await?;
         let tag = text.split_whitespace().take(2).collect::<Vec<_>>().join(" ").to_ascii_uppercase();
         let mut notices = Vec::new();
-        match &plan {
+        match &mut plan {
             LogicalPlan::Explain(_) | LogicalPlan::Analyze(_) => {
                 return Ok(Output::rows("EXPLAIN", self.run(&plan).await?));
             }
@@ -655,7 +656,7 @@ impl Running<'_> {
                 notices.extend(gone_with_the_session(ddl));
                 plan = plan_text(&self.session.lasting_state(), text).await?;
             }
-            LogicalPlan::Statement(statement) => self.check_set(statement)?,
+            LogicalPlan::Statement(statement) => self.settle_set(statement)?,
             _ => return Ok(Output::rows(tag, self.run(&plan).await?)),
         }
         let frame = self.session.context.execute_logical_plan(plan).await.map_err(from_datafusion)?;

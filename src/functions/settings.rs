@@ -128,6 +128,45 @@ pub fn check_set(options: &ConfigOptions, name: &str) -> Result<()> {
     Ok(())
 }
 
+/// The value of a SET as DataFusion reads it: `on` and `off` are true and false, as in PostgreSQL.
+///
+/// Errors: Invalid, naming the setting, for a value that it cannot have.
+pub fn value(options: &ConfigOptions, name: &str, written: &str) -> Result<String> {
+    let setting = find(options, name)?;
+    let switch = matches!(setting.value.as_deref(), Some("true" | "false"));
+    let value = match written.trim().to_ascii_lowercase().as_str() {
+        "on" | "yes" | "true" | "t" | "1" if switch => "true".to_string(),
+        "off" | "no" | "false" | "f" | "0" if switch => "false".to_string(),
+        _ => written.to_string(),
+    };
+    let invalid = |hint: String| {
+        let message = format!("invalid value for setting \"{}\": \"{written}\"", setting.name);
+        Err(Error::invalid(SqlState::INVALID_PARAMETER, message).with_hint(hint))
+    };
+    if let Some((_, least, most)) = BOUNDS.iter().find(|(name, ..)| *name == setting.name)
+        && !value.parse::<f64>().is_ok_and(|number| (*least..=*most).contains(&number))
+    {
+        let bounds = if most.is_finite() { format!("between {least} and {most}") } else { format!("from {least}") };
+        return invalid(format!("give a number {bounds}"));
+    }
+    match options.clone().set(name, &value) {
+        Ok(()) => Ok(value),
+        Err(_) if switch => invalid("give on or off".into()),
+        Err(_) => match &setting.value {
+            Some(now) => invalid(format!("it is {now} now: {}", setting.description)),
+            None => invalid(setting.description.clone()),
+        },
+    }
+}
+
+/// The least and the most of numbers that have bounds. All orders of 14 relations take seconds.
+const BOUNDS: [(&str, f64, f64); 4] = [
+    ("blueshift.analyze_threshold_percent", 0.0, 100.0),
+    ("blueshift.exchange_cost", 0.0, f64::INFINITY),
+    ("blueshift.join_order_exhaustive", 2.0, 14.0),
+    ("blueshift.join_order_worthwhile", 0.0, 1.0),
+];
+
 fn unknown(name: &str, all: &[Setting]) -> Error {
     if NOT_OFFERED.contains(&name) {
         return Error::unsupported(format!("the setting {name} is not supported yet"))

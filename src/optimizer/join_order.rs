@@ -46,16 +46,16 @@ impl OptimizerRule for JoinOrder {
     fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
         let options = config.options();
         match options.extensions.get::<BlueshiftOptions>() {
-            Some(ours) if ours.join_order => {}
-            _ => return Ok(Transformed::no(plan)),
+            Some(ours) if ours.join_order => Rewriter { costs: &self.costs, options: &options, ours }.below(plan),
+            _ => Ok(Transformed::no(plan)),
         }
-        Rewriter { costs: &self.costs, options: &options }.below(plan)
     }
 }
 
 struct Rewriter<'a> {
     costs: &'a JoinCosts,
     options: &'a ConfigOptions,
+    ours: &'a BlueshiftOptions,
 }
 
 impl Rewriter<'_> {
@@ -92,12 +92,13 @@ impl Rewriter<'_> {
         let estimates = estimates.collect::<Option<Vec<_>>>()?;
         let graph = region.graph(&estimates, self.options);
         let cardinality = Estimated::new(region, &graph, &estimates);
-        let search = Search { graph: &graph, cardinality: &cardinality, costs: self.costs, exhaustive: EXHAUSTIVE };
+        let exhaustive = self.ours.join_order_exhaustive;
+        let search = Search { graph: &graph, cardinality: &cardinality, costs: self.costs, exhaustive };
         let (order, cost) = search.best()?;
         #[cfg(test)]
         probe::take(region, &graph, &order, self.costs, &cardinality);
         // Where estimates say about the same, the query's own order is as good.
-        (cost < search.cost(&region.written)? * WORTHWHILE).then_some(order)
+        (cost < search.cost(&region.written)? * self.ours.join_order_worthwhile).then_some(order)
     }
 }
 
@@ -518,11 +519,6 @@ fn placed(plan: &LogicalPlan, options: &ConfigOptions) -> Option<Place> {
     }
 }
 
-/// Up to how many relations all orders are looked at.
-const EXHAUSTIVE: usize = 10;
-/// What share of the cost of the query's order another may have.
-const WORTHWHILE: f64 = 0.95;
-
 /// The kind of a join, and whether its right side is the one that is kept.
 fn kind_of(join_type: JoinType) -> Option<(Kind, bool)> {
     Some(match join_type {
@@ -661,8 +657,8 @@ pub mod probe {
             let relations = relations.map(|(i, of)| Input { rows: rows[&Relations::one(i)], ..*of }).collect();
             let graph =
                 Graph { relations, operators: self.graph.operators.clone(), classes: self.graph.classes.clone() };
-            let search =
-                Search { graph: &graph, cardinality: &Exact(rows), costs: &self.costs, exhaustive: EXHAUSTIVE };
+            let exhaustive = BlueshiftOptions::default().join_order_exhaustive;
+            let search = Search { graph: &graph, cardinality: &Exact(rows), costs: &self.costs, exhaustive };
             let (_, least) = search.best()?;
             Some(search.cost(&self.chosen)? / least)
         }

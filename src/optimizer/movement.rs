@@ -21,10 +21,6 @@ use crate::physical_plan::collocated_join::CollocatedJoinExec;
 use crate::physical_plan::config::BlueshiftOptions;
 use crate::physical_plan::placement::{Placement, hash_form, hashed, planned_placement};
 
-/// What it costs to start the tasks of an exchange, in units of [`JoinCosts`]: with fewer rows they cost more than the rows
-/// (our own choice).
-const EXCHANGE: f64 = 20_000.0;
-
 /// Whether the settings have Blueshift choose what moves.
 pub fn moves(config: &ConfigOptions) -> bool {
     config.extensions.get::<BlueshiftOptions>().is_none_or(|options| options.movement)
@@ -103,7 +99,8 @@ fn choose(join: &HashJoinExec, partitions: usize, config: &ConfigOptions) -> Res
     // All ways give the same rows.
     let ways = costs.ways(Kind::Inner, [input(0), input(1)], &keys, 0.0, 0.0);
     let [of_right, of_left, divided @ ..] = &ways[..] else { return Ok(None) };
-    let with_exchanges = |way: &Way| way.cost + EXCHANGE * exchanges(way.movement);
+    let exchange = config.extensions.get::<BlueshiftOptions>().cloned().unwrap_or_default().exchange_cost;
+    let with_exchanges = |way: &Way| way.cost + exchange * exchanges(way.movement);
     let best = divided.iter().zip(0..).min_by(|(a, _), (b, _)| with_exchanges(a).total_cmp(&with_exchanges(b)));
     let Some((best, pair)) = best else { return Ok(None) };
     let may_broadcast = config.optimizer.hash_join_single_partition_threshold > 0

@@ -10,8 +10,15 @@ extensions_options! {
         pub pruning: bool, default = true
         /// Whether joins change places where statistics say that this costs less. Results are the same.
         pub join_order: bool, default = true
+        /// Up to how many relations all orders of joins are looked at; of more, a good one is looked for.
+        pub join_order_exhaustive: usize, default = 10
+        /// What share of the cost of the query's own order another may have, to be taken.
+        pub join_order_worthwhile: f64, default = 0.95
         /// Whether joins choose which rows move by where they are and how many. Results are the same.
         pub movement: bool, default = true
+        /// What it costs to start an exchange, in rows that are handled for as much: with fewer rows, its tasks cost more
+        /// than they do.
+        pub exchange_cost: f64, default = 20_000.0
         /// Whether exchanges count which rows leave the partition that read them, which takes time. EXPLAIN ANALYZE does
         /// so by itself.
         pub count_movement: bool, default = false

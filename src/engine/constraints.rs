@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::names::{Place, at, no_such_column};
 use super::session::Running;
-use crate::catalog::{ColumnDef, ConstraintDef, ConstraintKind, TableDef};
-use crate::common::{ColumnId, Error, Result, SchemaId, SqlState, SqlType};
+use crate::catalog::{ColumnDef, ConstraintDef, ConstraintKind, ConstraintState, TableDef};
+use crate::common::{ColumnId, Error, Result, SchemaId, SqlState, SqlType, Version};
 use crate::sql::ast::{self, Constraint, CreateTable, Ident, ObjectName};
 
 /// The tables that foreign keys refer to: for each constraint one or, where it refers to its own table or to none, nothing.
@@ -78,7 +78,13 @@ fn one(
         }
     };
     let ids = own.iter().map(|ident| Ok(find(columns, ident, create)?.id)).collect::<Result<_>>()?;
-    Ok(ConstraintDef { name, kind, columns: ids })
+    let state = match constraint.state {
+        ast::ConstraintState::NoRely => ConstraintState::NoRely,
+        ast::ConstraintState::Rely => ConstraintState::Rely,
+        // The commit says of which version.
+        ast::ConstraintState::Verified => ConstraintState::Verified { at: Version(0) },
+    };
+    Ok(ConstraintDef { name, kind, columns: ids, state })
 }
 
 fn foreign_key(

@@ -43,7 +43,7 @@ use super::query_log::Logged;
 use super::statement::{CancelToken, StatementState, cancelled};
 use super::warehouse::Warehouse;
 use super::{
-    analyze, copy, ddl, describe, explain, insert, parameters, planning, show, statistics, summarize, uses, views,
+    analyze, copy, ddl, describe, explain, insert, parameters, planning, show, statistics, summarize, uses, verify, views,
 };
 use crate::catalog::{PinnedSnapshot, Snapshot, Transaction};
 use crate::common::sql_type::UTC;
@@ -147,7 +147,7 @@ impl Session {
         let place = self.begin().await?.place(&name).await?;
         place.check_writable(&name)?;
         let warehouse = &place.warehouse;
-        let mut transaction = warehouse.inner.catalog.begin(warehouse.owner());
+        let transaction = warehouse.inner.catalog.begin(warehouse.owner());
         let snapshot = transaction
             .snapshot()
             .cloned()
@@ -169,8 +169,7 @@ impl Session {
         let load = Load::new(warehouse, table, source, &transaction)?;
         let load = load.generating(Generate::Nulls).in_zone(zone);
         load.take(streams).await?;
-        let (rows, _) = load.finish(&mut transaction).await?;
-        warehouse.inner.catalog.commit(transaction).await?;
+        let (rows, _) = load.commit(transaction).await?;
         Ok(rows)
     }
 
@@ -289,6 +288,7 @@ impl Session {
         match statement {
             Statement::Query(query) => running.query(&query, parameters).await,
             Statement::CreateTable(create) => ddl::create_table(&running, *create).await,
+            Statement::AlterConstraint(alter) => verify::alter(&running, alter).await,
             Statement::DropTable(drop) => ddl::drop_table(&running, drop).await,
             Statement::CreateView(create) => views::create_view(&running, *create).await,
             Statement::DropView(drop) => views::drop_view(&running, drop).await,

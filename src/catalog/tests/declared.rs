@@ -21,6 +21,7 @@ fn declared(schema: SchemaId, name: &str, parent: TableId) -> TableDef {
         name: name.map(Into::into),
         kind,
         columns: vec![ColumnId(column)],
+        state: ConstraintState::NoRely,
     };
     def.constraints = vec![
         constraint(Some("t_id_fkey"), ConstraintKind::Unique, 2),

@@ -265,7 +265,12 @@ fn shown(rows: &Keyed, batch: &RecordBatch, row: usize) -> Result<String> {
 
 /// Unsupported for a constraint whose columns are compared in ways that these queries do not tell: floating-point
 /// numbers, of which -0 and 0 are equal, SUPER, and a foreign key between types that hold equal values otherwise.
-pub(super) fn check_types(def: &TableDef, constraint: &ConstraintDef, parent: Option<&Keyed>, name: &str) -> Result<()> {
+pub(super) fn check_types(
+    def: &TableDef,
+    constraint: &ConstraintDef,
+    parent: Option<(&TableDef, &[ColumnId])>,
+    name: &str,
+) -> Result<()> {
     let whole = |t: SqlType| matches!(t, SqlType::SmallInt | SqlType::Integer | SqlType::BigInt);
     for (i, column) in constraint.columns.iter().filter_map(|id| def.column(*id)).enumerate() {
         let own = column.sql_type;
@@ -276,7 +281,7 @@ pub(super) fn check_types(def: &TableDef, constraint: &ConstraintDef, parent: Op
         if matches!(own, SqlType::Real | SqlType::Double | SqlType::Super) {
             return refuse(format!("of type {own}"));
         }
-        if let Some(other) = parent.and_then(|parent| parent.def.column(*parent.columns.get(i)?)).map(|c| c.sql_type)
+        if let Some(other) = parent.and_then(|(def, ids)| def.column(*ids.get(i)?)).map(|c| c.sql_type)
             && own.arrow_type() != other.arrow_type()
             && !(whole(own) && whole(other))
         {

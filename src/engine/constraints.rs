@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::checks::check_types;
 use super::names::{Place, at, no_such_column};
 use super::session::Running;
 use crate::catalog::{ColumnDef, ConstraintDef, ConstraintKind, ConstraintState, TableDef};
@@ -46,6 +47,23 @@ impl Parents {
             parents.push(if is_self { None } else { Some(Arc::clone(&of.table(&pin, table)?.def)) });
         }
         Ok(Parents(parents))
+    }
+}
+
+impl Parents {
+    /// Unsupported where `def` declares to be VERIFIED what is not checked.
+    pub(super) fn check_verified(&self, def: &TableDef) -> Result<()> {
+        let names = def.constraint_names();
+        for ((constraint, name), parent) in def.constraints.iter().zip(names).zip(&self.0) {
+            let parent = match &constraint.kind {
+                ConstraintKind::ForeignKey { referenced, .. } => Some((parent.as_deref().unwrap_or(def), &**referenced)),
+                _ => None,
+            };
+            if constraint.is_verified() {
+                check_types(def, constraint, parent, &name)?;
+            }
+        }
+        Ok(())
     }
 }
 

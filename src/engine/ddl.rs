@@ -315,6 +315,7 @@ fn define(
         def.columns[i].encoding = encoding;
     }
     def.check_invariants()?;
+    parents.check_verified(&def)?;
     Ok(def)
 }
 

@@ -93,7 +93,7 @@ async fn verify(
                 return Err(Error::invalid(SqlState::INVALID_FOREIGN_KEY, message)
                     .with_hint(format!("verify the key of table \"{}\" first", parent.def.name)));
             }
-            check_types(&table.def, constraint, Some(&parent), name)?;
+            check_types(&table.def, constraint, Some((&parent.def, referenced)), name)?;
             match checker.missing(&rows, &parent).await? {
                 Some(broken) => does_not_hold(
                     SqlState::FOREIGN_KEY_VIOLATION,

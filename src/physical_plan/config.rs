@@ -12,6 +12,9 @@ extensions_options! {
         pub join_order: bool, default = true
         /// Whether joins choose which rows move by where they are and how many. Results are the same.
         pub movement: bool, default = true
+        /// Whether plans believe constraints that are RELY or VERIFIED. Results are the same, but where one that is RELY does not
+        /// hold.
+        pub constraints: bool, default = true
         /// Whether exchanges count which rows leave the partition that read them, which takes time. EXPLAIN ANALYZE does
         /// so by itself.
         pub count_movement: bool, default = false

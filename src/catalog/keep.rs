@@ -165,8 +165,9 @@ impl Resolver<'_> {
     fn demote(&mut self, id: TableId, which: impl Fn(&ConstraintDef) -> bool) -> Result<()> {
         let Some(table) = self.snapshot.table(id) else { return Ok(()) };
         let mut def = TableDef::clone(&table.def);
-        let chosen: Vec<usize> =
-            (0..def.constraints.len()).filter(|i| def.constraints[*i].is_verified() && which(&def.constraints[*i])).collect();
+        let chosen: Vec<usize> = (0..def.constraints.len())
+            .filter(|i| def.constraints[*i].is_verified() && which(&def.constraints[*i]))
+            .collect();
         if chosen.is_empty() {
             return Ok(());
         }

@@ -215,7 +215,15 @@ impl Transaction {
     /// A transaction that read version `base`, of an id that no other has. Unless the caller keeps that version
     /// pinned, it may become too old to commit; [`super::Catalog::begin`] pins it.
     pub fn new(id: CommitId, base: Version, author: UserId) -> Self {
-        Transaction { commit: id, base, author, intents: Vec::new(), checked: BTreeMap::new(), provisional: 0, pin: None }
+        Transaction {
+            commit: id,
+            base,
+            author,
+            intents: Vec::new(),
+            checked: BTreeMap::new(),
+            provisional: 0,
+            pin: None,
+        }
     }
 
     /// The identity that its objects' names carry.

@@ -223,7 +223,9 @@ fn joined(ours: DataFrame, theirs: DataFrame, kind: JoinType, columns: usize) ->
     let (ours_by, theirs_by): (Vec<&str>, Vec<&str>) =
         (ours_by.iter().map(String::as_str).collect(), theirs_by.iter().map(String::as_str).collect());
     let found = ours.join(theirs, kind, &ours_by, &theirs_by, None)?;
-    found.select(named("k", columns).into_iter().chain([lit(1_i64).alias("n")]).collect::<Vec<_>>())?.limit(0, Some(EXAMPLES))
+    found
+        .select(named("k", columns).into_iter().chain([lit(1_i64).alias("n")]).collect::<Vec<_>>())?
+        .limit(0, Some(EXAMPLES))
 }
 
 /// Each key, and how many rows of `ours` (`n`) and `theirs` (`m`) have it.

@@ -56,7 +56,9 @@ impl Parents {
         let names = def.constraint_names();
         for ((constraint, name), parent) in def.constraints.iter().zip(names).zip(&self.0) {
             let parent = match &constraint.kind {
-                ConstraintKind::ForeignKey { referenced, .. } => Some((parent.as_deref().unwrap_or(def), &**referenced)),
+                ConstraintKind::ForeignKey { referenced, .. } => {
+                    Some((parent.as_deref().unwrap_or(def), &**referenced))
+                }
                 _ => None,
             };
             if constraint.is_verified() {

@@ -24,7 +24,8 @@ use crate::common::{ColumnId, DistStyle, EncodingName, Error, Result, SchemaId, 
 use crate::distribution::HASH_ID;
 use crate::format::encoding;
 use crate::sql::ast::{
-    ColumnSpec, ConstraintState, CreateSchema, CreateTable, DistClause, DropSchema, DropTable, Ident, KeyColumn, ObjectName, SortClause,
+    ColumnSpec, ConstraintState, CreateSchema, CreateTable, DistClause, DropSchema, DropTable, Ident, KeyColumn,
+    ObjectName, SortClause,
 };
 use crate::sql::select_list::shown_name;
 use crate::system::table_ddl;
@@ -120,7 +121,9 @@ fn not_enforced(create: &CreateTable) -> Option<&'static str> {
             "constraints that are not VERIFIED inform only: rows are not checked, and no answer depends on them unless \
              they are RELY",
         ),
-        _ if has(ConstraintState::Rely) => Some("rows are not checked, but answers depend on constraints that are RELY"),
+        _ if has(ConstraintState::Rely) => {
+            Some("rows are not checked, but answers depend on constraints that are RELY")
+        }
         _ => None,
     }
 }

@@ -43,7 +43,8 @@ use super::query_log::Logged;
 use super::statement::{CancelToken, StatementState, cancelled};
 use super::warehouse::Warehouse;
 use super::{
-    analyze, copy, ddl, describe, explain, insert, parameters, planning, show, statistics, summarize, uses, verify, views,
+    analyze, copy, ddl, describe, explain, insert, parameters, planning, show, statistics, summarize, uses, verify,
+    views,
 };
 use crate::catalog::{PinnedSnapshot, Snapshot, Transaction};
 use crate::common::sql_type::UTC;

@@ -67,11 +67,8 @@ async fn verify(
     constraint: &ConstraintDef,
     name: &str,
 ) -> Result<()> {
-    let rows = Keyed {
-        def: Arc::clone(&table.def),
-        segments: table.segments.to_vec(),
-        columns: constraint.columns.clone(),
-    };
+    let rows =
+        Keyed { def: Arc::clone(&table.def), segments: table.segments.to_vec(), columns: constraint.columns.clone() };
     // What is grouped spills; of a join one side would be held.
     let checker = Checker::new(&place.warehouse, pin.clone(), Some(running.statement.clone())).grouping();
     let does_not_hold = |state: SqlState, detail: String| {
@@ -82,14 +79,13 @@ async fn verify(
     match &constraint.kind {
         ConstraintKind::ForeignKey { table: parent, referenced } => {
             let parent = pin.table(*parent).ok_or_else(|| Error::internal("a foreign key refers to no table"))?;
-            let parent = Keyed {
-                def: Arc::clone(&parent.def),
-                segments: parent.segments.to_vec(),
-                columns: referenced.clone(),
-            };
+            let parent =
+                Keyed { def: Arc::clone(&parent.def), segments: parent.segments.to_vec(), columns: referenced.clone() };
             if !parent.def.has_verified_key(referenced) {
-                let message =
-                    format!("what foreign key \"{name}\" of table \"{}\" refers to is not a VERIFIED key", table.def.name);
+                let message = format!(
+                    "what foreign key \"{name}\" of table \"{}\" refers to is not a VERIFIED key",
+                    table.def.name
+                );
                 return Err(Error::invalid(SqlState::INVALID_FOREIGN_KEY, message)
                     .with_hint(format!("verify the key of table \"{}\" first", parent.def.name)));
             }

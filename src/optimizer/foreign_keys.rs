@@ -40,11 +40,7 @@ fn add(node: LogicalPlan, options: &ConfigOptions) -> Result<Transformed<Logical
     match node {
         LogicalPlan::Filter(filter) => {
             let parts = split_conjunction(&filter.predicate);
-            let equated = parts.iter().filter_map(|part| match part {
-                Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => Some((left.as_ref(), right.as_ref())),
-                _ => None,
-            });
-            let equated = equated.collect::<Vec<_>>();
+            let equated = parts.iter().copied().filter_map(equality).collect::<Vec<_>>();
             let more = implied(&equated, &filter.input, &filter.input, options);
             if more.is_empty() {
                 return Ok(Transformed::no(LogicalPlan::Filter(filter)));
@@ -56,7 +52,19 @@ fn add(node: LogicalPlan, options: &ConfigOptions) -> Result<Transformed<Logical
         }
         // Where NULLs count as equal, they agree in nothing else.
         LogicalPlan::Join(mut join) if join.null_equality == NullEquality::NullEqualsNothing => {
-            let equated: Vec<(&Expr, &Expr)> = join.on.iter().map(|(left, right)| (left, right)).collect();
+            let mut equated: Vec<(&Expr, &Expr)> = join.on.iter().map(|(left, right)| (left, right)).collect();
+            // What ON says is not split yet when it comes from SQL.
+            let held = |plan: &LogicalPlan, expr: &Expr| match expr {
+                Expr::Column(column) => plan.schema().has_column(column),
+                _ => false,
+            };
+            for (a, b) in join.filter.iter().flat_map(split_conjunction).filter_map(equality) {
+                match () {
+                    _ if held(&join.left, a) && held(&join.right, b) => equated.push((a, b)),
+                    _ if held(&join.left, b) && held(&join.right, a) => equated.push((b, a)),
+                    _ => {}
+                }
+            }
             let more = implied(&equated, &join.left, &join.right, options);
             if more.is_empty() {
                 return Ok(Transformed::no(LogicalPlan::Join(join)));
@@ -65,6 +73,13 @@ fn add(node: LogicalPlan, options: &ConfigOptions) -> Result<Transformed<Logical
             Ok(Transformed::yes(LogicalPlan::Join(join)))
         }
         other => Ok(Transformed::no(other)),
+    }
+}
+
+fn equality(expr: &Expr) -> Option<(&Expr, &Expr)> {
+    match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => Some((left, right)),
+        _ => None,
     }
 }
 

@@ -9,8 +9,8 @@ use crate::common::error::Position;
 use crate::common::{EncodingName, Result, SortStyle, SqlState};
 
 use super::ast::{
-    ColumnSpec, Constraint, ConstraintKind, ConstraintState, CreateTable, Ident, IdentityClause, KeyColumn, Like, ObjectName,
-    SortClause, Statement,
+    ColumnSpec, Constraint, ConstraintKind, ConstraintState, CreateTable, Ident, IdentityClause, KeyColumn, Like,
+    ObjectName, SortClause, Statement,
 };
 use super::cursor::{Cursor, invalid, syntax_error, unsupported};
 use super::{data_type, parser, validate};

@@ -4,7 +4,9 @@ use std::fmt::Write;
 
 use crate::common::SortStyle;
 
-use super::ast::{ColumnSpec, Constraint, ConstraintKind, ConstraintState, CreateTable, DistClause, Ident, KeyColumn, SortClause};
+use super::ast::{
+    ColumnSpec, Constraint, ConstraintKind, ConstraintState, CreateTable, DistClause, Ident, KeyColumn, SortClause,
+};
 
 /// Words that no query could use as a name without quotes; the parser refuses them as names.
 const NEVER_NAMES: [&str; 46] = [

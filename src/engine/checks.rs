@@ -23,6 +23,7 @@ use super::statement::StatementState;
 use super::warehouse::Warehouse;
 use crate::catalog::{ColumnDef, ConstraintDef, PinnedSnapshot, SegmentRef, TableDef};
 use crate::common::{ColumnId, Error, Result, SqlType};
+use crate::physical_plan::config::BlueshiftOptions;
 use crate::physical_plan::load::RowSink;
 use crate::physical_plan::provider::{BlueshiftTable, TableSource};
 use crate::physical_plan::scan::ScanTable;
@@ -62,8 +63,12 @@ pub(super) struct Checker {
 
 impl Checker {
     /// Reads objects that `pin` keeps, and those of transactions that are open.
-    pub fn new(warehouse: &Warehouse, pin: PinnedSnapshot, statement: Option<StatementState>) -> Self {
-        let mut builder = SessionStateBuilder::new_from_existing(planning_state(warehouse, 0, None));
+    pub fn new(warehouse: &Warehouse, pin: PinnedSnapshot, statement: Option<StatementState>, pruning: bool) -> Self {
+        let mut state = planning_state(warehouse, 0, None);
+        if let Some(options) = state.config_mut().options_mut().extensions.get_mut::<BlueshiftOptions>() {
+            options.pruning = pruning;
+        }
+        let mut builder = SessionStateBuilder::new_from_existing(state);
         if let Some(statement) = &statement {
             builder = builder.with_runtime_env(Arc::clone(&statement.runtime));
         }

@@ -673,7 +673,7 @@ where
         let table = place.table(&snapshot, name)?;
         let columns = (0..table.def.columns.len()).collect();
         let empty = Load::new(&place.warehouse, table, columns, &transaction)?.in_zone(running.zone()?);
-        load(empty.of_statement(running.statement.clone())).await?.commit(transaction).await
+        load(empty.of_statement(running.statement.clone(), running.prunes())).await?.commit(transaction).await
     })
     .await
 }

@@ -33,6 +33,7 @@ pub(super) struct Kept {
     /// No other transaction may come in between.
     alone: bool,
     statement: Option<StatementState>,
+    pruning: bool,
 }
 
 impl Kept {
@@ -43,7 +44,7 @@ impl Kept {
         segments: &[NewSegment],
         moved: bool,
         alone: bool,
-        statement: Option<StatementState>,
+        (statement, pruning): (Option<StatementState>, bool),
     ) -> Result<Self> {
         let mut new = Vec::new();
         if has_verified(&table.def) {
@@ -52,7 +53,7 @@ impl Kept {
                 new.push(Arc::new(SegmentRef { id: SegmentId(id), run, ..as_reference(segment)? }));
             }
         }
-        Ok(Kept { warehouse: warehouse.clone(), def: Arc::clone(&table.def), new, moved, alone, statement })
+        Ok(Kept { warehouse: warehouse.clone(), def: Arc::clone(&table.def), new, moved, alone, statement, pruning })
     }
 
     /// Commits `transaction`, which adds the rows, once they are checked.
@@ -98,7 +99,7 @@ impl Kept {
     /// Checks all constraints at `pin`, where they were found to hold at `before`.
     async fn check(&self, pin: &PinnedSnapshot, before: Option<&PinnedSnapshot>) -> Result<()> {
         let Some(table) = pin.table(self.def.id) else { return Ok(()) };
-        let checker = Checker::new(&self.warehouse, pin.clone(), self.statement.clone());
+        let checker = Checker::new(&self.warehouse, pin.clone(), self.statement.clone(), self.pruning);
         let old: Vec<Arc<SegmentRef>> = match before {
             _ if self.moved => Vec::new(),
             None => table.segments.to_vec(),

@@ -54,6 +54,8 @@ pub struct Load {
     creates: bool,
     /// Of which it is part, if it is of one.
     statement: Option<StatementState>,
+    /// Whether reads for checks prune.
+    pruning: bool,
 }
 
 /// Rows that are read back to be placed anew.
@@ -153,7 +155,7 @@ impl Load {
             chosen: Vec::new(),
             requires_unchanged: false,
         };
-        Ok(Load { coercion, identities, gathered: Arc::new(Mutex::new(gathered)), creates, statement: None })
+        Ok(Load { coercion, identities, gathered: Arc::new(Mutex::new(gathered)), creates, statement: None, pruning: true })
     }
 
     /// Says which rows, of those taken from now on, get values of the identity column; none do unless this is called.
@@ -169,8 +171,8 @@ impl Load {
     }
 
     /// As part of a statement, whose memory and cancelling the checks of its constraints share.
-    pub fn of_statement(self, statement: StatementState) -> Self {
-        Load { statement: Some(statement), ..self }
+    pub fn of_statement(self, statement: StatementState, pruning: bool) -> Self {
+        Load { statement: Some(statement), pruning, ..self }
     }
 
     /// The table's definition, for which the streams' rows are checked.
@@ -251,7 +253,7 @@ impl Load {
             &segments,
             gathered.moved.table,
             gathered.requires_unchanged,
-            self.statement,
+            (self.statement, self.pruning),
         )?;
         let statistics = gathered.statistics(&segments).await;
         let rows = gathered.sorter.total_rows() - gathered.moved.rows;

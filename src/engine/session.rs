@@ -52,6 +52,7 @@ use crate::common::{Error, ErrorKind, Result};
 use crate::functions::settings::{self, Setting};
 use crate::functions::{SessionNames, zones};
 use crate::optimizer::union_branches::UnionBranches;
+use crate::physical_plan::config::BlueshiftOptions;
 use crate::sql::ast::{Insert, ObjectName};
 use crate::sql::{self, Statement, StatementText};
 
@@ -452,6 +453,11 @@ impl Running<'_> {
 
     fn zone_setting(&self) -> Option<&str> {
         self.state.config().options().execution.time_zone.as_deref()
+    }
+
+    /// Whether the session's scans prune.
+    pub fn prunes(&self) -> bool {
+        self.state.config_options().extensions.get::<BlueshiftOptions>().is_none_or(|o| o.pruning)
     }
 
     /// The session's time zone.

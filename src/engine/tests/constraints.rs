@@ -360,7 +360,7 @@ async fn both_ways_to_check_agree() {
             sides.push(Keyed { def: Arc::clone(&state.def), segments: state.segments.to_vec(), columns });
         }
         let pin = session.warehouse().pin_newest().await.unwrap();
-        let checker = || Checker::new(session.warehouse(), pin.clone(), None);
+        let checker = || Checker::new(session.warehouse(), pin.clone(), None, true);
         let (joins, groups) = (checker(), checker().grouping());
         let names = if seed % 2 == 0 { "k" } else { "k, l" };
         let no_null = format!("{} is not null", names.replace(", ", " is not null and "));

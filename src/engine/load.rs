@@ -155,7 +155,14 @@ impl Load {
             chosen: Vec::new(),
             requires_unchanged: false,
         };
-        Ok(Load { coercion, identities, gathered: Arc::new(Mutex::new(gathered)), creates, statement: None, pruning: true })
+        Ok(Load {
+            coercion,
+            identities,
+            gathered: Arc::new(Mutex::new(gathered)),
+            creates,
+            statement: None,
+            pruning: true,
+        })
     }
 
     /// Says which rows, of those taken from now on, get values of the identity column; none do unless this is called.

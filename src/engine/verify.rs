@@ -70,7 +70,8 @@ async fn verify(
     let rows =
         Keyed { def: Arc::clone(&table.def), segments: table.segments.to_vec(), columns: constraint.columns.clone() };
     // What is grouped spills; of a join one side would be held.
-    let checker = Checker::new(&place.warehouse, pin.clone(), Some(running.statement.clone()), running.prunes()).grouping();
+    let checker =
+        Checker::new(&place.warehouse, pin.clone(), Some(running.statement.clone()), running.prunes()).grouping();
     let does_not_hold = |state: SqlState, detail: String| {
         let message = format!("constraint \"{name}\" of table \"{}\" does not hold", table.def.name);
         Err(Error::invalid(state, message).with_detail(detail))

@@ -51,7 +51,7 @@ impl AnalyzerRule for Keys {
             return Ok(plan);
         }
         let start = Above { believes: on, groups: false };
-        plan.rewrite_with_subqueries(&mut Believe { options, above: vec![start], changed: false }).data()
+        plan.rewrite_with_subqueries(&mut Believe { options, way: vec![(start, false)] }).data()
     }
 }
 
@@ -109,37 +109,46 @@ fn is_subquery(expr: &Expr) -> bool {
 
 struct Believe<'a> {
     options: &'a ConfigOptions,
-    /// What stands above each node on the way, and its children.
-    above: Vec<Above>,
-    /// Whether a scan below has other keys than before.
-    changed: bool,
+    /// Of each node on the way: what stands above its children, and whether a scan below has other keys than before.
+    way: Vec<(Above, bool)>,
+}
+
+impl Believe<'_> {
+    fn note(&mut self) {
+        if let Some((_, changed)) = self.way.last_mut() {
+            *changed = true;
+        }
+    }
 }
 
 impl TreeNodeRewriter for Believe<'_> {
     type Node = LogicalPlan;
 
     fn f_down(&mut self, node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
-        let above = self.above.last().copied().unwrap_or(Above { believes: false, groups: true });
-        self.above.push(above.below(&node));
+        let above = self.way.last().map_or(Above { believes: false, groups: true }, |(above, _)| *above);
+        self.way.push((above.below(&node), false));
         Ok(Transformed::no(node))
     }
 
     fn f_up(&mut self, node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
-        self.above.pop();
+        let changed = self.way.pop().is_some_and(|(_, changed)| changed);
         let LogicalPlan::TableScan(scan) = node else {
-            return match self.changed {
-                true => Ok(Transformed::yes(node.recompute_schema()?)),
+            return match changed {
+                true => {
+                    self.note();
+                    Ok(Transformed::yes(node.recompute_schema()?))
+                }
                 false => Ok(Transformed::no(node)),
             };
         };
-        let believes = self.above.last().is_some_and(|above| above.believes);
+        let believes = self.way.last().is_some_and(|(above, _)| above.believes);
         let Some(table) = of_scan(&scan) else { return Ok(Transformed::no(LogicalPlan::TableScan(scan))) };
         let def = if believes { trusted(&table, self.options) } else { None };
         let believing = table.believing(def.as_deref());
         if !believing.believes() && !table.believes() {
             return Ok(Transformed::no(LogicalPlan::TableScan(scan)));
         }
-        self.changed = true;
+        self.note();
         let source = Arc::new(DefaultTableSource::new(Arc::new(believing)));
         let scan = TableScanBuilder::from(TableScan { source, ..scan }).build()?;
         Ok(Transformed::yes(LogicalPlan::TableScan(scan)))

@@ -180,6 +180,48 @@ async fn loads_keep_what_is_verified() {
     assert_eq!(e.state(), SqlState::UNIQUE_VIOLATION);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_are_checked_too() {
+    let session = session().await;
+    let path = std::env::temp_dir().join(format!("blueshift-constraints-{}.csv", std::process::id()));
+    std::fs::write(&path, "1,a\n2,b\n2,c\n").unwrap();
+    run(&session, &["create table t (a int primary key verified, b varchar(9))"]).await;
+    let e = error(&session, &format!("copy t from '{}' csv", path.display())).await;
+    std::fs::write(&path, "1,a\n2,b\n").unwrap();
+    run(&session, &[&format!("copy t from '{}' csv", path.display())]).await;
+    let again = error(&session, &format!("copy t from '{}' csv", path.display())).await;
+    std::fs::remove_file(&path).unwrap();
+    assert!(told(&e).1.contains("Key (a)=(2) is in 2 of the new rows."), "{e:?}");
+    assert_eq!((e.state(), again.state()), (SqlState::UNIQUE_VIOLATION, SqlState::UNIQUE_VIOLATION));
+    assert_eq!(count(&session, "select * from t").await, "n=2");
+}
+
+/// More keys than there is memory for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn checks_spill() {
+    let open = |memory: usize| {
+        Warehouse::builder().slices(2).threads(2).memory_limit(memory).load_memory(4 << 20).open("memory://")
+    };
+    let session = open(12 << 20).await.unwrap().session();
+    let rows = "select 'a key of some length ' || v from generate_series(1, 200000) s(v)";
+    run(
+        &session,
+        &[
+            "create table p (k varchar(40) primary key) diststyle even",
+            "create table c (k varchar(40) references p) diststyle even",
+            &format!("insert into p {rows}"),
+            &format!("insert into c {rows}"),
+            "alter table p verify constraint p_pkey",
+            "alter table c verify constraint c_k_fkey",
+            "insert into c values ('a key of some length 7')",
+        ],
+    )
+    .await;
+    all_are(&session, "c", "verified").await;
+    let e = error(&session, "insert into p values ('a key of some length 7')").await;
+    assert_eq!(e.state(), SqlState::UNIQUE_VIOLATION);
+}
+
 /// What a foreign key rests on goes, or loses its state.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_rests_on_a_key_falls_with_it() {

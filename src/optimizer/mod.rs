@@ -9,6 +9,7 @@ pub mod estimate;
 pub mod exchanges;
 pub mod floats;
 pub mod foreign_keys;
+pub mod groupings;
 pub mod join_order;
 pub mod keys;
 pub mod literals;
@@ -45,8 +46,11 @@ pub fn add_analyzer_rules(rules: &mut Vec<Arc<dyn AnalyzerRule + Send + Sync>>) 
         }
     }
     // Behind all that looks at types.
-    if rules.iter().all(|other| other.name() != keys::NAME) {
-        rules.push(Arc::new(keys::Keys));
+    let last: [Rule; 2] = [Arc::new(groupings::Groupings), Arc::new(keys::Keys)];
+    for rule in last {
+        if rules.iter().all(|other| other.name() != rule.name()) {
+            rules.push(rule);
+        }
     }
 }
 

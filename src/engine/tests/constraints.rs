@@ -544,6 +544,27 @@ fn query(rng: &mut Rng) -> String {
     }
 }
 
+/// DataFusion takes a part of what groups over a join for a key where a side is grouped itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn groupings_over_joins_of_groupings() {
+    let session = session().await;
+    run(&session, &["create table c (p int, x int)", "insert into c values (1, 1), (1, 2), (2, 1), (null, 3), (1, 1)"])
+        .await;
+    let a = "(select p as i, count(*) as n from c group by p) a";
+    for (sql, rows) in [
+        (format!("select distinct i from (select a.i, b.x from {a} join c b on a.i = b.p group by a.i, b.x) s"), "n=2"),
+        (format!("select i, count(*) from (select a.i, b.x from {a} join c b on a.i = b.p group by a.i, b.x) s group by i, x"), "n=3"),
+        (format!("select distinct i from (select distinct a.i, b.x from {a} left join c b on a.i = b.p) s"), "n=3"),
+        (format!("select a.i, b.x, sum(a.n) as n from {a}, c b where a.i = b.p group by 1, 2 order by 2, 1"), "n=3"),
+        (format!("select a.i + 1, count(b.x) from {a} join c b on a.i = b.p group by a.i + 1 having count(*) > 1"), "n=1"),
+        ("select distinct r from (select distinct a.r, b.x from (select row_number() over (order by x) as r, p from c) a \
+          join c b on a.p = b.p) s"
+            .to_string(), "n=4"),
+    ] {
+        assert_eq!(count(&session, &sql).await, rows, "{sql}");
+    }
+}
+
 async fn plan(session: &Session, sql: &str) -> String {
     ours(session, &format!("explain {sql}")).await.join("\n")
 }

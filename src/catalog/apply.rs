@@ -541,6 +541,10 @@ impl Snapshot {
                     if !referenced.iter().all(there) {
                         return broken(9, format!("a foreign key of table {id}"));
                     }
+                    let key = || self.tables.get(parent).is_some_and(|p| p.def.has_verified_key(referenced));
+                    if constraint.is_verified() && !key() {
+                        return broken(14, format!("a foreign key of table {id}"));
+                    }
                 }
             }
         }

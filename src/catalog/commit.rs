@@ -180,6 +180,7 @@ impl Catalog {
                 schemas: BTreeMap::new(),
                 segments: Vec::new(),
                 identities: Vec::new(),
+                demoted: Vec::new(),
             });
         }
         let (reply, outcome) = oneshot::channel();
@@ -439,6 +440,7 @@ impl Inner {
                             schemas: resolved.schemas,
                             segments: resolved.segments,
                             identities: resolved.identities,
+                            demoted: resolved.demoted,
                         };
                         // Whoever no longer waits does not need to know.
                         let _ = pending.reply.send(Ok(committed));

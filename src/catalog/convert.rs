@@ -162,20 +162,29 @@ fn constraint(constraint: &ConstraintDef) -> proto::Constraint {
         ConstraintKind::Unique => (2, 0, Vec::new()),
         ConstraintKind::ForeignKey { table, referenced } => (3, table.0, referenced.iter().map(|c| c.0).collect()),
     };
+    let (state, verified_at) = match constraint.state {
+        ConstraintState::NoRely => (0, 0),
+        ConstraintState::Rely => (1, 0),
+        ConstraintState::Verified { at } => (2, at.0),
+    };
     proto::Constraint {
         kind,
         name: constraint.name.clone(),
         columns: constraint.columns.iter().map(|c| c.0).collect(),
         table,
         referenced,
-        state: 0,
+        state,
+        verified_at,
     }
 }
 
 fn read_constraint(constraint: proto::Constraint) -> Result<ConstraintDef> {
-    if constraint.state != 0 {
-        return Err(damaged("a constraint of unknown state"));
-    }
+    let state = match (constraint.state, constraint.verified_at) {
+        (0, 0) => ConstraintState::NoRely,
+        (1, 0) => ConstraintState::Rely,
+        (2, at) => ConstraintState::Verified { at: Version(at) },
+        _ => return Err(damaged("a constraint of unknown state")),
+    };
     let ids = |ids: Vec<u32>| ids.into_iter().map(ColumnId).collect::<Vec<_>>();
     Ok(ConstraintDef {
         name: constraint.name,
@@ -188,6 +197,7 @@ fn read_constraint(constraint: proto::Constraint) -> Result<ConstraintDef> {
             _ => return Err(damaged("a constraint of unknown kind")),
         },
         columns: ids(constraint.columns),
+        state,
     })
 }
 

@@ -35,8 +35,11 @@ pub const FEATURE_COMMENTS: u64 = 1 << 1;
 pub const FEATURE_TABLE_WORDS: u64 = 1 << 2;
 /// Required feature: a table's sort key is interleaved, so that its rows ascend by no column.
 pub const FEATURE_INTERLEAVED: u64 = 1 << 3;
+/// Required feature: plans rely on a constraint of a table, which whoever appends to it must keep or demote.
+pub const FEATURE_CONSTRAINT_STATES: u64 = 1 << 4;
 /// The required features that this code knows.
-pub const KNOWN_FEATURES: u64 = FEATURE_VIEWS | FEATURE_COMMENTS | FEATURE_TABLE_WORDS | FEATURE_INTERLEAVED;
+pub const KNOWN_FEATURES: u64 =
+    FEATURE_VIEWS | FEATURE_COMMENTS | FEATURE_TABLE_WORDS | FEATURE_INTERLEAVED | FEATURE_CONSTRAINT_STATES;
 /// A body or the blobs of one object, at most.
 pub const MAX_PART_BYTES: usize = 1 << 28;
 

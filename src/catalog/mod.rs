@@ -12,6 +12,7 @@ pub mod commit;
 mod convert;
 pub mod entry;
 pub mod frame;
+mod keep;
 pub mod lease;
 mod load;
 pub mod local_store;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::entry::MaintenanceLease;
-use super::frame::{FEATURE_INTERLEAVED, FEATURE_TABLE_WORDS};
+use super::frame::{FEATURE_CONSTRAINT_STATES, FEATURE_INTERLEAVED, FEATURE_TABLE_WORDS};
 use super::ranks::RankMap;
 use super::view::{CommentOn, ViewDef};
 use crate::common::{
@@ -69,7 +69,7 @@ impl Identity {
     }
 }
 
-/// What was declared of a table's rows. Nothing is enforced, and no plan believes it.
+/// What was declared of a table's rows, and how far it is believed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConstraintDef {
     /// As given; [`TableDef::constraint_names`] names the others.
@@ -77,6 +77,20 @@ pub struct ConstraintDef {
     pub kind: ConstraintKind,
     /// At least one, none twice.
     pub columns: Vec<ColumnId>,
+    pub state: ConstraintState,
+}
+
+/// How far a [`ConstraintDef`] is believed; our own choice, since Redshift always believes and never checks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ConstraintState {
+    /// It informs; no answer depends on it.
+    #[default]
+    NoRely,
+    /// Plans believe it by the user's word.
+    Rely,
+    /// It was found to hold at version `at`, and does in each version since in which it has this state: what is appended
+    /// is checked before it is committed.
+    Verified { at: Version },
 }
 
 /// What a [`ConstraintDef`] says of its columns.
@@ -98,6 +112,20 @@ impl ConstraintDef {
             ConstraintKind::ForeignKey { table, .. } => Some(table),
             _ => None,
         }
+    }
+
+    /// Whether it says that no two rows are equal in its columns.
+    pub fn is_key(&self) -> bool {
+        self.referenced_table().is_none()
+    }
+
+    pub fn is_verified(&self) -> bool {
+        matches!(self.state, ConstraintState::Verified { .. })
+    }
+
+    /// Whether plans may believe it.
+    pub fn is_trusted(&self) -> bool {
+        self.state != ConstraintState::NoRely
     }
 }
 
@@ -160,6 +188,17 @@ impl TableDef {
         Some(&key.columns)
     }
 
+    /// Whether a VERIFIED key has exactly these columns, in whatever order.
+    pub fn has_verified_key(&self, columns: &[ColumnId]) -> bool {
+        let same = |key: &[ColumnId]| key.len() == columns.len() && key.iter().all(|id| columns.contains(id));
+        self.constraints.iter().any(|c| c.is_key() && c.is_verified() && same(&c.columns))
+    }
+
+    /// The ordinal of the constraint of that name.
+    pub fn constraint_named(&self, name: &str) -> Option<usize> {
+        self.constraint_names().iter().position(|of| of == name)
+    }
+
     /// A name for each constraint: its own, else made of the table's and the columns' as PostgreSQL does, with a
     /// number where another has it.
     pub fn constraint_names(&self) -> Vec<String> {
@@ -194,7 +233,9 @@ impl TableDef {
         let sort_word = self.sort_auto != self.sort.is_none();
         let words = sort_word || !self.backup || !self.constraints.is_empty() || self.identity().is_some();
         let words = if words { FEATURE_TABLE_WORDS } else { 0 };
-        words | if self.interleaved().is_empty() { 0 } else { FEATURE_INTERLEAVED }
+        let trusted = self.constraints.iter().any(ConstraintDef::is_trusted);
+        let states = if trusted { FEATURE_CONSTRAINT_STATES } else { 0 };
+        words | states | if self.interleaved().is_empty() { 0 } else { FEATURE_INTERLEAVED }
     }
 
     /// The columns of an interleaved sort key; none where rows have another order.
@@ -484,9 +525,11 @@ pub type TableNames = BTreeMap<String, TableId>;
 /// 10. what a bound view reads exists, and no view reads itself;
 /// 11. comments are about what exists;
 /// 12. a table's statistics stand in this version's log entry, an earlier one's, or an object;
-/// 13. a rank map belongs to its table's interleaved sort key; segments name no later one, and count their rows by it.
+/// 13. a rank map belongs to its table's interleaved sort key; segments name no later one, and count their rows by it;
+/// 14. a VERIFIED foreign key refers to a VERIFIED key.
 ///
-/// A clone shares everything but the maps that a later change touches.
+/// A clone shares everything but the maps that a later change touches;
+/// 11. a VERIFIED foreign key refers to a VERIFIED key.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Snapshot {
     pub version: Version,

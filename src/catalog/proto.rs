@@ -111,9 +111,11 @@ pub struct Constraint {
     pub table: u32,
     #[prost(uint32, repeated, tag = "5")]
     pub referenced: Vec<u32>,
-    /// 0: nobody relies on it. Other states are to come.
+    /// 0: nobody relies on it; 1: plans do; 2: it was verified at version `verified_at`.
     #[prost(uint32, tag = "6")]
     pub state: u32,
+    #[prost(uint64, tag = "7")]
+    pub verified_at: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]

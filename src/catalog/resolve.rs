@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::apply::{PROVISIONAL, apply_action, reaches};
 use super::entry::{Action, Blobs, TransactionRecord};
+use super::keep::Keeping;
 use super::model::*;
 use super::ranks::RankMap;
 use super::transaction::{Blob, Intent, NewSegment, RankChoice, RunChoice, Target, Telling, Transaction};
@@ -19,6 +20,7 @@ pub(super) struct Resolved {
     pub schemas: BTreeMap<SchemaId, SchemaId>,
     pub segments: Vec<(TableId, Vec<SegmentId>)>,
     pub identities: Vec<(u64, u64)>,
+    pub demoted: Vec<(String, String)>,
 }
 
 /// Applies a transaction to `snapshot`, which carries the version being made. After an error the snapshot is to be
@@ -58,10 +60,12 @@ pub(super) fn resolve(transaction: &Transaction, snapshot: &mut Snapshot, blobs:
             .collect(),
         dropped: BTreeSet::new(),
         brought: BTreeMap::new(),
+        keeping: Keeping::default(),
     };
     for intent in &transaction.intents {
         resolver.intent(intent)?;
     }
+    resolver.keep_constraints(&transaction.checked)?;
     Ok(Resolved {
         record: TransactionRecord {
             commit: transaction.commit,
@@ -73,12 +77,13 @@ pub(super) fn resolve(transaction: &Transaction, snapshot: &mut Snapshot, blobs:
         schemas: resolver.schemas,
         segments: resolver.segments,
         identities: resolver.identities,
+        demoted: resolver.keeping.demoted,
     })
 }
 
-struct Resolver<'a> {
+pub(super) struct Resolver<'a> {
     base: Version,
-    snapshot: &'a mut Snapshot,
+    pub(super) snapshot: &'a mut Snapshot,
     blobs: &'a mut Blobs,
     actions: Vec<Action>,
     tables: BTreeMap<TableId, TableId>,
@@ -93,10 +98,11 @@ struct Resolver<'a> {
     dropped: BTreeSet<TableId>,
     /// The versions of the rank maps that this transaction has brought.
     brought: BTreeMap<TableId, u32>,
+    pub(super) keeping: Keeping,
 }
 
 impl Resolver<'_> {
-    fn act(&mut self, action: Action) -> Result<()> {
+    pub(super) fn act(&mut self, action: Action) -> Result<()> {
         apply_action(self.snapshot, &action).map_err(|e| Error::internal(e.message()))?;
         self.actions.push(action);
         Ok(())
@@ -139,6 +145,7 @@ impl Resolver<'_> {
                 let mut def = TableDef { id, schema, created_us: self.snapshot.time_us, ..def.clone() };
                 self.refer(&mut def)?;
                 def.check_invariants()?;
+                self.declare(&mut def)?;
                 self.act(Action::CreateTable(def))
             }
             Intent::AlterTable(def) => {
@@ -151,8 +158,10 @@ impl Resolver<'_> {
                 self.refer(&mut def)?;
                 def.check_invariants()?;
                 self.views_keep_columns(&def)?;
+                self.carry_states(&mut def)?;
                 self.act(Action::AlterTable(def))
             }
+            Intent::SetConstraint { table, constraint, state } => self.set_constraint(table, *constraint, *state),
             Intent::DropTables { tables, cascade } => {
                 self.drop_tables(tables.iter().map(|(id, name)| (self.lasting(*id), name.clone())).collect(), *cascade)
             }
@@ -209,8 +218,9 @@ impl Resolver<'_> {
             }
             Intent::SetStatistics { table, blob, telling } => self.set_statistics(*table, blob, *telling),
             Intent::Append { table, data_change, segments } => self.append(table, *data_change, segments),
-            Intent::Remove { table, data_change, segments } => {
-                let state = self.table(table)?;
+            Intent::Remove { table, data_change, moved, segments } => {
+                let state = self.table(table)?.clone();
+                self.keeping.removing(&state, *data_change && !moved);
                 let present: BTreeMap<SegmentId, _> = state.segments.iter().map(|s| (s.id, s.deleted)).collect();
                 let id = state.def.id;
                 if segments.iter().any(|(segment, expected)| present.get(segment) != Some(expected)) {
@@ -220,7 +230,8 @@ impl Resolver<'_> {
                 self.act(Action::RemoveSegments { table: id, data_change: *data_change, segments })
             }
             Intent::SetDeletes { table, data_change, vectors } => {
-                let state = self.table(table)?;
+                let state = self.table(table)?.clone();
+                self.keeping.removing(&state, *data_change);
                 let present: BTreeMap<SegmentId, _> =
                     state.segments.iter().map(|s| (s.id, (s.deleted, s.rows))).collect();
                 let id = state.def.id;
@@ -481,6 +492,7 @@ impl Resolver<'_> {
 
     fn append(&mut self, table: &Target, data_change: bool, segments: &[NewSegment]) -> Result<()> {
         let state = self.table(table)?.clone();
+        self.keeping.adding(&state, data_change);
         let id = state.def.id;
         let version = self.snapshot.version;
         // Other transactions of the same version have runs of their own.
@@ -580,7 +592,7 @@ impl Resolver<'_> {
         self.tables.get(&id).copied().unwrap_or(id)
     }
 
-    fn table(&self, target: &Target) -> Result<&Arc<TableState>> {
+    pub(super) fn table(&self, target: &Target) -> Result<&Arc<TableState>> {
         match self.snapshot.table(self.lasting(target.id)) {
             None => Err(gone("table", &target.name, "dropped")),
             Some(state) if state.def.definition_version != target.definition_version => {
@@ -630,7 +642,7 @@ fn in_use(what: &str, by: &str) -> Error {
 }
 
 /// Redshift's error 1023, which says that running the transaction again is safe.
-fn violation(table: &Target) -> Error {
+pub(super) fn violation(table: &Target) -> Error {
     Error::conflict(format!("1023: Serializable isolation violation on table \"{}\" ({})", table.name, table.id))
         .with_detail("another transaction changed what this one has read or deleted")
         .with_hint("run the transaction again")

@@ -90,6 +90,12 @@ pub(super) enum Intent {
     },
     CreateTable(TableDef),
     AlterTable(TableDef),
+    SetConstraint {
+        table: Target,
+        /// Its ordinal in the definition.
+        constraint: usize,
+        state: ConstraintState,
+    },
     /// Together: foreign keys among them do not count.
     DropTables {
         tables: Vec<(TableId, String)>,
@@ -135,6 +141,8 @@ pub(super) enum Intent {
     Remove {
         table: Target,
         data_change: bool,
+        /// The same transaction adds the rows again.
+        moved: bool,
         segments: Vec<(SegmentId, Option<DeleteVectorRef>)>,
     },
     SetDeletes {
@@ -184,7 +192,9 @@ impl From<&TableDef> for Target {
 /// 2. each is checked against the newest snapshot with the wishes before it applied;
 /// 3. appends never conflict with appends; what replaces or removes a segment conflicts when the segment is not as
 ///    the transaction saw it; what uses a table conflicts when its definition is another;
-/// 4. reads are protected only where [`Transaction::require_unchanged`] asks for it.
+/// 4. reads are protected only where [`Transaction::require_unchanged`] asks for it;
+/// 5. a constraint that is VERIFIED afterwards holds of all rows: rows come in by [`Transaction::checked`] or take the
+///    state away, and so do rows that leave a table to which a foreign key refers.
 ///
 /// Objects that it writes are named with [`Transaction::object`]: by that name alone a collector knows that a
 /// transaction may yet refer to them.
@@ -194,6 +204,8 @@ pub struct Transaction {
     pub(super) base: Version,
     pub(super) author: UserId,
     pub(super) intents: Vec<Intent>,
+    /// Up to which version appended rows were checked.
+    pub(super) checked: BTreeMap<TableId, Version>,
     provisional: u32,
     /// Keeps the horizon from passing the base.
     pub(super) pin: Option<PinnedSnapshot>,
@@ -203,7 +215,15 @@ impl Transaction {
     /// A transaction that read version `base`, of an id that no other has. Unless the caller keeps that version
     /// pinned, it may become too old to commit; [`super::Catalog::begin`] pins it.
     pub fn new(id: CommitId, base: Version, author: UserId) -> Self {
-        Transaction { commit: id, base, author, intents: Vec::new(), provisional: 0, pin: None }
+        Transaction {
+            commit: id,
+            base,
+            author,
+            intents: Vec::new(),
+            checked: BTreeMap::new(),
+            provisional: 0,
+            pin: None,
+        }
     }
 
     /// The identity that its objects' names carry.
@@ -264,6 +284,33 @@ impl Transaction {
     /// Replaces a definition. `def.definition_version` must be one more than the one it replaces.
     pub fn alter_table(&mut self, def: TableDef) {
         self.intents.push(Intent::AlterTable(def));
+    }
+
+    /// Changes how far a constraint, by its ordinal, is believed. `Verified` says that it holds of the rows of that
+    /// version: Conflict when the table, or the one that a foreign key refers to, has others by then.
+    pub fn set_constraint_state(&mut self, table: &TableDef, constraint: usize, state: ConstraintState) {
+        self.intents.push(Intent::SetConstraint { table: table.into(), constraint, state });
+    }
+
+    /// Says that the rows which are added to the table keep its VERIFIED constraints, together with all rows of the
+    /// version `upto`. Conflict when there are others by then, in it or in what its foreign keys refer to: these are to be
+    /// checked, and the transaction committed [again](Transaction::again). Without this word, appending makes VERIFIED
+    /// constraints NORELY.
+    pub fn checked(&mut self, table: &TableDef, upto: Version) {
+        self.checked.insert(table.id, upto);
+    }
+
+    /// The same wishes once more, for when this transaction meets a conflict: of what met one, nothing takes effect.
+    pub fn again(&self) -> Transaction {
+        Transaction {
+            commit: self.commit,
+            base: self.base,
+            author: self.author,
+            intents: self.intents.clone(),
+            checked: self.checked.clone(),
+            provisional: self.provisional,
+            pin: self.pin.clone(),
+        }
     }
 
     /// Drops a table. Foreign keys of others that refer to it and views that are bound to it go with it where `cascade` says
@@ -327,7 +374,12 @@ impl Transaction {
     /// Removes segments; each with the delete vector that the transaction saw, so that rows deleted since are not
     /// forgotten by what replaces the segment.
     pub fn remove(&mut self, table: &TableDef, segments: Vec<(SegmentId, Option<DeleteVectorRef>)>) {
-        self.intents.push(Intent::Remove { table: table.into(), data_change: true, segments });
+        self.intents.push(Intent::Remove { table: table.into(), data_change: true, moved: false, segments });
+    }
+
+    /// The same for segments whose rows are among those that the transaction adds.
+    pub fn remove_moved(&mut self, table: &TableDef, segments: Vec<(SegmentId, Option<DeleteVectorRef>)>) {
+        self.intents.push(Intent::Remove { table: table.into(), data_change: true, moved: true, segments });
     }
 
     /// Removes segments and adds others with the same rows: a vacuum.
@@ -337,7 +389,7 @@ impl Transaction {
         removed: Vec<(SegmentId, Option<DeleteVectorRef>)>,
         added: Vec<NewSegment>,
     ) {
-        self.intents.push(Intent::Remove { table: table.into(), data_change: false, segments: removed });
+        self.intents.push(Intent::Remove { table: table.into(), data_change: false, moved: true, segments: removed });
         self.append_segments(table, added, false);
     }
 
@@ -411,6 +463,8 @@ pub struct Committed {
     pub schemas: BTreeMap<SchemaId, SchemaId>,
     /// For each append, in order: the table and the numbers of its new segments.
     pub segments: Vec<(TableId, Vec<SegmentId>)>,
+    /// Constraints that are VERIFIED no longer: the table's name and the constraint's.
+    pub demoted: Vec<(String, String)>,
     /// For each reservation, in order: how many values were given before it, and how many it got.
     pub identities: Vec<(u64, u64)>,
 }

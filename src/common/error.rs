@@ -63,6 +63,8 @@ impl SqlState {
     pub const UNDEFINED_TYPE: SqlState = SqlState("42704");
     pub const DATATYPE_MISMATCH: SqlState = SqlState("42804");
     pub const NOT_NULL_VIOLATION: SqlState = SqlState("23502");
+    pub const FOREIGN_KEY_VIOLATION: SqlState = SqlState("23503");
+    pub const UNIQUE_VIOLATION: SqlState = SqlState("23505");
     pub const NUMERIC_OUT_OF_RANGE: SqlState = SqlState("22003");
     pub const DIVISION_BY_ZERO: SqlState = SqlState("22012");
     pub const CHARACTER_NOT_IN_REPERTOIRE: SqlState = SqlState("22021");

@@ -473,6 +473,12 @@ impl TableSource for Source {
         scan_table(&self.warehouse, pin, &state).ok().map(Arc::new)
     }
 
+    fn definition(&self, options: &ConfigOptions) -> Option<(u128, Arc<TableDef>)> {
+        let pin = options.extensions.get::<PlanPins>()?.known(&self.warehouse)?;
+        let state = pin.table(self.def.id)?;
+        (state.def.columns == self.def.columns).then(|| (pin.info.uuid, Arc::clone(&state.def)))
+    }
+
     fn note_use(&self, ordinal: usize, how: u8) {
         let now_us = self.warehouse.inner.catalog.options().clock.now_us();
         if let Some(column) = self.def.columns.get(ordinal) {

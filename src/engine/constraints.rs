@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use super::checks::check_types;
 use super::names::{Place, at, no_such_column};
 use super::session::Running;
-use crate::catalog::{ColumnDef, ConstraintDef, ConstraintKind, TableDef};
-use crate::common::{ColumnId, Error, Result, SchemaId, SqlState, SqlType};
+use crate::catalog::{ColumnDef, ConstraintDef, ConstraintKind, ConstraintState, TableDef};
+use crate::common::{ColumnId, Error, Result, SchemaId, SqlState, SqlType, Version};
 use crate::sql::ast::{self, Constraint, CreateTable, Ident, ObjectName};
 
 /// The tables that foreign keys refer to: for each constraint one or, where it refers to its own table or to none, nothing.
@@ -49,6 +50,25 @@ impl Parents {
     }
 }
 
+impl Parents {
+    /// Unsupported where `def` declares to be VERIFIED what is not checked.
+    pub(super) fn check_verified(&self, def: &TableDef) -> Result<()> {
+        let names = def.constraint_names();
+        for ((constraint, name), parent) in def.constraints.iter().zip(names).zip(&self.0) {
+            let parent = match &constraint.kind {
+                ConstraintKind::ForeignKey { referenced, .. } => {
+                    Some((parent.as_deref().unwrap_or(def), &**referenced))
+                }
+                _ => None,
+            };
+            if constraint.is_verified() {
+                check_types(def, constraint, parent, &name)?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// The constraints of a table with `columns`.
 ///
 /// A foreign key refers to a table that exists or to the table itself, column by column of kindred types; without
@@ -78,7 +98,13 @@ fn one(
         }
     };
     let ids = own.iter().map(|ident| Ok(find(columns, ident, create)?.id)).collect::<Result<_>>()?;
-    Ok(ConstraintDef { name, kind, columns: ids })
+    let state = match constraint.state {
+        ast::ConstraintState::NoRely => ConstraintState::NoRely,
+        ast::ConstraintState::Rely => ConstraintState::Rely,
+        // The commit says of which version.
+        ast::ConstraintState::Verified => ConstraintState::Verified { at: Version(0) },
+    };
+    Ok(ConstraintDef { name, kind, columns: ids, state })
 }
 
 fn foreign_key(

@@ -24,7 +24,8 @@ use crate::common::{ColumnId, DistStyle, EncodingName, Error, Result, SchemaId, 
 use crate::distribution::HASH_ID;
 use crate::format::encoding;
 use crate::sql::ast::{
-    ColumnSpec, CreateSchema, CreateTable, DistClause, DropSchema, DropTable, Ident, KeyColumn, ObjectName, SortClause,
+    ColumnSpec, ConstraintState, CreateSchema, CreateTable, DistClause, DropSchema, DropTable, Ident, KeyColumn,
+    ObjectName, SortClause,
 };
 use crate::sql::select_list::shown_name;
 use crate::system::table_ddl;
@@ -59,7 +60,7 @@ pub(super) async fn create_table(running: &Running<'_>, create: CreateTable) -> 
     }
     let mut notices = Vec::new();
     if !create.constraints.is_empty() {
-        notices.push("constraints are accepted but neither enforced nor used by the planner".to_string());
+        notices.extend(not_enforced(&create).map(String::from));
     }
     if create.backup.is_some() {
         notices.push("BACKUP has no effect: a warehouse is backed up as a whole".to_string());
@@ -110,6 +111,21 @@ pub(super) fn temporary_table(running: &Running<'_>, name: &str) -> Option<Arc<T
     let names = &running.session.names;
     let snapshot = names.temp()?.inner.catalog.snapshot();
     snapshot.table_named(snapshot.schema_named(names.temp_schema())?.id, name).cloned()
+}
+
+/// What to say of constraints that nothing keeps.
+fn not_enforced(create: &CreateTable) -> Option<&'static str> {
+    let has = |state| create.constraints.iter().any(|c| c.state == state);
+    match () {
+        _ if has(ConstraintState::NoRely) => Some(
+            "constraints that are not VERIFIED inform only: rows are not checked, and no answer depends on them unless \
+             they are RELY",
+        ),
+        _ if has(ConstraintState::Rely) => {
+            Some("rows are not checked, but answers depend on constraints that are RELY")
+        }
+        _ => None,
+    }
 }
 
 /// Whether another session made the table since the statement looked, and the statement does not mind.
@@ -302,6 +318,7 @@ fn define(
         def.columns[i].encoding = encoding;
     }
     def.check_invariants()?;
+    parents.check_verified(&def)?;
     Ok(def)
 }
 
@@ -652,13 +669,11 @@ where
     retry_conflicts(|| async {
         let place = running.place(name).await?;
         place.check_writable(name)?;
-        let (mut transaction, snapshot) = running.transaction_on(&place.warehouse);
+        let (transaction, snapshot) = running.transaction_on(&place.warehouse);
         let table = place.table(&snapshot, name)?;
         let columns = (0..table.def.columns.len()).collect();
         let empty = Load::new(&place.warehouse, table, columns, &transaction)?.in_zone(running.zone()?);
-        let outcome = load(empty).await?.finish(&mut transaction).await?;
-        place.warehouse.inner.catalog.commit(transaction).await?;
-        Ok(outcome)
+        load(empty.of_statement(running.statement.clone(), running.prunes())).await?.commit(transaction).await
     })
     .await
 }

@@ -13,7 +13,7 @@ use super::names::{self, CATALOG, Relation, at};
 use super::output::Output;
 use super::session::Running;
 use super::views;
-use crate::catalog::{CommentOn, ConstraintKind, Snapshot, TableDef, TableState};
+use crate::catalog::{CommentOn, ConstraintKind, ConstraintState, Snapshot, TableDef, TableState};
 use crate::common::{ColumnId, Result, SortStyle, SqlType, TableId};
 use crate::sql::ast::ObjectName;
 use crate::sql::unparse::quote_ident;
@@ -198,7 +198,12 @@ fn table_notes(snapshot: &Snapshot, table: &TableState) -> Vec<String> {
                 ("FOREIGN KEY", of.unwrap_or_default())
             }
         };
-        notes.push(format!("{kind} {}: ({columns}){of}", quote_ident(&name)));
+        let state = match constraint.state {
+            ConstraintState::NoRely => "",
+            ConstraintState::Rely => " RELY",
+            ConstraintState::Verified { .. } => " VERIFIED",
+        };
+        notes.push(format!("{kind} {}: ({columns}){of}{state}", quote_ident(&name)));
     }
     notes
 }

@@ -15,7 +15,9 @@ use super::auto;
 use super::coerce::{Coercion, Misfit, Refused};
 use super::error::from_datafusion;
 use super::identity::{Generate, Identities};
+use super::kept::{Kept, has_verified};
 use super::names;
+use super::statement::StatementState;
 use super::warehouse::Warehouse;
 use crate::catalog::{
     Blob, EffectiveDist, Extent, NewSegment, RankChoice, RunChoice, SegmentRef, TableDef, TableState, Telling,
@@ -50,6 +52,10 @@ pub struct Load {
     gathered: Arc<Mutex<Gathered>>,
     /// Whether the transaction is to create the table.
     creates: bool,
+    /// Of which it is part, if it is of one.
+    statement: Option<StatementState>,
+    /// Whether reads for checks prune.
+    pruning: bool,
 }
 
 /// Rows that are read back to be placed anew.
@@ -149,7 +155,14 @@ impl Load {
             chosen: Vec::new(),
             requires_unchanged: false,
         };
-        Ok(Load { coercion, identities, gathered: Arc::new(Mutex::new(gathered)), creates })
+        Ok(Load {
+            coercion,
+            identities,
+            gathered: Arc::new(Mutex::new(gathered)),
+            creates,
+            statement: None,
+            pruning: true,
+        })
     }
 
     /// Says which rows, of those taken from now on, get values of the identity column; none do unless this is called.
@@ -162,6 +175,11 @@ impl Load {
     pub fn in_zone(self, zone: Tz) -> Self {
         let coercion = Arc::new(Coercion::clone(&self.coercion).in_zone(zone));
         Load { coercion, ..self }
+    }
+
+    /// As part of a statement, whose memory and cancelling the checks of its constraints share.
+    pub fn of_statement(self, statement: StatementState, pruning: bool) -> Self {
+        Load { statement: Some(statement), pruning, ..self }
     }
 
     /// The table's definition, for which the streams' rows are checked.
@@ -213,13 +231,37 @@ impl Load {
         Ok(None)
     }
 
-    /// Stores the rows and adds them, with the table where it is new, to `transaction`. Returns how many rows there
-    /// were, and notices.
+    /// Stores the rows, adds them to `transaction` and commits it, once they are found to keep the table's VERIFIED
+    /// constraints. Returns how many rows there were, and notices.
+    ///
+    /// Invalid, with SQLSTATE 23505 or 23503, when they do not.
+    pub async fn commit(self, mut transaction: Transaction) -> Result<(u64, Vec<String>)> {
+        let (rows, mut notices, kept) = self.add(&mut transaction).await?;
+        let committed = kept.commit(transaction).await?;
+        notices.extend(committed.demoted.iter().map(super::verify::demoted));
+        Ok((rows, notices))
+    }
+
+    /// Stores the rows and adds them, with the table that is new, to `transaction`. Returns how many rows there were, and
+    /// notices.
     pub async fn finish(self, transaction: &mut Transaction) -> Result<(u64, Vec<String>)> {
+        let (rows, notices, _) = self.add(transaction).await?;
+        Ok((rows, notices))
+    }
+
+    async fn add(self, transaction: &mut Transaction) -> Result<(u64, Vec<String>, Kept)> {
         let mut gathered = Arc::into_inner(self.gathered)
             .ok_or_else(|| Error::internal("a load's task still holds its rows"))?
             .into_inner();
         let mut segments = gathered.store().await?;
+        let kept = Kept::of(
+            &gathered.warehouse,
+            &gathered.table,
+            &segments,
+            gathered.moved.table,
+            gathered.requires_unchanged,
+            (self.statement, self.pruning),
+        )?;
         let statistics = gathered.statistics(&segments).await;
         let rows = gathered.sorter.total_rows() - gathered.moved.rows;
         let notices = gathered.notice().into_iter().collect();
@@ -235,7 +277,7 @@ impl Load {
         let run = match gathered.moved.table {
             true => {
                 let old = gathered.table.segments.iter().map(|s| (s.id, s.deleted)).collect();
-                transaction.remove(&def, old);
+                transaction.remove_moved(&def, old);
                 RunChoice::New
             }
             false => choose_run(&gathered.table, &segments),
@@ -257,7 +299,7 @@ impl Load {
             let telling = Telling::Loaded { replaced, live_rows: gathered.table.live_rows() };
             transaction.set_statistics(&def, Blob::Stored(extent), telling);
         }
-        Ok((rows, notices))
+        Ok((rows, notices, kept))
     }
 }
 
@@ -285,7 +327,8 @@ impl Gathered {
             if self.stored_bytes() + self.sorter.memory_bytes() as u64 <= SMALL_TABLE_BYTES {
                 self.sorter.set_light();
             }
-            return self.store_gathered(true).await;
+            // Rows that are checked are read again, from objects.
+            return self.store_gathered(!has_verified(&self.def)).await;
         }
         let last = self.store_gathered(false).await?;
         self.runs.push(last);
@@ -487,7 +530,7 @@ impl TableSink {
 
     async fn load_once(&self, streams: Vec<SendableRecordBatchStream>) -> Result<u64> {
         self.warehouse.inner.catalog.refresh().await?;
-        let mut transaction = self.warehouse.inner.catalog.begin(self.author());
+        let transaction = self.warehouse.inner.catalog.begin(self.author());
         let table = transaction
             .snapshot()
             .and_then(|s| s.table(self.def.id).cloned())
@@ -501,8 +544,7 @@ impl TableSink {
         // DataFusion's INSERT gives NULL for columns that it leaves out.
         let load = load.generating(Generate::Nulls);
         load.take(streams).await?;
-        let (rows, _) = load.finish(&mut transaction).await?;
-        self.warehouse.inner.catalog.commit(transaction).await?;
+        let (rows, _) = load.commit(transaction).await?;
         Ok(rows)
     }
 

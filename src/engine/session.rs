@@ -43,7 +43,8 @@ use super::query_log::Logged;
 use super::statement::{CancelToken, StatementState, cancelled};
 use super::warehouse::Warehouse;
 use super::{
-    analyze, copy, ddl, describe, explain, insert, parameters, planning, show, statistics, summarize, uses, views,
+    analyze, copy, ddl, describe, explain, insert, parameters, planning, show, statistics, summarize, uses, verify,
+    views,
 };
 use crate::catalog::{PinnedSnapshot, Snapshot, Transaction};
 use crate::common::sql_type::UTC;
@@ -51,6 +52,7 @@ use crate::common::{Error, ErrorKind, Result};
 use crate::functions::settings::{self, Setting};
 use crate::functions::{SessionNames, zones};
 use crate::optimizer::union_branches::UnionBranches;
+use crate::physical_plan::config::BlueshiftOptions;
 use crate::sql::ast::{Insert, ObjectName};
 use crate::sql::{self, Statement, StatementText};
 
@@ -147,7 +149,7 @@ impl Session {
         let place = self.begin().await?.place(&name).await?;
         place.check_writable(&name)?;
         let warehouse = &place.warehouse;
-        let mut transaction = warehouse.inner.catalog.begin(warehouse.owner());
+        let transaction = warehouse.inner.catalog.begin(warehouse.owner());
         let snapshot = transaction
             .snapshot()
             .cloned()
@@ -169,8 +171,7 @@ impl Session {
         let load = Load::new(warehouse, table, source, &transaction)?;
         let load = load.generating(Generate::Nulls).in_zone(zone);
         load.take(streams).await?;
-        let (rows, _) = load.finish(&mut transaction).await?;
-        warehouse.inner.catalog.commit(transaction).await?;
+        let (rows, _) = load.commit(transaction).await?;
         Ok(rows)
     }
 
@@ -289,6 +290,7 @@ impl Session {
         match statement {
             Statement::Query(query) => running.query(&query, parameters).await,
             Statement::CreateTable(create) => ddl::create_table(&running, *create).await,
+            Statement::AlterConstraint(alter) => verify::alter(&running, alter).await,
             Statement::DropTable(drop) => ddl::drop_table(&running, drop).await,
             Statement::CreateView(create) => views::create_view(&running, *create).await,
             Statement::DropView(drop) => views::drop_view(&running, drop).await,
@@ -451,6 +453,11 @@ impl Running<'_> {
 
     fn zone_setting(&self) -> Option<&str> {
         self.state.config().options().execution.time_zone.as_deref()
+    }
+
+    /// Whether the session's scans prune.
+    pub fn prunes(&self) -> bool {
+        self.state.config_options().extensions.get::<BlueshiftOptions>().is_none_or(|o| o.pruning)
     }
 
     /// The session's time zone.

@@ -2,6 +2,7 @@
 
 mod auto;
 mod compression;
+mod constraints;
 mod damage;
 mod delete_vectors;
 mod dynamic_filters;

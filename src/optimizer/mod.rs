@@ -8,7 +8,10 @@ pub mod dates;
 pub mod estimate;
 pub mod exchanges;
 pub mod floats;
+pub mod foreign_keys;
+pub mod groupings;
 pub mod join_order;
+pub mod keys;
 pub mod literals;
 pub mod meeting;
 pub mod movement;
@@ -34,11 +37,19 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 /// that they stand before those are coerced.
 pub fn add_analyzer_rules(rules: &mut Vec<Arc<dyn AnalyzerRule + Send + Sync>>) {
     type Rule = Arc<dyn AnalyzerRule + Send + Sync>;
-    let first: [Rule; 2] = [Arc::new(aliases::Aliases), Arc::new(union_branches::UnionBranches)];
+    let first: [Rule; 3] =
+        [Arc::new(aliases::Aliases), Arc::new(union_branches::UnionBranches), Arc::new(foreign_keys::ForeignKeys)];
     for rule in first.into_iter().chain(meanings()) {
         if rules.iter().all(|other| other.name() != rule.name()) {
             let at = rules.iter().position(|other| other.name() == "type_coercion").unwrap_or(rules.len());
             rules.insert(at, rule);
+        }
+    }
+    // Behind all that looks at types.
+    let last: [Rule; 2] = [Arc::new(groupings::Groupings), Arc::new(keys::Keys)];
+    for rule in last {
+        if rules.iter().all(|other| other.name() != rule.name()) {
+            rules.push(rule);
         }
     }
 }

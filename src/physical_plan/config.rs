@@ -19,6 +19,9 @@ extensions_options! {
         /// What it costs to start an exchange, in rows that are handled for as much: with fewer rows, its tasks cost more
         /// than they do.
         pub exchange_cost: f64, default = 20_000.0
+        /// Whether plans believe constraints that are RELY or VERIFIED. Results are the same, but where one that is RELY does not
+        /// hold.
+        pub constraints: bool, default = true
         /// Whether exchanges count which rows leave the partition that read them, which takes time. EXPLAIN ANALYZE does
         /// so by itself.
         pub count_movement: bool, default = false

@@ -9,7 +9,7 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::hash_utils::create_hashes;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, DFSchema, DataFusionError, Result};
+use datafusion::common::{Column, Constraint, Constraints, DFSchema, DataFusionError, Result};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::context::ExecutionProps;
 use datafusion::logical_expr::dml::InsertOp;
@@ -24,7 +24,8 @@ use super::estimate::{Estimate, TableView};
 use super::filter::{BoundsTrust, CompiledFilter, FilterCompiler, Routing};
 use super::load::{LoadExec, RowSink};
 use super::scan::{ScanOptions, ScanTable, SliceScan, table_schema};
-use crate::catalog::TableDef;
+use crate::catalog::{ConstraintDef, TableDef};
+use crate::common::ColumnId;
 use crate::distribution::SliceMap;
 use crate::distribution::slice_hash::golden_arrays;
 
@@ -36,6 +37,11 @@ pub trait TableSource: fmt::Debug + Send + Sync {
     /// The same, as far as it is known while planning: at the version that the statement of `options` reads. `None` where
     /// there is no statement, it has not come across the warehouse, or the table has other columns by now.
     fn planned(&self, _options: &ConfigOptions) -> Option<Arc<ScanTable>> {
+        None
+    }
+
+    /// The definition at that version, with the warehouse's identity; `None` as for [`TableSource::planned`].
+    fn definition(&self, _options: &ConfigOptions) -> Option<(u128, Arc<TableDef>)> {
         None
     }
 
@@ -53,6 +59,7 @@ pub struct BlueshiftTable {
     def: Arc<TableDef>,
     source: Arc<dyn TableSource>,
     alias: Option<Arc<str>>,
+    keys: Option<Constraints>,
 }
 
 /// Filters, by which the catalog's bounds may show that a table holds no row that passes.
@@ -71,7 +78,7 @@ impl Disproof {
 impl BlueshiftTable {
     /// The columns are those of `def` for the provider's life.
     pub fn new(def: &Arc<TableDef>, source: Arc<dyn TableSource>) -> Self {
-        BlueshiftTable { schema: Arc::new(table_schema(def)), def: Arc::clone(def), source, alias: None }
+        BlueshiftTable { schema: Arc::new(table_schema(def)), def: Arc::clone(def), source, alias: None, keys: None }
     }
 
     /// The table where a query calls it by another name, which its scans then tell.
@@ -82,6 +89,42 @@ impl BlueshiftTable {
     /// The table as it was when it was looked up.
     pub fn def(&self) -> &TableDef {
         &self.def
+    }
+
+    /// The table as a plan of one statement sees it that may believe its keys: those whose columns are NOT NULL, of
+    /// constraints of `def` that are RELY or VERIFIED. Without `def`, it believes none.
+    ///
+    /// DataFusion takes a UNIQUE for true of rows with NULL, too, when it groups and sorts by it, so that one whose columns
+    /// may be NULL is not told. What it makes of a key beyond joins is not always right either: see
+    /// `optimizer/keys.rs`, which calls this.
+    pub fn believing(&self, def: Option<&TableDef>) -> Self {
+        let keys = def.map_or_else(Vec::new, |def| {
+            let trusted = def.constraints.iter().filter(|c| c.is_key() && c.is_trusted());
+            let plain = |name: &str| name.chars().all(|c| c.is_alphanumeric() || c == '_');
+            let ordinals = |c: &ConstraintDef| -> Option<Vec<usize>> {
+                let column = |id: &ColumnId| {
+                    let ordinal = def.columns.iter().position(|c| c.id == *id)?;
+                    let column = &def.columns[ordinal];
+                    // DataFusion follows columns by what expressions are called.
+                    (!column.nullable && plain(&column.name)).then_some(ordinal)
+                };
+                c.columns.iter().map(column).collect()
+            };
+            trusted.filter_map(ordinals).map(Constraint::PrimaryKey).collect()
+        });
+        let keys = (!keys.is_empty()).then(|| Constraints::new_unverified(keys));
+        BlueshiftTable { keys, ..self.clone() }
+    }
+
+    /// Whether it believes any key.
+    pub fn believes(&self) -> bool {
+        self.keys.is_some()
+    }
+
+    /// The definition at the version that a statement reads, with the warehouse's identity: see
+    /// [`TableSource::definition`].
+    pub fn definition(&self, options: &ConfigOptions) -> Option<(u128, Arc<TableDef>)> {
+        self.source.definition(options)
     }
 
     /// The rows that a statement reads, if that is known already.
@@ -130,6 +173,10 @@ impl TableProvider for BlueshiftTable {
 
     fn table_type(&self) -> TableType {
         TableType::Base
+    }
+
+    fn constraints(&self) -> Option<&Constraints> {
+        self.keys.as_ref()
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {

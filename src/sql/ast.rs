@@ -16,6 +16,7 @@ use super::cursor::at;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Statement {
     CreateTable(Box<CreateTable>),
+    AlterConstraint(AlterConstraint),
     DropTable(DropTable),
     CreateView(Box<CreateView>),
     DropView(DropView),
@@ -216,12 +217,31 @@ pub struct IdentityClause {
     pub by_default: bool,
 }
 
-/// An informational constraint.
+/// A PRIMARY KEY, UNIQUE or FOREIGN KEY.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Constraint {
     pub name: Option<Ident>,
     pub kind: ConstraintKind,
+    pub state: ConstraintState,
     pub position: Position,
+}
+
+/// How far a [`Constraint`] is to be believed: `NORELY`, which is the default, `RELY` or `VERIFIED` behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ConstraintState {
+    #[default]
+    NoRely,
+    Rely,
+    Verified,
+}
+
+/// `ALTER TABLE table {VERIFY CONSTRAINT name | ALTER CONSTRAINT name {RELY | NORELY}}`
+#[derive(Debug, Clone, PartialEq)]
+pub struct AlterConstraint {
+    pub table: ObjectName,
+    pub name: Ident,
+    /// `Verified` is VERIFY.
+    pub state: ConstraintState,
 }
 
 /// What a [`Constraint`] says.

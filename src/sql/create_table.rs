@@ -9,8 +9,8 @@ use crate::common::error::Position;
 use crate::common::{EncodingName, Result, SortStyle, SqlState};
 
 use super::ast::{
-    ColumnSpec, Constraint, ConstraintKind, CreateTable, Ident, IdentityClause, KeyColumn, Like, ObjectName,
-    SortClause, Statement,
+    ColumnSpec, Constraint, ConstraintKind, ConstraintState, CreateTable, Ident, IdentityClause, KeyColumn, Like,
+    ObjectName, SortClause, Statement,
 };
 use super::cursor::{Cursor, invalid, syntax_error, unsupported};
 use super::{data_type, parser, validate};
@@ -153,7 +153,10 @@ fn element(c: &mut Cursor, body: &mut Body) -> Result<()> {
         None
     };
     match kind {
-        Some(kind) => body.constraints.push(Constraint { name: constraint_name, kind, position }),
+        Some(kind) => {
+            let state = constraint_state(c);
+            body.constraints.push(Constraint { name: constraint_name, kind, state, position });
+        }
         None if constraint_name.is_some() => return Err(c.expected("PRIMARY KEY, UNIQUE or FOREIGN KEY")),
         None => {
             let name = c.ident("a column name")?;
@@ -309,7 +312,19 @@ fn column_constraint(c: &mut Cursor, column: &Ident) -> Result<Option<Constraint
     } else {
         return Ok(None);
     };
-    Ok(Some(Constraint { name, kind, position }))
+    Ok(Some(Constraint { name, kind, state: constraint_state(c), position }))
+}
+
+/// `[RELY | NORELY | VERIFIED]`
+fn constraint_state(c: &mut Cursor) -> ConstraintState {
+    if c.take("RELY") {
+        ConstraintState::Rely
+    } else if c.take("VERIFIED") {
+        ConstraintState::Verified
+    } else {
+        c.take("NORELY");
+        ConstraintState::NoRely
+    }
 }
 
 /// Behind ENCODE.

@@ -8,7 +8,7 @@ use crate::common::{Error, Result, SqlState};
 
 use super::ast::{CreateSchema, CreateTable, DropSchema, DropTable, DropView, ObjectName, Relation, Statement};
 use super::cursor::{Cursor, START, checked_tokens, syntax_error, unsupported};
-use super::{analyze, copy, create_table, insert, session, show, view};
+use super::{alter, analyze, copy, create_table, insert, session, show, view};
 
 /// The longest statement (Redshift manual, "CREATE TABLE", and others). Data comes by COPY.
 const MAX_STATEMENT_BYTES: usize = 16 << 20;
@@ -159,6 +159,7 @@ fn statement(c: &mut Cursor) -> Result<Statement> {
         "SET" | "EXECUTE" | "DEALLOCATE" => Ok(Statement::Query(Box::new(c.with(|p| p.parse_statement())?))),
         "PREPARE" => prepare(c),
         "RESET" => Ok(datafusion(c)),
+        "ALTER" if c.is("ALTER TABLE") => alter::alter_table(c),
         "ALTER" => {
             let object = c.upper_word(1).unwrap_or_default();
             Err(unsupported(format!("ALTER {object}").trim_end(), position))

@@ -4,7 +4,9 @@ use std::fmt::Write;
 
 use crate::common::SortStyle;
 
-use super::ast::{ColumnSpec, Constraint, ConstraintKind, CreateTable, DistClause, Ident, KeyColumn, SortClause};
+use super::ast::{
+    ColumnSpec, Constraint, ConstraintKind, ConstraintState, CreateTable, DistClause, Ident, KeyColumn, SortClause,
+};
 
 /// Words that no query could use as a name without quotes; the parser refuses them as names.
 const NEVER_NAMES: [&str; 46] = [
@@ -278,15 +280,20 @@ fn names(names: &[Ident]) -> String {
 
 fn constraint(constraint: &Constraint) -> String {
     let name = constraint.name.as_ref().map(|n| format!("CONSTRAINT {} ", quote_ident(&n.value))).unwrap_or_default();
+    let state = match constraint.state {
+        ConstraintState::NoRely => "",
+        ConstraintState::Rely => " RELY",
+        ConstraintState::Verified => " VERIFIED",
+    };
     match &constraint.kind {
-        ConstraintKind::PrimaryKey(columns) => format!("{name}PRIMARY KEY ({})", names(columns)),
-        ConstraintKind::Unique(columns) => format!("{name}UNIQUE ({})", names(columns)),
+        ConstraintKind::PrimaryKey(columns) => format!("{name}PRIMARY KEY ({}){state}", names(columns)),
+        ConstraintKind::Unique(columns) => format!("{name}UNIQUE ({}){state}", names(columns)),
         ConstraintKind::ForeignKey { columns, table, referenced } => {
             let mut text = format!("{name}FOREIGN KEY ({}) REFERENCES {table}", names(columns));
             if !referenced.is_empty() {
                 let _ = write!(text, " ({})", names(referenced));
             }
-            text
+            text + state
         }
     }
 }

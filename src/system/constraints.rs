@@ -29,14 +29,17 @@ pub(super) fn schema() -> Schema {
         list("confkey"),
         text("conbin", true),
         text("consrc", true),
+        Field::new("convalidated", DataType::Boolean, false),
     ])
 }
 
 /// PostgreSQL's columns. `contype` is `p`, `u` or `f`; `conrelid` and `confrelid` are numbers of tables, `conkey` and
-/// `confkey` those of columns, counted from 1. Nothing is enforced: the actions of a foreign key are `a` (none).
+/// `confkey` those of columns, counted from 1. The actions of a
+/// foreign key are `a` (none). `convalidated` is true of what is VERIFIED.
 pub(super) fn columns(context: &SystemContext) -> Result<Vec<ArrayRef>> {
     let (mut names, mut schemas, mut kinds) = (Vec::new(), Vec::new(), Vec::new());
     let (mut tables, mut parents) = (Vec::new(), Vec::new());
+    let mut validated = Vec::new();
     let (mut keys, mut referenced_keys) =
         (ListBuilder::new(Int16Builder::new()), ListBuilder::new(Int16Builder::new()));
     for (home, def) in context.homes().flat_map(|home| home.snapshot.tables.values().map(move |t| (home, &t.def))) {
@@ -51,6 +54,7 @@ pub(super) fn columns(context: &SystemContext) -> Result<Vec<ArrayRef>> {
                 ConstraintKind::ForeignKey { table, referenced } => ("f", Some((*table, referenced))),
             };
             kinds.push(kind);
+            validated.push(constraint.is_verified());
             parents.push(parent.map_or(0, |(table, _)| home.oid(table)));
             match parent.and_then(|(table, ids)| Some((home.snapshot.table(table)?, ids))) {
                 Some((parent, ids)) => referenced_keys.append_value(ordinals(&parent.def, ids)),
@@ -81,6 +85,7 @@ pub(super) fn columns(context: &SystemContext) -> Result<Vec<ArrayRef>> {
         Arc::new(referenced_keys.finish()),
         nothing(),
         nothing(),
+        Arc::new(BooleanArray::from(validated)),
     ])
 }
 

@@ -77,6 +77,7 @@ pub(super) struct Constraint {
     kind: &'static str,
     /// Each column, and its place in the key that it refers to.
     columns: Vec<(String, Option<i32>)>,
+    verified: bool,
 }
 
 fn constraints(context: Option<&SystemContext>) -> Vec<Constraint> {
@@ -109,6 +110,7 @@ fn constraints(context: Option<&SystemContext>) -> Vec<Constraint> {
                     table: def.name.clone(),
                     kind,
                     columns: columns.collect(),
+                    verified: constraint.is_verified(),
                 });
             }
         }
@@ -123,7 +125,7 @@ fn key_of<'a>(parent: &'a TableDef, referenced: &[ColumnId]) -> Option<&'a [Colu
     keys.find(|key| key.len() == referenced.len() && key.iter().all(|id| referenced.contains(id)))
 }
 
-/// Nothing is enforced, as in Redshift.
+/// What is VERIFIED is enforced; nothing else is, as in Redshift.
 pub(super) fn table_constraints(context: Option<&SystemContext>) -> Grid<Constraint> {
     Grid::of(constraints(context))
         .word("constraint_catalog", |c| c.database.clone())
@@ -135,14 +137,14 @@ pub(super) fn table_constraints(context: Option<&SystemContext>) -> Grid<Constra
         .word("constraint_type", |c| c.kind.into())
         .word("is_deferrable", |_| "NO".into())
         .word("initially_deferred", |_| "NO".into())
-        .word("enforced", |_| "NO".into())
+        .word("enforced", |c| if c.verified { "YES" } else { "NO" }.into())
 }
 
 /// A constraint and one of its columns by its place.
 pub(super) fn key_column_usage(context: Option<&SystemContext>) -> Grid<(Constraint, usize)> {
     let mut rows = Vec::new();
     for constraint in constraints(context) {
-        let Constraint { database, schema, name, table, kind, columns } = constraint;
+        let Constraint { database, schema, name, table, kind, columns, verified } = constraint;
         rows.extend(columns.into_iter().enumerate().map(|(i, column)| {
             let constraint = Constraint {
                 database: database.clone(),
@@ -151,6 +153,7 @@ pub(super) fn key_column_usage(context: Option<&SystemContext>) -> Grid<(Constra
                 table: table.clone(),
                 kind,
                 columns: vec![column],
+                verified,
             };
             (constraint, i)
         }));

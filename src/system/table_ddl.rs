@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, Int32Array, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 
 use super::SystemContext;
-use crate::catalog::{ConstraintKind, Snapshot, TableDef};
+use crate::catalog::{ConstraintKind, ConstraintState, Snapshot, TableDef};
 use crate::common::error::Position;
 use crate::common::{ColumnId, DistStyle, Error, Result};
 use crate::sql::ast::{
@@ -109,7 +109,12 @@ fn constraint(snapshot: &Snapshot, def: &TableDef, found: &crate::catalog::Const
             ast::ConstraintKind::ForeignKey { columns, table: object_name(snapshot, &parent.def), referenced }
         }
     };
-    Ok(Constraint { name: found.name.as_deref().map(ident), kind, position: NOWHERE })
+    let state = match found.state {
+        ConstraintState::NoRely => ast::ConstraintState::NoRely,
+        ConstraintState::Rely => ast::ConstraintState::Rely,
+        ConstraintState::Verified { .. } => ast::ConstraintState::Verified,
+    };
+    Ok(Constraint { name: found.name.as_deref().map(ident), kind, state, position: NOWHERE })
 }
 
 const NOWHERE: Position = Position { line: 0, column: 0 };

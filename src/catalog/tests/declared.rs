@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::util::*;
 use crate::catalog::checkpoint::{decode_table, encode_table};
-use crate::catalog::frame::FEATURE_TABLE_WORDS;
+use crate::catalog::frame::{FEATURE_CONSTRAINT_STATES, FEATURE_TABLE_WORDS};
 use crate::catalog::*;
 use crate::common::*;
 
@@ -21,6 +21,7 @@ fn declared(schema: SchemaId, name: &str, parent: TableId) -> TableDef {
         name: name.map(Into::into),
         kind,
         columns: vec![ColumnId(column)],
+        state: ConstraintState::NoRely,
     };
     def.constraints = vec![
         constraint(Some("t_id_fkey"), ConstraintKind::Unique, 2),
@@ -150,4 +151,123 @@ fn impossible_definitions_break_an_invariant() {
         let e = def.check_invariants().unwrap_err();
         assert!(e.message().contains(&format!("invariant {number}")), "{e:?}");
     }
+}
+
+/// Tables `p (id unique VERIFIED)` and `c`, whose `id` refers to it and is VERIFIED, too.
+async fn verified(catalog: &Catalog) -> (TableId, TableId) {
+    let state = ConstraintState::Verified { at: Version(0) };
+    let on = |kind| ConstraintDef { name: None, kind, columns: vec![ColumnId(1)], state };
+    let schema = public(&catalog.snapshot());
+    let made = async |name: &str, constraint| {
+        let mut txn = catalog.begin(USER);
+        let id = txn.create_table(TableDef { constraints: vec![constraint], ..table_def(schema, name) });
+        catalog.commit(txn).await.unwrap().tables[&id]
+    };
+    let parent = made("p", on(ConstraintKind::Unique)).await;
+    (parent, made("c", on(ConstraintKind::ForeignKey { table: parent, referenced: vec![ColumnId(1)] })).await)
+}
+
+fn state_of(snapshot: &Snapshot, table: TableId) -> ConstraintState {
+    snapshot.check_invariants().unwrap();
+    snapshot.table(table).unwrap().def.constraints[0].state
+}
+
+fn is_verified(snapshot: &Snapshot, table: TableId) -> bool {
+    matches!(state_of(snapshot, table), ConstraintState::Verified { .. })
+}
+
+#[tokio::test]
+async fn states_are_stored_for_readers_that_know_them() {
+    let store = WarehouseStore::memory();
+    let catalog = create(&store).await;
+    let (parent, child) = verified(&catalog).await;
+    let made = catalog.snapshot();
+    // Of the version that made the table.
+    assert_eq!(state_of(&made, child), ConstraintState::Verified { at: made.version });
+    let entry = store.get(&paths::log_entry(made.version)).await.unwrap().unwrap();
+    assert_eq!(features(&entry), FEATURE_TABLE_WORDS | FEATURE_CONSTRAINT_STATES);
+    let table = made.table(child).unwrap();
+    let bytes = encode_table(table).unwrap();
+    assert_eq!(features(&bytes), FEATURE_TABLE_WORDS | FEATURE_CONSTRAINT_STATES);
+    assert_eq!(decode_table(child, table.changed, &bytes).unwrap(), **table);
+    let mut txn = catalog.begin(USER);
+    txn.set_constraint_state(&made.table(parent).unwrap().def, 0, ConstraintState::Rely);
+    let committed = catalog.commit(txn).await.unwrap();
+    assert_eq!(committed.demoted, [("c".to_string(), "c_id_fkey".to_string())]);
+    let again = reopen(&store).await.snapshot();
+    assert_eq!(state_of(&again, parent), ConstraintState::Rely);
+    assert_eq!(state_of(&again, child), ConstraintState::NoRely);
+    // What a foreign key refers to is to be VERIFIED first.
+    let mut txn = catalog.begin(USER);
+    let def = again.table(child).unwrap().def.clone();
+    txn.set_constraint_state(&def, 0, ConstraintState::Verified { at: again.version });
+    assert_eq!(catalog.commit(txn).await.unwrap_err().state(), SqlState::INVALID_FOREIGN_KEY);
+}
+
+#[tokio::test]
+async fn rows_that_nobody_checked_take_the_state_away() {
+    let store = WarehouseStore::memory();
+    let catalog = create(&store).await;
+    let (parent, child) = verified(&catalog).await;
+    let def = |id| catalog.snapshot().table(id).unwrap().def.clone();
+    let adding = |id, checked: Option<Version>| {
+        let mut txn = catalog.begin(USER);
+        txn.append(&def(id), vec![new_segment(inline("rows"), 0, 10)]);
+        if let Some(upto) = checked {
+            txn.checked(&def(id), upto);
+        }
+        txn
+    };
+    // Checked up to what is the newest.
+    let start = catalog.snapshot().version;
+    let (one, two) = (adding(parent, Some(start)), adding(parent, Some(start)));
+    catalog.commit(one).await.unwrap();
+    // Others have come since: to be checked again, and then it holds.
+    let mut again = two.again();
+    assert_eq!(catalog.commit(two).await.unwrap_err().kind(), ErrorKind::Conflict);
+    again.checked(&def(parent), catalog.snapshot().version);
+    catalog.commit(again).await.unwrap();
+    assert!(is_verified(&catalog.snapshot(), parent) && is_verified(&catalog.snapshot(), child));
+    // Two in one log entry.
+    let at = catalog.snapshot().version;
+    let (one, two) = (adding(parent, Some(at)), adding(parent, Some(at)));
+    let (one, two) = tokio::join!(catalog.commit(one), catalog.commit(two));
+    assert!(one.is_ok() != two.is_ok());
+    // The child's rows are checked against a parent that has changed since.
+    let stale = adding(child, Some(at));
+    assert_eq!(catalog.commit(stale).await.unwrap_err().kind(), ErrorKind::Conflict);
+    catalog.commit(adding(child, Some(catalog.snapshot().version))).await.unwrap();
+    // Rows that move stay; rows that go take a foreign key along, and no key.
+    let segments = |id| {
+        let table = catalog.snapshot().table(id).unwrap().clone();
+        (table.def.clone(), table.segments.iter().map(|s| (s.id, s.deleted)).collect::<Vec<_>>())
+    };
+    let (p, rows) = segments(parent);
+    let mut moving = catalog.begin(USER);
+    moving.remove_moved(&p, rows);
+    moving.append(&p, vec![new_segment(inline("moved"), 0, 20)]);
+    moving.checked(&p, catalog.snapshot().version);
+    assert_eq!(catalog.commit(moving).await.unwrap().demoted, []);
+    let (p, rows) = segments(parent);
+    let mut removing = catalog.begin(USER);
+    removing.remove(&p, rows);
+    assert_eq!(catalog.commit(removing).await.unwrap().demoted, [("c".to_string(), "c_id_fkey".to_string())]);
+    assert!(is_verified(&catalog.snapshot(), parent) && !is_verified(&catalog.snapshot(), child));
+    // Nobody checked these.
+    let gone = catalog.commit(adding(parent, None)).await.unwrap();
+    assert_eq!(gone.demoted, [("p".to_string(), "p_id_key".to_string())]);
+    assert!(!is_verified(&gone.snapshot, parent));
+    // A proof is one of rows that are there still, and of nobody else's.
+    let proof = catalog.snapshot().version;
+    let mut late = catalog.begin(USER);
+    late.set_constraint_state(&def(parent), 0, ConstraintState::Verified { at: proof });
+    catalog.commit(adding(parent, None)).await.unwrap();
+    assert_eq!(catalog.commit(late).await.unwrap_err().kind(), ErrorKind::Conflict);
+    assert!(!is_verified(&reopen(&store).await.snapshot(), parent));
+    let mut forged = catalog.begin(USER);
+    let mut claim = TableDef::clone(&def(parent));
+    claim.constraints[0].state = ConstraintState::Verified { at: proof };
+    claim.definition_version += 1;
+    forged.alter_table(claim);
+    assert_eq!(catalog.commit(forged).await.unwrap_err().kind(), ErrorKind::Internal);
 }

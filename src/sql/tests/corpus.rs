@@ -4,6 +4,9 @@ use std::path::Path;
 
 /// These are read.
 pub(super) const READ: &[&str] = &[
+    "alter table s.t verify constraint \"c d\"",
+    "alter table t alter constraint c norely",
+    "create table t (a int unique rely references p verified, b int, primary key (a) norely)",
     "CREATE TABLE IF NOT EXISTS dev.public.\"My Table\" (id bigint NOT NULL DISTKEY ENCODE az64 PRIMARY KEY, \
      \"order\" varchar(20) ENCODE zstd DEFAULT 'it''s' || 'y' NOT NULL UNIQUE, price numeric(12, 2) DEFAULT -5 NULL, \
      ref int REFERENCES other (x), CONSTRAINT u UNIQUE (id, price), CONSTRAINT f FOREIGN KEY (ref, id) REFERENCES s.o (a, b)) \

@@ -31,6 +31,7 @@ fn the_corpus_has_every_kind_of_statement() {
         kinds.extend(statements.iter().map(kind));
     }
     let all = [
+        "alter constraint",
         "analyze",
         "analyze compression",
         "attach",
@@ -64,6 +65,7 @@ fn the_corpus_has_every_kind_of_statement() {
 fn kind(statement: &Statement) -> &'static str {
     match statement {
         Statement::CreateTable(_) => "create table",
+        Statement::AlterConstraint(_) => "alter constraint",
         Statement::DropTable(_) => "drop table",
         Statement::CreateView(_) => "create view",
         Statement::DropView(_) => "drop view",
@@ -218,6 +220,7 @@ fn places(sql: &str, statement: &Statement) {
             names.extend(&table.column_names);
             names.extend(table.like.iter().flat_map(|like| &like.parent.parts));
         }
+        Statement::AlterConstraint(alter) => names.extend(alter.table.parts.iter().chain([&alter.name])),
         Statement::DropTable(drop) => names.extend(drop.names.iter().flat_map(|name| &name.parts)),
         Statement::CreateView(view) => names.extend(view.name.parts.iter().chain(&view.columns)),
         Statement::DropView(drop) => names.extend(drop.names.iter().flat_map(|name| &name.parts)),

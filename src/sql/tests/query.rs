@@ -140,7 +140,7 @@ fn statements_not_offered_are_named() {
         ("update t set a = 1", "UPDATE"),
         ("merge into t using s on a = b", "MERGE"),
         ("truncate t", "TRUNCATE"),
-        ("alter table t add column a int", "ALTER TABLE"),
+        ("alter table t add column a int", "ALTER TABLE … ADD COLUMN"),
         ("alter schema s", "ALTER SCHEMA"),
         ("grant select on t to u", "GRANT"),
         ("revoke select on t from u", "REVOKE"),

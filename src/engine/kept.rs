@@ -1,0 +1,172 @@
+//! Loads keep VERIFIED constraints: new rows are checked against themselves and against the table, and when others commit
+//! first, against what these brought.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::checks::{Broken, Checker, Keyed};
+use super::statement::{StatementState, cancelled};
+use super::warehouse::Warehouse;
+use crate::catalog::{
+    Committed, ConstraintDef, ConstraintKind, NewSegment, PinnedSnapshot, RunId, SegmentId, SegmentRef, Snapshot,
+    TableDef, TableState, Transaction,
+};
+use crate::common::{ColumnId, Error, ErrorKind, Result, SqlState};
+use crate::storage::merge::as_reference;
+
+/// How often a load checks what others committed meanwhile before it gives up.
+const ROUNDS: usize = 1000;
+
+/// Whether rows that come into the table are checked.
+pub(super) fn has_verified(def: &TableDef) -> bool {
+    def.constraints.iter().any(ConstraintDef::is_verified)
+}
+
+/// The rows of a load, and what they are to keep.
+pub(super) struct Kept {
+    warehouse: Warehouse,
+    def: Arc<TableDef>,
+    /// In objects that no version refers to yet; none where there is nothing to keep.
+    new: Vec<Arc<SegmentRef>>,
+    /// The table's own rows are among them.
+    moved: bool,
+    /// No other transaction may come in between.
+    alone: bool,
+    statement: Option<StatementState>,
+    pruning: bool,
+}
+
+impl Kept {
+    /// Of `segments` that are to come into `table`.
+    pub fn of(
+        warehouse: &Warehouse,
+        table: &TableState,
+        segments: &[NewSegment],
+        moved: bool,
+        alone: bool,
+        (statement, pruning): (Option<StatementState>, bool),
+    ) -> Result<Self> {
+        let mut new = Vec::new();
+        if has_verified(&table.def) {
+            for (id, segment) in (table.next_segment..).zip(segments) {
+                let run = RunId(table.next_segment);
+                new.push(Arc::new(SegmentRef { id: SegmentId(id), run, ..as_reference(segment)? }));
+            }
+        }
+        Ok(Kept { warehouse: warehouse.clone(), def: Arc::clone(&table.def), new, moved, alone, statement, pruning })
+    }
+
+    /// Commits `transaction`, which adds the rows, once they are checked.
+    ///
+    /// Invalid, with SQLSTATE 23505 or 23503, when they break a constraint.
+    pub async fn commit(self, mut transaction: Transaction) -> Result<Committed> {
+        let catalog = &self.warehouse.inner.catalog;
+        if self.new.is_empty() {
+            // Without rows, there is nothing that a check could find.
+            transaction.checked(&self.def, transaction.base());
+            return catalog.commit(transaction).await;
+        }
+        let same = |snapshot: &Snapshot| {
+            snapshot.table(self.def.id).is_some_and(|t| t.def.definition_version == self.def.definition_version)
+        };
+        let mut before: Option<PinnedSnapshot> = None;
+        let mut rounds = 0;
+        loop {
+            let pin = self.warehouse.pin_newest().await?;
+            if !same(&pin) {
+                // The commit tells what has become of the table.
+                return catalog.commit(transaction).await;
+            }
+            self.check(&pin, before.as_ref()).await?;
+            if self.statement.as_ref().is_some_and(|statement| statement.cancel.is_cancelled()) {
+                return Err(cancelled());
+            }
+            transaction.checked(&self.def, pin.version);
+            rounds += 1;
+            match catalog.commit(transaction.again()).await {
+                Err(e) if e.kind() == ErrorKind::Conflict && !self.alone && rounds < ROUNDS => {
+                    let newest = catalog.refresh().await?;
+                    if !same(&newest) || newest.version <= pin.version {
+                        return Err(e);
+                    }
+                    before = Some(pin);
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Checks all constraints at `pin`, where they were found to hold at `before`.
+    async fn check(&self, pin: &PinnedSnapshot, before: Option<&PinnedSnapshot>) -> Result<()> {
+        let Some(table) = pin.table(self.def.id) else { return Ok(()) };
+        let checker = Checker::new(&self.warehouse, pin.clone(), self.statement.clone(), self.pruning);
+        let old: Vec<Arc<SegmentRef>> = match before {
+            _ if self.moved => Vec::new(),
+            None => table.segments.to_vec(),
+            Some(before) => table.segments.iter().filter(|s| s.added > before.version).cloned().collect(),
+        };
+        let keyed = |segments: &[Arc<SegmentRef>], columns: &[ColumnId]| Keyed {
+            def: Arc::clone(&self.def),
+            segments: segments.to_vec(),
+            columns: columns.to_vec(),
+        };
+        let names = self.def.constraint_names();
+        for (constraint, name) in self.def.constraints.iter().zip(names).filter(|(c, _)| c.is_verified()) {
+            let new = keyed(&self.new, &constraint.columns);
+            let ConstraintKind::ForeignKey { table: parent, referenced } = &constraint.kind else {
+                if before.is_none()
+                    && let Some(broken) = checker.repeated(&new).await?
+                {
+                    return Err(repeated(&self.def, &name, &broken));
+                }
+                if !old.is_empty()
+                    && let Some(broken) = checker.in_both(&new, &keyed(&old, &constraint.columns)).await?
+                {
+                    return Err(exists(&self.def, &name, &broken));
+                }
+                continue;
+            };
+            let Some(parent) = pin.table(*parent) else { continue };
+            let was = before.and_then(|before| before.table(parent.def.id));
+            if was.is_some_and(|was| has_all_of(parent, was)) {
+                continue;
+            }
+            let mut held = parent.segments.to_vec();
+            if parent.def.id == self.def.id {
+                held = if self.moved { self.new.clone() } else { held.into_iter().chain(self.new.clone()).collect() };
+            }
+            let parent = Keyed { def: Arc::clone(&parent.def), segments: held, columns: referenced.clone() };
+            if let Some(broken) = checker.missing(&new, &parent).await? {
+                return Err(missing(&self.def, &name, &parent.def, &broken));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a table lost no row since it was `was`.
+fn has_all_of(now: &TableState, was: &TableState) -> bool {
+    let held: BTreeMap<SegmentId, _> = now.segments.iter().map(|s| (s.id, s.deleted)).collect();
+    was.segments.iter().all(|s| held.get(&s.id) == Some(&s.deleted))
+}
+
+fn violation(def: &TableDef, name: &str) -> Error {
+    let message = format!("duplicate key value violates unique constraint \"{name}\" of table \"{}\"", def.name);
+    Error::invalid(SqlState::UNIQUE_VIOLATION, message)
+        .with_hint(format!("load each key once, or ALTER TABLE … ALTER CONSTRAINT {name} NORELY"))
+}
+
+fn repeated(def: &TableDef, name: &str, broken: &Broken) -> Error {
+    violation(def, name).with_detail(format!("Key {} is in {} of the new rows.", broken.key, broken.times))
+}
+
+fn exists(def: &TableDef, name: &str, broken: &Broken) -> Error {
+    violation(def, name).with_detail(format!("Key {} already exists.", broken.key))
+}
+
+fn missing(def: &TableDef, name: &str, parent: &TableDef, broken: &Broken) -> Error {
+    let message = format!("insert on table \"{}\" violates foreign key constraint \"{name}\"", def.name);
+    Error::invalid(SqlState::FOREIGN_KEY_VIOLATION, message)
+        .with_detail(format!("Key {} is not present in table \"{}\".", broken.key, parent.name))
+        .with_hint(format!("load that table first, or ALTER TABLE … ALTER CONSTRAINT {name} NORELY"))
+}

@@ -38,6 +38,8 @@
 //! Arrow and `object_store`, not DataFusion.
 
 pub mod catalog;
+#[cfg(feature = "codec")]
+pub mod codec;
 pub mod common;
 pub mod distribution;
 pub mod docs;

@@ -425,6 +425,7 @@ pub(super) fn scan_table(
         statistics: state.statistics.and_then(|reference| store.known_statistics(&reference)),
         store,
         geometry: warehouse.geometry()?,
+        overlay: None,
     })
 }
 
@@ -471,6 +472,10 @@ impl TableSource for Source {
             return None;
         }
         scan_table(&self.warehouse, pin, &state).ok().map(Arc::new)
+    }
+
+    fn warehouse(&self) -> Option<u128> {
+        Some(self.warehouse.info().uuid)
     }
 
     fn note_use(&self, ordinal: usize, how: u8) {

@@ -45,6 +45,8 @@ mod temporary_views;
 mod tests;
 mod text;
 pub mod tpch;
+#[cfg(feature = "codec")]
+mod travel;
 mod uses;
 mod views;
 mod warehouse;

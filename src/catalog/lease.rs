@@ -285,9 +285,11 @@ impl Catalog {
         let horizon = self.refresh().await?.horizon;
         let loaded = if version < horizon { None } else { load::load(&self.inner.store, version).await? };
         let Some(loaded) = loaded.filter(|loaded| loaded.snapshot.version == version) else {
-            return Err(Error::unavailable(format!("version {version} was collected: those from {horizon} on are kept"))
-                .with_state(SqlState::SNAPSHOT_TOO_OLD)
-                .with_hint("plan the query again, and keep its version pinned where it was planned until it has run"));
+            return Err(Error::unavailable(format!(
+                "version {version} was collected: those from {horizon} on are kept"
+            ))
+            .with_state(SqlState::SNAPSHOT_TOO_OLD)
+            .with_hint("plan the query again, and keep its version pinned where it was planned until it has run"));
         };
         self.inner.state.lock().pins.add(version, false);
         let inner = Arc::clone(&hold.inner);

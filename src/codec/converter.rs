@@ -58,10 +58,15 @@ impl BlueshiftConverter {
             None => Arc::new(call.fun().clone()),
         };
         let options = Arc::new(self.options(call.config_options()));
-        let made = ScalarFunctionExpr::try_new(Arc::clone(&function), call.args().to_vec(), schema, Arc::clone(&options));
+        let made =
+            ScalarFunctionExpr::try_new(Arc::clone(&function), call.args().to_vec(), schema, Arc::clone(&options));
         let made = match made {
             Ok(made) if made.return_type() == call.return_type() => {
-                if made.nullable() == call.nullable() { made } else { made.with_nullable(call.nullable()) }
+                if made.nullable() == call.nullable() {
+                    made
+                } else {
+                    made.with_nullable(call.nullable())
+                }
             }
             // Within a dynamic filter columns are those of its producer: what it tells is the type.
             _ => {

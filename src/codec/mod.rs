@@ -174,8 +174,9 @@ impl BlueshiftCodec {
     /// The warehouse of a table.
     fn warehouse(&self, table: &Table) -> Result<&Warehouse> {
         let unknown = |message: String| {
-            Error::invalid(SqlState::UNDEFINED_DATABASE, message)
-                .with_hint("open the same warehouses, under the same names, where plans are made and where they are run")
+            Error::invalid(SqlState::UNDEFINED_DATABASE, message).with_hint(
+                "open the same warehouses, under the same names, where plans are made and where they are run",
+            )
         };
         let warehouse = self
             .warehouses
@@ -244,7 +245,9 @@ fn wait<T: Send>(future: impl Future<Output = Result<T>> + Send) -> Result<T> {
         _ => std::thread::scope(|scope| {
             let thread = scope.spawn(|| {
                 let runtime = Builder::new_current_thread().enable_all().build();
-                runtime.map_err(|e| Error::unavailable(format!("no runtime to read the store by: {e}")))?.block_on(future)
+                runtime
+                    .map_err(|e| Error::unavailable(format!("no runtime to read the store by: {e}")))?
+                    .block_on(future)
             });
             thread.join().unwrap_or_else(|_| Err(Error::internal("reading a version ended in a panic")))
         }),

@@ -55,7 +55,8 @@ impl Parts<'_> {
 
     /// An expression over columns that `schema` has.
     fn read_expression(&self, bytes: &[u8], schema: &Schema, context: &TaskContext) -> Result<Arc<dyn PhysicalExpr>> {
-        let proto = PhysicalExprNode::decode(bytes).map_err(|e| damaged(format!("an expression cannot be read: {e}")))?;
+        let proto =
+            PhysicalExprNode::decode(bytes).map_err(|e| damaged(format!("an expression cannot be read: {e}")))?;
         let context = PhysicalPlanDecodeContext::new(context, self.codec);
         let expr = self.converter.proto_to_physical_expr(&proto, schema, &context)?;
         match collect_columns(&expr).iter().find(|column| column.index() >= schema.fields().len()) {
@@ -263,9 +264,7 @@ impl BlueshiftCodec {
             Some(PhysicalPlanType::HashJoin(join)) if empty(&join.left) && empty(&join.right) => {}
             _ => return Err(damaged("a join within is none")),
         }
-        let alone = parts
-            .converter
-            .proto_to_execution_plan(&proto, &PhysicalPlanDecodeContext::new(context, self))?;
+        let alone = parts.converter.proto_to_execution_plan(&proto, &PhysicalPlanDecodeContext::new(context, self))?;
         let alone = alone.downcast_ref::<HashJoinExec>().ok_or_else(|| damaged("a join within is none"))?;
         if alone.left().schema() != left.schema() || alone.right().schema() != right.schema() {
             return Err(damaged("a join's inputs have other columns than it says"));

@@ -1,13 +1,13 @@
 //! What DataFusion's own conversion of plans leaves out.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::datatypes::Schema;
-use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
+use datafusion::common::{Result, exec_err};
 use datafusion::logical_expr::physical_planning_context::ScalarSubqueryResults;
 use datafusion::physical_expr::ScalarFunctionExpr;
 use datafusion::physical_expr::expressions::DynamicFilterPhysicalExpr;
@@ -17,6 +17,7 @@ use datafusion_proto::physical_plan::to_proto::serialize_physical_expr_with_conv
 use datafusion_proto::physical_plan::{
     PhysicalExtensionCodec, PhysicalPlanDecodeContext, PhysicalPlanNodeExt, PhysicalProtoConverterExtension,
 };
+use datafusion_proto::protobuf::physical_expr_node::ExprType;
 use datafusion_proto::protobuf::{PhysicalExprNode, PhysicalPlanNode};
 
 use super::functions::Unsettled;
@@ -35,6 +36,8 @@ pub struct BlueshiftConverter {
     shared: RefCell<HashMap<u64, Arc<dyn PhysicalExpr>>>,
     /// What the plans that are being read have around them.
     subqueries: RefCell<Vec<Option<ScalarSubqueryResults>>>,
+    /// How many dynamic filters are around what is being read.
+    within: Cell<usize>,
     /// Of the session that planned.
     time_zone: RefCell<Option<String>>,
 }
@@ -68,11 +71,16 @@ impl BlueshiftConverter {
                     made.with_nullable(call.nullable())
                 }
             }
-            // Within a dynamic filter columns are those of its producer: what it tells is the type.
-            _ => {
+            // Within a dynamic filter columns are those of its producer: what is told of a function there is its type.
+            _ if self.within.get() > 0 => {
                 let field = call.return_field(schema)?;
                 ScalarFunctionExpr::new(call.name(), function, call.args().to_vec(), field, options)
             }
+            Ok(made) => {
+                let (found, told) = (made.return_type(), call.return_type());
+                return exec_err!("{} is of type {found} here, and of type {told} in the plan", call.name());
+            }
+            Err(e) => return Err(e),
         };
         Ok(Some(Arc::new(made)))
     }
@@ -117,13 +125,17 @@ impl PhysicalProtoConverterExtension for BlueshiftConverter {
         context: &PhysicalPlanDecodeContext<'_>,
     ) -> Result<Arc<dyn PhysicalExpr>> {
         let around = self.subqueries.borrow().last().cloned().flatten();
+        let dynamic = usize::from(matches!(proto.expr_type, Some(ExprType::DynamicFilter(_))));
+        self.within.update(|filters| filters + dynamic);
         let parsed = match (context.scalar_subquery_results(), around) {
             (None, Some(results)) => {
                 let context = context.with_scalar_subquery_results(results);
-                parse_physical_expr_with_converter(proto, schema, &context, self)?
+                parse_physical_expr_with_converter(proto, schema, &context, self)
             }
-            _ => parse_physical_expr_with_converter(proto, schema, context, self)?,
+            _ => parse_physical_expr_with_converter(proto, schema, context, self),
         };
+        self.within.update(|filters| filters - dynamic);
+        let parsed = parsed?;
         let parsed = self.settled(&parsed, schema)?.unwrap_or(parsed);
         let Some(id) = proto.expr_id else { return Ok(parsed) };
         let mut shared = self.shared.borrow_mut();

@@ -5,7 +5,10 @@
 //! and filters.
 //!
 //! Everything is as in the plan that was encoded, or decoding fails. Dynamic filters travel as they stand at that time,
-//! and go on being filled by their producers.
+//! and go on being filled by their producers; what a join has built does not travel.
+//!
+//! Processes that share one plan, each running some of its partitions, switch
+//! `datafusion.execution.enable_file_stream_work_stealing` off: partitions of one process share what they read.
 
 mod converter;
 mod functions;
@@ -196,7 +199,10 @@ impl BlueshiftCodec {
             check_same(table, &state.def).map(|()| state)
         };
         // What this process has not heard of yet may be newer.
-        of(warehouse.pin_known()).or_else(|_| of(wait(warehouse.pin_latest())?))
+        of(warehouse.log().pin()).or_else(|_| {
+            wait(warehouse.log().refresh())?;
+            of(warehouse.log().pin())
+        })
     }
 
     /// The version that a plan's scans read, pinned once for all of them.
@@ -207,8 +213,8 @@ impl BlueshiftCodec {
                 return Ok(pin.clone());
             }
         }
-        let known = warehouse.pin_known();
-        let pin = if known.version == version { known } else { wait(warehouse.pin_at(version))? };
+        let known = warehouse.log().pin();
+        let pin = if known.version == version { known } else { wait(warehouse.log().pin_at(version))? };
         if let Some(call) = &self.call {
             call.pins.lock().push((name.to_string(), pin.clone()));
         }

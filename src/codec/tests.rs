@@ -15,7 +15,8 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, collect, displayable};
 
 use super::BlueshiftCodec;
-use crate::engine::{Session, Warehouse};
+use crate::common::Result;
+use crate::engine::{Session, Warehouse, from_datafusion};
 
 const SLICES: u32 = 4;
 
@@ -38,25 +39,34 @@ fn lines(batches: &[RecordBatch]) -> String {
     lines.join("\n")
 }
 
-async fn logical(session: &Session, sql: &str) -> LogicalPlan {
+async fn try_logical(session: &Session, sql: &str) -> Result<LogicalPlan> {
     let state = session.context().state();
-    let plan = state.create_logical_plan(sql).await.unwrap_or_else(|e| panic!("{sql}\n{e}"));
-    state.optimize(&plan).unwrap_or_else(|e| panic!("{sql}\n{e}"))
+    let plan = state.create_logical_plan(sql).await.map_err(from_datafusion)?;
+    state.optimize(&plan).map_err(from_datafusion)
+}
+
+async fn logical(session: &Session, sql: &str) -> LogicalPlan {
+    try_logical(session, sql).await.unwrap_or_else(|e| panic!("{sql}\n{e:?}"))
+}
+
+async fn try_physical(session: &Session, sql: &str) -> Result<Arc<dyn ExecutionPlan>> {
+    let state = session.context().state();
+    let plan = state.create_logical_plan(sql).await.map_err(from_datafusion)?;
+    state.create_physical_plan(&plan).await.map_err(from_datafusion)
 }
 
 async fn physical(session: &Session, sql: &str) -> Arc<dyn ExecutionPlan> {
-    let plan = session.context().state().create_logical_plan(sql).await.unwrap_or_else(|e| panic!("{sql}\n{e}"));
-    session.context().state().create_physical_plan(&plan).await.unwrap_or_else(|e| panic!("{sql}\n{e}"))
+    try_physical(session, sql).await.unwrap_or_else(|e| panic!("{sql}\n{e:?}"))
 }
 
-async fn answer(session: &Session, plan: Arc<dyn ExecutionPlan>) -> crate::Result<String> {
-    let batches = collect(plan, session.context().task_ctx()).await.map_err(crate::engine::from_datafusion)?;
+async fn answer(session: &Session, plan: Arc<dyn ExecutionPlan>) -> Result<String> {
+    let batches = collect(plan, session.context().task_ctx()).await.map_err(from_datafusion)?;
     Ok(lines(&batches))
 }
 
-async fn logical_answer(session: &Session, plan: LogicalPlan) -> crate::Result<String> {
-    let frame = session.context().execute_logical_plan(plan).await.map_err(crate::engine::from_datafusion)?;
-    Ok(lines(&frame.collect().await.map_err(crate::engine::from_datafusion)?))
+async fn logical_answer(session: &Session, plan: LogicalPlan) -> Result<String> {
+    let frame = session.context().execute_logical_plan(plan).await.map_err(from_datafusion)?;
+    Ok(lines(&frame.collect().await.map_err(from_datafusion)?))
 }
 
 /// A plan as text; the metadata of columns with it.
@@ -65,7 +75,7 @@ fn shown(plan: &Arc<dyn ExecutionPlan>) -> String {
 }
 
 /// What became of something: errors are compared as answers are.
-fn told(outcome: crate::Result<String>) -> String {
+fn told(outcome: Result<String>) -> String {
     outcome.unwrap_or_else(|e| format!("{:?}: {}", e.kind(), e.message()))
 }
 
@@ -111,18 +121,15 @@ async fn travel(directory: &Path, session: &Session, queries: &[(String, String)
     let (mut all, mut wrong) = (Vec::new(), Vec::new());
     for (name, sql) in queries {
         let path = plans.join(name);
-        let plan = physical(session, sql).await;
-        let written = codec.encode(&logical(session, sql).await).and_then(|logical| {
-            std::fs::write(path.with_extension("logical"), logical).unwrap();
+        let write = async || {
+            std::fs::write(path.with_extension("logical"), codec.encode(&try_logical(session, sql).await?)?).unwrap();
+            let plan = try_physical(session, sql).await?;
             std::fs::write(path.with_extension("physical"), codec.encode_physical(&plan)?).unwrap();
-            Ok(())
-        });
-        match written {
-            Ok(()) => {
-                let text = shown(&plan);
-                let answer = answer(session, plan).await.unwrap_or_else(|e| panic!("{sql}\n{e:?}"));
-                all.push((path, sql, text, answer));
-            }
+            let text = shown(&plan);
+            Ok::<_, crate::common::Error>((text, answer(session, plan).await?))
+        };
+        match write().await {
+            Ok((text, answer)) => all.push((path, sql, text, answer)),
             Err(e) => wrong.push(format!("{sql}\n{e:?}")),
         }
     }

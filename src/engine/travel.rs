@@ -8,26 +8,16 @@ use super::catalog_provider::{scan_table, table_provider};
 use super::listing::Listing;
 use super::load::TableSink;
 use super::warehouse::Warehouse;
-use crate::catalog::{Overlay, PinnedSnapshot, TableDef, TableState};
-use crate::common::{Result, Version};
+use crate::catalog::{Catalog, Overlay, PinnedSnapshot, TableDef, TableState};
+use crate::common::Result;
 use crate::physical_plan::load::RowSink;
 use crate::physical_plan::scan::ScanTable;
 use crate::system;
 
 impl Warehouse {
-    /// As [`Catalog::pin_at`](crate::catalog::Catalog::pin_at).
-    pub(crate) async fn pin_at(&self, version: Version) -> Result<PinnedSnapshot> {
-        self.inner.catalog.pin_at(version).await
-    }
-
-    /// The newest version there is.
-    pub(crate) async fn pin_latest(&self) -> Result<PinnedSnapshot> {
-        self.pin_newest().await
-    }
-
-    /// The newest version known.
-    pub(crate) fn pin_known(&self) -> PinnedSnapshot {
-        self.inner.catalog.pin()
+    /// Its versions.
+    pub(crate) fn log(&self) -> &Catalog {
+        &self.inner.catalog
     }
 
     /// The rows of `state`, which is of `pin` or of `overlay` over it.

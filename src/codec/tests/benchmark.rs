@@ -15,7 +15,7 @@ use crate::engine::tpch;
 async fn load<E: std::fmt::Debug>(
     session: &Session,
     name: &str,
-    batches: impl Iterator<Item = Result<RecordBatch, E>>,
+    batches: impl Iterator<Item = std::result::Result<RecordBatch, E>>,
 ) {
     let batches: Vec<_> = batches.map(|b| b.unwrap()).collect();
     let schema = batches[0].schema();

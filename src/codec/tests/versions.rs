@@ -1,11 +1,15 @@
 //! The version that a plan reads, and the table that it means.
 
+use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::SessionContext;
 
 use super::*;
+use crate::catalog::Overlay;
 use crate::common::{ErrorKind, SqlState};
+use crate::distribution::SliceMap;
 use crate::engine::SessionStateBuilderExt;
+use crate::physical_plan::scan::{ScanOptions, SliceScan};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_scan_reads_the_version_that_it_was_planned_for() {
@@ -81,7 +85,7 @@ async fn a_table_that_changed_is_a_conflict() {
     assert_eq!(e.kind(), ErrorKind::Conflict, "{e:?}");
     assert!(e.message().contains("\"u\"") && e.hint().is_some(), "{e:?}");
     // A plan of a version that is not there yet, as of another copy of the warehouse.
-    let e = session.warehouse().pin_at(crate::common::Version(1_000)).await.unwrap_err();
+    let e = session.warehouse().log().pin_at(crate::common::Version(1_000)).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Unavailable, "{e:?}");
 }
 
@@ -111,4 +115,36 @@ async fn another_warehouse_is_noticed() {
     let e = BlueshiftCodec::new(one.warehouse()).decode_physical(&bytes, &context).unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Invalid, "{e:?}");
     assert!(e.message().contains("\"a\"") || e.message().contains("\"b\""), "{e:?}");
+}
+
+/// What a transaction wrote and nobody else sees yet is read where its plan runs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writes_of_a_transaction_travel() {
+    let directory = tempfile::tempdir().unwrap();
+    let session = open(directory.path()).await.session();
+    let rows = "insert into t select v from generate_series(1, 30000) n(v)";
+    run(&session, &["create table t (k bigint) distkey(k)", rows]).await;
+    let warehouse = session.warehouse();
+    let mut transaction = warehouse.log().begin(crate::common::UserId(1));
+    let pin = transaction.pin().unwrap().clone();
+    let (_, state) = pin.tables.iter().find(|(_, state)| state.def.name == "t").unwrap();
+    let removed = Arc::clone(&state.segments[0]);
+    transaction.remove(&state.def, vec![(removed.id, None)]);
+    let overlay = Arc::new(Overlay::of(&transaction, &pin).unwrap());
+    let own = overlay.snapshot().table(state.def.id).unwrap().clone();
+    let slices = SliceMap::for_target(SLICES, 4).unwrap();
+    let rows = warehouse.rows_of(pin.clone(), &own, Some(overlay)).unwrap();
+    let options = ScanOptions { slices, claim_hash: false, prune: true };
+    let plan: Arc<dyn ExecutionPlan> =
+        DataSourceExec::from_data_source(SliceScan::new(Arc::new(rows), options, vec![0], Vec::new(), None));
+    let bytes = BlueshiftCodec::new(warehouse).encode_physical(&plan).unwrap();
+    let other = open(directory.path()).await;
+    let (reader, codec) = (other.session(), BlueshiftCodec::new(&other));
+    let context = reader.context().task_ctx();
+    let decoded = codec.decode_physical(&bytes, &context).unwrap();
+    let count =
+        async |plan| collect(plan, Arc::clone(&context)).await.unwrap().iter().map(|b| b.num_rows()).sum::<usize>();
+    assert_eq!(count(decoded).await, 30_000 - removed.rows as usize);
+    let newest = physical(&reader, "select k from t").await;
+    assert_eq!(count(newest).await, 30_000);
 }

@@ -61,6 +61,8 @@ impl BlueshiftConverter {
             None => Arc::new(call.fun().clone()),
         };
         let options = Arc::new(self.options(call.config_options()));
+        // Some keep the zone in themselves.
+        let function = function.inner().with_updated_config(&options).map_or(function, Arc::new);
         let made =
             ScalarFunctionExpr::try_new(Arc::clone(&function), call.args().to_vec(), schema, Arc::clone(&options));
         let made = match made {
@@ -164,7 +166,7 @@ impl PhysicalProtoConverterExtension for BlueshiftConverter {
         let mut proto = serialize_physical_expr_with_converter(expr, codec, self)?;
         // A reader finds a producer's expressions in the filter by comparing them, which those of functions may not stand:
         // such a filter travels as it is now, and is nobody's.
-        if expr.is::<DynamicFilterPhysicalExpr>() && expr.children().into_iter().any(|child| calls(child)) {
+        if expr.is::<DynamicFilterPhysicalExpr>() && expr.children().into_iter().any(calls) {
             static NEXT: AtomicU64 = AtomicU64::new(1);
             proto.expr_id = Some(u64::MAX - NEXT.fetch_add(1, Ordering::Relaxed));
         }

@@ -4,6 +4,7 @@
 //! registry. Blueshift replaces some of DataFusion's functions in its own sessions alone, and has some that no registry
 //! leads to: so a function says whose it is. One of the application's, and one that tells of its session, goes by its name.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
@@ -32,6 +33,11 @@ pub(super) struct Known<F> {
 pub(super) trait Kind: PartialEq + Sized + 'static {
     fn known() -> &'static Known<Self>;
     fn named(&self) -> &str;
+
+    /// Whether it is the other, whatever a session's settings made of either.
+    fn alike(&self, other: &Self) -> bool {
+        self == other
+    }
 }
 
 static SCALAR: LazyLock<Known<ScalarUDF>> = LazyLock::new(|| {
@@ -66,6 +72,11 @@ impl Kind for ScalarUDF {
     fn named(&self) -> &str {
         self.name()
     }
+
+    fn alike(&self, other: &Self) -> bool {
+        let of = |function: &Self| (function.inner().as_ref() as &dyn Any).type_id();
+        self == other || of(self) == of(other)
+    }
 }
 
 impl Kind for AggregateUDF {
@@ -99,12 +110,11 @@ impl<F: Kind> Known<F> {
 pub(super) fn write<F: Kind>(function: &F, to: &mut Vec<u8>) {
     let (name, known) = (function.named(), F::known());
     let is = |all: &HashMap<String, Arc<F>>| all.get(name).is_some_and(|other| **other == *function);
-    let datafusions = match (is(&known.ours), known.ours.contains_key(name) && is(&known.datafusions)) {
-        (true, _) => false,
-        (false, true) => true,
-        (false, false) => return,
-    };
-    message::write(&Function { name: name.to_string(), datafusions }, to);
+    if is(&known.ours) {
+        message::write(&Function { name: name.to_string(), datafusions: false }, to);
+    } else if known.ours.contains_key(name) && known.datafusions.get(name).is_some_and(|other| function.alike(other)) {
+        message::write(&Function { name: name.to_string(), datafusions: true }, to);
+    }
 }
 
 /// The function that [`write`] told of, or that has no other than its name.

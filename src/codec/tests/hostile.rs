@@ -1,5 +1,7 @@
 //! Bytes that no writer made.
 
+use std::time::Duration;
+
 use super::super::message::{self, FORMAT, Node, PlanKind};
 use super::*;
 use crate::common::ErrorKind;
@@ -66,7 +68,7 @@ async fn forged_plans_do_no_harm() {
     let context = session.context().task_ctx();
     let mut rng = Rng::new(0xC0DEC);
     let (mut read, mut refused) = (0, 0);
-    for round in 0..3_000 {
+    for round in 0..10_000 {
         let kind = if round % 3 == 0 { PlanKind::Logical } else { PlanKind::Physical };
         let mut plan = message::open(kind, if kind == PlanKind::Logical { &logical } else { &physical }).unwrap();
         for _ in 0..1 + rng.below(3) {
@@ -80,11 +82,18 @@ async fn forged_plans_do_no_harm() {
         }
         let bytes = message::seal(kind, &plan);
         let outcome = match kind {
-            PlanKind::Logical => codec.decode(&bytes, &context).map(|_| ()),
-            PlanKind::Physical => codec.decode_physical(&bytes, &context).map(|_| ()),
+            PlanKind::Logical => codec.decode(&bytes, &context).map(|_| None),
+            PlanKind::Physical => codec.decode_physical(&bytes, &context).map(Some),
         };
         match outcome {
-            Ok(()) => read += 1,
+            Ok(plan) => {
+                read += 1;
+                if let Some(plan) = plan.filter(|_| round % 4 == 0) {
+                    let running = tokio::spawn(collect(plan, Arc::clone(&context)));
+                    let ended = tokio::time::timeout(Duration::from_secs(20), running).await.unwrap();
+                    assert!(ended.is_ok(), "a forged plan ended in a panic");
+                }
+            }
             Err(e) => {
                 refused += 1;
                 assert_ne!(e.kind(), ErrorKind::Internal, "{e:?}");

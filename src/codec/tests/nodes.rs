@@ -187,6 +187,29 @@ async fn without_the_converter_functions_fail() {
     assert_eq!(answer(&session, plan).await.unwrap(), expected);
 }
 
+/// The zone of the session that planned, in functions that read it from their settings and in those that keep it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn functions_keep_their_time_zone() {
+    let directory = tempfile::tempdir().unwrap();
+    let session = open(directory.path()).await.session();
+    tables(&session).await;
+    run(&session, &["set timezone to 'America/New_York'"]).await;
+    let elsewhere = session.warehouse().session();
+    let codec = BlueshiftCodec::new(session.warehouse());
+    for sql in
+        ["select to_timestamp_seconds(k * 1000000) a from t where k < 4", "select z::varchar(40) a from t where k < 4"]
+    {
+        let plan = physical(&session, sql).await;
+        let bytes = codec.encode_physical(&plan).unwrap();
+        let decoded =
+            codec.decode_physical(&bytes, &elsewhere.context().task_ctx()).unwrap_or_else(|e| panic!("{e:?}"));
+        let expected = answer(&session, plan).await.unwrap();
+        assert_eq!(answer(&elsewhere, decoded).await.unwrap(), expected, "{sql}");
+        let there = physical(&elsewhere, sql).await;
+        assert_ne!(answer(&elsewhere, there).await.unwrap(), expected, "{sql}");
+    }
+}
+
 /// What a join has built reaches the scans below it, also where the plan came from elsewhere.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dynamic_filters_are_filled_where_a_plan_runs() {

@@ -20,7 +20,7 @@ struct Layer {
 ///
 /// `common`, `format`, `statistics` and `distribution` are pure: values, bytes and Arrow arrays, no I/O and nothing async. The store
 /// begins at `catalog`, DataFusion at `physical_plan`; `sql` knows DataFusion's SQL parser only.
-const LAYERS: [Layer; 14] = [
+const LAYERS: [Layer; 15] = [
     Layer { level: 0, module: "common", imports: &[], externals: &["uuid"] },
     Layer {
         level: 0,
@@ -101,6 +101,21 @@ const LAYERS: [Layer; 14] = [
             "system",
         ],
         externals: ANY,
+    },
+    Layer {
+        level: 5,
+        module: "codec",
+        imports: &["common", "distribution", "catalog", "functions", "physical_plan", "system", "engine"],
+        externals: &[
+            "bytes",
+            "crc32c",
+            "datafusion",
+            "datafusion_functions_json",
+            "datafusion_proto",
+            "parking_lot",
+            "prost",
+            "tokio",
+        ],
     },
     // The command line is a crate of its own: it sees what an application sees.
     Layer { level: 5, module: "bin", imports: ANY, externals: ANY },

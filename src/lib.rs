@@ -27,6 +27,7 @@
 //! | [`functions`] | Redshift's functions that DataFusion lacks |
 //! | [`system`] | system tables |
 //! | [`engine`] | warehouse, sessions, statements: where the rest is put together |
+//! | `codec` | plans as bytes, for another process |
 //! | [`docs`] | the stored format, the glossary, design notes |
 //!
 //! Each module imports from lower ones only; `src/layering.rs` holds the table and tests it.
@@ -34,10 +35,12 @@
 //! # Features
 //!
 //! `engine` (default): everything above `storage`, with DataFusion. `s3` (default): warehouses and COPY on S3.
-//! `cli` (default): the `blueshift` command. `testing`: faulty and simulated stores. Without `engine` the crate needs
+//! `cli` (default): the `blueshift` command. `codec` (default): plans as bytes. `testing`: faulty and simulated stores. Without `engine` the crate needs
 //! Arrow and `object_store`, not DataFusion.
 
 pub mod catalog;
+#[cfg(feature = "codec")]
+pub mod codec;
 pub mod common;
 pub mod distribution;
 pub mod docs;

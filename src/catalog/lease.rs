@@ -11,7 +11,7 @@ use super::commit::{Catalog, Inner};
 use super::convert::{self, damaged};
 use super::frame::{self, HEADER_BYTES, Magic};
 use super::model::{ObjectId, Snapshot};
-use super::{paths, proto};
+use super::{load, paths, proto};
 use crate::common::{CommitId, Error, Result, SqlState, Version};
 
 /// A process's promise of what it needs.
@@ -137,6 +137,25 @@ impl Drop for PinnedSnapshot {
     }
 }
 
+/// A version that this process needs while its snapshot is being read.
+struct Hold {
+    inner: Arc<Inner>,
+    version: Version,
+}
+
+impl Hold {
+    fn new(inner: &Arc<Inner>, version: Version) -> Self {
+        inner.state.lock().pins.add(version, false);
+        Hold { inner: Arc::clone(inner), version }
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.inner.state.lock().pins.remove(self.version, false);
+    }
+}
+
 /// When the lease was last renewed, by both clocks: neither going back nor sleeping may prolong it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Renewed {
@@ -243,6 +262,38 @@ impl Catalog {
     /// The newest snapshot known, kept whole until the guard is dropped.
     pub fn pin(&self) -> PinnedSnapshot {
         self.inner.pin(false)
+    }
+
+    /// The snapshot of `version`, as another process named it, kept whole until the guard is dropped.
+    ///
+    /// Errors: Unavailable when the version is not there yet, or was collected.
+    pub async fn pin_at(&self, version: Version) -> Result<PinnedSnapshot> {
+        if self.snapshot().version < version {
+            self.refresh().await?;
+        }
+        let newest = self.pin();
+        if newest.version == version {
+            return Ok(newest);
+        }
+        if newest.version < version {
+            let message = format!("version {version} is not there yet: the newest is {}", newest.version);
+            return Err(Error::unavailable(message).with_hint("try again; see that it is the same warehouse"));
+        }
+        // The lease comes first: from here on no collector passes what is about to be read.
+        let hold = Hold::new(&self.inner, version);
+        self.inner.renew().await?;
+        let horizon = self.refresh().await?.horizon;
+        let loaded = if version < horizon { None } else { load::load(&self.inner.store, version).await? };
+        let Some(loaded) = loaded.filter(|loaded| loaded.snapshot.version == version) else {
+            return Err(Error::unavailable(format!(
+                "version {version} was collected: those from {horizon} on are kept"
+            ))
+            .with_state(SqlState::SNAPSHOT_TOO_OLD)
+            .with_hint("plan the query again, and keep its version pinned where it was planned until it has run"));
+        };
+        self.inner.state.lock().pins.add(version, false);
+        let inner = Arc::clone(&hold.inner);
+        Ok(PinnedSnapshot { inner, snapshot: Arc::new(loaded.snapshot), transaction: false })
     }
 
     /// Says what this process needs, as the background task does. Unavailable when the store refuses.

@@ -425,6 +425,7 @@ pub(super) fn scan_table(
         statistics: state.statistics.and_then(|reference| store.known_statistics(&reference)),
         store,
         geometry: warehouse.geometry()?,
+        overlay: None,
     })
 }
 
@@ -477,6 +478,10 @@ impl TableSource for Source {
         let pin = options.extensions.get::<PlanPins>()?.known(&self.warehouse)?;
         let state = pin.table(self.def.id)?;
         (state.def.columns == self.def.columns).then(|| (pin.info.uuid, Arc::clone(&state.def)))
+    }
+
+    fn warehouse(&self) -> Option<u128> {
+        Some(self.warehouse.info().uuid)
     }
 
     fn note_use(&self, ordinal: usize, how: u8) {

@@ -558,6 +558,10 @@ impl RowSink for TableSink {
         self.def.name.clone()
     }
 
+    fn target(&self) -> Option<(u128, Arc<TableDef>)> {
+        Some((self.warehouse.info().uuid, Arc::clone(&self.def)))
+    }
+
     fn load(&self, streams: Vec<SendableRecordBatchStream>) -> BoxFuture<'_, DfResult<u64>> {
         self.load_once(streams).map_err(|e| DataFusionError::External(Box::new(e))).boxed()
     }

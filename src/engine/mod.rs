@@ -47,6 +47,8 @@ mod temporary_views;
 mod tests;
 mod text;
 pub mod tpch;
+#[cfg(feature = "codec")]
+mod travel;
 mod uses;
 mod verify;
 mod views;

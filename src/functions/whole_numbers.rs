@@ -35,6 +35,14 @@ pub fn checked_negative(x: Expr) -> Expr {
     call(Kind::Negative, vec![x])
 }
 
+/// All of these functions, which no name in SQL leads to.
+pub fn functions() -> [Arc<ScalarUDF>; 4] {
+    [Kind::Plus, Kind::Minus, Kind::Times, Kind::Negative].map(|kind| {
+        let arguments = if kind == Kind::Negative { 1 } else { 2 };
+        Arc::new(udf(kind, arguments))
+    })
+}
+
 /// An operand of one of these functions: its type is that of the result, and quickly told in a long sum.
 pub fn operand(expr: &Expr) -> Option<&Expr> {
     match expr {
@@ -44,8 +52,11 @@ pub fn operand(expr: &Expr) -> Option<&Expr> {
 }
 
 fn call(kind: Kind, args: Vec<Expr>) -> Expr {
-    let function = Checked { kind, signature: Signature::any(args.len(), Volatility::Immutable) };
-    Expr::ScalarFunction(ScalarFunction::new_udf(Arc::new(ScalarUDF::from(function)), args))
+    Expr::ScalarFunction(ScalarFunction::new_udf(Arc::new(udf(kind, args.len())), args))
+}
+
+fn udf(kind: Kind, arguments: usize) -> ScalarUDF {
+    Checked { kind, signature: Signature::any(arguments, Volatility::Immutable) }.into()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -80,6 +80,11 @@ impl Exchange {
         self.repartition.partitioning()
     }
 
+    /// Whether each partition's rows leave in the input's order.
+    pub fn keeps_order(&self) -> bool {
+        self.repartition.preserve_order()
+    }
+
     pub fn input(&self) -> &Arc<dyn ExecutionPlan> {
         &self.input
     }

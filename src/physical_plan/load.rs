@@ -17,10 +17,18 @@ use datafusion::physical_plan::{
 };
 use futures::future::BoxFuture;
 
+use crate::catalog::TableDef;
+
 /// Takes the rows of one statement.
 pub trait RowSink: fmt::Debug + Send + Sync {
     /// The name of the table, for EXPLAIN.
     fn table(&self) -> String;
+
+    /// The warehouse and the table, as the plan saw it, by which another process finds them; `None` for rows that go
+    /// elsewhere.
+    fn target(&self) -> Option<(u128, Arc<TableDef>)> {
+        None
+    }
 
     /// Takes all rows of all streams and commits them; returns how many there were.
     fn load(&self, streams: Vec<SendableRecordBatchStream>) -> BoxFuture<'_, Result<u64>>;
@@ -43,6 +51,10 @@ impl LoadExec {
             Boundedness::Bounded,
         );
         LoadExec { input, sink, properties: Arc::new(properties) }
+    }
+
+    pub fn sink(&self) -> &Arc<dyn RowSink> {
+        &self.sink
     }
 }
 

@@ -45,6 +45,11 @@ pub trait TableSource: fmt::Debug + Send + Sync {
         None
     }
 
+    /// The warehouse, by which another process finds it; `None` for rows that no other process can read.
+    fn warehouse(&self) -> Option<u128> {
+        None
+    }
+
     /// Notes that a query uses a column, by its ordinal; `how` are bits of [`Use`](crate::statistics::Use).
     fn note_use(&self, _ordinal: usize, _how: u8) {}
 
@@ -84,6 +89,16 @@ impl BlueshiftTable {
     /// The table where a query calls it by another name, which its scans then tell.
     pub fn called(&self, alias: &str) -> Self {
         BlueshiftTable { alias: Some(alias.into()), ..self.clone() }
+    }
+
+    /// What a query calls it, where that is not its name.
+    pub fn alias(&self) -> Option<&str> {
+        self.alias.as_deref()
+    }
+
+    /// See [`TableSource::warehouse`].
+    pub fn warehouse(&self) -> Option<u128> {
+        self.source.warehouse()
     }
 
     /// The table as it was when it was looked up.

@@ -25,6 +25,7 @@ use super::metrics::ScanMetrics;
 use super::scan_stream::ScanStream;
 use super::statistics;
 use super::work::{self, SharedUnits, Unit, zones_of};
+use crate::catalog::Overlay;
 use crate::catalog::model::{EffectiveDist, SegmentRef, TableDef};
 use crate::common::SqlType;
 use crate::distribution::SliceMap;
@@ -43,6 +44,8 @@ pub struct ScanTable {
     pub geometry: Geometry,
     /// What is known of its values beside their bounds.
     pub statistics: Option<Arc<TableStatistics>>,
+    /// A transaction's own writes over the version that the store reads, if they are among the rows.
+    pub overlay: Option<Arc<Overlay>>,
 }
 
 /// How a session wants its scans.
@@ -81,7 +84,7 @@ pub struct SliceScan {
 
 /// The end of a column that the reader wants first: a TopK's filter then excludes the rest sooner. It gives no order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct WantedFirst {
+pub struct WantedFirst {
     /// Ordinal in the table.
     pub column: usize,
     pub descending: bool,
@@ -128,6 +131,25 @@ impl SliceScan {
 
     pub fn filters(&self) -> &[Arc<dyn PhysicalExpr>] {
         &self.filters
+    }
+
+    /// How many rows it gives at most.
+    pub fn limit(&self) -> Option<usize> {
+        self.fetch
+    }
+
+    /// Which end of a column its reader wants first.
+    pub fn wanted_first(&self) -> Option<WantedFirst> {
+        self.wanted_first
+    }
+
+    pub fn trust(&self) -> BoundsTrust {
+        self.trust
+    }
+
+    /// The scan as another process planned it. `wanted_first` names a column of the table.
+    pub fn planned(self, wanted_first: Option<WantedFirst>, trust: BoundsTrust) -> Self {
+        SliceScan { wanted_first, trust, ..self }
     }
 
     /// The ordinal of the distribution key, if rows are placed by one.

@@ -161,6 +161,11 @@ impl SegmentStore {
         SegmentStore { pin: Some(Arc::new(pin)), ..self.clone() }
     }
 
+    /// What is read, where it is told.
+    pub fn pin(&self) -> Option<&PinnedSnapshot> {
+        self.pin.as_deref()
+    }
+
     /// The same store; `meter` learns of every read through it, how many bytes it was.
     pub fn metered(&self, meter: impl Fn(u64) + Send + Sync + 'static) -> Self {
         SegmentStore { meter: Some(Arc::new(meter)), ..self.clone() }

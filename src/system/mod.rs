@@ -119,6 +119,11 @@ pub fn information_table(name: &str, source: Arc<dyn SystemSource>) -> Option<Ar
     Some(Arc::new(SystemTable { kind: *kind, schema: Arc::new(kind.schema()), source }))
 }
 
+/// The name of a system table, or of one of [`INFORMATION_TABLES`].
+pub fn name_of(provider: &dyn TableProvider) -> Option<&'static str> {
+    provider.downcast_ref::<SystemTable>().map(|table| table.kind.name())
+}
+
 /// All of them as relations, of one schema each, with or without columns.
 pub fn listed(with_columns: bool) -> [(&'static str, Vec<Relation>); 2] {
     let relation = |kind: &Kind| Relation {

@@ -99,9 +99,9 @@ impl Checker {
             if self.joins(new) {
                 return joined(ours, theirs, JoinType::Inner, new.columns.len());
             }
-            Ok(together(ours, theirs, new.columns.len())?
+            together(ours, theirs, new.columns.len())?
                 .filter(bare("n").gt(lit(0_i64)).and(bare("m").gt(lit(0_i64))))?
-                .limit(0, Some(EXAMPLES))?)
+                .limit(0, Some(EXAMPLES))
         };
         self.first(new, found().map_err(from_datafusion)?).await
     }
@@ -114,9 +114,9 @@ impl Checker {
             if self.joins(child) {
                 return joined(ours, theirs, JoinType::LeftAnti, child.columns.len());
             }
-            Ok(together(ours, theirs, child.columns.len())?
+            together(ours, theirs, child.columns.len())?
                 .filter(bare("n").gt(lit(0_i64)).and(bare("m").eq(lit(0_i64))))?
-                .limit(0, Some(EXAMPLES))?)
+                .limit(0, Some(EXAMPLES))
         };
         self.first(child, found().map_err(from_datafusion)?).await
     }

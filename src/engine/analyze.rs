@@ -22,7 +22,7 @@ use super::describe::provider;
 use super::error::from_datafusion;
 use super::names;
 use super::output::Output;
-use super::session::Running;
+use super::running::Running;
 use super::warehouse::Warehouse;
 use crate::catalog::{ColumnDef, PinnedSnapshot, TableState};
 use crate::common::{EncodingName, Error, ErrorKind, Result, SqlState};

@@ -15,7 +15,7 @@ use super::location::Location;
 use super::names::{DEFAULT_SCHEMA, at};
 use super::namespace::Attached;
 use super::output::Output;
-use super::session::Running;
+use super::running::Running;
 use super::warehouse::Warehouse;
 use crate::common::{Error, Result, SqlState};
 use crate::sql::ast::{Attach, Detach};

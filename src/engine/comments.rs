@@ -2,7 +2,7 @@
 
 use super::names::{self, Relation, at, no_such_column};
 use super::output::Output;
-use super::session::Running;
+use super::running::Running;
 use super::views::view_column;
 use crate::catalog::CommentOn;
 use crate::common::{Error, Result, SqlState};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::checks::check_types;
 use super::names::{Place, at, no_such_column};
-use super::session::Running;
+use super::running::Running;
 use crate::catalog::{ColumnDef, ConstraintDef, ConstraintKind, ConstraintState, TableDef};
 use crate::common::{ColumnId, Error, Result, SchemaId, SqlState, SqlType, Version};
 use crate::sql::ast::{self, Constraint, CreateTable, Ident, ObjectName};

@@ -28,7 +28,7 @@ use super::insert::default_of;
 use super::load::Load;
 use super::names::{at, no_such_column};
 use super::output::Output;
-use super::session::Running;
+use super::running::Running;
 use super::text::{self, ChannelReader};
 use crate::catalog::{ColumnDef, TableDef};
 use crate::common::{Error, Result, SqlState};

@@ -16,7 +16,7 @@ use super::error::from_datafusion;
 use super::load::{Load, retry_conflicts, retry_while};
 use super::names::{self, Place, at};
 use super::output::Output;
-use super::session::Running;
+use super::running::Running;
 use super::temporary_views::{self, Source};
 use super::warehouse::Warehouse;
 use crate::catalog::{ColumnDef, EffectiveDist, Identity, Snapshot, TableDef, TableState, Transaction};

@@ -11,7 +11,7 @@ use datafusion::logical_expr::TableType;
 use super::error::from_datafusion;
 use super::names::{self, CATALOG, Relation, at};
 use super::output::Output;
-use super::session::Running;
+use super::running::Running;
 use super::views;
 use crate::catalog::{CommentOn, ConstraintKind, ConstraintState, Snapshot, TableDef, TableState};
 use crate::common::{ColumnId, Result, SortStyle, SqlType, TableId};

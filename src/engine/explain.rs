@@ -27,7 +27,7 @@ pub(super) use record::record;
 
 use super::error::from_datafusion;
 use super::output::Output;
-use super::session::Running;
+use super::running::Running;
 use crate::common::Result;
 use crate::physical_plan::config::BlueshiftOptions;
 

@@ -19,7 +19,7 @@ use super::error::from_datafusion;
 use super::identity::{Generate, explicit};
 use super::names::no_such_column;
 use super::output::Output;
-use super::session::Running;
+use super::running::Running;
 use crate::catalog::{ColumnDef, Identity, TableDef};
 use crate::common::error::Position;
 use crate::common::{Error, Result, SqlState, SqlType};

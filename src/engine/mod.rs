@@ -31,9 +31,11 @@ mod output;
 mod parameters;
 mod placing;
 mod planning;
+mod prepared;
 mod profile;
 mod query_log;
 mod remarks;
+mod running;
 mod session;
 mod show;
 #[cfg(feature = "sqllogictest")]
@@ -61,8 +63,9 @@ pub use extension::SessionStateBuilderExt;
 pub use external::BlueshiftTableFactory;
 pub use location::Location;
 pub use output::Output;
+pub use prepared::Prepared;
 pub use profile::ScanProfile;
-pub use session::{Prepared, Session};
+pub use session::Session;
 pub use statement::CancelToken;
 pub use warehouse::{TableSize, Warehouse, WarehouseBuilder};
 

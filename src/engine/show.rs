@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use super::describe::{Found, find, provider};
 use super::names::{self, CATALOG, at};
 use super::output::Output;
-use super::session::Running;
+use super::running::Running;
 use super::views;
 use crate::common::{Error, Result, SqlState};
 use crate::functions::settings::{self, Setting};

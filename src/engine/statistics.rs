@@ -14,7 +14,7 @@ use super::analyze::stored_table;
 use super::error::from_datafusion;
 use super::names;
 use super::output::Output;
-use super::session::Running;
+use super::running::Running;
 use super::statement::{CancelToken, cancelled};
 use super::warehouse::Warehouse;
 use crate::catalog::{Blob, ColumnDef, EffectiveDist, TableDef, TableState, Telling};

@@ -16,7 +16,7 @@ use super::describe::{provider, type_of};
 use super::error::from_datafusion;
 use super::names::{at, no_such_table};
 use super::output::Output;
-use super::session::Running;
+use super::running::Running;
 use crate::common::{Error, Result};
 use crate::sql::ast::Relation;
 use crate::sql::select_list::shown_name;

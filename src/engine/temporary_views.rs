@@ -10,7 +10,7 @@ use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
 use super::ddl;
 use super::names::{Relation, at};
 use super::output::Output;
-use super::session::Running;
+use super::running::Running;
 use super::views::{StoredView, column_names, name_columns};
 use super::warehouse::Warehouse;
 use crate::catalog::{Snapshot, TableDef};

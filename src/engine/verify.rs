@@ -6,7 +6,7 @@ use super::checks::{Broken, Checker, Keyed, check_types};
 use super::load::retry_conflicts;
 use super::names::{Place, at};
 use super::output::Output;
-use super::session::Running;
+use super::running::Running;
 use crate::catalog::{Committed, ConstraintDef, ConstraintKind, ConstraintState, PinnedSnapshot, TableState};
 use crate::common::{Error, Result, SqlState};
 use crate::sql::ast::{self, AlterConstraint};

@@ -30,7 +30,7 @@ use super::information;
 use super::names::{self, CATALOG, Place, Relation, at};
 use super::output::Output;
 use super::planning;
-use super::session::Running;
+use super::running::Running;
 use super::temporary_views::{self, Source};
 use crate::catalog::{Binding, Dependency, DependencyColumn, PinnedSnapshot, TableDef, ViewDef};
 use crate::common::{ColumnId, Error, Result, SqlState, SqlType, TableId};

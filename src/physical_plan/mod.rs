@@ -12,6 +12,7 @@ pub mod filter;
 pub(crate) mod guarded;
 pub mod load;
 pub mod metrics;
+pub(crate) mod passing;
 pub mod placement;
 pub mod provider;
 pub mod routed;

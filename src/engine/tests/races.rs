@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::util::*;
 use crate::catalog::WarehouseStore;
 use crate::common::SqlState;
-use crate::engine::session::Running;
+use crate::engine::running::Running;
 use crate::engine::{Output, Session, Warehouse, ddl, insert};
 use crate::format::Geometry;
 use crate::sql::{self, Statement};

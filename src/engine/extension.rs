@@ -16,6 +16,7 @@ use crate::common::sql_type::UTC;
 use crate::distribution::SliceMap;
 use crate::functions::{Functions, semistructured, take_microseconds};
 use crate::optimizer::cast_statistics::guard_statistics;
+use crate::optimizer::estimate::physical::registry;
 use crate::optimizer::text_casts::TextCasts;
 use crate::optimizer::{add_analyzer_rules, add_optimizer_rules, add_physical_rules, overflow, same_names};
 use crate::physical_plan::config::BlueshiftOptions;
@@ -27,7 +28,9 @@ pub trait SessionStateBuilderExt {
     /// DataFusion's is unsound over scans that drop rows (`optimizer.enable_aggregate_dynamic_filter_pushdown`). Register
     /// [`Warehouse::catalog`] or single tables on the context built.
     ///
-    /// `with_analyzer_rules` and `with_physical_optimizer_rules` replace all rules: call them before.
+    /// `with_analyzer_rules` and `with_physical_optimizer_rules` replace all rules: call them before. A registry of statistics
+    /// that the builder has is replaced by one of Blueshift's estimates
+    /// ([`registry`](crate::optimizer::estimate::physical::registry), to which others can be added).
     fn with_blueshift(self) -> Self;
 }
 
@@ -42,6 +45,8 @@ pub(super) fn with_blueshift(mut builder: SessionStateBuilder) -> SessionStateBu
     if config.options().extensions.get::<BlueshiftOptions>().is_none() {
         config.options_mut().extensions.insert(BlueshiftOptions::default());
     }
+    // Of joins DataFusion's own statistics tell little.
+    config.options_mut().optimizer.use_statistics_registry = true;
     // Unsound in DataFusion 55.2: see `BoundsTrust`.
     config.options_mut().optimizer.enable_aggregate_dynamic_filter_pushdown = false;
     let factories = builder.table_factories().get_or_insert_default();
@@ -54,7 +59,7 @@ pub(super) fn with_blueshift(mut builder: SessionStateBuilder) -> SessionStateBu
     same_names::guard_filters(rules);
     guard_statistics(rules);
     add_physical_rules(rules);
-    builder
+    builder.with_statistics_registry(registry())
 }
 
 /// The settings of Blueshift's own sessions.

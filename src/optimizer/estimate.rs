@@ -1,25 +1,27 @@
-//! How many rows a logical plan gives, and what its columns hold.
+//! How many rows a plan gives, and what its columns hold.
 //!
 //! Scans tell what the table's statistics say of their rows and filters; above them the usual assumptions hold (Selinger
 //! et al., SIGMOD 1979): values are spread evenly, predicates are independent, the keys of one side of a join are among
-//! those of the other.
+//! those of the other. [`logical`] and [`physical`] go through plans of either kind; what both conclude is here, once.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use datafusion::catalog::default_table_source::source_as_provider;
-use datafusion::common::config::ConfigOptions;
-use datafusion::common::stats::Precision;
-use datafusion::common::{Column, DFSchema, Result, ScalarValue, Statistics};
-use datafusion::execution::context::ExecutionProps;
-use datafusion::logical_expr::expr::{Between, BinaryExpr, InList};
-use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{Distinct, Expr, JoinType, LogicalPlan, Operator, TableScan};
-use datafusion::physical_expr::create_physical_expr;
+use datafusion::common::{JoinType, Result, ScalarValue, Statistics};
+use datafusion::logical_expr::Operator;
+use datafusion::physical_expr::expressions::{
+    BinaryExpr, CastExpr, Column, DynamicFilterPhysicalExpr, InListExpr, IsNotNullExpr, IsNullExpr, Literal, NotExpr,
+    TryCastExpr,
+};
+use datafusion::physical_expr::utils::{collect_columns, split_conjunction};
+use datafusion::physical_plan::PhysicalExpr;
 
 use crate::physical_plan::estimate::TableView;
-use crate::physical_plan::provider::BlueshiftTable;
+use crate::physical_plan::scan::ScanTable;
 use crate::physical_plan::statistics::scan_statistics;
+
+pub mod logical;
+pub mod physical;
 
 /// Rows that pass a predicate of which nothing is known.
 pub const UNKNOWN: f64 = 0.2;
@@ -56,213 +58,128 @@ impl Estimate {
         Estimate { rows, unfiltered: rows, columns }
     }
 
-    /// Bytes of a row.
-    pub fn width(&self) -> f64 {
-        self.columns.iter().map(|column| column.width).sum::<f64>().max(1.0)
-    }
-}
-
-/// Estimates plans, each part of them once.
-#[derive(Debug)]
-pub struct Estimator<'a> {
-    options: &'a ConfigOptions,
-    /// By the address of a node that outlives the estimator.
-    known: HashMap<usize, Option<Arc<Estimate>>>,
-}
-
-impl<'a> Estimator<'a> {
-    pub fn new(options: &'a ConfigOptions) -> Self {
-        Estimator { options, known: HashMap::new() }
+    /// Of rows that are as many as given, in `columns` columns.
+    fn unknown(rows: f64, columns: usize) -> Self {
+        Estimate::of(rows, vec![ColumnEstimate::unknown(rows); columns])
     }
 
-    /// `None` where a table below tells nothing.
-    pub fn estimate(&mut self, plan: &'a LogicalPlan) -> Option<Arc<Estimate>> {
-        let at = std::ptr::from_ref(plan) as usize;
-        if let Some(known) = self.known.get(&at) {
-            return known.clone();
-        }
-        let estimate = self.compute(plan).map(Arc::new);
-        self.known.insert(at, estimate.clone());
-        estimate
+    /// Of some of a table's columns, by their ordinals, after filters over all of them.
+    fn of_scan(
+        table: &ScanTable,
+        projection: &[usize],
+        filters: &[Arc<dyn PhysicalExpr>],
+        fetch: Option<usize>,
+    ) -> Result<Option<Self>> {
+        let whole = scan_statistics(table, projection, filters, fetch)?;
+        let domains = TableView::new(table).domains(filters);
+        let domains: Vec<_> = projection.iter().map(|ordinal| domains.get(*ordinal).copied().flatten()).collect();
+        let unfiltered = table.segments.iter().map(|segment| f64::from(segment.rows)).sum();
+        Ok(Self::of_statistics(&whole, &domains).map(|estimate| Estimate { unfiltered, ..estimate }))
     }
 
-    fn compute(&mut self, plan: &'a LogicalPlan) -> Option<Estimate> {
-        Some(match plan {
-            LogicalPlan::TableScan(scan) => self.scan(scan)?,
-            LogicalPlan::SubqueryAlias(alias) => Estimate::clone(&*self.estimate(&alias.input)?),
-            LogicalPlan::Filter(filter) => {
-                let input = self.estimate(&filter.input)?;
-                filtered(&input, &filter.predicate, filter.input.schema())
-            }
-            LogicalPlan::Projection(projection) => {
-                let input = self.estimate(&projection.input)?;
-                let schema = projection.input.schema();
-                let columns = projection.expr.iter().map(|expr| column_of(expr, &input, schema)).collect();
-                Estimate { columns, ..*input }
-            }
-            LogicalPlan::Aggregate(aggregate) => {
-                let input = self.estimate(&aggregate.input)?;
-                let schema = aggregate.input.schema();
-                let keys: Vec<ColumnEstimate> =
-                    aggregate.group_expr.iter().map(|expr| column_of(expr, &input, schema)).collect();
-                let rows = if keys.is_empty() { 1.0 } else { distinct_rows(input.rows, &keys) };
-                let columns = (0..aggregate.schema.fields().len())
-                    .map(|i| keys.get(i).copied().unwrap_or_else(|| ColumnEstimate::unknown(rows)))
-                    .collect();
-                Estimate::of(rows, columns)
-            }
-            LogicalPlan::Distinct(Distinct::All(input)) => {
-                let input = self.estimate(input)?;
-                Estimate::of(distinct_rows(input.rows, &input.columns), input.columns.clone())
-            }
-            LogicalPlan::Distinct(Distinct::On(on)) => {
-                let input = self.estimate(&on.input)?;
-                let columns = plan.schema().fields().iter().map(|_| ColumnEstimate::unknown(input.rows)).collect();
-                Estimate { columns, ..*input }
-            }
-            LogicalPlan::Sort(sort) => {
-                let mut input = Estimate::clone(&*self.estimate(&sort.input)?);
-                if let Some(fetch) = sort.fetch {
-                    input.rows = input.rows.min(fetch as f64);
-                }
-                input
-            }
-            LogicalPlan::Limit(limit) => {
-                let mut input = Estimate::clone(&*self.estimate(&limit.input)?);
-                if let Ok(datafusion::logical_expr::FetchType::Literal(Some(fetch))) = limit.get_fetch_type() {
-                    input.rows = input.rows.min(fetch as f64);
-                }
-                input
-            }
-            LogicalPlan::Repartition(repartition) => Estimate::clone(&*self.estimate(&repartition.input)?),
-            LogicalPlan::Window(window) => {
-                let mut input = Estimate::clone(&*self.estimate(&window.input)?);
-                let rows = input.rows;
-                input.columns.resize_with(window.schema.fields().len(), || ColumnEstimate::unknown(rows));
-                input
-            }
-            LogicalPlan::Union(union) => {
-                let mut whole: Option<Estimate> = None;
-                for input in &union.inputs {
-                    let input = self.estimate(input)?;
-                    whole = Some(match whole {
-                        None => Estimate::clone(&*input),
-                        Some(mut whole) => {
-                            for (column, other) in whole.columns.iter_mut().zip(&input.columns) {
-                                *column = column.either(other);
-                            }
-                            whole.rows += input.rows;
-                            whole.unfiltered += input.unfiltered;
-                            whole
-                        }
-                    });
-                }
-                whole?
-            }
-            LogicalPlan::EmptyRelation(empty) => {
-                let rows = if empty.produce_one_row { 1.0 } else { 0.0 };
-                Estimate::of(rows, empty.schema.fields().iter().map(|_| ColumnEstimate::unknown(1.0)).collect())
-            }
-            LogicalPlan::Values(values) => {
-                let rows = values.values.len() as f64;
-                Estimate::of(rows, values.schema.fields().iter().map(|_| ColumnEstimate::unknown(rows)).collect())
-            }
-            LogicalPlan::Join(join) => {
-                let (left, right) = (self.estimate(&join.left)?, self.estimate(&join.right)?);
-                let keys: Vec<(ColumnEstimate, ColumnEstimate)> = join
-                    .on
-                    .iter()
-                    .map(|(l, r)| (column_of(l, &left, join.left.schema()), column_of(r, &right, join.right.schema())))
-                    .collect();
-                let mut both = left.columns.clone();
-                both.extend(right.columns.iter().copied());
-                let schema = join.left.schema().join(join.right.schema()).ok()?;
-                let both = Estimate { columns: both, ..*left };
-                let filter = join.filter.as_ref().map_or(1.0, |filter| selectivity(filter, &both, &schema));
-                let matched = Matched::of(&keys, &left, &right, filter);
-                let rows = match join.join_type {
-                    JoinType::Inner => matched.rows,
-                    JoinType::Left => matched.rows.max(left.rows),
-                    JoinType::Right => matched.rows.max(right.rows),
-                    JoinType::Full => matched.rows.max(left.rows + right.rows - matched.rows).max(matched.rows),
-                    JoinType::LeftSemi => left.rows * matched.left,
-                    JoinType::RightSemi => right.rows * matched.right,
-                    JoinType::LeftAnti => left.rows * (1.0 - matched.left),
-                    JoinType::RightAnti => right.rows * (1.0 - matched.right),
-                    JoinType::LeftMark => left.rows,
-                    JoinType::RightMark => right.rows,
-                };
-                let mut columns = match join.join_type {
-                    JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => left.columns.clone(),
-                    JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => right.columns.clone(),
-                    _ => both.columns,
-                };
-                columns.resize_with(join.schema.fields().len(), || ColumnEstimate::unknown(2.0));
-                Estimate { rows, unfiltered: rows.max(left.unfiltered).max(right.unfiltered), columns }
-            }
-            _ => return None,
-        })
-    }
-
-    fn scan(&self, scan: &TableScan) -> Option<Estimate> {
-        let provider = source_as_provider(&scan.source).ok()?;
-        let all: Vec<usize> = (0..provider.schema().fields().len()).collect();
-        let projection = scan.projection.as_ref().unwrap_or(&all);
-        let mut unfiltered = None;
-        let mut domains = Vec::new();
-        let whole = match provider.downcast_ref::<BlueshiftTable>() {
-            Some(table) => {
-                let rows = table.planned(self.options)?;
-                unfiltered = Some(rows.segments.iter().map(|segment| f64::from(segment.rows)).sum());
-                let schema = DFSchema::try_from_qualified_schema(scan.table_name.clone(), &provider.schema()).ok()?;
-                let filters = scan
-                    .filters
-                    .iter()
-                    .map(|filter| create_physical_expr(filter, &schema, &ExecutionProps::new(), &Default::default()));
-                // A filter that cannot be compiled yet, for a parameter in it, is left to the fallback.
-                match filters.collect::<Result<Vec<_>>>() {
-                    Ok(filters) => {
-                        domains = TableView::new(&rows).domains(&filters);
-                        scan_statistics(&rows, projection, &filters, scan.fetch).ok()?
-                    }
-                    Err(_) => {
-                        let mut whole = scan_statistics(&rows, projection, &[], scan.fetch).ok()?;
-                        let part = UNKNOWN.powi(scan.filters.len() as i32);
-                        whole.num_rows = whole.num_rows.map(|rows| (rows as f64 * part).ceil() as usize);
-                        whole
-                    }
-                }
-            }
-            None => {
-                let whole = provider.statistics()?;
-                let Statistics { num_rows, column_statistics, .. } = whole;
-                let of = |i: &usize| column_statistics.get(*i).cloned();
-                let column_statistics = projection.iter().map(of).collect::<Option<Vec<_>>>()?;
-                let part = UNKNOWN.powi(scan.filters.len() as i32);
-                let num_rows = num_rows.map(|rows| (rows as f64 * part).ceil() as usize);
-                Statistics { num_rows, total_byte_size: Precision::Absent, column_statistics }
-            }
-        };
+    /// Of what DataFusion knows of rows. `domains` are the values among which the columns' are, where more is known of
+    /// them: a filter on another column leaves fewer, of which nobody knows whether they are a partner's.
+    fn of_statistics(whole: &Statistics, domains: &[Option<f64>]) -> Option<Self> {
         let rows = *whole.num_rows.get_value()? as f64;
-        let bytes = whole.total_byte_size.get_value().map(|bytes| *bytes as f64);
-        let width = bytes.filter(|_| rows > 0.0 && !projection.is_empty());
-        let width = width.map_or(WIDTH, |bytes| bytes / rows / projection.len() as f64);
-        let columns = whole.column_statistics.iter().zip(projection).map(|(column, ordinal)| {
+        let columns = whole.column_statistics.iter().enumerate().map(|(at, column)| {
             let (min, max) =
                 (column.min_value.get_value().and_then(number), column.max_value.get_value().and_then(number));
             let range = min.zip(max).map(|(min, max)| (max - min + 1.0).max(1.0));
-            // A filter on another column leaves fewer of the values, of which nobody knows whether they are the partner's.
-            let domain = domains.get(*ordinal).copied().flatten();
+            let domain = domains.get(at).copied().flatten();
             let distinct = domain.or(column.distinct_count.get_value().map(|n| *n as f64));
+            let bytes = column.byte_size.get_value().filter(|_| rows > 0.0);
             ColumnEstimate {
                 distinct: distinct.or(range.map(|range| range.min(rows))).unwrap_or(rows).max(1.0),
                 nulls: column.null_count.get_value().map_or(0.0, |nulls| (*nulls as f64 / rows.max(1.0)).min(1.0)),
                 min,
                 max,
-                width,
+                width: bytes.map_or(WIDTH, |bytes| *bytes as f64 / rows),
             }
         });
-        Some(Estimate { rows, unfiltered: unfiltered.unwrap_or(rows), columns: columns.collect() })
+        Some(Estimate::of(rows, columns.collect()))
+    }
+
+    /// Bytes of a row.
+    pub fn width(&self) -> f64 {
+        self.columns.iter().map(|column| column.width).sum::<f64>().max(1.0)
+    }
+
+    /// The rows for which a predicate is true; of parts that cannot be evaluated before the query runs, `others` share.
+    fn filtered(&self, predicates: &[Arc<dyn PhysicalExpr>], others: f64) -> Self {
+        let mut columns = self.columns.clone();
+        for conjunct in predicates.iter().flat_map(split_conjunction) {
+            // What one column alone is asked leaves fewer of its values.
+            let mut asked = collect_columns(conjunct).into_iter();
+            if let (Some(column), None) = (asked.next(), asked.next())
+                && let Some(of) = columns.get_mut(column.index())
+            {
+                of.distinct = (of.distinct * selectivity(conjunct, self)).max(1.0);
+            }
+        }
+        let share: f64 = conjunction(predicates.iter().flat_map(split_conjunction), self) * others;
+        Estimate { rows: self.rows * share, columns, ..*self }
+    }
+
+    /// The first rows.
+    fn limited(&self, fetch: Option<usize>) -> Self {
+        Estimate { rows: fetch.map_or(self.rows, |fetch| self.rows.min(fetch as f64)), ..self.clone() }
+    }
+
+    /// The groups of rows by `keys`, and as many further columns as make `columns`.
+    fn grouped(&self, keys: Vec<ColumnEstimate>, columns: usize) -> Self {
+        let rows = if keys.is_empty() { 1.0 } else { distinct_rows(self.rows, &keys) };
+        let mut all = keys;
+        all.resize(columns, ColumnEstimate::unknown(rows));
+        Estimate::of(rows, all)
+    }
+
+    /// All rows of several inputs of the same columns.
+    fn united(inputs: Vec<Arc<Estimate>>) -> Option<Self> {
+        inputs.into_iter().map(Arc::unwrap_or_clone).reduce(|mut whole, input| {
+            for (column, other) in whole.columns.iter_mut().zip(&input.columns) {
+                *column = column.either(other);
+            }
+            whole.rows += input.rows;
+            whole.unfiltered += input.unfiltered;
+            whole
+        })
+    }
+
+    /// The rows of a join by keys that are equal in pairs, of which the share `filter` passes what else is asked.
+    fn joined(
+        join_type: JoinType,
+        left: &Estimate,
+        right: &Estimate,
+        keys: &[(ColumnEstimate, ColumnEstimate)],
+        filter: f64,
+    ) -> Self {
+        let matched = Matched::of(keys, left, right, filter);
+        let rows = match join_type {
+            JoinType::Inner => matched.rows,
+            JoinType::Left => matched.rows.max(left.rows),
+            JoinType::Right => matched.rows.max(right.rows),
+            JoinType::Full => matched.rows.max(left.rows + right.rows - matched.rows),
+            JoinType::LeftSemi => left.rows * matched.left,
+            JoinType::RightSemi => right.rows * matched.right,
+            JoinType::LeftAnti => left.rows * (1.0 - matched.left),
+            JoinType::RightAnti => right.rows * (1.0 - matched.right),
+            JoinType::LeftMark => left.rows,
+            JoinType::RightMark => right.rows,
+        };
+        let mut columns = match join_type {
+            JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => left.columns.clone(),
+            JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => right.columns.clone(),
+            _ => left.beside(right).columns,
+        };
+        if matches!(join_type, JoinType::LeftMark | JoinType::RightMark) {
+            columns.push(ColumnEstimate::unknown(2.0));
+        }
+        Estimate { rows, unfiltered: rows.max(left.unfiltered).max(right.unfiltered), columns }
+    }
+
+    /// The columns of both.
+    fn beside(&self, other: &Estimate) -> Self {
+        Estimate { columns: [&self.columns[..], &other.columns[..]].concat(), ..*self }
     }
 }
 
@@ -351,85 +268,104 @@ fn distinct_rows(rows: f64, columns: &[ColumnEstimate]) -> f64 {
     drawn(all, rows).max(rows.min(1.0))
 }
 
-/// The value that an expression gives.
-pub fn column_of(expr: &Expr, input: &Estimate, schema: &DFSchema) -> ColumnEstimate {
-    match expr {
-        Expr::Column(column) => find(column, input, schema).unwrap_or_else(|| ColumnEstimate::unknown(input.rows)),
-        Expr::Alias(alias) => column_of(&alias.expr, input, schema),
-        Expr::Cast(cast) => ColumnEstimate { min: None, max: None, ..column_of(&cast.expr, input, schema) },
-        Expr::Literal(value, _) => ColumnEstimate {
-            distinct: 1.0,
-            nulls: if value.is_null() { 1.0 } else { 0.0 },
-            min: number(value),
-            max: number(value),
-            width: WIDTH,
-        },
-        // A function of columns has at most as many values as they.
-        other => {
-            let distinct: f64 = other
-                .column_refs()
-                .into_iter()
-                .filter_map(|column| find(column, input, schema))
-                .map(|column| column.distinct)
-                .product();
-            ColumnEstimate::unknown(distinct.min(input.rows))
-        }
+/// The value that an expression over the estimate's columns gives.
+pub fn column_of(expr: &Arc<dyn PhysicalExpr>, input: &Estimate) -> ColumnEstimate {
+    let of = |column: &Column| input.columns.get(column.index()).copied();
+    if let Some(column) = expr.downcast_ref::<Column>() {
+        return of(column).unwrap_or_else(|| ColumnEstimate::unknown(input.rows));
     }
-}
-
-fn find(column: &Column, input: &Estimate, schema: &DFSchema) -> Option<ColumnEstimate> {
-    input.columns.get(schema.maybe_index_of_column(column)?).copied()
-}
-
-fn filtered(input: &Estimate, predicate: &Expr, schema: &DFSchema) -> Estimate {
-    let mut columns = input.columns.clone();
-    for conjunct in split_conjunction(predicate) {
-        // What one column alone is asked leaves fewer of its values.
-        let asked = conjunct.column_refs();
-        if let [column] = asked.into_iter().collect::<Vec<_>>().as_slice()
-            && let Some(at) = schema.maybe_index_of_column(column)
-        {
-            columns[at].distinct = (columns[at].distinct * selectivity(conjunct, input, schema)).max(1.0);
-        }
+    let cast = expr.downcast_ref::<CastExpr>().map(CastExpr::expr);
+    if let Some(inner) = cast.or(expr.downcast_ref::<TryCastExpr>().map(TryCastExpr::expr)) {
+        return ColumnEstimate { min: None, max: None, ..column_of(inner, input) };
     }
-    Estimate { rows: input.rows * selectivity(predicate, input, schema), columns, ..*input }
+    if let Some(literal) = expr.downcast_ref::<Literal>() {
+        let value = literal.value();
+        let (nulls, value) = (if value.is_null() { 1.0 } else { 0.0 }, number(value));
+        return ColumnEstimate { distinct: 1.0, nulls, min: value, max: value, width: WIDTH };
+    }
+    // A function of columns has at most as many values as they.
+    let distinct: f64 = collect_columns(expr).iter().filter_map(of).map(|column| column.distinct).product();
+    ColumnEstimate::unknown(distinct.min(input.rows))
 }
 
-/// The share of rows for which a predicate is true.
-pub fn selectivity(predicate: &Expr, input: &Estimate, schema: &DFSchema) -> f64 {
-    let of = |expr: &Expr| column_of(expr, input, schema);
-    let share = match predicate {
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => {
-            selectivity(left, input, schema) * selectivity(right, input, schema)
-        }
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => {
-            let (left, right) = (selectivity(left, input, schema), selectivity(right, input, schema));
-            left + right - left * right
-        }
-        Expr::Not(inner) => 1.0 - selectivity(inner, input, schema),
-        Expr::BinaryExpr(BinaryExpr { left, op, right }) => match op {
+/// The share of rows for which a predicate over the estimate's columns is true. What only becomes known while the query
+/// runs is taken to let everything pass.
+pub fn selectivity(predicate: &Arc<dyn PhysicalExpr>, input: &Estimate) -> f64 {
+    let of = |expr: &Arc<dyn PhysicalExpr>| column_of(expr, input);
+    let share = if let Some(binary) = predicate.downcast_ref::<BinaryExpr>() {
+        let (left, right) = (binary.left(), binary.right());
+        match binary.op() {
+            Operator::And => conjunction(split_conjunction(predicate).into_iter(), input),
+            Operator::Or => {
+                let (left, right) = (selectivity(left, input), selectivity(right, input));
+                left + right - left * right
+            }
             Operator::Eq => 1.0 / of(left).distinct.max(of(right).distinct).max(1.0),
             Operator::NotEq => 1.0 - 1.0 / of(left).distinct.max(of(right).distinct).max(1.0),
             Operator::Lt | Operator::LtEq => below(of(left), of(right)),
             Operator::Gt | Operator::GtEq => below(of(right), of(left)),
             _ => UNKNOWN,
-        },
-        Expr::Between(Between { expr, negated, low, high }) => {
-            let (value, low, high) = (of(expr), of(low), of(high));
-            let share = (below(value, high) + below(low, value) - 1.0).max(0.0);
-            let share = if share > 0.0 { share } else { INEQUALITY * INEQUALITY };
-            if *negated { 1.0 - share } else { share }
         }
-        Expr::InList(InList { expr, list, negated }) => {
-            let share = (list.len() as f64 / of(expr).distinct.max(1.0)).min(1.0);
-            if *negated { 1.0 - share } else { share }
+    } else if let Some(not) = predicate.downcast_ref::<NotExpr>() {
+        1.0 - selectivity(not.arg(), input)
+    } else if let Some(within) = predicate.downcast_ref::<InListExpr>() {
+        let share = (within.list().len() as f64 / of(within.expr()).distinct.max(1.0)).min(1.0);
+        if within.negated() { 1.0 - share } else { share }
+    } else if let Some(is) = predicate.downcast_ref::<IsNullExpr>() {
+        of(is.arg()).nulls
+    } else if let Some(is) = predicate.downcast_ref::<IsNotNullExpr>() {
+        1.0 - of(is.arg()).nulls
+    } else if predicate.is::<DynamicFilterPhysicalExpr>() {
+        1.0
+    } else {
+        match predicate.downcast_ref::<Literal>().map(Literal::value) {
+            Some(ScalarValue::Boolean(Some(value))) => f64::from(u8::from(*value)),
+            _ => UNKNOWN,
         }
-        Expr::IsNull(inner) => of(inner).nulls,
-        Expr::IsNotNull(inner) => 1.0 - of(inner).nulls,
-        Expr::Literal(ScalarValue::Boolean(Some(value)), _) => f64::from(u8::from(*value)),
-        _ => UNKNOWN,
     };
     share.clamp(0.0, 1.0)
+}
+
+/// The share of rows for which all are true: as if they were independent, but for the two ends of a range.
+fn conjunction<'a>(conjuncts: impl Iterator<Item = &'a Arc<dyn PhysicalExpr>>, input: &Estimate) -> f64 {
+    let mut ranges: HashMap<(usize, bool), f64> = HashMap::new();
+    let mut share = 1.0;
+    for conjunct in conjuncts {
+        let own = selectivity(conjunct, input);
+        match end_of_range(conjunct) {
+            // Of two lower ends the higher one counts, and so on.
+            Some(end) => {
+                let least = ranges.entry(end).or_insert(own);
+                *least = least.min(own);
+            }
+            None => share *= own,
+        }
+    }
+    for ((column, upper), own) in &ranges {
+        share *= match (ranges.get(&(*column, !upper)), upper) {
+            (None, _) => *own,
+            (Some(_), true) => 1.0,
+            (Some(other), false) if own + other > 1.0 => own + other - 1.0,
+            (Some(other), false) => own * other,
+        };
+    }
+    share
+}
+
+/// The column of which a comparison with a literal tells the lower end, or the upper (`true`).
+fn end_of_range(conjunct: &Arc<dyn PhysicalExpr>) -> Option<(usize, bool)> {
+    let binary = conjunct.downcast_ref::<BinaryExpr>()?;
+    let upper = match binary.op() {
+        Operator::Lt | Operator::LtEq => true,
+        Operator::Gt | Operator::GtEq => false,
+        _ => return None,
+    };
+    let column = |expr: &Arc<dyn PhysicalExpr>| expr.downcast_ref::<Column>().map(Column::index);
+    match (column(binary.left()), column(binary.right())) {
+        (Some(column), None) if binary.right().is::<Literal>() => Some((column, upper)),
+        (None, Some(column)) if binary.left().is::<Literal>() => Some((column, !upper)),
+        _ => None,
+    }
 }
 
 /// The share of pairs in which the one is less than the other.

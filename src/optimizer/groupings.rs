@@ -28,7 +28,7 @@ impl AnalyzerRule for Groupings {
         let renamed = plan.transform_up_with_subqueries(|node| match node {
             LogicalPlan::Aggregate(aggregate)
                 if !aggregate.group_expr.is_empty()
-                    && !aggregate.group_expr.iter().any(|e| matches!(e, Expr::GroupingSet(_) | Expr::Alias(_)))
+                    && !aggregate.group_expr.iter().any(|e| matches!(e, Expr::GroupingSet(_)))
                     && joins_groups(&aggregate.input) =>
             {
                 rename(aggregate).map(Transformed::yes)
@@ -51,7 +51,7 @@ fn rename(aggregate: Aggregate) -> Result<LogicalPlan> {
     let old = Arc::clone(&aggregate.schema);
     let groups = aggregate.group_expr.len();
     let name = |i: usize| format!("__grouped_{i}");
-    let by = aggregate.group_expr.into_iter().enumerate().map(|(i, expr)| expr.alias(name(i))).collect();
+    let by = aggregate.group_expr.into_iter().enumerate().map(|(i, expr)| expr.unalias().alias(name(i))).collect();
     let aggregate = Aggregate::try_new(aggregate.input, by, aggregate.aggr_expr)?;
     let shown = old.iter().enumerate().map(|(i, (qualifier, field))| match i < groups {
         true => Expr::Column(Column::new_unqualified(name(i))).alias_qualified(qualifier.cloned(), field.name()),

@@ -16,7 +16,8 @@ use datafusion::logical_expr::{Expr, Join, LogicalPlan, Projection};
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
 use super::cost::{Input, JoinCosts, Key, Placement};
-use super::estimate::{ColumnEstimate, Estimate, Estimator, Matched, column_of, selectivity};
+use super::estimate::logical::{Estimator, column_of, selectivity};
+use super::estimate::{ColumnEstimate, Estimate, Matched};
 use crate::catalog::model::EffectiveDist;
 use crate::physical_plan::config::BlueshiftOptions;
 use crate::physical_plan::provider::BlueshiftTable;

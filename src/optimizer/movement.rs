@@ -6,16 +6,16 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Schema};
+use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
-use datafusion::common::{JoinType, Result};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, PartitionMode};
-use datafusion::physical_plan::{ExecutionPlan, StatisticsArgs, StatisticsContext};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
 
 use super::cost::{Input, JoinCosts, Movement as Moved, Placement as Placed, Way};
-use super::estimate::UNKNOWN;
+use super::estimate::physical::PlanEstimator;
 use super::join_order::Kind;
 use crate::physical_plan::collocated_join::CollocatedJoinExec;
 use crate::physical_plan::config::BlueshiftOptions;
@@ -41,8 +41,9 @@ impl PhysicalOptimizerRule for Movement {
         if !moves(config) || partitions < 2 || !config.optimizer.repartition_joins {
             return Ok(plan);
         }
+        let mut estimator = PlanEstimator::default();
         plan.transform_up(|node| match node.downcast_ref::<HashJoinExec>() {
-            Some(join) => choose(join, partitions, config).map(|made| match made {
+            Some(join) => choose(join, partitions, config, &mut estimator).map(|made| match made {
                 Some(made) => Transformed::yes(made),
                 None => Transformed::no(node),
             }),
@@ -69,7 +70,12 @@ struct Sides {
 }
 
 /// What a join becomes, if it does not stay what it is.
-fn choose(join: &HashJoinExec, partitions: usize, config: &ConfigOptions) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+fn choose(
+    join: &HashJoinExec,
+    partitions: usize,
+    config: &ConfigOptions,
+    estimator: &mut PlanEstimator,
+) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let divides = match join.partition_mode() {
         PartitionMode::Partitioned => true,
         PartitionMode::CollectLeft => false,
@@ -80,7 +86,7 @@ fn choose(join: &HashJoinExec, partitions: usize, config: &ConfigOptions) -> Res
         return Ok(None);
     }
     let by = pairs(join);
-    let sides = Sides::of(join, &by, partitions)?;
+    let sides = Sides::of(join, &by, partitions, estimator);
     let collocated = sides.placed[0].filter(|pair| sides.placed[1] == Some(*pair));
     let Some(sizes) = sides.sizes else {
         return match collocated {
@@ -161,7 +167,7 @@ fn pairs(join: &HashJoinExec) -> Vec<Option<Pair>> {
 }
 
 impl Sides {
-    fn of(join: &HashJoinExec, by: &[Option<Pair>], partitions: usize) -> Result<Self> {
+    fn of(join: &HashJoinExec, by: &[Option<Pair>], partitions: usize, estimator: &mut PlanEstimator) -> Self {
         let inputs = [join.left(), join.right()];
         let places = inputs.map(|input| planned_placement(input, partitions));
         let found = |side: usize| -> Vec<usize> {
@@ -181,44 +187,8 @@ impl Sides {
             None => [of_left.first().copied(), of_right.first().copied()],
         };
         let everywhere = [0, 1].map(|side| places[side] == Placement::Everywhere);
-        let sizes = match (size(inputs[0])?, size(inputs[1])?) {
-            (Some(left), Some(right)) => Some([left, right]),
-            _ => None,
-        };
-        Ok(Sides { placed, everywhere, sizes })
+        let mut size = |side: usize| estimator.estimate(inputs[side]).map(|known| (known.rows, known.width()));
+        let sizes = size(0).zip(size(1)).map(|(left, right)| [left, right]);
+        Sides { placed, everywhere, sizes }
     }
-}
-
-/// How many rows a node may give of which DataFusion tells nothing: as many as its largest input, and of a nested loop's
-/// pairs as many as pass a condition of which nothing is known.
-fn guessed(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<f64>> {
-    let mut rows = Vec::new();
-    for input in plan.children() {
-        match size(input)? {
-            Some((of_input, _)) => rows.push(of_input),
-            None => return Ok(None),
-        }
-    }
-    let inner = plan.downcast_ref::<NestedLoopJoinExec>().filter(|join| *join.join_type() == JoinType::Inner);
-    Ok(match inner {
-        Some(join) => Some(rows.iter().product::<f64>() * if join.filter().is_some() { UNKNOWN } else { 1.0 }),
-        None => rows.into_iter().reduce(f64::max),
-    })
-}
-
-/// How many rows an input has, and of how many bytes.
-fn size(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<(f64, f64)>> {
-    let statistics = StatisticsContext::new().compute(plan.as_ref(), &StatisticsArgs::new())?;
-    let rows = match statistics.num_rows.get_value() {
-        Some(rows) => *rows as f64,
-        None => match guessed(plan)? {
-            Some(rows) => rows,
-            None => return Ok(None),
-        },
-    };
-    let width = match statistics.total_byte_size.get_value() {
-        Some(bytes) if rows > 0.0 => *bytes as f64 / rows,
-        _ => plan.schema().fields().iter().map(|f| f.data_type().primitive_width().unwrap_or(24) as f64).sum(),
-    };
-    Ok(Some((rows, width)))
 }

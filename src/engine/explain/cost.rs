@@ -4,14 +4,18 @@
 //! until its last, what is below it included. Joins and movements have the shares that join orders are chosen by
 //! ([`JoinCosts`]). A sort adds a constant, as Redshift's does, so that it stands out.
 
+use std::cell::RefCell;
+use std::sync::Arc;
+
 use arrow::datatypes::{DataType, Field};
-use datafusion::common::Statistics;
 use datafusion::common::stats::Precision;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 
 use crate::common::SqlType;
 use crate::optimizer::cost::JoinCosts;
+use crate::optimizer::estimate::ColumnEstimate;
+use crate::optimizer::estimate::physical::PlanEstimator;
 
 /// Of a row read.
 pub const ROW: f64 = 0.01;
@@ -55,28 +59,23 @@ impl Cost {
 }
 
 /// Estimates of one plan.
+#[derive(Default)]
 pub struct Estimates {
+    plans: RefCell<PlanEstimator>,
     context: StatisticsContext,
     pub joins: JoinCosts,
 }
 
-impl Default for Estimates {
-    fn default() -> Self {
-        Estimates { context: StatisticsContext::new(), joins: JoinCosts::default() }
-    }
-}
-
 impl Estimates {
     /// Rows and bytes of a row of a node's output; as many rows as its largest input has, where nothing is known.
-    pub fn of(&self, plan: &dyn ExecutionPlan) -> (f64, f64) {
-        let statistics = self.context.compute(plan, &StatisticsArgs::new()).ok();
-        let known = statistics.as_ref().and_then(|s| s.num_rows.get_value().copied());
-        let rows = match known {
-            Some(rows) => rows as f64,
-            None => plan.children().iter().map(|child| self.of(child.as_ref()).0).fold(0.0, f64::max),
+    pub fn of(&self, plan: &Arc<dyn ExecutionPlan>) -> (f64, f64) {
+        let known = self.plans.borrow_mut().estimate(plan);
+        let rows = match &known {
+            Some(known) => known.rows.ceil(),
+            None => plan.children().into_iter().map(|child| self.of(child).0).fold(0.0, f64::max),
         };
         let schema = plan.schema();
-        let width = |(at, field)| column_width(field, statistics.as_deref(), at, rows);
+        let width = |(at, field)| column_width(field, known.as_ref().and_then(|known| known.columns.get(at)));
         (rows, schema.fields().iter().map(|f| f.as_ref()).enumerate().map(width).sum())
     }
 
@@ -87,7 +86,7 @@ impl Estimates {
     }
 }
 
-fn column_width(field: &Field, statistics: Option<&Statistics>, at: usize, rows: f64) -> f64 {
+fn column_width(field: &Field, known: Option<&ColumnEstimate>) -> f64 {
     match field.data_type() {
         DataType::Boolean => return 1.0,
         DataType::Null => return 0.0,
@@ -97,11 +96,6 @@ fn column_width(field: &Field, statistics: Option<&Statistics>, at: usize, rows:
             }
         }
     }
-    let bytes = statistics.and_then(|s| s.column_statistics.get(at)?.byte_size.get_value().copied());
     let most = SqlType::from_field(field).and_then(SqlType::max_bytes).map_or(f64::INFINITY, f64::from);
-    match bytes {
-        // Joins keep the bytes of a side's column, however many of its rows they leave.
-        Some(bytes) if rows >= 1.0 && bytes > 0 => (bytes as f64 / rows).min(most),
-        _ => TEXT.min(most),
-    }
+    known.map_or(TEXT, |known| known.width).min(most)
 }

@@ -556,7 +556,7 @@ impl Planner {
     fn side(&self, side: &Side) -> Stepped {
         self.told.borrow_mut().extend(side.moved_by.clone());
         let (mut step, names) = self.step(&side.below);
-        let (rows, width) = self.estimates.of(side.top.as_ref());
+        let (rows, width) = self.estimates.of(&side.top);
         (step.cost.rows, step.cost.width) = (rows, width);
         (step, names)
     }
@@ -581,7 +581,7 @@ impl Planner {
     }
 
     fn cost(&self, plan: &Arc<dyn ExecutionPlan>) -> Cost {
-        let (rows, width) = self.estimates.of(plan.as_ref());
+        let (rows, width) = self.estimates.of(plan);
         Cost { rows, width, ..Cost::default() }
     }
 }

@@ -557,6 +557,9 @@ async fn groupings_over_joins_of_groupings() {
         (format!("select distinct i from (select distinct a.i, b.x from {a} left join c b on a.i = b.p) s"), "n=3"),
         (format!("select a.i, b.x, sum(a.n) as n from {a}, c b where a.i = b.p group by 1, 2 order by 2, 1"), "n=3"),
         (format!("select a.i + 1, count(b.x) from {a} join c b on a.i = b.p group by a.i + 1 having count(*) > 1"), "n=1"),
+        // What groups takes another form, and keeps its name: an alias.
+        (format!("select distinct i from (select a.i, b.x + 1.5 as y from {a} join c b on a.i = b.p group by a.i, b.x + 1.5) s"), "n=2"),
+        (format!("select i, y, count(*) from (select a.i, case when b.x = 1.0 then 2 end as y from {a} join c b on a.i = b.p group by 1, 2) s group by i, y"), "n=3"),
         ("select distinct r from (select distinct a.r, b.x from (select row_number() over (order by x) as r, p from c) a \
           join c b on a.p = b.p) s"
             .to_string(), "n=4"),

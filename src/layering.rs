@@ -105,7 +105,7 @@ const LAYERS: [Layer; 15] = [
     Layer {
         level: 5,
         module: "codec",
-        imports: &["common", "distribution", "catalog", "functions", "physical_plan", "system", "engine"],
+        imports: &["common", "distribution", "catalog", "functions", "physical_plan", "optimizer", "system", "engine"],
         externals: &[
             "bytes",
             "crc32c",

@@ -34,7 +34,7 @@ pub struct Plan {
 /// An operator of ours.
 #[derive(Clone, PartialEq, Message)]
 pub struct Node {
-    #[prost(oneof = "Operator", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "Operator", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub operator: Option<Operator>,
 }
 
@@ -52,6 +52,8 @@ pub enum Operator {
     CollocatedJoin(CollocatedJoin),
     #[prost(message, tag = "6")]
     Load(Table),
+    #[prost(message, tag = "7")]
+    BuildKeys(BuildKeys),
 }
 
 /// A table, as a plan saw it.
@@ -147,6 +149,10 @@ pub struct Broadcast {
 
 #[derive(Clone, PartialEq, Message)]
 pub struct Abreast {}
+
+/// What it fills is made anew where the plan is read.
+#[derive(Clone, PartialEq, Message)]
+pub struct BuildKeys {}
 
 #[derive(Clone, PartialEq, Message)]
 pub struct CollocatedJoin {

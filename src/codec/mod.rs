@@ -26,6 +26,7 @@ use bytes::Bytes;
 use datafusion::common::DataFusionError;
 use datafusion::execution::TaskContext;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion_proto::logical_plan::AsLogicalPlan;
 use datafusion_proto::physical_plan::{PhysicalPlanDecodeContext, PhysicalProtoConverterExtension};
@@ -39,6 +40,7 @@ pub use converter::BlueshiftConverter;
 use crate::catalog::{PinnedSnapshot, TableDef, TableState};
 use crate::common::{Error, ErrorKind, Result, SqlState, TableId, Version};
 use crate::engine::{Warehouse, from_datafusion};
+use crate::optimizer::key_filters::KeyFilters;
 use message::{Plan, PlanKind, Table, TableColumn};
 
 /// Writes plans over warehouses, and reads them where the same warehouses are open.
@@ -117,8 +119,10 @@ impl BlueshiftCodec {
         let (codec, converter) = (self.for_one(), BlueshiftConverter::in_zone(plan.time_zone));
         read(|| {
             let proto = PhysicalPlanNode::decode(plan.plan.as_slice()).map_err(unreadable)?;
+            let config = context.session_config().options();
             let context = PhysicalPlanDecodeContext::new(context, &codec);
-            converter.proto_to_execution_plan(&proto, &context).map_err(decoding)
+            let plan = converter.proto_to_execution_plan(&proto, &context);
+            plan.and_then(|plan| KeyFilters.optimize(plan, config)).map_err(decoding)
         })
     }
 

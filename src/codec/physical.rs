@@ -34,6 +34,7 @@ use crate::physical_plan::broadcast::Broadcast;
 use crate::physical_plan::collocated_join::CollocatedJoinExec;
 use crate::physical_plan::exchange::Exchange;
 use crate::physical_plan::filter::BoundsTrust;
+use crate::physical_plan::key_filter::BuildKeys;
 use crate::physical_plan::load::LoadExec;
 use crate::physical_plan::provider::datafusion_hashes_alike;
 use crate::physical_plan::routed::RoutedFilter;
@@ -91,6 +92,9 @@ impl BlueshiftCodec {
         }
         if node.is::<Abreast>() {
             return Ok(Operator::Abreast(message::Abreast {}));
+        }
+        if node.is::<BuildKeys>() {
+            return Ok(Operator::BuildKeys(message::BuildKeys {}));
         }
         if let Some(join) = node.downcast_ref::<CollocatedJoinExec>() {
             return self.told_join(join, &parts).map(Operator::CollocatedJoin);
@@ -185,6 +189,7 @@ impl BlueshiftCodec {
                 Ok(Arc::new(Broadcast::new(Arc::clone(input), partitions(broadcast.copies)?)))
             }
             (Operator::Abreast(_), [input]) => Ok(Arc::new(Abreast::new(Arc::clone(input)))),
+            (Operator::BuildKeys(_), [input]) => Ok(Arc::clone(input)),
             (Operator::CollocatedJoin(join), [left, right]) => self.read_join(&join, [left, right], &parts, context),
             (Operator::Load(table), [input]) => {
                 let warehouse = carried(self.warehouse(&table))?;

@@ -13,6 +13,7 @@ mod explain_moves;
 mod identity;
 mod interleaved;
 mod join_order;
+mod key_filters;
 mod lengths;
 mod listing;
 mod manual_functions;

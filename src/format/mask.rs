@@ -102,6 +102,24 @@ impl Mask {
         }
     }
 
+    /// Keeps those of the surviving rows, counted in their order, whose bit is set.
+    pub fn retain(&mut self, keep: &arrow::buffer::BooleanBuffer) {
+        assert_eq!(self.count(), keep.len());
+        let mut chunks = keep.bit_chunks().iter_padded();
+        // The bits that come next, and how many.
+        let (mut next, mut held) = (0u128, 0);
+        for word in &mut self.words {
+            let rows = word.count_ones();
+            if held < rows {
+                next |= u128::from(chunks.next().unwrap_or(0)) << held;
+                held += 64;
+            }
+            *word = deposit(next as u64, *word);
+            next >>= rows;
+            held -= rows;
+        }
+    }
+
     /// 64 rows a word, row 0 in the lowest bit of the first. Writers keep the bits beyond [`Mask::len`] zero.
     pub fn words_mut(&mut self) -> &mut [u64] {
         &mut self.words
@@ -135,9 +153,41 @@ impl Mask {
     }
 }
 
+/// The lowest bits, one at each set bit of `places`.
+fn deposit(mut bits: u64, places: u64) -> u64 {
+    if places == u64::MAX {
+        return bits;
+    }
+    let (mut rest, mut deposited) = (places, 0);
+    while rest != 0 {
+        let place = rest & rest.wrapping_neg();
+        deposited |= place & (bits & 1).wrapping_neg();
+        bits >>= 1;
+        rest ^= place;
+    }
+    deposited
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_the_surviving_rows_some_are_kept() {
+        for (len, survives, keeps) in [(0, 1, 1), (64, 1, 2), (200, 3, 2), (8192, 1, 5), (8191, 7, 3), (130, 2, 1)] {
+            let before = Mask::from_fn(len, |i| i % survives == 0);
+            let keep: arrow::buffer::BooleanBuffer = (0..before.count() + 3).map(|i| i % keeps == 1).collect();
+            let keep = keep.slice(3, before.count());
+            let mut mask = before.clone();
+            mask.retain(&keep);
+            let mut expected = before.clone();
+            for (at, row) in before.ones().enumerate().filter(|(at, _)| !keep.value(*at)) {
+                assert!(before.get(row), "{at}");
+                expected.clear(row);
+            }
+            assert_eq!(mask, expected, "{len} {survives} {keeps}");
+        }
+    }
 
     #[test]
     fn tail_bits_stay_zero() {

@@ -11,6 +11,7 @@ pub mod floats;
 pub mod foreign_keys;
 pub mod groupings;
 pub mod join_order;
+pub mod key_filters;
 pub mod keys;
 pub mod literals;
 pub mod meeting;
@@ -81,13 +82,14 @@ pub fn add_optimizer_rules(rules: &mut Vec<Arc<dyn OptimizerRule + Send + Sync>>
 /// that they belong beside are there.
 pub fn add_physical_rules(rules: &mut Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>>) {
     type Rule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
-    let ours: [(Rule, &str, usize); 4] = [
+    let ours: [(Rule, &str, usize); 5] = [
         (Arc::new(movement::Movement), "EnsureRequirements", 0),
         // Filters find exchanges of ours as they find DataFusion's.
         (Arc::new(exchanges::Exchanges), "EnsureCooperative", 0),
         (Arc::new(meeting::Meeting), "SanityCheckPlan", 1),
         // Before that, where joins have their filters and nothing is planned anew.
         (Arc::new(together::Together), "SanityCheckPlan", 1),
+        (Arc::new(key_filters::KeyFilters), "SanityCheckPlan", 1),
     ];
     for (rule, beside, behind) in ours {
         let at = rules.iter().position(|other| other.name() == beside);

@@ -7,15 +7,13 @@ use std::task::{Context, Poll, Waker};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use datafusion::common::{Result, Statistics, internal_err};
+use datafusion::common::{Result, internal_err};
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
-use datafusion::physical_plan::{
-    ChildStats, DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties, StatisticsArgs,
-};
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
 use futures::Stream;
 use parking_lot::Mutex;
 
-use super::passing::{filters_and_rows_go_through, one_input};
+use super::passing::{filters_and_rows_go_through, one_input, same_rows};
 
 /// Passes its input on, and asks all partitions for rows as soon as one waits for some.
 ///
@@ -163,13 +161,7 @@ impl ExecutionPlan for Abreast {
 
     one_input!(|_, input| Abreast::new(input));
 
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        vec![false]
-    }
+    same_rows!();
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let stream = self.input.execute(partition, context)?;
@@ -189,17 +181,6 @@ impl ExecutionPlan for Abreast {
             Partition { stream: Some(stream), executed: true, ..Partition::default() };
         begun.wake();
         Ok(Box::pin(Reader { schema, partition, begun }))
-    }
-
-    fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
-        vec![ChildStats::At(partition)]
-    }
-
-    fn statistics_from_inputs(&self, inputs: &[Arc<Statistics>], _: &StatisticsArgs) -> Result<Arc<Statistics>> {
-        match inputs {
-            [input] => Ok(Arc::clone(input)),
-            _ => internal_err!("partitions begun together are those of one input"),
-        }
     }
 
     filters_and_rows_go_through!();

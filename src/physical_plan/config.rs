@@ -16,6 +16,8 @@ extensions_options! {
         pub join_order_worthwhile: f64, default = 0.95
         /// Whether joins choose which rows move by where they are and how many. Results are the same.
         pub movement: bool, default = true
+        /// Whether scans look rows up in a filter of the keys of the joins above them. Results are the same.
+        pub key_filters: bool, default = true
         /// What it costs to start an exchange, in rows that are handled for as much: with fewer rows, its tasks cost more
         /// than they do.
         pub exchange_cost: f64, default = 20_000.0

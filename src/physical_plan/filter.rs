@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::common::ScalarValue;
-use datafusion::common::tree_node::TreeNode;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::expressions::{
     BinaryExpr, CaseExpr, Column, DynamicFilterPhysicalExpr, DynamicFilterTracking, InListExpr, IsNotNullExpr,
@@ -17,9 +17,10 @@ use datafusion::physical_expr::expressions::{
 };
 use datafusion::physical_expr::utils::{collect_columns, split_conjunction};
 use datafusion::physical_plan::PhysicalExpr;
-use datafusion::physical_plan::joins::HashExpr;
+use datafusion::physical_plan::joins::{HashExpr, HashTableLookupExpr};
 use datafusion::physical_plan::repartition::REPARTITION_RANDOM_STATE;
 
+use super::key_filter::KeyLookup;
 use super::routed::RoutedFilter;
 use crate::common::sql_type::UTC;
 use crate::common::{Comparison, Predicate, Scalar, SqlType, Stored};
@@ -160,6 +161,7 @@ impl FilterCompiler {
         for filter in dynamic {
             self.add(filter, FilterKind::Dynamic, &mut compiled)?;
         }
+        leave_out_lookups(&mut compiled.residual)?;
         Ok(compiled)
     }
 
@@ -243,6 +245,38 @@ impl FilterCompiler {
         }
         case.else_expr().map(Arc::clone)
     }
+}
+
+/// Leaves out lookups in a join's hash table where a filter of the same keys is known: it says nearly the same, for less.
+fn leave_out_lookups(residual: &mut Vec<ResidualConjunct>) -> datafusion::common::Result<()> {
+    let filters = residual.iter().filter_map(|r| r.expr.downcast_ref::<KeyLookup>());
+    let mut known: Vec<Vec<Arc<dyn PhysicalExpr>>> = filters.map(|lookup| lookup.keys().to_vec()).collect();
+    let mut kept = Vec::with_capacity(residual.len());
+    for conjunct in residual.drain(..) {
+        let looked_up = looked_up(&conjunct.expr)?;
+        match known.iter().position(|keys| Some(keys) == looked_up.as_ref()) {
+            // Each filter stands for the lookup of its own join.
+            Some(at) => drop(known.swap_remove(at)),
+            None => kept.push(conjunct),
+        }
+    }
+    *residual = kept;
+    Ok(())
+}
+
+/// What a conjunct looks up in a join's hash table, or in that of each row's partition; `None` of all else.
+fn looked_up(conjunct: &Arc<dyn PhysicalExpr>) -> datafusion::common::Result<Option<Vec<Arc<dyn PhysicalExpr>>>> {
+    let mut keys = None;
+    if conjunct.is::<HashTableLookupExpr>() || conjunct.is::<CaseExpr>() {
+        conjunct.apply(|expr| {
+            if expr.is::<HashTableLookupExpr>() {
+                keys = Some(expr.children().into_iter().cloned().collect());
+                return Ok(TreeNodeRecursion::Stop);
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+    }
+    Ok(keys)
 }
 
 /// Whether `expr` is of the form that an aggregate's bounds have: strict comparisons with a literal, in ORs. A join's

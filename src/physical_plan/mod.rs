@@ -1,6 +1,7 @@
 //! Operators that know where rows live.
 
 pub mod abreast;
+mod bloom;
 pub mod broadcast;
 pub mod collocated_join;
 pub mod config;
@@ -10,6 +11,7 @@ pub mod estimate;
 pub mod exchange;
 pub mod filter;
 pub(crate) mod guarded;
+pub mod key_filter;
 pub mod load;
 pub mod metrics;
 pub(crate) mod passing;

@@ -71,4 +71,32 @@ macro_rules! filters_and_rows_go_through {
     };
 }
 
-pub(crate) use {filters_and_rows_go_through, one_input};
+/// Within `impl ExecutionPlan`: each partition's rows are those of the input's, in its order.
+macro_rules! same_rows {
+    () => {
+        fn maintains_input_order(&self) -> Vec<bool> {
+            vec![true]
+        }
+
+        fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+            vec![false]
+        }
+
+        fn child_stats_requests(&self, partition: Option<usize>) -> Vec<datafusion::physical_plan::ChildStats> {
+            vec![datafusion::physical_plan::ChildStats::At(partition)]
+        }
+
+        fn statistics_from_inputs(
+            &self,
+            inputs: &[std::sync::Arc<datafusion::common::Statistics>],
+            _: &datafusion::physical_plan::StatisticsArgs,
+        ) -> datafusion::common::Result<std::sync::Arc<datafusion::common::Statistics>> {
+            match inputs {
+                [input] => Ok(std::sync::Arc::clone(input)),
+                _ => datafusion::common::internal_err!("{} has one input", self.name()),
+            }
+        }
+    };
+}
+
+pub(crate) use {filters_and_rows_go_through, one_input, same_rows};

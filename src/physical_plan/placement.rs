@@ -30,6 +30,7 @@ use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use super::abreast::Abreast;
 use super::collocated_join::CollocatedJoinExec;
 use super::exchange::Exchange;
+use super::key_filter::BuildKeys;
 use super::scan::SliceScan;
 use crate::catalog::model::EffectiveDist;
 
@@ -109,6 +110,7 @@ pub fn in_every_slice(plan: &Arc<dyn ExecutionPlan>) -> bool {
     let passes = plan.is::<ProjectionExec>()
         || plan.is::<FilterExec>()
         || plan.is::<CooperativeExec>()
+        || plan.is::<BuildKeys>()
         || plan.is::<CoalescePartitionsExec>()
         || plan.is::<HashJoinExec>()
         || plan.is::<NestedLoopJoinExec>()
@@ -397,6 +399,7 @@ fn by_expressions(exprs: &[Arc<dyn PhysicalExpr>], schema: &Schema, partitions: 
 fn keeps_rows_where_they_are(plan: &Arc<dyn ExecutionPlan>) -> bool {
     plan.is::<CooperativeExec>()
         || plan.is::<Abreast>()
+        || plan.is::<BuildKeys>()
         || plan.is::<BufferExec>()
         || plan.is::<LocalLimitExec>()
         || plan.is::<WindowAggExec>()

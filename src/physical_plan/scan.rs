@@ -75,6 +75,8 @@ pub struct SliceScan {
     schema: SchemaRef,
     /// Conjuncts over the table's ordinals.
     filters: Vec<Arc<dyn PhysicalExpr>>,
+    /// More of them, which say of joins what `filters` say already, at less cost. They do not travel to other processes.
+    key_filters: Vec<Arc<dyn PhysicalExpr>>,
     trust: BoundsTrust,
     fetch: Option<usize>,
     wanted_first: Option<WantedFirst>,
@@ -104,7 +106,20 @@ impl SliceScan {
         // As long as no dynamic filter was taken there is none to mistrust.
         let trust = BoundsTrust::All;
         let (wanted_first, alias) = (None, None);
-        SliceScan { table, options, projection, schema, filters, trust, fetch, wanted_first, alias, metrics }
+        let key_filters = Vec::new();
+        SliceScan {
+            table,
+            options,
+            projection,
+            schema,
+            filters,
+            key_filters,
+            trust,
+            fetch,
+            wanted_first,
+            alias,
+            metrics,
+        }
     }
 
     /// The scan of a table that the query calls by another name, if it does.
@@ -131,6 +146,12 @@ impl SliceScan {
 
     pub fn filters(&self) -> &[Arc<dyn PhysicalExpr>] {
         &self.filters
+    }
+
+    /// The same, told of a join's keys: over the table's columns by their ordinals, as the join's filter that it has taken.
+    pub fn told(&self, filter: Arc<dyn PhysicalExpr>) -> Self {
+        let key_filters = self.key_filters.iter().cloned().chain([filter]).collect();
+        SliceScan { key_filters, ..self.clone() }
     }
 
     /// How many rows it gives at most.
@@ -244,7 +265,8 @@ impl SliceScan {
         let named: Vec<(usize, &str)> =
             used.into_iter().map(|c| (c, self.table.def.columns[c].name.as_str())).collect();
         let metrics = ScanMetrics::new(&self.metrics, partition, &named);
-        let compiler = FilterCompiler::new(self.filters.clone(), types, routing, self.trust);
+        let filters = self.filters.iter().chain(&self.key_filters).cloned().collect();
+        let compiler = FilterCompiler::new(filters, types, routing, self.trust);
         let stream = ScanStream::new(
             Arc::clone(&self.table),
             self.options,
@@ -378,7 +400,8 @@ impl DataSource for SliceScan {
         }
         let scan = SliceScan::new(Arc::clone(&self.table), self.options, ordinals, self.filters.clone(), self.fetch);
         let scan = scan.called(self.alias.clone());
-        Ok(Some(Arc::new(SliceScan { wanted_first: self.wanted_first, trust: self.trust, ..scan })))
+        let key_filters = self.key_filters.clone();
+        Ok(Some(Arc::new(SliceScan { key_filters, wanted_first: self.wanted_first, trust: self.trust, ..scan })))
     }
 
     fn try_pushdown_filters(
@@ -429,7 +452,7 @@ impl DataSource for SliceScan {
         f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
         // A hash join builds a dynamic filter only if it finds the filter here.
-        for filter in &self.filters {
+        for filter in self.filters.iter().chain(&self.key_filters) {
             if f(filter)? == TreeNodeRecursion::Stop {
                 return Ok(TreeNodeRecursion::Stop);
             }

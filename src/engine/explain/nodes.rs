@@ -37,6 +37,7 @@ use crate::physical_plan::abreast::Abreast;
 use crate::physical_plan::broadcast::Broadcast;
 use crate::physical_plan::collocated_join::CollocatedJoinExec;
 use crate::physical_plan::exchange::Exchange;
+use crate::physical_plan::key_filter::BuildKeys;
 use crate::physical_plan::placement::in_every_slice;
 use crate::physical_plan::scan::SliceScan;
 
@@ -529,9 +530,7 @@ impl Planner {
     /// A node of no operator of Redshift's: under its own name; one that only passes rows on goes up in its input.
     fn other(&self, plan: &Arc<dyn ExecutionPlan>) -> Stepped {
         let children: Vec<Stepped> = plan.children().into_iter().map(|child| self.step(child)).collect();
-        let passes = plan.is::<CooperativeExec>()
-            || plan.is::<Abreast>()
-            || ["CoalesceBatchesExec", "BufferExec"].contains(&plan.name());
+        let passes = unseen(plan) || ["CoalesceBatchesExec", "BufferExec"].contains(&plan.name());
         match <[Stepped; 1]>::try_from(children) {
             Ok([(step, names)]) if passes => (step.under(plan), names),
             Ok([(step, names)]) => {
@@ -622,7 +621,7 @@ impl Side {
             }
             let Some(input) = node.children().into_iter().next() else { return side };
             // Nothing stood above but what goes without a line: the step begins below it.
-            if Arc::ptr_eq(node, &side.below) && (found || node.is::<CooperativeExec>() || node.is::<Abreast>()) {
+            if Arc::ptr_eq(node, &side.below) && (found || unseen(node)) {
                 side.below = Arc::clone(input);
             }
             if found {
@@ -643,12 +642,16 @@ fn exchanged(plan: &Arc<dyn ExecutionPlan>) -> Option<&Arc<dyn ExecutionPlan>> {
     matches!(repartition.partitioning(), Partitioning::Hash(..)).then(|| repartition.input())
 }
 
+/// What passes rows on as they are, and stands in no text.
+fn unseen(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    plan.is::<CooperativeExec>() || plan.is::<Abreast>() || plan.is::<BuildKeys>()
+}
+
 /// Whether a node's rows stay in the partition of its input's.
 fn keeps_partitions(plan: &Arc<dyn ExecutionPlan>) -> bool {
     plan.is::<ProjectionExec>()
         || plan.is::<FilterExec>()
-        || plan.is::<CooperativeExec>()
-        || plan.is::<Abreast>()
+        || unseen(plan)
         || plan.downcast_ref::<SortExec>().is_some_and(SortExec::preserve_partitioning)
 }
 

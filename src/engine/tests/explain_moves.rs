@@ -31,6 +31,7 @@ use crate::physical_plan::broadcast::Broadcast;
 use crate::physical_plan::collocated_join::CollocatedJoinExec;
 use crate::physical_plan::config::BlueshiftOptions;
 use crate::physical_plan::exchange::Exchange;
+use crate::physical_plan::key_filter::BuildKeys;
 
 type Plan = Arc<dyn ExecutionPlan>;
 
@@ -190,7 +191,8 @@ fn sides(join: &Plan) -> Option<[&Plan; 2]> {
         || join.is::<CollocatedJoinExec>()
         || join.is::<NestedLoopJoinExec>()
         || join.is::<CrossJoinExec>();
-    joins.then_some([left, right])
+    let built = left.downcast_ref::<BuildKeys>().map_or(left, BuildKeys::input);
+    joins.then_some([built, right])
 }
 
 /// What moved, by the address of what moved it.

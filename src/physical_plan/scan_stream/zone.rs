@@ -225,11 +225,7 @@ impl ScanStream {
         if passed == rows {
             return Ok(rows);
         }
-        for (row, position) in mask.ones().collect::<Vec<usize>>().into_iter().enumerate() {
-            if !keep.value(row) {
-                mask.clear(position);
-            }
-        }
+        mask.retain(keep.values());
         if passed > 0 {
             for (_, array) in decoded {
                 *array = filter_array(array, &keep)?;

@@ -1,0 +1,109 @@
+//! Scans below joins are told of the joins' keys by filters that are cheap to ask.
+
+use std::sync::Arc;
+
+use datafusion::common::Result;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{DynamicFilterPhysicalExpr, lit};
+use datafusion::physical_expr::utils::split_conjunction;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::joins::HashJoinExec;
+use datafusion::physical_plan::{ChildrenPropertiesMode, ExecutionPlan, ReplaceChildrenOptions};
+
+use super::estimate::physical::PlanEstimator;
+use super::estimate::{Matched, column_of};
+use crate::physical_plan::collocated_join::CollocatedJoinExec;
+use crate::physical_plan::config::BlueshiftOptions;
+use crate::physical_plan::key_filter::BuildKeys;
+use crate::physical_plan::routed::RoutedFilter;
+use crate::physical_plan::scan::SliceScan;
+
+/// Of joins by which more of the probe side's rows find a partner no filter is made.
+const USELESS: f64 = 0.8;
+
+/// Puts a [`BuildKeys`] on the build side of each hash join whose own filter a scan of ours has taken, and its filter beside
+/// that one: what it is right to leave out by the one, it is by the other. Stands behind the rules that push filters down.
+#[derive(Debug)]
+pub struct KeyFilters;
+
+impl PhysicalOptimizerRule for KeyFilters {
+    fn name(&self) -> &str {
+        "blueshift_key_filters"
+    }
+
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        if !config.extensions.get::<BlueshiftOptions>().is_some_and(|options| options.key_filters) {
+            return Ok(plan);
+        }
+        let mut estimator = PlanEstimator::default();
+        plan.transform_up(|node| {
+            Ok(match told(&node, &mut estimator)? {
+                Some(told) => Transformed::yes(told),
+                None => Transformed::no(node),
+            })
+        })
+        .data()
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+/// A join whose scans are told of its keys; `None` where none would gain by it.
+fn told(node: &Arc<dyn ExecutionPlan>, estimator: &mut PlanEstimator) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let collocated = node.downcast_ref::<CollocatedJoinExec>().map(CollocatedJoinExec::join);
+    let Some(join) = collocated.or(node.downcast_ref::<HashJoinExec>()) else { return Ok(None) };
+    let produced = node.dynamic_expressions_produced();
+    let [own] = &produced[..] else { return Ok(None) };
+    if let Some((left, right)) = estimator.estimate(join.left()).zip(estimator.estimate(join.right())) {
+        let keys: Vec<_> = join.on().iter().map(|(l, r)| (column_of(l, &left), column_of(r, &right))).collect();
+        if Matched::of(&keys, &left, &right, 1.0).right > USELESS {
+            return Ok(None);
+        }
+    }
+    let (of_left, of_right): (Vec<_>, Vec<_>) = join.on().iter().cloned().unzip();
+    let filter = Arc::new(DynamicFilterPhysicalExpr::new(of_right, lit(true)));
+    let probe = Arc::clone(join.right()).transform_up(|below| {
+        Ok(match beside(&below, own, &filter)? {
+            Some(scan) => Transformed::yes(scan),
+            None => Transformed::no(below),
+        })
+    })?;
+    if !probe.transformed {
+        return Ok(None);
+    }
+    let build = Arc::new(BuildKeys::new(Arc::clone(join.left()), of_left, filter));
+    let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+    Arc::clone(node).replace_children(vec![build, probe.data], options).map(Some)
+}
+
+/// A scan that has taken the join's own filter, with the other one beside it.
+fn beside(
+    node: &Arc<dyn ExecutionPlan>,
+    own: &Arc<dyn PhysicalExpr>,
+    filter: &Arc<DynamicFilterPhysicalExpr>,
+) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let Some(source) = node.downcast_ref::<DataSourceExec>() else { return Ok(None) };
+    let Some(scan) = source.data_source().downcast_ref::<SliceScan>() else { return Ok(None) };
+    for conjunct in scan.filters().iter().flat_map(split_conjunction) {
+        let routed = conjunct.downcast_ref::<RoutedFilter>().map(RoutedFilter::filter);
+        let taken: Arc<dyn PhysicalExpr> = match routed {
+            Some(filter) => Arc::clone(filter) as _,
+            None => Arc::clone(conjunct),
+        };
+        if !taken.is::<DynamicFilterPhysicalExpr>() || taken.children().len() != own.children().len() {
+            continue;
+        }
+        // Over the scan's columns the join's filter is another expression, made in one way only.
+        let columns: Vec<_> = taken.children().into_iter().cloned().collect();
+        if Arc::clone(own).with_new_children(columns.clone())? == taken {
+            let told = scan.told(Arc::clone(filter).with_new_children(columns)?);
+            return Ok(Some(Arc::new(source.clone().with_data_source(Arc::new(told)))));
+        }
+    }
+    Ok(None)
+}

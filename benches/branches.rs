@@ -6,9 +6,12 @@
 //!
 //! Run with `cargo bench --bench branches`.
 
-use std::time::Instant;
+use blueshift::engine::Warehouse;
 
-use blueshift::engine::{Session, Warehouse};
+#[path = "common/timing.rs"]
+mod timing;
+
+use timing::{medians, run};
 
 const DAYS: usize = 100;
 const RUNS: usize = 51;
@@ -34,36 +37,16 @@ fn main() {
         let query = |of: &str| {
             format!("select k, sum(v) from {of} where at >= '2026-02-10' and at < '2026-02-11' group by k order by k limit 5")
         };
-        let [view, table] = medians(&session, [query("days"), query("d40")]).await;
+        let [view, table] = medians(RUNS, [(&session, &query("days")), (&session, &query("d40"))]).await;
         print("text", view, table);
         for of in ["days", "d40"] {
             run(&session, &format!("prepare p_{of} as {}", query(of))).await;
         }
-        let [view, table] = medians(&session, ["execute p_days".into(), "execute p_d40".into()]).await;
+        let [view, table] = medians(RUNS, [(&session, "execute p_days"), (&session, "execute p_d40")]).await;
         print("prepared", view, table);
     });
 }
 
 fn print(how: &str, view: f64, table: f64) {
     println!("{how}: view {:.2} ms, table {:.2} ms, ratio {:.2}", view * 1e3, table * 1e3, view / table);
-}
-
-async fn run(session: &Session, sql: &str) {
-    session.sql(sql).await.expect(sql).collect().await.expect(sql);
-}
-
-/// Median seconds of each of two queries.
-async fn medians(session: &Session, queries: [String; 2]) -> [f64; 2] {
-    let mut seconds = [Vec::new(), Vec::new()];
-    for _ in 0..RUNS {
-        for (query, seconds) in queries.iter().zip(&mut seconds) {
-            let start = Instant::now();
-            run(session, query).await;
-            seconds.push(start.elapsed().as_secs_f64());
-        }
-    }
-    seconds.map(|mut seconds| {
-        seconds.sort_by(f64::total_cmp);
-        seconds[seconds.len() / 2]
-    })
 }

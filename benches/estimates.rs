@@ -9,24 +9,19 @@
 
 use std::sync::Arc;
 
-use blueshift::engine::{Session, Warehouse, tpch};
+use blueshift::engine::{Session, Warehouse};
+use blueshift::optimizer::estimate::physical::PlanEstimator;
 use blueshift::physical_plan::estimate::TableView;
 use blueshift::physical_plan::scan::SliceScan;
-use datafusion::arrow::array::{AsArray, RecordBatch};
+use datafusion::arrow::array::AsArray;
 use datafusion::arrow::datatypes::Int64Type;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::joins::HashJoinExec;
-use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use tpchgen::generators::{
-    CustomerGenerator, LineItemGenerator, NationGenerator, OrderGenerator, PartGenerator, PartSuppGenerator,
-    RegionGenerator, SupplierGenerator,
-};
-use tpchgen_arrow::{
-    CustomerArrow, LineItemArrow, NationArrow, OrderArrow, PartArrow, PartSuppArrow, RegionArrow, SupplierArrow,
-};
+
+#[path = "common/tpch.rs"]
+mod tpch_rows;
 
 /// Filters of TPC-H's queries, by table.
 const FILTERS: [(&str, &str); 36] = [
@@ -116,7 +111,7 @@ fn main() {
     runtime.block_on(async {
         let warehouse = Warehouse::builder().slices(4).open("memory://").await.expect("it opens");
         let session = warehouse.session();
-        load(&session, scale).await;
+        tpch_rows::load(&session, scale).await;
         generate(&session, (scale * 2_000_000.0) as u64).await;
         println!("TPC-H at scale {scale}, and generated tables");
         for analyzed in [false, true] {
@@ -248,8 +243,7 @@ fn q_error(estimate: f64, truth: f64) -> f64 {
 }
 
 fn estimated(node: &Arc<dyn ExecutionPlan>) -> f64 {
-    let statistics = StatisticsContext::new().compute(node.as_ref(), &StatisticsArgs::new()).expect("statistics");
-    statistics.num_rows.get_value().copied().unwrap_or(1) as f64
+    PlanEstimator::default().estimate(node).expect("an estimate").rows
 }
 
 fn nodes<T: ExecutionPlan + 'static>(plan: &Arc<dyn ExecutionPlan>) -> Vec<Arc<dyn ExecutionPlan>> {
@@ -282,32 +276,4 @@ async fn run(session: &Session, sql: &str) {
 async fn count(session: &Session, sql: &str) -> f64 {
     let rows = session.sql(sql).await.expect(sql).collect().await.expect(sql);
     rows[0].column(0).as_primitive::<Int64Type>().value(0) as f64
-}
-
-async fn load(session: &Session, scale: f64) {
-    for table in tpch::tables() {
-        run(session, &table.create()).await;
-        macro_rules! rows {
-            ($arrow:ident, $generator:ident) => {
-                rows($arrow::new($generator::new(scale, 1, 1)))
-            };
-        }
-        let batches = match table.name {
-            "region" => rows!(RegionArrow, RegionGenerator),
-            "nation" => rows!(NationArrow, NationGenerator),
-            "supplier" => rows!(SupplierArrow, SupplierGenerator),
-            "customer" => rows!(CustomerArrow, CustomerGenerator),
-            "part" => rows!(PartArrow, PartGenerator),
-            "partsupp" => rows!(PartSuppArrow, PartSuppGenerator),
-            "orders" => rows!(OrderArrow, OrderGenerator),
-            _ => rows!(LineItemArrow, LineItemGenerator),
-        };
-        let schema = batches[0].schema();
-        let stream = RecordBatchStreamAdapter::new(schema, futures::stream::iter(batches.into_iter().map(Ok)));
-        session.load(table.name, vec![Box::pin(stream)]).await.expect(table.name);
-    }
-}
-
-fn rows<E: std::fmt::Debug>(batches: impl Iterator<Item = Result<RecordBatch, E>>) -> Vec<RecordBatch> {
-    batches.map(|batch| batch.expect("rows")).collect()
 }

@@ -483,6 +483,17 @@ impl TableState {
         (inserted, mark.live_rows.saturating_add(inserted).saturating_sub(self.live_rows()))
     }
 
+    /// How far its statistics are out of date, in hundredths of a percent: rows inserted and deleted since it was analyzed,
+    /// or since a load told of all its rows, by those that it has; at most, and without statistics, 100 percent.
+    pub fn statistics_off(&self) -> u32 {
+        const ALL: u64 = 10_000;
+        let Some(of) = &self.statistics else { return ALL as u32 };
+        let (inserted, deleted) = self.changed_since(&of.analyzed.unwrap_or(of.covers));
+        let live = self.live_rows().max(1);
+        let changed = (inserted + deleted).min(live);
+        ((changed * ALL + live / 2) / live) as u32
+    }
+
     /// The segment of that number. Linear in the table's segments.
     pub fn segment(&self, id: SegmentId) -> Option<&Arc<SegmentRef>> {
         self.segments.iter().find(|s| s.id == id)

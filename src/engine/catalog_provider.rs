@@ -423,6 +423,7 @@ pub(super) fn scan_table(
         def: Arc::clone(&state.def),
         segments: Arc::clone(&state.segments),
         statistics: state.statistics.and_then(|reference| store.known_statistics(&reference)),
+        statistics_off: state.statistics_off(),
         store,
         geometry: warehouse.geometry()?,
         overlay: None,

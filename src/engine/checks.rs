@@ -215,6 +215,7 @@ impl Checker {
             store: self.warehouse.inner.segments.at(self.pin.clone()),
             geometry,
             statistics: None,
+            statistics_off: 0,
             overlay: None,
         };
         let source = Fixed { table: Arc::new(table), slices: self.pin.info.slices };

@@ -6,6 +6,7 @@
 
 pub(super) mod actual;
 mod cost;
+mod hints;
 mod names;
 pub(super) mod nodes;
 mod record;
@@ -87,10 +88,10 @@ pub(super) async fn explain(
         lines.push(String::new());
         lines.extend(displayable(physical.as_ref()).indent(true).to_string().lines().map(str::to_string));
     }
-    let warnings = text::warnings(&step);
-    if !warnings.is_empty() {
+    let hints = hints::hints(&step);
+    if !hints.is_empty() {
         lines.push(String::new());
-        lines.extend(warnings);
+        lines.extend(hints);
     }
     let batch = RecordBatch::try_new(schema(), vec![Arc::new(StringArray::from(lines))])?;
     Ok(Output::batch("EXPLAIN", batch))

@@ -28,6 +28,14 @@ pub struct Input {
     pub placed: Placement,
 }
 
+/// Bytes of a row in a hash table, beside its own: a hash, a place and room to grow.
+const TABLE_ROW: f64 = 24.0;
+
+/// What a hash table of so many rows takes, in bytes: of two sides the smaller one is built.
+pub fn table_bytes(rows: f64, width: f64) -> f64 {
+    rows * (width + TABLE_ROW)
+}
+
 /// One way to join two sides.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Way {
@@ -88,7 +96,8 @@ impl JoinCosts {
     pub fn ways(&self, kind: Kind, sides: [Input; 2], keys: &[(Key, Key)], rows: f64, width: f64) -> Vec<Way> {
         let [left, right] = sides;
         let output = self.output * rows * (1.0 + width / 256.0);
-        let smaller = if left.rows * left.width <= right.rows * right.width { left } else { right };
+        let table = |side: Input| table_bytes(side.rows, side.width);
+        let smaller = if table(left) <= table(right) { left } else { right };
         let larger_rows = left.rows + right.rows - smaller.rows;
         if keys.is_empty() {
             let cost = self.build * smaller.rows * self.partitions + self.compare * left.rows * right.rows + output;

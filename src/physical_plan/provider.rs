@@ -269,10 +269,12 @@ impl BlueshiftTable {
         }
         let slices = SliceMap::for_target(slices, state.config().target_partitions())
             .map_err(|e| DataFusionError::External(Box::new(e)))?;
+        let ours = state.config_options().extensions.get::<BlueshiftOptions>();
         let options = ScanOptions {
             slices,
-            claim_hash: table.def.hash_is_known() && datafusion_hashes_alike(),
-            prune: state.config_options().extensions.get::<BlueshiftOptions>().is_none_or(|o| o.pruning),
+            // Without Blueshift's rules, joins of rows in place may wait for each other for ever.
+            claim_hash: ours.is_some() && table.def.hash_is_known() && datafusion_hashes_alike(),
+            prune: ours.is_none_or(|o| o.pruning),
         };
         let df_schema = DFSchema::try_from(Arc::clone(&self.schema))?;
         let filters = filters

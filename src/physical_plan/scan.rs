@@ -44,6 +44,8 @@ pub struct ScanTable {
     pub geometry: Geometry,
     /// What is known of its values beside their bounds.
     pub statistics: Option<Arc<TableStatistics>>,
+    /// How far they are out of date, in hundredths of a percent.
+    pub statistics_off: u32,
     /// A transaction's own writes over the version that the store reads, if they are among the rows.
     pub overlay: Option<Arc<Overlay>>,
 }

@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, BooleanArray, Float32Array, Int32Array, StringArray
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 
 use super::SystemContext;
-use crate::catalog::{EffectiveDist, TableState};
+use crate::catalog::EffectiveDist;
 use crate::common::Result;
 
 pub(super) fn indicator_schema() -> Schema {
@@ -39,17 +39,6 @@ pub(super) fn indicator(context: &SystemContext) -> Vec<ArrayRef> {
         real(rows.iter().map(|row| row.2).collect()),
         real(rows.iter().map(|row| row.3).collect()),
     ]
-}
-
-/// How far a table's statistics are out of date, in hundredths of a percent: rows inserted and deleted since it was analyzed,
-/// or since a load told of all its rows, by those that it has; at most, and without statistics, 100 percent.
-pub(super) fn off(state: &TableState) -> i128 {
-    const ALL: i128 = 10_000;
-    let Some(of) = &state.statistics else { return ALL };
-    let (inserted, deleted) = state.changed_since(&of.analyzed.unwrap_or(of.covers));
-    let changed = i128::from(inserted) + i128::from(deleted);
-    let live = i128::from(state.live_rows().max(1));
-    ((changed * ALL + live / 2) / live).min(ALL)
 }
 
 pub(super) fn predicate_columns_schema() -> Schema {

@@ -161,7 +161,7 @@ fn info(home: &Home, state: &TableState, blocks: &[Block], sort_benefit: Option<
         skew_rows: skew_of_rows(home, state),
         visible_rows: i128::from(state.live_rows()),
         sort_benefit,
-        stats_off: super::statistics::off(state),
+        stats_off: i128::from(state.statistics_off()),
         created_us: def.created_us,
     }
 }

@@ -70,8 +70,10 @@ pub struct Scan {
     pub stored: u64,
     /// Rows of a zone.
     pub zone_rows: u64,
-    /// Whether it has rows and no statistics.
+    /// Whether it has more rows than a load tells of, and no statistics.
     pub unknown: bool,
+    /// Whether many of its rows changed since there were statistics.
+    pub stale: bool,
     /// Whether it has conditions that are known before the query runs.
     pub filtered: bool,
 }
@@ -112,6 +114,10 @@ impl Step {
         self
     }
 }
+
+/// Hundredths of a percent of a table's rows, changed since it was analyzed, that make its statistics stale: those by which
+/// ANALYZE goes by default.
+const STALE: u32 = 1_000;
 
 /// The steps of a plan.
 pub fn steps(plan: &Arc<dyn ExecutionPlan>) -> Step {
@@ -258,12 +264,14 @@ impl Planner {
             let segments = scan.table().segments.iter();
             let rows: u64 = segments.map(|s| u64::from(s.rows - s.deleted.map_or(0, |d| d.rows))).sum();
             let work = rows as f64 * (ROW + EXPRESSION * scan.filters().len() as f64);
+            let zone_rows = scan.table().geometry.zone_rows() as u64;
             let known = Scan {
                 table: Arc::clone(&table),
                 id: def.id.0,
                 stored: scan.table().segments.iter().map(|s| u64::from(s.rows)).sum(),
-                zone_rows: scan.table().geometry.zone_rows() as u64,
-                unknown: rows > 0 && scan.table().statistics.is_none(),
+                zone_rows,
+                unknown: rows > zone_rows && scan.table().statistics.is_none(),
+                stale: scan.table().statistics.is_some() && scan.table().statistics_off >= STALE,
                 filtered: condition.is_some(),
             };
             let alias = scan.alias().map(|alias| format!(" {alias}")).unwrap_or_default();

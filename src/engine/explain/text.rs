@@ -1,7 +1,5 @@
 //! A plan's steps as lines.
 
-use std::collections::BTreeSet;
-
 use super::actual;
 use super::nodes::Step;
 
@@ -10,25 +8,6 @@ pub fn lines(step: &Step, ran: bool) -> Vec<String> {
     let mut lines = Vec::new();
     write(step, 0, ran, &mut lines);
     lines
-}
-
-/// What the plan gives reason to say (Redshift's texts).
-pub fn warnings(step: &Step) -> Vec<String> {
-    let mut warnings = Vec::new();
-    if step.any(&|s| s.cartesian) {
-        warnings.push(
-            "----- Nested Loop Join in the query plan - review the join predicates to avoid Cartesian products -----"
-                .to_string(),
-        );
-    }
-    let mut missing = BTreeSet::new();
-    step.each(&mut |s| missing.extend(s.scan.iter().filter(|scan| scan.unknown).map(|scan| scan.table.to_string())));
-    if !missing.is_empty() {
-        let names: Vec<String> = missing.into_iter().collect();
-        warnings.push(format!("----- Tables missing statistics: {} -----", names.join(", ")));
-        warnings.push("----- Update statistics by running the ANALYZE command on these tables -----".to_string());
-    }
-    warnings
 }
 
 /// The step's own line.

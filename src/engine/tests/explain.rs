@@ -212,6 +212,57 @@ async fn what_is_wrong_is_said() {
     assert!(clean.iter().all(|line| !line.starts_with("-----")), "{clean:?}");
 }
 
+/// The lines below a plan.
+async fn hints(session: &Session, sql: &str) -> Vec<String> {
+    plan(session, sql).await.into_iter().filter(|line| line.starts_with("-----")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_could_be_better_is_told() {
+    let warehouse = warehouse(4, 4, Geometry::TINY).await;
+    let session = warehouse.session();
+    let run =
+        async |sql: &str| session.sql(sql).await.unwrap_or_else(|e| panic!("{sql}: {e:?}")).collect().await.unwrap();
+    for setting in ["hash_join_single_partition_threshold", "hash_join_single_partition_threshold_rows"] {
+        run(&format!("set datafusion.optimizer.{setting} = 0")).await;
+    }
+    for table in ["events", "stage"] {
+        run(&format!("create table {table} (event_id bigint, user_id bigint distkey)")).await;
+        run(&format!("insert into {table} select v, v % 997 from generate_series(1, 8000) s(v)")).await;
+    }
+    run("create table other (event_id bigint, user_id varchar(9) distkey)").await;
+    run("insert into other select v, v % 997 from generate_series(1, 8000) s(v)").await;
+    run("analyze").await;
+    let told = hints(&session, "explain select count(*) from events e join stage on e.event_id = stage.event_id").await;
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("(e.user_id = stage.user_id) moves none"), "{told:?}");
+    for silent in [
+        "select count(*) from events e join stage s on e.event_id = s.event_id and e.user_id = s.user_id",
+        "select count(*) from events e join other o on e.event_id = o.event_id",
+        "select count(*) from events e join stage s on e.user_id = s.user_id",
+    ] {
+        assert_eq!(hints(&session, &format!("explain {silent}")).await, Vec::<String>::new(), "{silent}");
+    }
+    // A tenth of the rows came since.
+    run("insert into stage select v, v % 997 from generate_series(1, 700) s(v)").await;
+    assert_eq!(hints(&session, "explain select * from stage").await, Vec::<String>::new());
+    run("insert into stage select v, v % 997 from generate_series(1, 300) s(v)").await;
+    let told = hints(&session, "explain select * from stage").await;
+    assert!(told[0].contains("changed much since they were analyzed: stage") && told.len() == 2, "{told:?}");
+    // Rows that are mostly of one key, stored and moved.
+    run("create table skewed (k bigint distkey, event_id bigint)").await;
+    run("insert into skewed select case when v % 10 < 8 then 5 else v end, v from generate_series(1, 8000) s(v)").await;
+    run("create table moving (k bigint, event_id bigint) diststyle even").await;
+    run("insert into moving select * from skewed").await;
+    run("analyze").await;
+    let told = hints(&session, "explain select * from skewed").await;
+    assert!(told[0].contains("of the rows of \"skewed\", by its distribution key k") && told.len() == 1, "{told:?}");
+    let sql = "select count(*) from moving join events on k = user_id";
+    assert_eq!(hints(&session, &format!("explain {sql}")).await, Vec::<String>::new());
+    let told = hints(&session, &format!("explain analyze {sql}")).await;
+    assert!(told[0].contains("Skew: of 4 slices one got 3.") && told.len() == 1, "{told:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn running_counts_beside_the_estimates() {
     let session = tables(4).await;

@@ -3,8 +3,13 @@
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
-use datafusion::physical_expr::expressions::Column;
-use datafusion::physical_plan::{ExecutionPlan, collect, displayable};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::logical_expr::Operator;
+use datafusion::physical_expr::expressions::{Column, DynamicFilterPhysicalExpr, binary, lit};
+use datafusion::physical_plan::joins::HashJoinExec;
+use datafusion::physical_plan::{
+    ChildrenPropertiesMode, ExecutionPlan, PhysicalExpr, ReplaceChildrenOptions, collect, displayable,
+};
 use datafusion::prelude::SessionContext;
 
 use super::util::*;
@@ -12,6 +17,7 @@ use crate::engine::Warehouse;
 use crate::format::Geometry;
 use crate::physical_plan::config::BlueshiftOptions;
 use crate::physical_plan::key_filter::BuildKeys;
+use crate::physical_plan::scan::SliceScan;
 
 const TABLES: [&str; 3] = ["fact", "dim", "many"];
 
@@ -136,12 +142,7 @@ async fn a_filter_of_wrong_keys_is_noticed() {
             Some(build) => {
                 let schema = build.input().schema();
                 let (at, field) = schema.column_with_name("k").unwrap();
-                let wrong = datafusion::physical_expr::expressions::binary(
-                    Arc::new(Column::new(field.name(), at)),
-                    datafusion::logical_expr::Operator::Plus,
-                    datafusion::physical_expr::expressions::lit(1i64),
-                    &schema,
-                )?;
+                let wrong = binary(Arc::new(Column::new(field.name(), at)), Operator::Plus, lit(1i64), &schema)?;
                 let lie = BuildKeys::new(Arc::clone(build.input()), vec![wrong], Arc::clone(build.filter()));
                 Ok(Transformed::yes(Arc::new(lie) as Arc<dyn ExecutionPlan>))
             }
@@ -150,4 +151,47 @@ async fn a_filter_of_wrong_keys_is_noticed() {
         .data()
         .unwrap();
     assert_ne!(lines(&collect(lying, context.task_ctx()).await.unwrap()), expected);
+}
+
+/// Nor does a filter go to the side all of whose rows are wanted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_filter_of_a_preserved_side_is_noticed() {
+    let warehouse = tables().await;
+    let context = context(&warehouse, false, true);
+    for (sql, kept) in [
+        ("select count(*), sum(f.n) from many m right join fact f on m.k = f.k", "join_type=Right"),
+        (
+            "select count(*), sum(f.n) from fact f where not exists (select 1 from many m where m.k = f.k)",
+            "join_type=RightAnti",
+        ),
+    ] {
+        let honest = plan(&context, sql).await;
+        let text = shown(&honest);
+        assert!(text.contains(kept) && !text.contains("BuildKeys"), "{text}");
+        let expected = lines(&collect(Arc::clone(&honest), context.task_ctx()).await.unwrap());
+        let lying = plan(&context, sql)
+            .await
+            .transform_up(|node| {
+                let Some(join) = node.downcast_ref::<HashJoinExec>() else { return Ok(Transformed::no(node)) };
+                let (of_left, of_right) = join.on()[0].clone();
+                let filter = Arc::new(DynamicFilterPhysicalExpr::new(vec![of_right], lit(true)));
+                let build = BuildKeys::new(Arc::clone(join.left()), vec![of_left], Arc::clone(&filter));
+                let probe = Arc::clone(join.right()).transform_up(|below| {
+                    let Some(source) = below.downcast_ref::<DataSourceExec>() else {
+                        return Ok(Transformed::no(below));
+                    };
+                    let scan = source.data_source().downcast_ref::<SliceScan>().unwrap();
+                    let at = scan.table().def.columns.iter().position(|c| c.name == "k").unwrap();
+                    let over_table = vec![Arc::new(Column::new("k", at)) as Arc<dyn PhysicalExpr>];
+                    let told = scan.told(Arc::clone(&filter).with_new_children(over_table)?);
+                    Ok(Transformed::yes(Arc::new(source.clone().with_data_source(Arc::new(told))) as _))
+                })?;
+                let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+                let sides = vec![Arc::new(build) as _, probe.data];
+                Arc::clone(&node).replace_children(sides, options).map(Transformed::yes)
+            })
+            .data()
+            .unwrap();
+        assert_ne!(lines(&collect(lying, context.task_ctx()).await.unwrap()), expected, "{text}");
+    }
 }

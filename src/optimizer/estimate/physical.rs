@@ -25,6 +25,7 @@ use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, PhysicalExpr};
 
 use super::{ColumnEstimate, Estimate, column_of, selectivity};
+use crate::optimizer::cost::table_bytes;
 use crate::physical_plan::collocated_join::CollocatedJoinExec;
 use crate::physical_plan::scan::SliceScan;
 
@@ -64,7 +65,8 @@ impl StatisticsProvider for Estimates {
         let Some(estimate) = estimate(plan, &inputs) else { return Ok(StatisticsResult::Delegate) };
         let mut told = ExtendedStatistics::new(Statistics {
             num_rows: Precision::Inexact(estimate.rows.ceil() as usize),
-            total_byte_size: Precision::Inexact((estimate.rows * estimate.width()).ceil() as usize),
+            // For the choice of sides.
+            total_byte_size: Precision::Inexact(table_bytes(estimate.rows, estimate.width()).ceil() as usize),
             column_statistics: Statistics::unknown_column(&plan.schema()),
         });
         told.set_extension(Arc::new(estimate));

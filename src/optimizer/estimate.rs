@@ -4,10 +4,10 @@
 //! et al., SIGMOD 1979): values are spread evenly, predicates are independent, the keys of one side of a join are among
 //! those of the other. [`logical`] and [`physical`] go through plans of either kind; what both conclude is here, once.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use datafusion::common::{JoinType, Result, ScalarValue, Statistics};
+use datafusion::common::{JoinType, ScalarValue, Statistics};
 use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::expressions::{
     BinaryExpr, CastExpr, Column, DynamicFilterPhysicalExpr, InListExpr, IsNotNullExpr, IsNullExpr, Literal, NotExpr,
@@ -15,10 +15,14 @@ use datafusion::physical_expr::expressions::{
 };
 use datafusion::physical_expr::utils::{collect_columns, split_conjunction};
 use datafusion::physical_plan::PhysicalExpr;
+use parking_lot::Mutex;
 
+use crate::common::{Bounds, ColumnId};
 use crate::physical_plan::estimate::TableView;
 use crate::physical_plan::scan::ScanTable;
-use crate::physical_plan::statistics::scan_statistics;
+use crate::physical_plan::statistics::statistics_of;
+use crate::statistics::column::distinct_of_part;
+use crate::statistics::{ColumnView, TableStatistics, join_selectivity};
 
 pub mod logical;
 pub mod physical;
@@ -41,7 +45,7 @@ pub struct Estimate {
 }
 
 /// What a column holds.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct ColumnEstimate {
     /// Distinct values among which the column's are, not capped by the rows: a filter on another column leaves it.
     pub distinct: f64,
@@ -51,6 +55,48 @@ pub struct ColumnEstimate {
     pub max: Option<f64>,
     /// Bytes of a value.
     pub width: f64,
+    /// The values of a table's column, where ANALYZE told which are common.
+    pub values: Option<Arc<Values>>,
+}
+
+/// What ANALYZE told of a table's column, whatever is left of its rows.
+#[derive(Debug)]
+pub struct Values {
+    bounds: Bounds,
+    statistics: Arc<TableStatistics>,
+    id: ColumnId,
+    /// The share of pairs that are equal, by the other column: the search for an order asks many times.
+    equal: Mutex<Vec<(Arc<TableStatistics>, ColumnId, f64)>>,
+}
+
+impl Values {
+    fn of(table: &ScanTable, view: &TableView<'_>, ordinal: usize) -> Option<Arc<Self>> {
+        let (statistics, id) = (table.statistics.as_ref()?, table.def.columns.get(ordinal)?.id);
+        let distribution = statistics.columns.get(&id)?.distribution.as_ref()?;
+        let common = !distribution.common.is_empty();
+        common.then(|| {
+            let (bounds, statistics) = (view.bounds(ordinal).clone(), Arc::clone(statistics));
+            Arc::new(Values { bounds, statistics, id, equal: Mutex::default() })
+        })
+    }
+
+    /// The share of pairs with another column's that are equal.
+    fn equal(&self, other: &Values) -> f64 {
+        let mut known = self.equal.lock();
+        let is = |(statistics, id, _): &&(Arc<TableStatistics>, ColumnId, f64)| {
+            Arc::ptr_eq(statistics, &other.statistics) && *id == other.id
+        };
+        if let Some((_, _, equal)) = known.iter().find(is) {
+            return *equal;
+        }
+        let equal = join_selectivity(self.view(), other.view());
+        known.push((Arc::clone(&other.statistics), other.id, equal));
+        equal
+    }
+
+    fn view(&self) -> ColumnView<'_> {
+        ColumnView { bounds: &self.bounds, statistics: self.statistics.columns.get(&self.id) }
+    }
 }
 
 impl Estimate {
@@ -69,12 +115,17 @@ impl Estimate {
         projection: &[usize],
         filters: &[Arc<dyn PhysicalExpr>],
         fetch: Option<usize>,
-    ) -> Result<Option<Self>> {
-        let whole = scan_statistics(table, projection, filters, fetch)?;
-        let domains = TableView::new(table).domains(filters);
+    ) -> Option<Self> {
+        let view = TableView::new(table);
+        let whole = statistics_of(&view, table, projection, filters, fetch);
+        let domains = view.domains(filters);
         let domains: Vec<_> = projection.iter().map(|ordinal| domains.get(*ordinal).copied().flatten()).collect();
         let unfiltered = table.segments.iter().map(|segment| f64::from(segment.rows)).sum();
-        Ok(Self::of_statistics(&whole, &domains).map(|estimate| Estimate { unfiltered, ..estimate }))
+        let mut estimate = Self::of_statistics(&whole, &domains)?;
+        for (column, ordinal) in estimate.columns.iter_mut().zip(projection) {
+            column.values = Values::of(table, &view, *ordinal);
+        }
+        Some(Estimate { unfiltered, ..estimate })
     }
 
     /// Of what DataFusion knows of rows. `domains` are the values among which the columns' are, where more is known of
@@ -94,6 +145,7 @@ impl Estimate {
                 min,
                 max,
                 width: bytes.map_or(WIDTH, |bytes| *bytes as f64 / rows),
+                values: None,
             }
         });
         Some(Estimate::of(rows, columns.collect()))
@@ -185,7 +237,7 @@ impl Estimate {
 
 impl ColumnEstimate {
     pub fn unknown(rows: f64) -> Self {
-        ColumnEstimate { distinct: rows.max(1.0), nulls: 0.0, min: None, max: None, width: WIDTH }
+        ColumnEstimate { distinct: rows.max(1.0), nulls: 0.0, min: None, max: None, width: WIDTH, values: None }
     }
 
     /// Of a column whose values come from either of two.
@@ -197,6 +249,7 @@ impl ColumnEstimate {
             min: both(self.min, other.min, f64::min),
             max: both(self.max, other.max, f64::max),
             width: self.width.max(other.width),
+            values: None,
         }
     }
 }
@@ -218,8 +271,9 @@ impl Matched {
             keys.iter().map(|key| 1.0 - side(key)).product::<f64>().clamp(0.0, 1.0)
         };
         let (whole_left, whole_right) = (nulls(|key| key.0.nulls), nulls(|key| key.1.nulls));
-        let all = (domain(keys.iter().map(|key| key.0)), domain(keys.iter().map(|key| key.1)));
-        let (of_left, of_right) = (all.0.min(left.unfiltered.max(1.0)), all.1.min(right.unfiltered.max(1.0)));
+        let all = (domain(keys.iter().map(|key| &key.0)), domain(keys.iter().map(|key| &key.1)));
+        let whole = (left.unfiltered.max(1.0), right.unfiltered.max(1.0));
+        let (of_left, of_right) = (all.0.min(whole.0), all.1.min(whole.1));
         // Several columns together that could have more values than there are rows identify these rows, most likely; what
         // the product of their counts says beyond that is not so on the other side either.
         let common = match keys.len() > 1 && (of_left < all.0 || of_right < all.1) {
@@ -227,21 +281,25 @@ impl Matched {
             false => of_left.max(of_right),
         };
         let (left, right) = (left.rows, right.rows);
-        let rows = left * whole_left * right * whole_right / common * filter;
-        let partners = |of_other: f64, rows_other: f64| {
-            let there = drawn(of_other.min(common), rows_other * filter);
-            (there / common).clamp(0.0, 1.0)
+        // A few values may have most of both sides' rows.
+        let equal = match keys {
+            [(ColumnEstimate { values: Some(l), .. }, ColumnEstimate { values: Some(r), .. })] => l.equal(r),
+            _ => whole_left * whole_right / common,
+        };
+        let partners = |of_other: f64, rows_other: f64, all_other: f64| {
+            let kept = (rows_other / all_other).min(1.0) * filter;
+            (distinct_of_part(of_other.min(common), all_other, kept) / common).clamp(0.0, 1.0)
         };
         Matched {
-            rows,
-            left: partners(of_right, right * whole_right) * whole_left,
-            right: partners(of_left, left * whole_left) * whole_right,
+            rows: left * right * equal * filter,
+            left: partners(of_right, right * whole_right, whole.1) * whole_left,
+            right: partners(of_left, left * whole_left, whole.0) * whole_right,
         }
     }
 }
 
 /// The distinct values of several columns together.
-fn domain(columns: impl Iterator<Item = ColumnEstimate>) -> f64 {
+fn domain<'a>(columns: impl Iterator<Item = &'a ColumnEstimate>) -> f64 {
     columns.map(|column| column.distinct.max(1.0)).product::<f64>().max(1.0)
 }
 
@@ -270,7 +328,7 @@ fn distinct_rows(rows: f64, columns: &[ColumnEstimate]) -> f64 {
 
 /// The value that an expression over the estimate's columns gives.
 pub fn column_of(expr: &Arc<dyn PhysicalExpr>, input: &Estimate) -> ColumnEstimate {
-    let of = |column: &Column| input.columns.get(column.index()).copied();
+    let of = |column: &Column| input.columns.get(column.index()).cloned();
     if let Some(column) = expr.downcast_ref::<Column>() {
         return of(column).unwrap_or_else(|| ColumnEstimate::unknown(input.rows));
     }
@@ -281,7 +339,7 @@ pub fn column_of(expr: &Arc<dyn PhysicalExpr>, input: &Estimate) -> ColumnEstima
     if let Some(literal) = expr.downcast_ref::<Literal>() {
         let value = literal.value();
         let (nulls, value) = (if value.is_null() { 1.0 } else { 0.0 }, number(value));
-        return ColumnEstimate { distinct: 1.0, nulls, min: value, max: value, width: WIDTH };
+        return ColumnEstimate { distinct: 1.0, nulls, min: value, max: value, width: WIDTH, values: None };
     }
     // A function of columns has at most as many values as they.
     let distinct: f64 = collect_columns(expr).iter().filter_map(of).map(|column| column.distinct).product();
@@ -328,7 +386,7 @@ pub fn selectivity(predicate: &Arc<dyn PhysicalExpr>, input: &Estimate) -> f64 {
 
 /// The share of rows for which all are true: as if they were independent, but for the two ends of a range.
 fn conjunction<'a>(conjuncts: impl Iterator<Item = &'a Arc<dyn PhysicalExpr>>, input: &Estimate) -> f64 {
-    let mut ranges: HashMap<(usize, bool), f64> = HashMap::new();
+    let mut ranges: BTreeMap<(usize, bool), f64> = BTreeMap::new();
     let mut share = 1.0;
     for conjunct in conjuncts {
         let own = selectivity(conjunct, input);
@@ -370,8 +428,8 @@ fn end_of_range(conjunct: &Arc<dyn PhysicalExpr>) -> Option<(usize, bool)> {
 
 /// The share of pairs in which the one is less than the other.
 fn below(left: ColumnEstimate, right: ColumnEstimate) -> f64 {
-    let range = |column: ColumnEstimate| column.min.zip(column.max);
-    match (range(left), range(right)) {
+    let range = |column: &ColumnEstimate| column.min.zip(column.max);
+    match (range(&left), range(&right)) {
         (Some((min, max)), Some((value, same))) if value == same && max > min => {
             ((value - min) / (max - min)).clamp(0.0, 1.0)
         }

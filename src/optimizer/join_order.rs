@@ -409,7 +409,7 @@ impl Estimated {
         let all = Estimate {
             rows: 1.0,
             unfiltered: 1.0,
-            columns: estimates.iter().flat_map(|estimate| estimate.columns.iter().copied()).collect(),
+            columns: estimates.iter().flat_map(|estimate| estimate.columns.iter().cloned()).collect(),
         };
         let schema = region.relations.iter().try_fold(DFSchema::empty(), |all, of| all.join(of.schema()));
         let operators = region.joins.iter().map(|written| Asked {
@@ -446,14 +446,16 @@ impl Cardinality for Estimated {
             // All columns of a side are equal: they have the values of the one with the fewest.
             let of = |side: Relations| {
                 let columns = self.classes[*class].iter().filter(|(of, _)| side.contains(Relations::one(*of)));
-                columns.map(|(_, column)| *column).min_by(|a, b| a.distinct.total_cmp(&b.distinct))
+                columns.map(|(_, column)| column.clone()).min_by(|a, b| a.distinct.total_cmp(&b.distinct))
             };
             keys.extend(of(left).zip(of(right)));
         }
         let mut filter = 1.0;
         for asked in crossing.operators.iter().map(|i| &self.operators[*i]) {
             let straight = asked.operator.joins(left, right);
-            keys.extend(asked.keys.iter().map(|(l, r)| if straight { (*l, *r) } else { (*r, *l) }));
+            keys.extend(
+                asked.keys.iter().map(|(l, r)| if straight { (l.clone(), r.clone()) } else { (r.clone(), l.clone()) }),
+            );
             filter *= asked.filter;
         }
         let side = |of: Relations, rows: f64| Estimate {

@@ -57,6 +57,10 @@ impl PhysicalOptimizerRule for KeyFilters {
 fn told(node: &Arc<dyn ExecutionPlan>, estimator: &mut PlanEstimator) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let collocated = node.downcast_ref::<CollocatedJoinExec>().map(CollocatedJoinExec::join);
     let Some(join) = collocated.or(node.downcast_ref::<HashJoinExec>()) else { return Ok(None) };
+    // NOT IN has to see that there is a NULL, which DataFusion's filter lets pass.
+    if join.null_aware {
+        return Ok(None);
+    }
     let produced = node.dynamic_expressions_produced();
     let [own] = &produced[..] else { return Ok(None) };
     if let Some((left, right)) = estimator.estimate(join.left()).zip(estimator.estimate(join.right())) {

@@ -51,7 +51,9 @@ struct Gathering {
     /// Per partition, whether it has begun.
     begun: Vec<bool>,
     ended: usize,
-    hashes: Vec<u64>,
+    /// As they came.
+    hashes: Vec<Vec<u64>>,
+    count: usize,
     /// Covers the hashes; none once they are given up.
     memory: Option<MemoryReservation>,
 }
@@ -98,15 +100,16 @@ impl BuildKeys {
 
 impl Gathering {
     /// Adds what one batch gave; where it gave an error, there will be no filter.
-    fn add(&mut self, execution: u64, hashes: &Result<Vec<u64>>) {
+    fn add(&mut self, execution: u64, hashes: Result<Vec<u64>>) {
         let Some(memory) = self.memory.as_ref().filter(|_| execution == self.execution) else { return };
         let Ok(hashes) = hashes else {
             (self.hashes, self.memory) = (Vec::new(), None);
             return;
         };
-        let fits = self.hashes.len() + hashes.len() <= MAX_KEYS && memory.try_grow(size_of_val(&hashes[..])).is_ok();
+        self.count += hashes.len();
+        let fits = self.count <= MAX_KEYS && memory.try_grow(hashes.capacity() * size_of::<u64>()).is_ok();
         match fits {
-            true => self.hashes.extend_from_slice(hashes),
+            true => self.hashes.push(hashes),
             false => (self.hashes, self.memory) = (Vec::new(), None),
         }
     }
@@ -118,12 +121,9 @@ impl Gathering {
             return None;
         }
         let (hashes, memory) = (std::mem::take(&mut self.hashes), self.memory.take()?);
-        let bytes = Bloom::bytes(hashes.len());
-        if bytes > memory.size() {
-            memory.try_grow(bytes - memory.size()).ok()?;
-        }
-        let bloom = Bloom::of(&hashes);
-        drop(hashes);
+        let bytes = Bloom::bytes(self.count);
+        memory.try_grow(bytes).ok()?;
+        let bloom = Bloom::of(self.count, hashes.into_iter().flatten());
         memory.shrink(memory.size() - bytes);
         Some(Known { bloom, _memory: memory })
     }
@@ -154,7 +154,11 @@ impl ExecutionPlan for BuildKeys {
         self.input.properties()
     }
 
-    one_input!(|this, input| BuildKeys::new(input, this.keys.clone(), Arc::clone(&this.filter)));
+    // Copies fill the same filter: whichever began last.
+    one_input!(|this, input| BuildKeys {
+        gathering: Arc::clone(&this.gathering),
+        ..BuildKeys::new(input, this.keys.clone(), Arc::clone(&this.filter))
+    });
 
     same_rows!();
 
@@ -170,7 +174,7 @@ impl ExecutionPlan for BuildKeys {
                 Ok(batch) => hashed(&keys, batch),
                 Err(_) => internal_err!("the build side gave an error"),
             };
-            gathering.lock().add(execution, &hashes);
+            gathering.lock().add(execution, hashes);
             batch
         });
         let (filter, gathering) = (Arc::clone(&self.filter), Arc::clone(&self.gathering));

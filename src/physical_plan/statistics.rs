@@ -19,7 +19,17 @@ pub fn scan_statistics(
     filters: &[Arc<dyn PhysicalExpr>],
     fetch: Option<usize>,
 ) -> Result<Statistics> {
-    let view = TableView::new(table);
+    Ok(statistics_of(&TableView::new(table), table, projection, filters, fetch))
+}
+
+/// The same, of a table that is looked at already.
+pub fn statistics_of(
+    view: &TableView<'_>,
+    table: &ScanTable,
+    projection: &[usize],
+    filters: &[Arc<dyn PhysicalExpr>],
+    fetch: Option<usize>,
+) -> Statistics {
     let live = view.live_rows();
     let exact = filters.is_empty() && fetch.is_none();
     let condition = view.condition(filters);
@@ -42,14 +52,14 @@ pub fn scan_statistics(
         column_statistics.push(ColumnStatistics {
             distinct_count: distinct.map_or(Precision::Absent, Precision::Inexact),
             byte_size: Precision::Inexact(bytes as usize),
-            ..bounds_statistics(&view, table, *ordinal, bounds_hold, share)
+            ..bounds_statistics(view, table, *ordinal, bounds_hold, share)
         });
     }
-    Ok(Statistics {
+    Statistics {
         num_rows: if exact { Precision::Exact(rows) } else { Precision::Inexact(rows) },
         total_byte_size: Precision::Inexact(total as usize),
         column_statistics,
-    })
+    }
 }
 
 /// One partition's share of a whole.

@@ -64,11 +64,16 @@ fn missing_key(step: &Step) -> Option<String> {
     let pairs = join.on().iter().filter_map(|(l, r)| origin_of(join.left(), l).zip(origin_of(join.right(), r)));
     let pairs: Vec<_> = pairs.collect();
     let ((left, _), (right, _)) = *pairs.first()?;
+    // A table joined with itself relates rows to others.
+    if left.table().def.id == right.table().def.id {
+        return None;
+    }
     let (of_left, of_right) = (left.key()?, right.key()?);
     let column = |scan: &SliceScan, ordinal: usize| scan.table().def.columns[ordinal].clone();
     let (by_left, by_right) = (column(left, of_left), column(right, of_right));
     let form = |column: &crate::catalog::ColumnDef| hash_form(&column.sql_type.arrow_type());
-    let equated = pairs.iter().any(|((_, l), (_, r))| (*l, *r) == (of_left, of_right));
+    let of_both = |l: &SliceScan, r: &SliceScan| std::ptr::eq(l, left) && std::ptr::eq(r, right);
+    let equated = pairs.iter().any(|((l, a), (r, b))| of_both(l, r) && (*a, *b) == (of_left, of_right));
     if equated || by_left.name != by_right.name || form(&by_left) != form(&by_right) {
         return None;
     }
@@ -83,7 +88,11 @@ fn missing_key(step: &Step) -> Option<String> {
 
 /// Of a step that ran and whose rows went mostly to one partition.
 fn skewed_movement(step: &Step) -> Option<String> {
-    let exchange = step.moved.iter().find_map(|moved| moved.downcast_ref::<Exchange>())?;
+    let exchanges = step.moved.iter().filter_map(|moved| moved.downcast_ref::<Exchange>());
+    exchanges.filter_map(|exchange| skewed_exchange(step, exchange)).next()
+}
+
+fn skewed_exchange(step: &Step, exchange: &Exchange) -> Option<String> {
     let metrics = exchange.metrics()?;
     let sum = |name: &str| metrics.sum_by_name(name).map_or(0, |value| value.as_usize());
     let (rows, percent) = (sum("rows_exchanged") as u64, sum("skew_percent"));
@@ -92,7 +101,7 @@ fn skewed_movement(step: &Step) -> Option<String> {
     skewed.then(|| {
         let times = percent as f64 / 100.0;
         format!(
-            "Skew: of {partitions} slices one got {times:.1} times the mean of the rows moved for {}",
+            "Skew: of {partitions} partitions one got {times:.1} times the mean of the rows moved for {}",
             step.operator
         )
     })

@@ -240,6 +240,7 @@ async fn what_could_be_better_is_told() {
         "select count(*) from events e join stage s on e.event_id = s.event_id and e.user_id = s.user_id",
         "select count(*) from events e join other o on e.event_id = o.event_id",
         "select count(*) from events e join stage s on e.user_id = s.user_id",
+        "select count(*) from events e join events f on e.event_id = f.user_id",
     ] {
         assert_eq!(hints(&session, &format!("explain {silent}")).await, Vec::<String>::new(), "{silent}");
     }
@@ -260,7 +261,7 @@ async fn what_could_be_better_is_told() {
     let sql = "select count(*) from moving join events on k = user_id";
     assert_eq!(hints(&session, &format!("explain {sql}")).await, Vec::<String>::new());
     let told = hints(&session, &format!("explain analyze {sql}")).await;
-    assert!(told[0].contains("Skew: of 4 slices one got 3.") && told.len() == 1, "{told:?}");
+    assert!(told[0].contains("Skew: of 4 partitions one got 3.") && told.len() == 1, "{told:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

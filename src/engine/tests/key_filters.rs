@@ -25,7 +25,7 @@ const TABLES: [&str; 3] = ["fact", "dim", "many"];
 async fn tables() -> Warehouse {
     let warehouse = warehouse(4, 4, Geometry::new(64, 1024).unwrap()).await;
     let session = warehouse.session();
-    let columns = "k bigint, t varchar(20), r double precision, m decimal(20, 3), n int";
+    let columns = "k bigint not null, t varchar(20), r double precision, m decimal(20, 3), n int";
     let row = "v, 't' || v, case v % 7 when 0 then -0.0 when 1 then 0.0 else v * 0.5 end, v * 1.125, nullif(v % 50, 7)";
     for (name, layout, rows) in [
         (
@@ -94,6 +94,9 @@ async fn no_row_that_has_a_partner_is_lost() {
                     "select count(*), sum(s) from (select k, t, r, m, n, sum(n) as s from fact group by k, t, r, m, n) f \
                          join {of} d on {on} where d.k < 3000"
                 ),
+                // A NULL on the right side is no partner and counts.
+                format!("select count(*) from {of} d where k not in (select n from fact f where n is null or n < 3)"),
+                format!("select count(*) from {of} d where k not in (select n from fact f where f.k > 700)"),
             ] {
                 let expected = theirs(&plain, &sql).await;
                 for broadcasts in [true, false] {

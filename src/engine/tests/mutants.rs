@@ -11,6 +11,7 @@ use crate::distribution::HASH_ID;
 use crate::engine::Warehouse;
 use crate::engine::error::from_datafusion;
 use crate::format::Geometry;
+use crate::physical_plan::config::BlueshiftOptions;
 use crate::physical_plan::scan::ScanTable;
 
 const JOIN: &str = "select count(*), sum(a.n), sum(b.n) from a join b on a.k = b.k";
@@ -45,6 +46,8 @@ async fn context(
         let options = state.config_mut().options_mut();
         options.optimizer.hash_join_single_partition_threshold = 0;
         options.optimizer.hash_join_single_partition_threshold_rows = 0;
+        // By which scans tell where rows are.
+        options.extensions.insert(BlueshiftOptions::default());
     }
     context.register_table("a", HandMade::of(warehouse, "a", a).await).unwrap();
     context.register_table("b", HandMade::of(warehouse, b.0, b.1).await).unwrap();

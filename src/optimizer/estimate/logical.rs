@@ -67,7 +67,7 @@ impl<'a> Estimator<'a> {
                 let input = self.estimate(&projection.input)?;
                 let schema = projection.input.schema();
                 let columns = projection.expr.iter().map(|expr| column_of(expr, &input, schema)).collect();
-                Estimate { columns, ..*input }
+                Estimate { columns, rows: input.rows, unfiltered: input.unfiltered }
             }
             LogicalPlan::Aggregate(aggregate) => {
                 let input = self.estimate(&aggregate.input)?;
@@ -82,7 +82,7 @@ impl<'a> Estimator<'a> {
             LogicalPlan::Distinct(Distinct::On(on)) => {
                 let input = self.estimate(&on.input)?;
                 let columns = plan.schema().fields().iter().map(|_| ColumnEstimate::unknown(input.rows)).collect();
-                Estimate { columns, ..*input }
+                Estimate { columns, rows: input.rows, unfiltered: input.unfiltered }
             }
             LogicalPlan::Sort(sort) => self.estimate(&sort.input)?.limited(sort.fetch),
             LogicalPlan::Limit(limit) => {
@@ -131,7 +131,7 @@ impl<'a> Estimator<'a> {
                 let rows = table.planned(self.options)?;
                 let schema = DFSchema::try_from_qualified_schema(scan.table_name.clone(), &provider.schema()).ok()?;
                 let filters: Vec<_> = scan.filters.iter().filter_map(|filter| compiled(filter, &schema)).collect();
-                let mut whole = Estimate::of_scan(&rows, projection, &filters, scan.fetch).ok()??;
+                let mut whole = Estimate::of_scan(&rows, projection, &filters, scan.fetch)?;
                 whole.rows *= part(scan.filters.len() - filters.len());
                 Some(whole)
             }

@@ -21,7 +21,7 @@ use datafusion::physical_plan::operator_statistics::{
 };
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
-use datafusion::physical_plan::union::UnionExec;
+use datafusion::physical_plan::union::{InterleaveExec, UnionExec};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, PhysicalExpr};
 
 use super::{ColumnEstimate, Estimate, column_of, selectivity};
@@ -61,8 +61,16 @@ pub fn registry() -> StatisticsRegistry {
 
 impl StatisticsProvider for Estimates {
     fn compute_statistics(&self, plan: &dyn ExecutionPlan, inputs: &[ExtendedStatistics]) -> Result<StatisticsResult> {
-        let inputs: Vec<_> = inputs.iter().map(|input| input.get_extension::<Arc<Estimate>>().cloned()).collect();
-        let Some(estimate) = estimate(plan, &inputs) else { return Ok(StatisticsResult::Delegate) };
+        let known: Vec<_> = inputs.iter().map(|input| input.get_extension::<Arc<Estimate>>().cloned()).collect();
+        let Some(estimate) = estimate(plan, &known) else {
+            if inputs.is_empty() {
+                return Ok(StatisticsResult::Delegate);
+            }
+            // What is below is known already, and not to be asked for again.
+            let inputs: Vec<_> = inputs.iter().map(|input| Arc::clone(input.base_arc())).collect();
+            let told = plan.statistics_from_inputs(&inputs, &StatisticsArgs::new())?;
+            return Ok(StatisticsResult::Computed(ExtendedStatistics::new_arc(told)));
+        };
         let mut told = ExtendedStatistics::new(Statistics {
             num_rows: Precision::Inexact(estimate.rows.ceil() as usize),
             // For the choice of sides.
@@ -79,8 +87,10 @@ fn estimate(plan: &dyn ExecutionPlan, inputs: &[Option<Arc<Estimate>>]) -> Optio
     match inputs {
         [] => source(plan),
         [input] => over_one(plan, input.as_ref()?),
-        [left, right] if !plan.is::<UnionExec>() => joined(plan, left.as_ref()?, right.as_ref()?),
-        inputs if plan.is::<UnionExec>() => Estimate::united(inputs.iter().cloned().collect::<Option<_>>()?),
+        inputs if plan.is::<UnionExec>() || plan.is::<InterleaveExec>() => {
+            Estimate::united(inputs.iter().cloned().collect::<Option<_>>()?)
+        }
+        [left, right] => Some(joined(plan, left.as_ref()?, right.as_ref()?)?.limited(plan.fetch())),
         _ => None,
     }
 }
@@ -88,7 +98,7 @@ fn estimate(plan: &dyn ExecutionPlan, inputs: &[Option<Arc<Estimate>>]) -> Optio
 fn source(plan: &dyn ExecutionPlan) -> Option<Estimate> {
     let scan = plan.downcast_ref::<DataSourceExec>().and_then(|exec| exec.data_source().downcast_ref::<SliceScan>());
     match scan {
-        Some(scan) => Estimate::of_scan(scan.table(), scan.projection(), scan.filters(), scan.limit()).ok()?,
+        Some(scan) => Estimate::of_scan(scan.table(), scan.projection(), scan.filters(), scan.limit()),
         None => {
             let told = StatisticsContext::new().compute(plan, &StatisticsArgs::new()).ok()?;
             Estimate::of_statistics(&told, &[])
@@ -103,7 +113,7 @@ fn over_one(plan: &dyn ExecutionPlan, input: &Arc<Estimate>) -> Option<Estimate>
     }
     if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
         let columns = projection.expr().iter().map(|projected| column_of(&projected.expr, input)).collect();
-        return Some(Estimate { columns, ..**input });
+        return Some(Estimate { columns, rows: input.rows, unfiltered: input.unfiltered });
     }
     if let Some(aggregate) = plan.downcast_ref::<AggregateExec>() {
         let keys = aggregate.group_expr().expr().iter().map(|(expr, _)| column_of(expr, input)).collect();
@@ -161,7 +171,7 @@ fn passing(filter: &JoinFilter, left: &Estimate, right: &Estimate) -> f64 {
             JoinSide::Right => right,
             JoinSide::None => return ColumnEstimate::unknown(2.0),
         };
-        side.columns.get(column.index).copied().unwrap_or_else(|| ColumnEstimate::unknown(side.rows))
+        side.columns.get(column.index).cloned().unwrap_or_else(|| ColumnEstimate::unknown(side.rows))
     });
     let pairs = Estimate::of(left.rows * right.rows, columns.collect());
     selectivity(filter.expression(), &pairs)
@@ -169,6 +179,6 @@ fn passing(filter: &JoinFilter, left: &Estimate, right: &Estimate) -> f64 {
 
 fn projected(estimate: Estimate, projection: &Option<ProjectionRef>) -> Option<Estimate> {
     let Some(projection) = projection else { return Some(estimate) };
-    let columns = projection.iter().map(|at| estimate.columns.get(*at).copied()).collect::<Option<_>>()?;
+    let columns = projection.iter().map(|at| estimate.columns.get(*at).cloned()).collect::<Option<_>>()?;
     Some(Estimate { columns, ..estimate })
 }

@@ -1,7 +1,7 @@
 //! The keys of a join's build side, known to the scans below its probe side before they read.
 //!
 //! DataFusion's hash joins tell scans the range of their keys, and have each row looked up in their hash table. Such a
-//! lookup costs about as much as the join's own; a [`Bloom`] filter of the keys, which fits a cache, says nearly the same.
+//! lookup costs about as much as the join's own; a Bloom filter of the keys, which fits a cache, says nearly the same.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};

@@ -33,8 +33,11 @@ use crate::physical_plan::scan::SliceScan;
 #[derive(Debug, Default)]
 pub struct PlanEstimator {
     /// By the address of a node, which is kept.
-    known: HashMap<usize, (Arc<dyn ExecutionPlan>, Option<Arc<Estimate>>)>,
+    known: HashMap<usize, Known>,
 }
+
+/// A node and its estimate.
+type Known = (Arc<dyn ExecutionPlan>, Option<Arc<Estimate>>);
 
 impl PlanEstimator {
     /// `None` where a source below tells nothing.

@@ -136,7 +136,7 @@ fn main() {
                 theirs.extend(datafusion);
             }
             report(&format!("joins, {when}"), ours);
-            report(&format!("the same joins by DataFusion's rule, {when}"), theirs);
+            report(&format!("the same joins in plans, {when}"), theirs);
         }
     });
 }
@@ -194,7 +194,7 @@ async fn filter_error(session: &Session, table: &str, filter: &str) -> (f64, Str
     (q_error(estimated(&scan), truth), format!("{table}: {filter}"))
 }
 
-/// The q-errors of a join's estimate, by common values and by what DataFusion makes of the scans' statistics.
+/// The q-errors of a join's estimate, of the two tables alone and as plans are chosen by it.
 async fn join_errors(session: &Session, join: [&str; 6]) -> ((f64, String), Option<(f64, String)>) {
     let [left, l, left_filter, right, r, right_filter] = join;
     let filters: Vec<&str> = [left_filter, right_filter].into_iter().filter(|f| !f.is_empty()).collect();

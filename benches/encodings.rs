@@ -8,16 +8,16 @@
 //!
 //! Run with `cargo bench --bench encodings`.
 
-use std::time::Instant;
-
-use blueshift::engine::tpch::{Table, tables};
+use blueshift::engine::tpch::tables;
 use blueshift::engine::{Session, Warehouse};
-use datafusion::arrow::array::RecordBatchReader;
 use datafusion::arrow::util::display::array_value_to_string;
-use datafusion::error::DataFusionError;
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use tpchgen::generators::{LineItemGenerator, OrderGenerator};
-use tpchgen_arrow::{LineItemArrow, OrderArrow};
+
+#[path = "common/timing.rs"]
+mod timing;
+#[path = "common/tpch.rs"]
+mod tpch_rows;
+
+use timing::medians;
 
 const RUNS: usize = 15;
 const LENGTHS: &str = "sum(octet_length(?))";
@@ -33,15 +33,15 @@ fn main() {
         println!("{:16} {:>18} {:>12} {:>12} {:>7}", "column", "encoding", "AUTO", "RAW", "ratio");
         for name in ["lineitem", "orders"] {
             let table = tables().into_iter().find(|table| table.name == name).expect("a table of TPC-H");
-            load(&session, &table, scale).await;
+            tpch_rows::load(&session, &table, scale).await;
             let unencoded = table.create().replacen(name, "unencoded", 1).replace(" NOT NULL", " ENCODE RAW NOT NULL");
             text(&session, &unencoded).await;
             text(&session, &format!("insert into unencoded select * from {name}")).await;
             let columns = columns(&session, name).await;
             for column in &columns {
                 let Some(asked) = column.asked() else { continue };
-                let [auto, raw] =
-                    medians(&session, [name, "unencoded"].map(|of| format!("select {asked} from {of}"))).await;
+                let queries = [name, "unencoded"].map(|of| format!("select {asked} from {of}"));
+                let [auto, raw] = medians(RUNS, queries.each_ref().map(|query| (&session, query.as_str()))).await;
                 ratios.push(auto / raw);
                 print(&column.name, &column.stored, auto, raw);
             }
@@ -54,7 +54,7 @@ fn main() {
             for encoding in ["fsst", "zstd"] {
                 let queries = [encoding, "raw"]
                     .map(|of| format!("select {}, max({comment}) from c_{of}", LENGTHS.replace('?', comment)));
-                let [encoded, raw] = medians(&session, queries).await;
+                let [encoded, raw] = medians(RUNS, queries.each_ref().map(|query| (&session, query.as_str()))).await;
                 print(comment, encoding, encoded, raw);
             }
             for table in [name, "c_raw", "c_fsst", "c_zstd"] {
@@ -92,22 +92,6 @@ impl Column {
     }
 }
 
-async fn load(session: &Session, table: &Table, scale: f64) {
-    text(session, &table.create()).await;
-    let streams = (1..=2).map(|part| -> Box<dyn RecordBatchReader + Send> {
-        match table.name {
-            "orders" => Box::new(OrderArrow::new(OrderGenerator::new(scale, part, 2))),
-            _ => Box::new(LineItemArrow::new(LineItemGenerator::new(scale, part, 2))),
-        }
-    });
-    let streams = streams.map(|reader| {
-        let schema = reader.schema();
-        let batches = futures::stream::iter(reader.map(|batch| batch.map_err(DataFusionError::from)));
-        Box::pin(RecordBatchStreamAdapter::new(schema, batches)) as _
-    });
-    session.load(table.name, streams.collect()).await.expect("loaded");
-}
-
 /// A table's columns, in order.
 async fn columns(session: &Session, table: &str) -> Vec<Column> {
     let defined = format!("select \"column\", type from pg_table_def where tablename = '{table}'");
@@ -123,25 +107,6 @@ async fn columns(session: &Session, table: &str) -> Vec<Column> {
         stored: encodings(i).to_string(),
     };
     defined.iter().enumerate().map(column).collect()
-}
-
-/// Median seconds of each of two queries.
-async fn medians(session: &Session, queries: [String; 2]) -> [f64; 2] {
-    let mut seconds = [Vec::new(), Vec::new()];
-    for run in 0..=RUNS {
-        for (query, seconds) in queries.iter().zip(&mut seconds) {
-            let start = Instant::now();
-            text(session, query).await;
-            // The first run reads from the disk.
-            if run > 0 {
-                seconds.push(start.elapsed().as_secs_f64());
-            }
-        }
-    }
-    seconds.map(|mut seconds| {
-        seconds.sort_by(f64::total_cmp);
-        seconds[seconds.len() / 2]
-    })
 }
 
 /// A statement's rows as text.

@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use blueshift::engine::{Session, Warehouse};
+use blueshift::engine::{Session, Warehouse, tpch};
 use blueshift::optimizer::estimate::physical::PlanEstimator;
 use blueshift::physical_plan::estimate::TableView;
 use blueshift::physical_plan::scan::SliceScan;
@@ -111,7 +111,9 @@ fn main() {
     runtime.block_on(async {
         let warehouse = Warehouse::builder().slices(4).open("memory://").await.expect("it opens");
         let session = warehouse.session();
-        tpch_rows::load(&session, scale).await;
+        for table in tpch::tables() {
+            tpch_rows::load(&session, &table, scale).await;
+        }
         generate(&session, (scale * 2_000_000.0) as u64).await;
         println!("TPC-H at scale {scale}, and generated tables");
         for analyzed in [false, true] {

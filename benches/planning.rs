@@ -23,7 +23,9 @@ async fn main() {
     let scale: f64 = std::env::var("BLUESHIFT_SCALE").ok().and_then(|s| s.parse().ok()).unwrap_or(0.05);
     let warehouse = Warehouse::builder().slices(4).open("memory://").await.expect("it opens");
     let session = warehouse.session();
-    tpch_rows::load(&session, scale).await;
+    for table in tpch::tables() {
+        tpch_rows::load(&session, &table, scale).await;
+    }
     session.sql("analyze").await.expect("analyze");
     let mut config = SessionConfig::new().with_target_partitions(4);
     config.options_mut().sql_parser.parse_float_as_decimal = true;

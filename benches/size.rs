@@ -14,14 +14,11 @@ use std::time::Instant;
 
 use blueshift::engine::tpch::{Table, tables};
 use blueshift::engine::{Session, Warehouse};
-use datafusion::arrow::array::RecordBatchReader;
 use datafusion::arrow::util::display::array_value_to_string;
-use datafusion::error::DataFusionError;
 use datafusion::parquet::file::reader::{FileReader, SerializedFileReader};
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use futures::StreamExt;
-use tpchgen::generators::*;
-use tpchgen_arrow::*;
+
+#[path = "common/tpch.rs"]
+mod tpch_rows;
 
 fn main() {
     let scale: f64 = std::env::var("BLUESHIFT_SCALE").ok().and_then(|s| s.parse().ok()).unwrap_or(1.0);
@@ -43,13 +40,7 @@ fn main() {
 /// Loads and prints a table; its bytes, footers not counted, and those of the Parquet file.
 async fn measure(session: &Session, table: &Table, scale: f64, folder: &Path) -> (u64, u64) {
     let name = table.name;
-    session.sql(&table.create()).await.expect("created");
-    let streams = (1..=2).filter_map(|part| reader(name, scale, part)).map(|reader| {
-        let schema = reader.schema();
-        let batches = futures::stream::iter(reader).map(|batch| batch.map_err(DataFusionError::from));
-        Box::pin(RecordBatchStreamAdapter::new(schema, batches)) as _
-    });
-    let rows = session.load(name, streams.collect()).await.expect("loaded");
+    let rows = tpch_rows::load(session, table, scale).await;
     let file = folder.join(format!("{name}.parquet"));
     let copy = format!(
         "copy (select * from {name} order by {}) to '{}' stored as parquet \
@@ -131,24 +122,4 @@ fn column_bytes(file: &Path) -> Vec<u64> {
     let groups = reader.metadata().row_groups();
     let columns = groups.first().map_or(0, |group| group.num_columns());
     (0..columns).map(|i| groups.iter().map(|group| group.column(i).compressed_size() as u64).sum()).collect()
-}
-
-/// One of the two halves of a table; the smallest tables have one.
-fn reader(table: &str, scale: f64, part: i32) -> Option<Box<dyn RecordBatchReader + Send>> {
-    macro_rules! reader {
-        ($generator:ident, $arrow:ident) => {
-            Some(Box::new($arrow::new($generator::new(scale, part, 2))))
-        };
-    }
-    match table {
-        "region" if part == 1 => Some(Box::new(RegionArrow::new(RegionGenerator::new(scale, 1, 1)))),
-        "nation" if part == 1 => Some(Box::new(NationArrow::new(NationGenerator::new(scale, 1, 1)))),
-        "supplier" => reader!(SupplierGenerator, SupplierArrow),
-        "customer" => reader!(CustomerGenerator, CustomerArrow),
-        "part" => reader!(PartGenerator, PartArrow),
-        "partsupp" => reader!(PartSuppGenerator, PartSuppArrow),
-        "orders" => reader!(OrderGenerator, OrderArrow),
-        "lineitem" => reader!(LineItemGenerator, LineItemArrow),
-        _ => None,
-    }
 }

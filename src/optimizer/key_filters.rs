@@ -1,10 +1,11 @@
 //! Scans below joins are told of the joins' keys by filters that are cheap to ask.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{DynamicFilterPhysicalExpr, lit};
@@ -25,7 +26,7 @@ use crate::physical_plan::scan::SliceScan;
 const USELESS: f64 = 0.8;
 
 /// Puts a [`BuildKeys`] on the build side of each hash join whose own filter a scan of ours has taken, and its filter beside
-/// that one: what it is right to leave out by the one, it is by the other. Stands behind the rules that push filters down.
+/// that one: what it is right to leave out by the one, it is by the other, but for NOT IN. Stands behind the rules that push filters down.
 #[derive(Debug)]
 pub struct KeyFilters;
 
@@ -38,9 +39,21 @@ impl PhysicalOptimizerRule for KeyFilters {
         if !config.extensions.get::<BlueshiftOptions>().is_some_and(|options| options.key_filters) {
             return Ok(plan);
         }
-        let mut estimator = PlanEstimator::default();
+        // Before joins are rewritten, so that each node is estimated once.
+        let (mut estimator, mut gaining) = (PlanEstimator::default(), HashSet::new());
+        plan.apply(|node| {
+            if let Some((join, own)) = filtering(node)
+                && gains(join, &mut estimator)
+            {
+                gaining.extend(own.expression_id());
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        if gaining.is_empty() {
+            return Ok(plan);
+        }
         plan.transform_up(|node| {
-            Ok(match told(&node, &mut estimator)? {
+            Ok(match told(&node, &gaining)? {
                 Some(told) => Transformed::yes(told),
                 None => Transformed::no(node),
             })
@@ -53,22 +66,33 @@ impl PhysicalOptimizerRule for KeyFilters {
     }
 }
 
-/// A join whose scans are told of its keys; `None` where none would gain by it.
-fn told(node: &Arc<dyn ExecutionPlan>, estimator: &mut PlanEstimator) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+/// A hash join, and the filter that it makes for its probe side.
+fn filtering(node: &Arc<dyn ExecutionPlan>) -> Option<(&HashJoinExec, Arc<dyn PhysicalExpr>)> {
     let collocated = node.downcast_ref::<CollocatedJoinExec>().map(CollocatedJoinExec::join);
-    let Some(join) = collocated.or(node.downcast_ref::<HashJoinExec>()) else { return Ok(None) };
+    let join = collocated.or(node.downcast_ref::<HashJoinExec>())?;
     // NOT IN has to see that there is a NULL, which DataFusion's filter lets pass.
     if join.null_aware {
+        return None;
+    }
+    node.dynamic_expressions_produced().pop().map(|own| (join, own))
+}
+
+/// Whether enough rows of the probe side find no partner, as far as estimates tell.
+fn gains(join: &HashJoinExec, estimator: &mut PlanEstimator) -> bool {
+    let Some((left, right)) = estimator.estimate(join.left()).zip(estimator.estimate(join.right())) else {
+        return true;
+    };
+    let keys: Vec<_> = join.on().iter().map(|(l, r)| (column_of(l, &left), column_of(r, &right))).collect();
+    Matched::of(&keys, &left, &right, 1.0).right <= USELESS
+}
+
+/// A join whose scans are told of its keys, if its own filter is among those that are worth it.
+fn told(node: &Arc<dyn ExecutionPlan>, gaining: &HashSet<u64>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let Some((join, own)) = filtering(node) else { return Ok(None) };
+    if !own.expression_id().is_some_and(|id| gaining.contains(&id)) {
         return Ok(None);
     }
-    let produced = node.dynamic_expressions_produced();
-    let [own] = &produced[..] else { return Ok(None) };
-    if let Some((left, right)) = estimator.estimate(join.left()).zip(estimator.estimate(join.right())) {
-        let keys: Vec<_> = join.on().iter().map(|(l, r)| (column_of(l, &left), column_of(r, &right))).collect();
-        if Matched::of(&keys, &left, &right, 1.0).right > USELESS {
-            return Ok(None);
-        }
-    }
+    let own = &own;
     let (of_left, of_right): (Vec<_>, Vec<_>) = join.on().iter().cloned().unzip();
     let filter = Arc::new(DynamicFilterPhysicalExpr::new(of_right, lit(true)));
     let probe = Arc::clone(join.right()).transform_up(|below| {

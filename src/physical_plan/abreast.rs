@@ -9,7 +9,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::{Result, internal_err};
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties};
 use futures::Stream;
 use parking_lot::Mutex;
 
@@ -155,10 +155,6 @@ impl ExecutionPlan for Abreast {
         "Abreast"
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.input.properties()
-    }
-
     one_input!(|_, input| Abreast::new(input));
 
     same_rows!();
@@ -193,9 +189,9 @@ mod tests {
     use arrow::datatypes::Schema;
     use datafusion::common::tree_node::TreeNodeRecursion;
     use datafusion::physical_expr::{EquivalenceProperties, Partitioning};
-    use datafusion::physical_plan::PhysicalExpr;
     use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
     use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+    use datafusion::physical_plan::{PhysicalExpr, PlanProperties};
     use futures::StreamExt;
     use tokio::sync::Barrier;
 

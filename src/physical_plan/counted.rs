@@ -4,15 +4,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::DataType;
 use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan};
 use futures::StreamExt;
 
-use super::passing::one_input;
+use super::passing::{one_input, same_rows};
 
 /// Takes counts.
 pub(super) trait Counts: fmt::Debug + Send + Sync {
@@ -92,19 +92,9 @@ impl ExecutionPlan for Counted {
         "Counted"
     }
 
-    fn schema(&self) -> SchemaRef {
-        self.input.schema()
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.input.properties()
-    }
-
     one_input!(|this, input| Counted { input, counts: Arc::clone(&this.counts) });
 
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
+    same_rows!();
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let count = Arc::clone(&self.counts).reader(partition, context.session_config().options());

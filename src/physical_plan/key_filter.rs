@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 use arrow::buffer::BooleanBuffer;
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Schema};
 use datafusion::common::hash_utils::{QualityRandomState, create_hashes};
 use datafusion::common::{Result, internal_err};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
@@ -17,9 +17,7 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::ColumnarValue;
 use datafusion::physical_expr::expressions::{DynamicFilterPhysicalExpr, lit};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PhysicalExpr, PlanProperties,
-};
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PhysicalExpr};
 use futures::StreamExt;
 use parking_lot::Mutex;
 
@@ -83,17 +81,22 @@ impl BuildKeys {
     /// Notes that a partition begins; of which execution. One that began before begins another, perhaps of other rows.
     fn begin(&self, partition: usize, context: &TaskContext) -> Result<u64> {
         let mut gathering = self.gathering.lock();
-        if gathering.begun.is_empty() || gathering.begun[partition] {
+        let partitions = self.input.output_partitioning().partition_count();
+        // A copy may have other partitions than the one that began before.
+        if gathering.begun.len() != partitions || gathering.begun.get(partition).is_none_or(|begun| *begun) {
             self.filter.update(lit(true))?;
             let memory = MemoryConsumer::new("keys of a join's filter").register(context.memory_pool());
             *gathering = Gathering {
                 execution: gathering.execution + 1,
-                begun: vec![false; self.input.output_partitioning().partition_count()],
+                begun: vec![false; partitions],
                 memory: Some(memory),
                 ..Gathering::default()
             };
         }
-        gathering.begun[partition] = true;
+        let Some(begun) = gathering.begun.get_mut(partition) else {
+            return internal_err!("there is no partition {partition}");
+        };
+        *begun = true;
         Ok(gathering.execution)
     }
 }
@@ -144,14 +147,6 @@ impl DisplayAs for BuildKeys {
 impl ExecutionPlan for BuildKeys {
     fn name(&self) -> &str {
         "BuildKeys"
-    }
-
-    fn schema(&self) -> SchemaRef {
-        self.input.schema()
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.input.properties()
     }
 
     // Copies fill the same filter: whichever began last.

@@ -74,6 +74,10 @@ macro_rules! filters_and_rows_go_through {
 /// Within `impl ExecutionPlan`: each partition's rows are those of the input's, in its order.
 macro_rules! same_rows {
     () => {
+        fn properties(&self) -> &std::sync::Arc<datafusion::physical_plan::PlanProperties> {
+            self.input.properties()
+        }
+
         fn maintains_input_order(&self) -> Vec<bool> {
             vec![true]
         }

@@ -35,6 +35,13 @@ impl SliceMap {
         Ok(SliceMap { slices, partitions: above.or(below).unwrap_or(1) })
     }
 
+    /// P for a session of as many threads: one partition per slice, of which a scan knows the order, while there are few to a
+    /// thread; else as [`SliceMap::for_target`] has it.
+    pub fn for_threads(slices: u32, threads: usize) -> Result<Self> {
+        let few = threads.max(1).saturating_mul(SLICES_PER_THREAD) >= slices as usize;
+        Self::for_target(slices, if few { slices as usize } else { threads })
+    }
+
     pub fn slices(self) -> u32 {
         self.slices
     }
@@ -64,6 +71,9 @@ impl SliceMap {
     }
 }
 
+/// Up to how many slices a thread reads as partitions of their own.
+const SLICES_PER_THREAD: usize = 4;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,6 +90,14 @@ mod tests {
         assert_eq!(p(12, 5), 6);
         assert_eq!(p(3, 2), 3);
         assert_eq!(p(1024, 0), 1);
+    }
+
+    #[test]
+    fn a_slice_is_a_partition_while_there_are_few_to_a_thread() {
+        let p = |slices, threads| SliceMap::for_threads(slices, threads).unwrap().partitions();
+        assert_eq!([p(4, 2), p(4, 1), p(8, 2), p(7, 2), p(2, 16)], [4, 4, 8, 7, 2]);
+        assert_eq!([p(5, 1), p(16, 2), p(64, 4), p(13, 3), p(1024, 0)], [1, 2, 4, 1, 1]);
+        assert!(SliceMap::for_threads(0, 1).is_err() && SliceMap::for_threads(1025, 400).is_err());
     }
 
     #[test]

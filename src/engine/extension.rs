@@ -66,7 +66,7 @@ pub(super) fn with_blueshift(mut builder: SessionStateBuilder) -> SessionStateBu
 pub(super) fn session_config(warehouse: &Warehouse) -> SessionConfig {
     let threads = warehouse.inner.threads;
     // Slices beyond 1,024 cannot be: the catalog checked them.
-    let partitions = SliceMap::for_target(warehouse.info().slices, threads).map_or(threads, SliceMap::partitions);
+    let partitions = SliceMap::for_threads(warehouse.info().slices, threads).map_or(threads, SliceMap::partitions);
     let mut config = SessionConfig::new()
         .with_target_partitions(partitions)
         .with_default_catalog_and_schema(CATALOG, PATH_SCHEMA)

@@ -455,6 +455,17 @@ struct Source {
     def: Arc<TableDef>,
 }
 
+impl Source {
+    /// `None` where the table has other columns at that version, or is gone.
+    fn rows_at(&self, pin: PinnedSnapshot) -> Option<Arc<ScanTable>> {
+        let state = pin.table(self.def.id).cloned()?;
+        if !Arc::ptr_eq(&state.def, &self.def) && state.def.columns != self.def.columns {
+            return None;
+        }
+        scan_table(&self.warehouse, pin, &state).ok().map(Arc::new)
+    }
+}
+
 impl TableSource for Source {
     fn read<'a>(&'a self, session: &'a dyn Session) -> BoxFuture<'a, Result<(Arc<ScanTable>, u32)>> {
         Box::pin(async move {
@@ -467,12 +478,12 @@ impl TableSource for Source {
     }
 
     fn planned(&self, options: &ConfigOptions) -> Option<Arc<ScanTable>> {
-        let pin = options.extensions.get::<PlanPins>()?.known(&self.warehouse)?;
-        let state = pin.table(self.def.id).cloned()?;
-        if !Arc::ptr_eq(&state.def, &self.def) && state.def.columns != self.def.columns {
-            return None;
-        }
-        scan_table(&self.warehouse, pin, &state).ok().map(Arc::new)
+        self.rows_at(options.extensions.get::<PlanPins>()?.known(&self.warehouse)?)
+    }
+
+    /// An application's own context has no statement whose version could be known.
+    fn estimated(&self, options: &ConfigOptions) -> Option<Arc<ScanTable>> {
+        self.planned(options).or_else(|| self.rows_at(self.warehouse.inner.catalog.pin()))
     }
 
     fn definition(&self, options: &ConfigOptions) -> Option<(u128, Arc<TableDef>)> {

@@ -81,14 +81,15 @@ pub(super) async fn explain(
         true => Some(run(running, &physical).await?),
         false => None,
     };
-    let step = nodes::steps(&physical);
+    let settings = running.state.config_options().extensions.get::<BlueshiftOptions>().cloned().unwrap_or_default();
+    let step = nodes::steps(&physical, &settings);
     let mut lines = text::lines(&step, ran.is_some());
     lines.extend(ran.into_iter().flatten());
     if explain.verbose {
         lines.push(String::new());
         lines.extend(displayable(physical.as_ref()).indent(true).to_string().lines().map(str::to_string));
     }
-    let hints = hints::hints(&step);
+    let hints = hints::hints(&step, &settings);
     if !hints.is_empty() {
         lines.push(String::new());
         lines.extend(hints);

@@ -1,9 +1,9 @@
 //! What joins cost: the work of building and probing hash tables, and of moving rows to where they meet.
 //!
-//! A unit is the work of probing with one row. The shares come from profiles of joins in one process (our own choice);
-//! they are settings, so that a deployment where movement crosses a network can say so.
+//! A unit is the work of probing with one row.
 
 use super::join_order::Kind;
+use crate::physical_plan::config::BlueshiftOptions;
 
 /// A column, or all columns that a query equates, by number.
 pub type Key = usize;
@@ -77,21 +77,20 @@ pub struct JoinCosts {
     pub partitions: f64,
 }
 
-impl Default for JoinCosts {
-    fn default() -> Self {
+impl JoinCosts {
+    /// As the settings have them.
+    pub fn of(options: &BlueshiftOptions, partitions: usize) -> Self {
         JoinCosts {
-            build: 2.0,
+            build: options.cost_build,
             probe: 1.0,
-            output: 0.5,
-            moved_row: 0.6,
-            moved_byte: 0.01,
-            compare: 0.05,
-            partitions: 4.0,
+            output: options.cost_output,
+            moved_row: options.cost_moved_row,
+            moved_byte: options.cost_moved_byte,
+            compare: options.cost_compare,
+            partitions: partitions as f64,
         }
     }
-}
 
-impl JoinCosts {
     /// The ways to join two sides by keys that are equal in pairs, giving `rows` of `width` bytes.
     pub fn ways(&self, kind: Kind, sides: [Input; 2], keys: &[(Key, Key)], rows: f64, width: f64) -> Vec<Way> {
         let [left, right] = sides;

@@ -31,9 +31,7 @@ use search::{Cardinality, Crossing, Edge, Graph, Order, Search};
 
 /// See the module.
 #[derive(Debug, Default)]
-pub struct JoinOrder {
-    costs: JoinCosts,
-}
+pub struct JoinOrder;
 
 impl OptimizerRule for JoinOrder {
     fn name(&self) -> &str {
@@ -47,14 +45,17 @@ impl OptimizerRule for JoinOrder {
     fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
         let options = config.options();
         match options.extensions.get::<BlueshiftOptions>() {
-            Some(ours) if ours.join_order => Rewriter { costs: &self.costs, options: &options, ours }.below(plan),
+            Some(ours) if ours.join_order => {
+                let costs = JoinCosts::of(ours, options.execution.target_partitions);
+                Rewriter { costs, options: &options, ours }.below(plan)
+            }
             _ => Ok(Transformed::no(plan)),
         }
     }
 }
 
 struct Rewriter<'a> {
-    costs: &'a JoinCosts,
+    costs: JoinCosts,
     options: &'a ConfigOptions,
     ours: &'a BlueshiftOptions,
 }
@@ -94,12 +95,13 @@ impl Rewriter<'_> {
         let graph = region.graph(&estimates, self.options);
         let cardinality = Estimated::new(region, &graph, &estimates);
         let exhaustive = self.ours.join_order_exhaustive;
-        let search = Search { graph: &graph, cardinality: &cardinality, costs: self.costs, exhaustive };
-        let (order, cost) = search.best()?;
-        #[cfg(test)]
-        probe::take(region, &graph, &order, self.costs, &cardinality);
+        let search = Search { graph: &graph, cardinality: &cardinality, costs: &self.costs, exhaustive };
+        let (best, cost) = search.best()?;
         // Where estimates say about the same, the query's own order is as good.
-        (cost < search.cost(&region.written)? * self.ours.join_order_worthwhile).then_some(order)
+        let better = cost < search.cost(&region.written)? * self.ours.join_order_worthwhile;
+        #[cfg(test)]
+        probe::take(region, &graph, if better { &best } else { &region.written }, &self.costs, &cardinality);
+        better.then_some(best)
     }
 }
 
@@ -484,7 +486,7 @@ fn placed(plan: &LogicalPlan, options: &ConfigOptions) -> Option<Place> {
     match plan {
         LogicalPlan::TableScan(scan) => {
             let provider = source_as_provider(&scan.source).ok()?;
-            let table = provider.downcast_ref::<BlueshiftTable>()?.planned(options)?;
+            let table = provider.downcast_ref::<BlueshiftTable>()?.estimated(options)?;
             match table.def.effective_dist {
                 EffectiveDist::All => Some(Place::All),
                 EffectiveDist::Even => None,

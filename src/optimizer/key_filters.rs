@@ -22,9 +22,6 @@ use crate::physical_plan::key_filter::BuildKeys;
 use crate::physical_plan::routed::RoutedFilter;
 use crate::physical_plan::scan::SliceScan;
 
-/// Of joins by which more of the probe side's rows find a partner no filter is made.
-const USELESS: f64 = 0.8;
-
 /// Puts a [`BuildKeys`] on the build side of each hash join whose own filter a scan of ours has taken, and its filter beside
 /// that one: what it is right to leave out by the one, it is by the other, but for NOT IN. Stands behind the rules that push filters down.
 #[derive(Debug)]
@@ -36,14 +33,14 @@ impl PhysicalOptimizerRule for KeyFilters {
     }
 
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        if !config.extensions.get::<BlueshiftOptions>().is_some_and(|options| options.key_filters) {
+        let Some(ours) = config.extensions.get::<BlueshiftOptions>().filter(|ours| ours.key_filters) else {
             return Ok(plan);
-        }
+        };
         // Before joins are rewritten, so that each node is estimated once.
         let (mut estimator, mut gaining) = (PlanEstimator::default(), HashSet::new());
         plan.apply(|node| {
             if let Some((join, own)) = filtering(node)
-                && gains(join, &mut estimator)
+                && filters(join, ours.key_filters_worthwhile, &mut estimator)
             {
                 gaining.extend(own.expression_id());
             }
@@ -77,13 +74,13 @@ fn filtering(node: &Arc<dyn ExecutionPlan>) -> Option<(&HashJoinExec, Arc<dyn Ph
     node.dynamic_expressions_produced().pop().map(|own| (join, own))
 }
 
-/// Whether enough rows of the probe side find no partner, as far as estimates tell.
-fn gains(join: &HashJoinExec, estimator: &mut PlanEstimator) -> bool {
+/// Whether no more rows of the probe side than that share find a partner, as far as estimates tell.
+pub(super) fn filters(join: &HashJoinExec, share: f64, estimator: &mut PlanEstimator) -> bool {
     let Some((left, right)) = estimator.estimate(join.left()).zip(estimator.estimate(join.right())) else {
         return true;
     };
     let keys: Vec<_> = join.on().iter().map(|(l, r)| (column_of(l, &left), column_of(r, &right))).collect();
-    Matched::of(&keys, &left, &right, 1.0).right <= USELESS
+    Matched::of(&keys, &left, &right, 1.0).right <= share
 }
 
 /// A join whose scans are told of its keys, if its own filter is among those that are worth it.

@@ -94,7 +94,8 @@ fn choose(
             _ => Ok(None),
         };
     };
-    let costs = JoinCosts { partitions: partitions as f64, ..JoinCosts::default() };
+    let ours = config.extensions.get::<BlueshiftOptions>().cloned().unwrap_or_default();
+    let costs = JoinCosts::of(&ours, partitions);
     let place = |side: usize| match (sides.everywhere[side], sides.placed[side]) {
         (true, _) => Placed::Everywhere,
         (false, Some(pair)) => Placed::By(pair),
@@ -105,14 +106,13 @@ fn choose(
     // All ways give the same rows.
     let ways = costs.ways(Kind::Inner, [input(0), input(1)], &keys, 0.0, 0.0);
     let [of_right, of_left, divided @ ..] = &ways[..] else { return Ok(None) };
-    let exchange = config.extensions.get::<BlueshiftOptions>().cloned().unwrap_or_default().exchange_cost;
-    let with_exchanges = |way: &Way| way.cost + exchange * exchanges(way.movement);
+    let with_exchanges = |way: &Way| way.cost + ours.exchange_cost * exchanges(way.movement);
     let best = divided.iter().zip(0..).min_by(|(a, _), (b, _)| with_exchanges(a).total_cmp(&with_exchanges(b)));
     let Some((best, pair)) = best else { return Ok(None) };
     let may_broadcast = config.optimizer.hash_join_single_partition_threshold > 0
         || config.optimizer.hash_join_single_partition_threshold_rows > 0;
     // Where sides differ little, DataFusion's choice of them stays.
-    let swaps = join.join_type().supports_swap() && of_right.cost < 0.8 * of_left.cost;
+    let swaps = join.join_type().supports_swap() && of_right.cost < ours.sides_worthwhile * of_left.cost;
     let broadcast: &Way = if swaps { of_right } else { of_left };
     if with_exchanges(best) <= broadcast.cost || (divides && !may_broadcast) {
         return divide(join, pair, &by, best.movement);

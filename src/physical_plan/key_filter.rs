@@ -22,10 +22,8 @@ use futures::StreamExt;
 use parking_lot::Mutex;
 
 use super::bloom::Bloom;
+use super::config::BlueshiftOptions;
 use super::passing::{filters_and_rows_go_through, one_input, same_rows};
-
-/// Of more keys no filter is made: it would fit no cache.
-const MAX_KEYS: usize = 1 << 24;
 
 /// Passes a join's build side on, and fills a filter of its keys: once all partitions have ended, and not before.
 ///
@@ -52,6 +50,8 @@ struct Gathering {
     /// As they came.
     hashes: Vec<Vec<u64>>,
     count: usize,
+    /// Of more keys no filter is made: it would fit no cache.
+    most: usize,
     /// Covers the hashes; none once they are given up.
     memory: Option<MemoryReservation>,
 }
@@ -85,11 +85,14 @@ impl BuildKeys {
         // A copy may have other partitions than the one that began before.
         if gathering.begun.len() != partitions || gathering.begun.get(partition).is_none_or(|begun| *begun) {
             self.filter.update(lit(true))?;
+            let ours = context.session_config().options().extensions.get::<BlueshiftOptions>().cloned();
+            let most = ours.unwrap_or_default().key_filters_keys;
             let memory = MemoryConsumer::new("keys of a join's filter").register(context.memory_pool());
             *gathering = Gathering {
                 execution: gathering.execution + 1,
                 begun: vec![false; partitions],
                 memory: Some(memory),
+                most,
                 ..Gathering::default()
             };
         }
@@ -110,7 +113,7 @@ impl Gathering {
             return;
         };
         self.count += hashes.len();
-        let fits = self.count <= MAX_KEYS && memory.try_grow(hashes.capacity() * size_of::<u64>()).is_ok();
+        let fits = self.count <= self.most && memory.try_grow(hashes.capacity() * size_of::<u64>()).is_ok();
         match fits {
             true => self.hashes.push(hashes),
             false => (self.hashes, self.memory) = (Vec::new(), None),

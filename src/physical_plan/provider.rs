@@ -40,6 +40,11 @@ pub trait TableSource: fmt::Debug + Send + Sync {
         None
     }
 
+    /// Rows to estimate by: those of [`TableSource::planned`], else those of the newest version known.
+    fn estimated(&self, options: &ConfigOptions) -> Option<Arc<ScanTable>> {
+        self.planned(options)
+    }
+
     /// The definition at that version, with the warehouse's identity; `None` as for [`TableSource::planned`].
     fn definition(&self, _options: &ConfigOptions) -> Option<(u128, Arc<TableDef>)> {
         None
@@ -147,18 +152,23 @@ impl BlueshiftTable {
         self.source.planned(options)
     }
 
+    /// Rows to estimate by, of which nothing may be taken for true of those that are read.
+    pub fn estimated(&self, options: &ConfigOptions) -> Option<Arc<ScanTable>> {
+        self.source.estimated(options)
+    }
+
     /// Notes that a query uses a column: see [`TableSource::note_use`].
     pub fn note_use(&self, ordinal: usize, how: u8) {
         self.source.note_use(ordinal, how);
     }
 
     /// For rules that choose among plans: what is left of the table's rows, at the version that the statement of `options`
-    /// reads, after `filters`, which name its columns with any qualifier or none. `None` where that is not known already;
-    /// see [`BlueshiftTable::planned`].
+    /// reads or at the newest known, after `filters`, which name its columns with any qualifier or none. `None` where
+    /// neither is known.
     ///
     /// Errors: those of an expression that is none over the table's columns.
     pub fn estimate(&self, options: &ConfigOptions, filters: &[Expr]) -> Result<Option<Estimate>> {
-        let Some(table) = self.planned(options) else { return Ok(None) };
+        let Some(table) = self.estimated(options) else { return Ok(None) };
         let schema = DFSchema::try_from(Arc::clone(&self.schema))?;
         let physical = |filter: &Expr| {
             let bare = filter.clone().transform(|e| match e {

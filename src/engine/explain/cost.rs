@@ -59,7 +59,6 @@ impl Cost {
 }
 
 /// Estimates of one plan.
-#[derive(Default)]
 pub struct Estimates {
     plans: RefCell<PlanEstimator>,
     context: StatisticsContext,
@@ -67,6 +66,10 @@ pub struct Estimates {
 }
 
 impl Estimates {
+    pub fn new(joins: JoinCosts) -> Self {
+        Estimates { plans: RefCell::default(), context: StatisticsContext::default(), joins }
+    }
+
     /// Rows and bytes of a row of a node's output; as many rows as its largest input has, where nothing is known.
     pub fn of(&self, plan: &Arc<dyn ExecutionPlan>) -> (f64, f64) {
         let known = self.plans.borrow_mut().estimate(plan);

@@ -13,17 +13,13 @@ use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
 use super::nodes::{Scan, Step};
 use crate::catalog::EffectiveDist;
 use crate::physical_plan::collocated_join::CollocatedJoinExec;
+use crate::physical_plan::config::BlueshiftOptions;
 use crate::physical_plan::exchange::Exchange;
 use crate::physical_plan::placement::hash_form;
 use crate::physical_plan::scan::{ScanTable, SliceScan};
 
-/// Of so many times the mean is the fullest slice or partition skewed (our own choice).
-const SKEWED: f64 = 2.0;
-/// Rows a slice or partition, on average, below which nobody minds.
-const MANY_ROWS: u64 = 1_000;
-
 /// Lines for a plan that may have run.
-pub fn hints(step: &Step) -> Vec<String> {
+pub fn hints(step: &Step, settings: &BlueshiftOptions) -> Vec<String> {
     let mut hints = Vec::new();
     if step.any(&|s| s.cartesian) {
         hints
@@ -44,8 +40,8 @@ pub fn hints(step: &Step) -> Vec<String> {
     let mut of_steps = BTreeSet::new();
     step.each(&mut |s| {
         of_steps.extend(missing_key(s));
-        of_steps.extend(skewed_movement(s));
-        of_steps.extend(s.plans.iter().filter_map(scan_of).filter_map(|scan| skewed_table(scan.table())));
+        of_steps.extend(skewed_movement(s, settings));
+        of_steps.extend(s.plans.iter().filter_map(scan_of).filter_map(|scan| skewed_table(scan.table(), settings)));
     });
     hints.extend(of_steps);
     hints.into_iter().map(|hint| format!("----- {hint} -----")).collect()
@@ -87,17 +83,17 @@ fn missing_key(step: &Step) -> Option<String> {
 }
 
 /// Of a step that ran and whose rows went mostly to one partition.
-fn skewed_movement(step: &Step) -> Option<String> {
+fn skewed_movement(step: &Step, settings: &BlueshiftOptions) -> Option<String> {
     let exchanges = step.moved.iter().filter_map(|moved| moved.downcast_ref::<Exchange>());
-    exchanges.filter_map(|exchange| skewed_exchange(step, exchange)).next()
+    exchanges.filter_map(|exchange| skewed_exchange(step, exchange, settings)).next()
 }
 
-fn skewed_exchange(step: &Step, exchange: &Exchange) -> Option<String> {
+fn skewed_exchange(step: &Step, exchange: &Exchange, settings: &BlueshiftOptions) -> Option<String> {
     let metrics = exchange.metrics()?;
     let sum = |name: &str| metrics.sum_by_name(name).map_or(0, |value| value.as_usize());
     let (rows, percent) = (sum("rows_exchanged") as u64, sum("skew_percent"));
     let partitions = exchange.partitioning().partition_count();
-    let skewed = percent as f64 >= 100.0 * SKEWED && rows >= MANY_ROWS * partitions as u64;
+    let skewed = percent as f64 >= 100.0 * settings.hint_skew && rows >= settings.hint_rows * partitions as u64;
     skewed.then(|| {
         let times = percent as f64 / 100.0;
         format!(
@@ -108,7 +104,7 @@ fn skewed_exchange(step: &Step, exchange: &Exchange) -> Option<String> {
 }
 
 /// Of a table that has most of its rows on one slice.
-fn skewed_table(table: &ScanTable) -> Option<String> {
+fn skewed_table(table: &ScanTable, settings: &BlueshiftOptions) -> Option<String> {
     let EffectiveDist::Key(id) = table.def.effective_dist else { return None };
     let slices = table.store.pin()?.info.slices;
     let mut rows = vec![0u64; slices as usize];
@@ -117,7 +113,7 @@ fn skewed_table(table: &ScanTable) -> Option<String> {
     }
     let (most, all) = (rows.iter().copied().max()?, rows.iter().sum::<u64>());
     let mean = all as f64 / f64::from(slices);
-    if slices == 1 || all < MANY_ROWS * u64::from(slices) || (most as f64) < SKEWED * mean {
+    if slices == 1 || all < settings.hint_rows * u64::from(slices) || (most as f64) < settings.hint_skew * mean {
         return None;
     }
     let by = table.def.columns.iter().find(|column| column.id == id)?;

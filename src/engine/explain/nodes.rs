@@ -33,9 +33,11 @@ use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, InputOrd
 
 use super::cost::{Cost, EXPRESSION, Estimates, ROW, SORT};
 use super::names::{Name, Names, bracketed};
+use crate::optimizer::cost::JoinCosts;
 use crate::physical_plan::abreast::Abreast;
 use crate::physical_plan::broadcast::Broadcast;
 use crate::physical_plan::collocated_join::CollocatedJoinExec;
+use crate::physical_plan::config::BlueshiftOptions;
 use crate::physical_plan::exchange::Exchange;
 use crate::physical_plan::key_filter::BuildKeys;
 use crate::physical_plan::placement::in_every_slice;
@@ -115,18 +117,21 @@ impl Step {
     }
 }
 
-/// Hundredths of a percent of a table's rows, changed since it was analyzed, that make its statistics stale: those by which
-/// ANALYZE goes by default.
-const STALE: u32 = 1_000;
-
 /// The steps of a plan.
-pub fn steps(plan: &Arc<dyn ExecutionPlan>) -> Step {
-    Planner::default().step(plan).0
+pub fn steps(plan: &Arc<dyn ExecutionPlan>, options: &BlueshiftOptions) -> Step {
+    let partitions = plan.output_partitioning().partition_count();
+    let planner = Planner {
+        estimates: Estimates::new(JoinCosts::of(options, partitions)),
+        stale_percent: options.analyze_threshold_percent,
+        told: RefCell::default(),
+    };
+    planner.step(plan).0
 }
 
-#[derive(Default)]
 struct Planner {
     estimates: Estimates,
+    /// Of how many rows of a table, changed since it was analyzed, its statistics are stale: as for ANALYZE.
+    stale_percent: f64,
     /// What moves rows and is told by the label of a join above it.
     told: RefCell<Vec<Arc<dyn ExecutionPlan>>>,
 }
@@ -271,7 +276,10 @@ impl Planner {
                 stored: scan.table().segments.iter().map(|s| u64::from(s.rows)).sum(),
                 zone_rows,
                 unknown: rows > zone_rows && scan.table().statistics.is_none(),
-                stale: scan.table().statistics.is_some() && scan.table().statistics_off >= STALE,
+                stale: scan.table().statistics.is_some() && {
+                    let off = f64::from(scan.table().statistics_off) / 100.0;
+                    off > 0.0 && off >= self.stale_percent
+                },
                 filtered: condition.is_some(),
             };
             let alias = scan.alias().map(|alias| format!(" {alias}")).unwrap_or_default();

@@ -9,29 +9,24 @@ use datafusion::physical_plan::metrics::MetricValue;
 use super::actual::{moved, rows, total};
 use super::nodes::{Scan, Step, steps};
 use super::text;
+use crate::physical_plan::config::BlueshiftOptions;
 use crate::system::{AlertRecord, QueryRecord, ScanRecord, StepRecord};
 
-/// A filter that leaves fewer of the rows read (Redshift's).
-const SELECTIVE: f64 = 0.05;
-/// Rows below which neither filters nor deleted rows are worth a word: our own choice.
-const FEW: i64 = 10_000;
-/// The share of deleted rows that is worth one: our own choice.
-const DELETED: f64 = 0.2;
-/// Rows moved (Redshift's).
-const LARGE: i64 = 1_000_000;
-
 /// Adds a plan's steps, scans and alerts to a statement's record.
-pub fn record(plan: &Arc<dyn ExecutionPlan>, record: &mut QueryRecord) {
-    let root = steps(plan);
+pub fn record(plan: &Arc<dyn ExecutionPlan>, record: &mut QueryRecord, settings: &BlueshiftOptions) {
+    let root = steps(plan, settings);
     let mut next = 1;
-    add(&root, 0, &mut next, record);
+    add(&root, 0, &mut next, record, settings);
 }
 
-fn add(step: &Step, parent: i32, next: &mut i32, record: &mut QueryRecord) {
+fn add(step: &Step, parent: i32, next: &mut i32, record: &mut QueryRecord, settings: &BlueshiftOptions) {
+    let few = i64::try_from(settings.alert_rows).unwrap_or(i64::MAX);
+    let large = i64::try_from(settings.alert_moved).unwrap_or(i64::MAX);
     let node = *next;
     *next += 1;
     let sum = |name: &str| number(total(&step.plans, |metrics| metrics.sum_by_name(name).map(|v| v.as_usize())));
-    let moved = number(moved(step).rows);
+    let moved = moved(step);
+    let spent = times(&step.plans);
     let mut own = StepRecord {
         node,
         parent,
@@ -40,7 +35,9 @@ fn add(step: &Step, parent: i32, next: &mut i32, record: &mut QueryRecord) {
         label: label(step),
         rows: rows(step).map_or(0, number),
         bytes: sum("output_bytes"),
-        elapsed_us: number(total(&step.plans, |metrics| metrics.elapsed_compute()) / 1000),
+        elapsed_us: spent.values().sum(),
+        longest_us: spent.values().copied().max().unwrap_or(0),
+        partitions: spent.len() as i32,
         disk: total(&step.plans, |metrics| metrics.spilled_bytes()) > 0,
         memory: sum("build_mem_used").max(sum("peak_mem_used")),
         range_restricted: sum("zones_pruned_static") + sum("zones_pruned_dynamic") > 0,
@@ -59,14 +56,14 @@ fn add(step: &Step, parent: i32, next: &mut i32, record: &mut QueryRecord) {
             ));
         }
         let left = read - deleted;
-        if scan.filtered && left >= FEW && (own.rows as f64) < SELECTIVE * left as f64 {
+        if scan.filtered && left >= few && (own.rows as f64) < settings.alert_selective * left as f64 {
             let ratio = own.rows as f64 / left as f64;
             alerts.push((
                 format!("Very selective query filter:ratio=rows({})/rows_pre_user_filter({left})={ratio:.6}", own.rows),
                 format!("Choose a sort key of {} by the columns that the filter restricts", scan.table),
             ));
         }
-        if read >= FEW && deleted as f64 > DELETED * read as f64 {
+        if read >= few && deleted as f64 > settings.alert_deleted * read as f64 {
             alerts.push((
                 format!("Scanned a large number of deleted rows:rows={deleted}"),
                 format!("Run VACUUM on {} to give back what its deleted rows take", scan.table),
@@ -81,7 +78,7 @@ fn add(step: &Step, parent: i32, next: &mut i32, record: &mut QueryRecord) {
         ));
     }
     match step.label {
-        Some("DS_BCAST_INNER") if moved > LARGE => alerts.push((
+        Some("DS_BCAST_INNER") if number(moved.rows) > large => alerts.push((
             "Broadcasted a large number of rows across the network".to_string(),
             "Distribute both tables by the columns that they are joined on, or the smaller one with DISTSTYLE ALL"
                 .to_string(),
@@ -90,15 +87,46 @@ fn add(step: &Step, parent: i32, next: &mut i32, record: &mut QueryRecord) {
             format!("DS_DIST_ALL_INNER for {} in the query plan", step.operator),
             "Distribute the tables by the columns that they are joined on, so that all slices work".to_string(),
         )),
-        Some(_) if moved > LARGE => alerts.push((
+        Some(_) if number(moved.rows) > large => alerts.push((
             "Distributed a large number of rows across the network".to_string(),
             "Distribute the tables by the columns that they are joined on".to_string(),
         )),
         _ => {}
     }
     record.alerts.extend(alerts.into_iter().map(|(event, solution)| AlertRecord { step: node, event, solution }));
+    let by = own.label.clone();
     record.steps.push(own);
-    step.children.iter().for_each(|child| add(child, node, next, record));
+    // What a Network step moves is the step itself.
+    if !step.moved.is_empty() && by != "dist" {
+        let times = times(&step.moved);
+        record.steps.push(StepRecord {
+            node: *next,
+            parent: node,
+            label: if step.label == Some("DS_BCAST_INNER") { "bcast" } else { "dist" }.to_string(),
+            rows: number(moved.rows),
+            bytes: number(moved.bytes.unwrap_or(0)),
+            elapsed_us: times.values().sum(),
+            longest_us: times.values().copied().max().unwrap_or(0),
+            partitions: times.len() as i32,
+            disk: total(&step.moved, |metrics| metrics.spilled_bytes()) > 0,
+            ..StepRecord::default()
+        });
+        *next += 1;
+    }
+    step.children.iter().for_each(|child| add(child, node, next, record, settings));
+}
+
+/// Microseconds of work, by partition.
+fn times(plans: &[Arc<dyn ExecutionPlan>]) -> BTreeMap<usize, i64> {
+    let mut times: BTreeMap<usize, i64> = BTreeMap::new();
+    for metrics in plans.iter().filter_map(|plan| plan.metrics()) {
+        for metric in metrics.iter() {
+            if let (Some(partition), MetricValue::ElapsedCompute(time)) = (metric.partition(), metric.value()) {
+                *times.entry(partition).or_default() += number(time.value() / 1000);
+            }
+        }
+    }
+    times
 }
 
 /// By partition.

@@ -128,7 +128,7 @@ impl<'a> Estimator<'a> {
         let part = |filters: usize| UNKNOWN.powi(filters as i32);
         match provider.downcast_ref::<BlueshiftTable>() {
             Some(table) => {
-                let rows = table.planned(self.options)?;
+                let rows = table.estimated(self.options)?;
                 let schema = DFSchema::try_from_qualified_schema(scan.table_name.clone(), &provider.schema()).ok()?;
                 let filters: Vec<_> = scan.filters.iter().filter_map(|filter| compiled(filter, &schema)).collect();
                 let mut whole = Estimate::of_scan(&rows, projection, &filters, scan.fetch)?;

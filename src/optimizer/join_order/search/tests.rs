@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::physical_plan::config::BlueshiftOptions;
 
 /// A value of each relation's one column, by relation; `None` outside where the relation is not there, inside for NULL.
 type Row = Vec<Option<Option<i8>>>;
@@ -216,7 +217,7 @@ proptest! {
     fn the_cheapest_order_is_found(query in queries(), seed: u64) {
         let (query, classes) = query.classed();
         let graph = query.graph(classes);
-        let (cardinality, costs) = (Invented(seed), JoinCosts::default());
+        let (cardinality, costs) = (Invented(seed), JoinCosts::of(&BlueshiftOptions::default(), 4));
         let search = Search { graph: &graph, cardinality: &cardinality, costs: &costs, exhaustive: 10 };
         let (order, cost) = search.best().unwrap();
         let of_all = orders(&graph, Relations::first(query.tables.len()));

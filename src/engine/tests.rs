@@ -5,6 +5,7 @@ mod compression;
 mod constraints;
 mod damage;
 mod delete_vectors;
+mod derived;
 mod dynamic_filters;
 mod embedding;
 mod execution;
@@ -25,6 +26,7 @@ mod processes;
 mod properties;
 mod query_log;
 mod races;
+mod random_joins;
 mod rate;
 mod result_names;
 #[cfg(feature = "s3")]

@@ -47,15 +47,11 @@ fn check(node: &Arc<dyn ExecutionPlan>) -> Result<()> {
     let (left, right, by): (_, _, (Exprs, Exprs)) = if let Some(join) = node.downcast_ref::<CollocatedJoinExec>() {
         let (of_left, of_right) = join.key();
         let (left, right) = (join.join().left(), join.join().right());
-        let hashes = |key: &Arc<dyn PhysicalExpr>, left_side: bool| {
-            let on = join.join().on().iter();
-            match left_side {
-                true => on.map(|(l, _)| hashed(l, &left.schema())).position(|l| &l == key),
-                false => on.map(|(_, r)| hashed(r, &right.schema())).position(|r| &r == key),
-            }
+        let equates = |(l, r): &(Arc<dyn PhysicalExpr>, Arc<dyn PhysicalExpr>)| {
+            hashed(l, &left.schema()).eq(&of_left) && hashed(r, &right.schema()).eq(&of_right)
         };
         // What places rows must be what the join equates.
-        if hashes(&of_left, true).is_none() || hashes(&of_left, true) != hashes(&of_right, false) {
+        if !join.join().on().iter().any(equates) {
             return Err(wrong(node, format!("it does not equate {of_left} and {of_right}")));
         }
         (left, right, (vec![of_left], vec![of_right]))

@@ -5,6 +5,7 @@ pub mod cast_statistics;
 pub mod casts;
 pub mod cost;
 pub mod dates;
+pub mod derived;
 pub mod estimate;
 pub mod exchanges;
 pub mod floats;
@@ -15,7 +16,9 @@ pub mod key_filters;
 pub mod keys;
 pub mod literals;
 pub mod meeting;
+pub mod merge_joins;
 pub mod movement;
+pub mod orders;
 pub mod overflow;
 pub mod same_names;
 pub mod supers;
@@ -70,7 +73,7 @@ fn meanings() -> [Arc<dyn AnalyzerRule + Send + Sync>; 6] {
 
 /// Puts Blueshift's optimizer rules behind the others, as far as they are missing.
 pub fn add_optimizer_rules(rules: &mut Vec<Arc<dyn OptimizerRule + Send + Sync>>) {
-    let ours: [Arc<dyn OptimizerRule + Send + Sync>; 1] = [Arc::new(join_order::JoinOrder::default())];
+    let ours: [Arc<dyn OptimizerRule + Send + Sync>; 2] = [Arc::new(derived::Derived), Arc::new(join_order::JoinOrder)];
     for rule in ours {
         if rules.iter().all(|other| other.name() != rule.name()) {
             rules.push(rule);
@@ -82,10 +85,13 @@ pub fn add_optimizer_rules(rules: &mut Vec<Arc<dyn OptimizerRule + Send + Sync>>
 /// that they belong beside are there.
 pub fn add_physical_rules(rules: &mut Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>>) {
     type Rule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
-    let ours: [(Rule, &str, usize); 5] = [
+    let ours: [(Rule, &str, usize); 8] = [
+        (Arc::new(merge_joins::FilteredMerges), "EnsureRequirements", 0),
         (Arc::new(movement::Movement), "EnsureRequirements", 0),
         // Filters find exchanges of ours as they find DataFusion's.
         (Arc::new(exchanges::Exchanges), "EnsureCooperative", 0),
+        (Arc::new(merge_joins::MergeJoins), "SanityCheckPlan", 0),
+        (Arc::new(orders::Orders), "SanityCheckPlan", 0),
         (Arc::new(meeting::Meeting), "SanityCheckPlan", 1),
         // Before that, where joins have their filters and nothing is planned anew.
         (Arc::new(together::Together), "SanityCheckPlan", 1),

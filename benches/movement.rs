@@ -44,12 +44,15 @@ async fn main() {
     let join = |of: &str| {
         format!("select count(*), sum(o.price), sum(l.price) from orders_{of} o join lines_{of} l on o.k = l.k")
     };
-    for (what, session) in [("hash join", &session), ("merge join", &merging)] {
+    let hashing = self::session(&warehouse, &["blueshift.merge_joins = false"]).await;
+    for (what, session) in [("hash join", &hashing), ("merge join", &merging)] {
         told(session, &join("placed")).await;
         told(session, &join("spread")).await;
         compare(&format!("{what} in place against redistributed"), session, &join("placed"), &join("spread")).await;
     }
-    let [merge, hash] = medians(RUNS, [(&merging, &join("placed")), (&session, &join("placed"))]).await;
+    // Of which the rows need no sorting first.
+    compare("merge join in place against hash join redistributed", &session, &join("placed"), &join("spread")).await;
+    let [merge, hash] = medians(RUNS, [(&merging, &join("placed")), (&hashing, &join("placed"))]).await;
     println!("merge join against hash join, both in place: {:.2}", merge / hash);
 
     let group =

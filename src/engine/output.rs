@@ -27,6 +27,8 @@ pub struct Output {
     schema: SchemaRef,
     stream: Option<SendableRecordBatchStream>,
     plan: Option<Arc<dyn ExecutionPlan>>,
+    /// What gave the rows of a statement that returns none.
+    ran: Option<Arc<dyn ExecutionPlan>>,
     /// Logs the statement when it is read, or given up.
     logged: Option<Logged>,
 }
@@ -41,6 +43,7 @@ impl Output {
             schema: Arc::new(Schema::empty()),
             stream: None,
             plan: None,
+            ran: None,
             logged: None,
         }
     }
@@ -54,6 +57,7 @@ impl Output {
             schema: stream.schema(),
             stream: Some(stream),
             plan: None,
+            ran: None,
             logged: None,
         }
     }
@@ -85,9 +89,15 @@ impl Output {
         self
     }
 
+    /// Names the plan that has given the rows of a statement which returns none.
+    pub(super) fn having_run(mut self, plan: Option<Arc<dyn ExecutionPlan>>) -> Self {
+        self.ran = plan;
+        self
+    }
+
     /// Logs the statement once its rows have been read; at once where there are none.
     pub(super) fn with_log(mut self, logged: Logged) -> Self {
-        let mut logged = logged.with_plan(self.plan.clone());
+        let mut logged = logged.with_plan(self.plan.clone().or(self.ran.take()));
         if self.stream.is_none() {
             logged.end();
         } else {

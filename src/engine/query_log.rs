@@ -22,6 +22,7 @@ use super::explain;
 use super::session::Session;
 use crate::catalog::paths;
 use crate::common::Clock;
+use crate::physical_plan::config::BlueshiftOptions;
 use crate::system::QueryRecord;
 
 /// Statements in memory, and those that a query of the log reads, at most; and their bytes in memory.
@@ -180,6 +181,8 @@ pub(super) struct Logged {
     record: QueryRecord,
     ended: bool,
     plan: Option<Arc<dyn ExecutionPlan>>,
+    /// The session's, as they were when it began.
+    settings: BlueshiftOptions,
 }
 
 impl Logged {
@@ -198,7 +201,9 @@ impl Logged {
             aborted: true,
             ..QueryRecord::default()
         };
-        Logged { log, record, ended: false, plan: None }
+        let state = session.context.state();
+        let settings = state.config_options().extensions.get::<BlueshiftOptions>().cloned().unwrap_or_default();
+        Logged { log, record, ended: false, plan: None, settings }
     }
 
     /// The plan whose counters tell what the statement did.
@@ -219,7 +224,7 @@ impl Drop for Logged {
         record.end_us = self.log.clock.now_us();
         record.aborted = !self.ended;
         if let Some(plan) = &self.plan {
-            explain::record(plan, &mut record);
+            explain::record(plan, &mut record, &self.settings);
         }
         self.log.add(record);
     }

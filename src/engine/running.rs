@@ -20,6 +20,7 @@ use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
 use futures::future::{BoxFuture, ready};
 use futures::{FutureExt, StreamExt};
+use parking_lot::Mutex;
 
 use super::catalog_provider::WarehouseCatalog;
 use super::error::from_datafusion;
@@ -50,6 +51,8 @@ pub(super) struct Running<'a> {
     pub pins: Arc<StatementPins>,
     /// Plans against the statement's version.
     pub state: SessionState,
+    /// The plan that gave the rows of a statement that returns none, for the log.
+    pub ran: Mutex<Option<Arc<dyn ExecutionPlan>>>,
 }
 
 impl Running<'_> {
@@ -305,6 +308,7 @@ impl Running<'_> {
     /// Starts a plan; its rows in one stream a partition.
     pub async fn run_partitions(&self, plan: &LogicalPlan) -> Result<Vec<SendableRecordBatchStream>> {
         let physical = self.physical(plan).await?;
+        *self.ran.lock() = Some(Arc::clone(&physical));
         (0..physical.output_partitioning().partition_count())
             .map(|partition| physical.execute(partition, self.state.task_ctx()))
             .map(|stream| stream.map(|s| self.statement.govern(s)).map_err(from_datafusion))

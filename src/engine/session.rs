@@ -259,7 +259,7 @@ impl Session {
             other => other,
         };
         let running = self.begin_as(query, self.warehouse.pin_newest().await?)?;
-        match statement {
+        let output = match statement {
             Statement::Query(query) => running.query(&query, parameters).await,
             Statement::CreateTable(create) => ddl::create_table(&running, *create).await,
             Statement::AlterConstraint(alter) => verify::alter(&running, alter).await,
@@ -295,7 +295,9 @@ impl Session {
                 }
                 _ => e,
             }),
-        }
+        };
+        let ran = running.ran.lock().take();
+        output.map(|output| output.having_run(ran))
     }
 
     /// A statement's beginning: the newest version is found and pinned.
@@ -350,7 +352,7 @@ impl Session {
             .build();
         let catalog = self.catalog(&base).at(Arc::clone(&pins));
         state.register_catalog_list(Arc::new(StatementCatalogs::new(Arc::clone(base.catalog_list()), catalog)));
-        Ok(Running { session: self, warehouse: &self.warehouse, statement, pin, pins, state })
+        Ok(Running { session: self, warehouse: &self.warehouse, statement, pin, pins, state, ran: Mutex::default() })
     }
 
     /// What functions may tell of the session.

@@ -35,7 +35,7 @@ pub struct StepRecord {
     pub node: i32,
     /// 0 of the root.
     pub parent: i32,
-    /// As EXPLAIN has it.
+    /// As EXPLAIN has it; empty of what moves rows for a join, which EXPLAIN tells by the join's label.
     pub plan: String,
     /// Its details.
     pub info: String,
@@ -43,7 +43,11 @@ pub struct StepRecord {
     pub label: String,
     pub rows: i64,
     pub bytes: i64,
+    /// Of all partitions together.
     pub elapsed_us: i64,
+    /// Of the partition that took longest.
+    pub longest_us: i64,
+    pub partitions: i32,
     pub disk: bool,
     /// Bytes of memory.
     pub memory: i64,
@@ -152,7 +156,9 @@ pub(super) fn stl_querytext(context: Option<&SystemContext>) -> Grid<(QueryRecor
 }
 
 pub(super) fn stl_explain(context: Option<&SystemContext>) -> Grid<(QueryRecord, StepRecord)> {
-    Grid::of(each(context, |r| &r.steps))
+    let mut nodes = each(context, |r| &r.steps);
+    nodes.retain(|(_, step)| !step.plan.is_empty());
+    Grid::of(nodes)
         .int("userid", |(r, _)| r.user)
         .big("query", |(r, _)| r.query)
         .int("nodeid", |(_, s)| s.node)
@@ -169,8 +175,8 @@ pub(super) fn svl_query_summary(context: Option<&SystemContext>) -> Grid<(QueryR
         .int("stm", |_| 0)
         .int("seg", |_| 0)
         .int("step", |(_, s)| s.node)
-        .big("maxtime", |(_, s)| s.elapsed_us)
-        .big("avgtime", |(_, s)| s.elapsed_us)
+        .big("maxtime", |(_, s)| s.longest_us)
+        .big("avgtime", |(_, s)| s.elapsed_us / i64::from(s.partitions.max(1)))
         .big("rows", |(_, s)| s.rows)
         .big("bytes", |(_, s)| s.bytes)
         .big("rate_row", move |(_, s)| rate(s.rows, s.elapsed_us))

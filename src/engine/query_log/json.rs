@@ -9,7 +9,8 @@ pub fn write(record: &QueryRecord) -> String {
     let steps = record.steps.iter().map(|s| {
         json!({
             "node": s.node, "parent": s.parent, "plan": s.plan, "info": s.info, "label": s.label, "rows": s.rows,
-            "bytes": s.bytes, "elapsed_us": s.elapsed_us, "disk": s.disk, "memory": s.memory,
+            "bytes": s.bytes, "elapsed_us": s.elapsed_us,
+            "longest_us": s.longest_us, "partitions": s.partitions, "disk": s.disk, "memory": s.memory,
             "range_restricted": s.range_restricted, "rows_pre_filter": s.rows_pre_filter,
         })
     });
@@ -43,6 +44,8 @@ pub fn read(line: &[u8]) -> Option<QueryRecord> {
         rows: big(&s, "rows"),
         bytes: big(&s, "bytes"),
         elapsed_us: big(&s, "elapsed_us"),
+        longest_us: big(&s, "longest_us"),
+        partitions: int(&s, "partitions"),
         disk: truth(&s, "disk"),
         memory: big(&s, "memory"),
         range_restricted: truth(&s, "range_restricted"),

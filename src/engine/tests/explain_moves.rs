@@ -306,7 +306,7 @@ pub async fn labels_are_true(session: &Session) -> HashMap<&'static str, usize> 
         may_broadcast(&context, broadcasts);
         for query in tpch::QUERIES {
             let plan = ran(&context, query.sql).await;
-            let mut root = steps(&plan);
+            let mut root = steps(&plan, &BlueshiftOptions::default());
             let of_query = |wrong: String| format!("Q{}, broadcasts {broadcasts}: {wrong}", query.number);
             let recounts = recounts(&plan, &context).await;
             assert_eq!(wrong(&root, &plan, &recounts).map(of_query), None);
@@ -365,7 +365,7 @@ pub async fn movement_of_no_rule_is_told(session: &Session) {
     let plan = frame.create_physical_plan().await.unwrap();
     let label = |plan: &Plan| {
         let mut label = None;
-        steps(plan).each(&mut |step| label = label.or(step.label));
+        steps(plan, &BlueshiftOptions::default()).each(&mut |step| label = label.or(step.label));
         label.unwrap()
     };
     assert_eq!(label(&plan), "DS_DIST_NONE");
@@ -379,7 +379,7 @@ pub async fn movement_of_no_rule_is_told(session: &Session) {
     let plan = tapped(moving.data().unwrap());
     collect(Arc::clone(&plan), context.task_ctx()).await.unwrap();
     assert_eq!(label(&plan), "DS_DIST_OUTER");
-    assert_eq!(wrong(&steps(&plan), &plan, &recounts(&plan, &context).await), None);
+    assert_eq!(wrong(&steps(&plan, &BlueshiftOptions::default()), &plan, &recounts(&plan, &context).await), None);
     // Gathered by DataFusion's own operator, which does not count: its label is not that of a join in place either.
     let gathered = Arc::new(CoalescePartitionsExec::new(Arc::clone(&plan))) as Plan;
     assert_eq!(label(&gathered), "DS_DIST_OUTER");

@@ -73,6 +73,50 @@ async fn plans_scans_and_steps_are_those_that_ran() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_moves_much_or_is_not_known_deserves_an_alert() {
+    let session = warehouse(4, 4, Geometry::new(64, 256).unwrap()).await.session();
+    for table in ["a", "b"] {
+        session.sql(&format!("create table {table} (k int, x int) diststyle even")).await.unwrap();
+        let rows = format!("insert into {table} select v, v % 5 from generate_series(1, 3000) s(v)");
+        session.sql(&rows).await.unwrap();
+    }
+    let events = "select event from stl_alert_event_log";
+    let join = "select count(*) from a join b on a.k = b.k";
+    session.sql("set blueshift.exchange_cost = 0").await.unwrap();
+    ours(&session, join).await;
+    let quiet = ours(&session, events).await.join("\n");
+    assert!(!quiet.contains("Distributed"), "{quiet}");
+    session.sql("set blueshift.alert_moved = 2000").await.unwrap();
+    ours(&session, join).await;
+    let alerts = ours(&session, events).await.join("\n");
+    assert!(alerts.contains("Distributed a large number of rows across the network"), "{alerts}");
+    // With a price on movement that is not by broadcasting.
+    session.sql("set blueshift.cost_moved_row = 1000").await.unwrap();
+    ours(&session, join).await;
+    let alerts = ours(&session, events).await.join("\n");
+    assert!(alerts.contains("Broadcasted a large number of rows across the network"), "{alerts}");
+    let labels = "select distinct trim(label) from svl_query_summary where label in ('dist', 'bcast')";
+    assert_eq!(ours(&session, labels).await.len(), 3);
+    let times = "select count(*) from svl_query_summary where avgtime > maxtime or maxtime < 0";
+    assert!(ours(&session, times).await.iter().any(|line| line.trim_matches(['|', ' ']) == "0"));
+    let refused = session.sql("set blueshift.alert_moved = 'many'").await.unwrap_err().to_string();
+    assert!(refused.contains("blueshift.alert_moved") && refused.contains("many"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn statements_that_load_log_the_plans_of_their_rows() {
+    let session = warehouse(4, 4, Geometry::new(64, 256).unwrap()).await.session();
+    session.sql("create table t (k int distkey sortkey, g int)").await.unwrap();
+    session.sql("insert into t select v, v % 5 from generate_series(1, 5000) s(v)").await.unwrap();
+    session.sql("create table u as select k from t where g = 1").await.unwrap();
+    session.sql("insert into u select k from t where g = 2").await.unwrap();
+    let scanned = "select count(distinct s.query), sum(s.rows) from stl_scan s join stl_query q on s.query = q.query \
+                   where s.perm_table_name = 't' and (q.querytxt like 'create table u%' or q.querytxt like 'insert into u%')";
+    let told = ours(&session, scanned).await.join("\n");
+    assert!(told.contains("| 2 ") && told.contains("| 2000 "), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_log_of_a_directory_outlives_the_process() {
     let directory = tempfile::tempdir().unwrap();
     let place = directory.path().join("w").display().to_string();

@@ -70,13 +70,11 @@ fn exchanged(join: Join) -> Result<Transformed<LogicalPlan>> {
     let rejects_null = join.null_equality == NullEquality::NullEqualsNothing;
     let mut new = [Vec::new(), Vec::new()];
     for (left, right) in &join.on {
-        let sides = [
-            (to_left, right, left, &of_right, &of_left, &join.left),
-            (to_right, left, right, &of_left, &of_right, &join.right),
-        ];
-        for (side, (allowed, from, to, known, already, plan)) in sides.into_iter().enumerate() {
+        let (left, right) = ((left, &*join.left), (right, &*join.right));
+        let sides = [(to_left, right, left, &of_right, &of_left), (to_right, left, right, &of_left, &of_right)];
+        for (side, (allowed, from, to, known, already)) in sides.into_iter().enumerate() {
             for fact in known.iter().filter(|fact| allowed && (rejects_null || !fact.unless_null)) {
-                let Some(told) = carried(fact, from, to, plan)? else { continue };
+                let Some(told) = carried(fact, from, to)?.filter(|told| settles(to.1, &told.column)) else { continue };
                 if !already.contains(&told) && !new[side].contains(&told) {
                     new[side].push(told);
                 }
@@ -137,7 +135,7 @@ fn facts(plan: &LogicalPlan) -> Vec<Fact> {
             plan.inputs().first().map_or_else(Vec::new, |input| facts(input))
         }
         LogicalPlan::Join(join) => {
-            // Columns of a side whose rows are made up may be NULL. Semi joins give those of one side only.
+            // Columns of a side whose rows are made up may be NULL.
             let (of_left, of_right) = match join.join_type {
                 JoinType::Left => (false, true),
                 JoinType::Right => (true, false),
@@ -147,7 +145,13 @@ fn facts(plan: &LogicalPlan) -> Vec<Fact> {
             let side = |plan: &LogicalPlan, made_up: bool| {
                 facts(plan).into_iter().map(move |fact| Fact { unless_null: fact.unless_null || made_up, ..fact })
             };
-            side(&join.left, of_left).chain(side(&join.right, of_right)).collect()
+            match join.join_type {
+                JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => side(&join.left, of_left).collect(),
+                JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => {
+                    side(&join.right, of_right).collect()
+                }
+                _ => side(&join.left, of_left).chain(side(&join.right, of_right)).collect(),
+            }
         }
         _ => Vec::new(),
     };
@@ -230,26 +234,61 @@ impl Fact {
     }
 }
 
-/// A fact of the column that one side of an equality names, as one of that which the other side names; `plan` gives that.
-fn carried(fact: &Fact, from: &Expr, to: &Expr, plan: &LogicalPlan) -> Result<Option<Fact>> {
-    let (Some(from), Some(to)) = (bare(from), bare(to)) else { return Ok(None) };
-    if *from != fact.column || !plan.schema().has_column(to) {
+/// A fact of the column that one side of an equality names, as one of that which the other side names.
+fn carried(fact: &Fact, from: (&Expr, &LogicalPlan), to: (&Expr, &LogicalPlan)) -> Result<Option<Fact>> {
+    let (Some((from, _)), Some((to, data_type))) = (bare(from)?, bare(to)?) else { return Ok(None) };
+    if *from != fact.column {
         return Ok(None);
     }
-    let data_type = plan.schema().field_from_column(to)?.data_type().clone();
     let integers = data_type.is_signed_integer() && fact.constants(&|of| of.is_signed_integer());
     // Of floating point numbers, -0.0 and 0.0 are equal to some and not to others.
     let alike = !data_type.is_floating() && fact.constants(&|of| *of == data_type);
     Ok(if alike || integers { fact.of(to, &data_type) } else { None })
 }
 
-/// The column of one side of an equality, which may be cast to the type of the other: between integers no value is lost, and
-/// constants tell whether the types are others.
-fn bare(expr: &Expr) -> Option<&Column> {
-    match expr {
-        Expr::Column(column) => Some(column),
-        Expr::Cast(cast) if cast.field.data_type().is_signed_integer() => cast.expr.try_as_col(),
-        _ => None,
+/// The column of one side of an equality, and its type. It may be an integer that is cast to another integer type, which
+/// keeps values apart; of other casts several values are one.
+fn bare<'e>((expr, plan): (&'e Expr, &LogicalPlan)) -> Result<Option<(&'e Column, DataType)>> {
+    let (column, cast) = match expr {
+        Expr::Column(column) => (column, None),
+        Expr::Cast(cast) => match &*cast.expr {
+            Expr::Column(column) => (column, Some(cast.field.data_type())),
+            _ => return Ok(None),
+        },
+        _ => return Ok(None),
+    };
+    if !plan.schema().has_column(column) {
+        return Ok(None);
+    }
+    let data_type = plan.schema().field_from_column(column)?.data_type().clone();
+    let kept = cast.is_none_or(|cast| cast.is_signed_integer() && data_type.is_signed_integer());
+    Ok(kept.then_some((column, data_type)))
+}
+
+/// Whether [`facts`] would find a condition on the column again, wherever it is pushed down to.
+fn settles(plan: &LogicalPlan, column: &Column) -> bool {
+    let at = || plan.schema().maybe_index_of_column(column);
+    match plan {
+        LogicalPlan::TableScan(_) => true,
+        LogicalPlan::Filter(filter) => settles(&filter.input, column),
+        LogicalPlan::Sort(_) | LogicalPlan::Limit(_) | LogicalPlan::Distinct(_) => {
+            plan.inputs().first().is_some_and(|input| settles(input, column))
+        }
+        LogicalPlan::SubqueryAlias(alias) => {
+            at().is_some_and(|at| settles(&alias.input, &alias.input.schema().columns()[at]))
+        }
+        LogicalPlan::Projection(projection) => match at().map(|at| projection.expr[at].clone().unalias()) {
+            Some(Expr::Column(of)) => settles(&projection.input, &of),
+            _ => false,
+        },
+        LogicalPlan::Aggregate(aggregate) => {
+            aggregate.group_expr.contains(&Expr::Column(column.clone())) && settles(&aggregate.input, column)
+        }
+        LogicalPlan::Join(join) => match join.left.schema().has_column(column) {
+            true => settles(&join.left, column),
+            false => settles(&join.right, column),
+        },
+        _ => false,
     }
 }
 

@@ -16,6 +16,7 @@ async fn conditions_reach_the_scans_that_they_may() {
         session.sql(&format!("create table {table} (k {key}, x int) distkey(k) sortkey(k)")).await.unwrap();
         session.sql(&format!("insert into {table} select v, v % 5 from generate_series(1, 300) s(v)")).await.unwrap();
     }
+    session.sql("insert into e values ('05', 1), ('5', 1)").await.unwrap();
     for (sql, scans) in [
         ("select count(*) from a join b on a.k = b.k join c on b.k = c.k where a.k < 10", 3),
         ("select count(*) from a join b on a.k = b.k join c on b.k = c.k where c.k between 5 and 9", 3),
@@ -37,6 +38,8 @@ async fn conditions_reach_the_scans_that_they_may() {
         ("select count(*) from (select * from a where k < 10) a full join b on a.k = b.k", 1),
         // NULL among the right side's keys counts.
         ("select count(*) from a where k < 10 and k not in (select k from b)", 1),
+        // Other values may be one when they are cast.
+        ("select count(*) from e join e e2 on cast(e.k as int) = cast(e2.k as int) where e.k = '05' and e2.x > 0", 2),
         // What is equal in one type may differ in the other, or have no such value.
         (
             "select count(*) from d d1 join d d2 on d1.k = d2.k join d d3 on d2.k = d3.k where d1.k > 0.5 and d3.x = 1",
@@ -46,6 +49,18 @@ async fn conditions_reach_the_scans_that_they_may() {
     ] {
         let found = filters(&session, sql).await;
         assert_eq!(found, scans, "{sql}\n{}", ours(&session, &format!("explain {sql}")).await.join("\n"));
+    }
+    for (sql, rows) in [
+        ("select count(*) from e join e e2 on cast(e.k as int) = cast(e2.k as int) where e.k = '05'", 3),
+        (
+            "select count(*) from (select k from a where k < 9 except select k from b where k > 5) a join c on a.k = c.k",
+            5,
+        ),
+        ("select count(*) from a left anti join (select * from a where k > 5) using (k) join c on a.k = c.k", 5),
+        ("select count(*) from (select k from a union all select k from b) u join c on u.k = c.k where c.k < 4", 6),
+    ] {
+        let answer = ours(&session, sql).await.join("");
+        assert!(answer.contains(&format!("| {rows} ")), "{sql}\n{answer}");
     }
     let sql = "select count(*) from a join b on a.k = b.k join c on b.k = c.k where a.k < 10";
     session.sql("set blueshift.derived_predicates = false").await.unwrap();

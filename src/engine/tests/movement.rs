@@ -492,3 +492,30 @@ async fn an_outer_merge_join_with_a_condition_is_not_believed_its_order() {
         }
     }
 }
+
+/// DataFusion's merge join compares keys of semi joins by a list of types, where a group of one key ends a batch.
+#[tokio::test]
+async fn semi_joins_by_any_type_of_key_have_their_rows() {
+    let warehouse = Warehouse::builder().slices(2).threads(2).open("memory://").await.unwrap();
+    let session = warehouse.session();
+    for (key, value) in [
+        ("timestamptz", "timestamptz '2026-01-01 00:00:00+00' + v / 3 * interval '1 second'"),
+        ("time", "time '00:00:00' + v / 3 * interval '1 second'"),
+        ("double precision", "case when v > 39000 then 'NaN'::float when v > 30000 then -0.0::float else v / 3 end"),
+        ("varchar(20)", "cast(v / 3 as varchar)"),
+        ("bigint", "v / 3"),
+    ] {
+        for table in ["e", "f"] {
+            session.sql(&format!("drop table if exists {table}")).await.unwrap();
+            session.sql(&format!("create table {table} (k {key} distkey sortkey, x int)")).await.unwrap();
+            let rows = format!("insert into {table} select {value}, v from generate_series(1, 40000) s(v)");
+            session.sql(&rows).await.unwrap();
+        }
+        session.sql("analyze").await.unwrap();
+        for (not, rows) in [("", 40_000), ("not ", 0)] {
+            let sql = format!("select count(*) from e where {not}exists (select 1 from f where f.k = e.k)");
+            let answer = ours(&session, &sql).await.join("");
+            assert!(answer.contains(&format!("| {rows} ")), "{key}: {sql}\n{answer}");
+        }
+    }
+}

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use super::apply::begin;
 use super::checkpoint;
 use super::entry::{Action, Blobs, Entry, TransactionRecord};
-use super::lease::{self, Pins, Renewed};
+use super::lease::{self, PinnedSnapshot, Pins, Renewed};
 use super::load;
 use super::model::{Schema, Snapshot, WarehouseInfo};
 use super::options::{CatalogOptions, Genesis, OpenMode};
@@ -158,6 +158,14 @@ impl Catalog {
     /// A transaction on the newest snapshot known, which it pins.
     pub fn begin(&self, author: UserId) -> Transaction {
         let pin = self.inner.pin(true);
+        let mut transaction = Transaction::new(self.inner.options.ids.next(), pin.version, author);
+        transaction.pin = Some(pin);
+        transaction
+    }
+
+    /// A transaction on a version that was read, which it pins.
+    pub fn begin_at(&self, author: UserId, read: &PinnedSnapshot) -> Transaction {
+        let pin = read.for_transaction();
         let mut transaction = Transaction::new(self.inner.options.ids.next(), pin.version, author);
         transaction.pin = Some(pin);
         transaction

@@ -110,6 +110,12 @@ impl PinnedSnapshot {
         &self.snapshot
     }
 
+    /// The same, which also keeps what a transaction that read it writes.
+    pub(super) fn for_transaction(&self) -> PinnedSnapshot {
+        self.inner.state.lock().pins.add(self.snapshot.version, true);
+        PinnedSnapshot { inner: self.inner.clone(), snapshot: self.snapshot.clone(), transaction: true }
+    }
+
     /// See [`Catalog::missing_object`].
     pub async fn missing_object(&self, object: &ObjectId) -> Error {
         self.inner.missing_object(self.snapshot.version, object).await

@@ -29,8 +29,12 @@ use crate::catalog::{Binding, PinnedSnapshot, TableDef, TableState};
 use crate::common::Error;
 use crate::physical_plan::load::RowSink;
 use crate::physical_plan::provider::{BlueshiftTable, TableSource};
+use crate::physical_plan::rows::{Identified, with_rows};
 use crate::physical_plan::scan::ScanTable;
 use crate::system;
+
+/// What stands behind a table's name where the identities of its rows are read, too. SQL cannot write it.
+pub(super) const WITH_ROWS: &str = "\0rows";
 
 /// The catalogs that one statement sees: the warehouse and those attached at the statement's versions, and all others
 /// as they are.
@@ -303,6 +307,12 @@ impl WarehouseSchema {
             let Some(home) = &self.home else { return Ok(None) };
             let pin = self.catalog.choose(home).await?;
             if let Some(schema) = pin.schema_named(&self.name) {
+                if let Some(name) = name.strip_suffix(WITH_ROWS)
+                    && let Some(state) = pin.table_named(schema.id, name)
+                {
+                    know_statistics(home, &pin, state).await;
+                    return Ok(Some(identified_provider(home, state)));
+                }
                 if let Some(state) = pin.table_named(schema.id, name) {
                     know_statistics(home, &pin, state).await;
                     return Ok(Some(table_provider(home, state)));
@@ -446,6 +456,12 @@ pub(super) fn external(error: Error) -> DataFusionError {
 pub(super) fn table_provider(warehouse: &Warehouse, state: &TableState) -> Arc<dyn TableProvider> {
     let source = Source { warehouse: warehouse.clone(), def: Arc::clone(&state.def) };
     Arc::new(BlueshiftTable::new(&state.def, Arc::new(source)))
+}
+
+/// The same, its rows told apart by a column [`ROW_NAME`](crate::physical_plan::rows::ROW_NAME).
+fn identified_provider(warehouse: &Warehouse, state: &TableState) -> Arc<dyn TableProvider> {
+    let source = Source { warehouse: warehouse.clone(), def: Arc::clone(&state.def) };
+    Arc::new(BlueshiftTable::new(&with_rows(&state.def), Arc::new(Identified(Arc::new(source)))))
 }
 
 #[derive(Debug)]

@@ -89,6 +89,8 @@ struct Gathered {
     chosen: Vec<String>,
     /// Whether that is only right for the table as the transaction saw it.
     requires_unchanged: bool,
+    /// Whether AUTO may choose.
+    chooses: bool,
 }
 
 impl Load {
@@ -154,6 +156,7 @@ impl Load {
             sketches: SegmentSketches::default(),
             chosen: Vec::new(),
             requires_unchanged: false,
+            chooses: true,
         };
         Ok(Load {
             coercion,
@@ -180,6 +183,13 @@ impl Load {
     /// As part of a statement, whose memory and cancelling the checks of its constraints share.
     pub fn of_statement(self, statement: StatementState, pruning: bool) -> Self {
         Load { statement: Some(statement), pruning, ..self }
+    }
+
+    /// Of rows that take the place of others in the table, which keeps its layout.
+    pub fn in_place(self) -> Result<Self> {
+        let held = || Error::internal("a load begins before it is told what its rows are");
+        self.gathered.try_lock().map_err(|_| held())?.chooses = false;
+        Ok(self)
     }
 
     /// The table's definition, for which the streams' rows are checked.
@@ -381,6 +391,9 @@ impl Gathered {
     /// What AUTO makes of the table, before rows are placed and sorted: a sort key while it is empty, another
     /// distribution when it outgrows ALL.
     async fn settle_auto(&mut self) -> Result<()> {
+        if !self.chooses {
+            return Ok(());
+        }
         let mut changed = false;
         let empty = self.table.segments.is_empty() && self.runs.is_empty();
         if self.def.sort_auto && self.def.sort.is_none() && empty {

@@ -12,6 +12,7 @@ mod constraints;
 mod copy;
 mod ctas;
 mod ddl;
+mod delete;
 mod describe;
 mod error;
 mod explain;

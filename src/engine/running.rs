@@ -292,6 +292,7 @@ impl Running<'_> {
     /// Starts a plan; its rows in one stream.
     pub async fn run(&self, plan: &LogicalPlan) -> Result<SendableRecordBatchStream> {
         let physical = self.physical(plan).await?;
+        *self.ran.lock() = Some(Arc::clone(&physical));
         let stream = execute_stream(physical, self.state.task_ctx()).map_err(from_datafusion)?;
         Ok(self.statement.govern(stream))
     }

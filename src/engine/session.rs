@@ -30,7 +30,7 @@ use super::running::Running;
 use super::statement::{CancelToken, StatementState};
 use super::warehouse::Warehouse;
 use super::{
-    analyze, attach, comments, copy, ddl, describe, explain, information, insert, parameters, planning, show,
+    analyze, attach, comments, copy, ddl, delete, describe, explain, information, insert, parameters, planning, show,
     statistics, summarize, verify, views,
 };
 use crate::catalog::{PinnedSnapshot, Snapshot};
@@ -39,6 +39,9 @@ use crate::functions::settings::Setting;
 use crate::functions::{SessionNames, zones};
 use crate::sql::ast::{Insert, ObjectName};
 use crate::sql::{self, Statement, StatementText};
+
+/// How often a change is tried when others change the same rows.
+const CHANGES: usize = 20;
 
 /// A session of one user on one warehouse.
 ///
@@ -163,6 +166,9 @@ impl Session {
                 (types, schema)
             }
             Statement::Insert(insert) => (insert::parameters(&self.begin().await?, insert).await?, none),
+            Statement::Delete(_) | Statement::Update(_) => {
+                (delete::parameters(&self.begin().await?, &statement).await?, none)
+            }
             Statement::ShowTable { .. } => (HashMap::new(), ddl::show_table_schema()),
             Statement::AnalyzeCompression(_) => (HashMap::new(), analyze::schema()),
             Statement::Show(what) => (HashMap::new(), show::show(&self.begin().await?, what.clone()).await?.schema()),
@@ -256,6 +262,9 @@ impl Session {
             Statement::Insert(insert) if !insert.source.reads_tables() => {
                 return self.append(query, insert, parameters).await;
             }
+            Statement::Delete(_) | Statement::Update(_) | Statement::Truncate(_) => {
+                return self.change(query, statement, parameters).await;
+            }
             other => other,
         };
         let running = self.begin_as(query, self.warehouse.pin_newest().await?)?;
@@ -282,6 +291,9 @@ impl Session {
             Statement::CreateSchema(create) => ddl::create_schema(&running, create).await,
             Statement::DropSchema(drop) => ddl::drop_schema(&running, drop).await,
             Statement::Insert(insert) => insert::insert(&running, insert, parameters).await,
+            Statement::Delete(_) | Statement::Update(_) | Statement::Truncate(_) => {
+                Err(Error::internal("a change is made as one"))
+            }
             Statement::Copy(copy) => copy::copy(&running, *copy).await,
             Statement::Analyze(statement) => statistics::analyze(&running, statement).await,
             Statement::AnalyzeCompression(statement) => analyze::compression(&running, statement).await,
@@ -298,6 +310,26 @@ impl Session {
         };
         let ran = running.ran.lock().take();
         output.map(|output| output.having_run(ran))
+    }
+
+    /// A statement that changes rows in a transaction of its own: when others got there first it runs again, on what they
+    /// left.
+    async fn change(&self, query: u64, statement: Statement, parameters: Option<ParamValues>) -> Result<Output> {
+        let mut attempt = 1;
+        loop {
+            let running = self.begin_as(query, self.warehouse.pin_newest().await?)?;
+            let outcome = match &statement {
+                Statement::Delete(delete) => delete::delete(&running, delete, parameters.clone()).await,
+                Statement::Update(update) => delete::update(&running, update, parameters.clone()).await,
+                Statement::Truncate(table) => delete::truncate(&running, table).await,
+                _ => Err(Error::internal("the statement changes no rows")),
+            };
+            let ran = running.ran.lock().take();
+            match outcome {
+                Err(e) if e.kind() == ErrorKind::Conflict && attempt < CHANGES => attempt += 1,
+                outcome => return outcome.map(|output| output.having_run(ran)),
+            }
+        }
     }
 
     /// A statement's beginning: the newest version is found and pinned.

@@ -18,6 +18,7 @@ pub(crate) mod passing;
 pub mod placement;
 pub mod provider;
 pub mod routed;
+pub mod rows;
 pub mod scan;
 mod scan_stream;
 pub mod statistics;

@@ -23,6 +23,10 @@ pub enum Statement {
     CreateSchema(CreateSchema),
     DropSchema(DropSchema),
     Insert(Insert),
+    Delete(Delete),
+    Update(Update),
+    /// `TRUNCATE [TABLE] name`
+    Truncate(ObjectName),
     Copy(Box<Copy>),
     Comment(Comment),
     Attach(Attach),
@@ -436,6 +440,31 @@ pub struct Insert {
     /// Empty where none are named; none twice.
     pub columns: Vec<Ident>,
     pub source: InsertSource,
+}
+
+/// `DELETE [FROM] table [[AS] alias] [USING tables] [WHERE condition]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Delete {
+    pub table: ObjectName,
+    pub alias: Option<Ident>,
+    /// The rows that go, as a query from [`Delete::TARGET`] under the table's alias or its own name; `None` for all.
+    pub rows: Option<Box<Query>>,
+}
+
+impl Delete {
+    /// Stands for the table where rows are looked for.
+    pub const TARGET: &str = "the target";
+}
+
+/// `UPDATE table [[AS] alias] SET column = value, … [FROM tables] [WHERE condition]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Update {
+    pub table: ObjectName,
+    pub alias: Option<Ident>,
+    /// None twice.
+    pub assignments: Vec<(Ident, InsertValue)>,
+    /// As [`Delete::rows`].
+    pub rows: Box<Query>,
 }
 
 /// The rows that an [`Insert`] adds.

@@ -11,6 +11,7 @@ use crate::common::{Error, Result};
 
 use super::ast::{Insert, InsertSource, InsertValue, Statement};
 use super::cursor::{Cursor, at, syntax_error, unsupported};
+use super::delete::{delete, update};
 use super::parser;
 
 pub(super) fn insert(c: &mut Cursor) -> Result<Statement> {
@@ -60,11 +61,9 @@ pub(super) fn insert(c: &mut Cursor) -> Result<Statement> {
     Ok(Statement::Insert(Insert { table, columns, source }))
 }
 
-/// `WITH … INSERT INTO …`, which is `INSERT INTO … WITH …`; `None` where another statement follows WITH.
+/// `WITH … INSERT INTO …`, which is `INSERT INTO … WITH …`, and `WITH … DELETE`; `None` where a query follows WITH.
 pub(super) fn after_with(c: &mut Cursor) -> Result<Option<Statement>> {
-    if !insert_follows(c) {
-        return Ok(None);
-    }
+    let Some(change) = change_follows(c) else { return Ok(None) };
     let position = c.position();
     let mut outer = c.with(|p| {
         p.expect_keyword(Keyword::WITH)?;
@@ -72,6 +71,11 @@ pub(super) fn after_with(c: &mut Cursor) -> Result<Option<Statement>> {
         let cte_tables = p.parse_comma_separated(Parser::parse_cte)?;
         Ok(With { with_token: AttachedToken::empty(), recursive, cte_tables })
     })?;
+    match change {
+        Change::Insert => {}
+        Change::Delete => return delete(c, Some(outer)).map(Some),
+        Change::Update => return update(c, Some(outer)).map(Some),
+    }
     let Statement::Insert(mut insert) = insert(c)? else {
         return Err(Error::internal("INSERT is read as something else"));
     };
@@ -86,17 +90,26 @@ pub(super) fn after_with(c: &mut Cursor) -> Result<Option<Statement>> {
     Ok(Some(Statement::Insert(insert)))
 }
 
-/// Whether INSERT follows the common table expressions of a WITH.
-fn insert_follows(c: &Cursor) -> bool {
+/// What may stand behind WITH beside a query.
+enum Change {
+    Insert,
+    Delete,
+    Update,
+}
+
+/// What follows the common table expressions of a WITH, if it is no query.
+fn change_follows(c: &Cursor) -> Option<Change> {
     let (mut depth, mut n) = (0usize, 1);
     loop {
         match c.token(n) {
             Token::LParen => depth += 1,
             Token::RParen => depth = depth.saturating_sub(1),
-            Token::EOF | Token::SemiColon => return false,
+            Token::EOF | Token::SemiColon => return None,
             _ if depth > 0 => {}
-            _ if c.is_at(n, "INSERT INTO") => return true,
-            _ if c.is_at(n, "SELECT") || c.is_at(n, "VALUES") => return false,
+            _ if c.is_at(n, "INSERT INTO") => return Some(Change::Insert),
+            _ if c.is_at(n, "DELETE") => return Some(Change::Delete),
+            _ if c.is_at(n, "UPDATE") => return Some(Change::Update),
+            _ if c.is_at(n, "SELECT") || c.is_at(n, "VALUES") => return None,
             _ => {}
         }
         n += 1;
@@ -104,7 +117,7 @@ fn insert_follows(c: &Cursor) -> bool {
 }
 
 /// `sqlparser` reads DEFAULT as a name.
-fn value(expr: Expr) -> InsertValue {
+pub(super) fn value(expr: Expr) -> InsertValue {
     match &expr {
         Expr::Identifier(name) if name.quote_style.is_none() && name.value.eq_ignore_ascii_case("DEFAULT") => {
             InsertValue::Default(at(name.span.start))

@@ -11,6 +11,7 @@ mod copy;
 mod create_table;
 mod cursor;
 mod data_type;
+mod delete;
 mod depth;
 mod dialect;
 mod insert;

@@ -8,7 +8,7 @@ use crate::common::{Error, Result, SqlState};
 
 use super::ast::{CreateSchema, CreateTable, DropSchema, DropTable, DropView, ObjectName, Relation, Statement};
 use super::cursor::{Cursor, START, checked_tokens, syntax_error, unsupported};
-use super::{alter, analyze, copy, create_table, insert, session, show, view};
+use super::{alter, analyze, copy, create_table, delete, insert, session, show, view};
 
 /// The longest statement (Redshift manual, "CREATE TABLE", and others). Data comes by COPY.
 const MAX_STATEMENT_BYTES: usize = 16 << 20;
@@ -103,7 +103,7 @@ fn statements(tokens: Vec<TokenWithSpan>, sql: &str, origin: Position) -> Result
 
 /// Statements that are known and not offered, by their first word. ALTER, GRANT and the like name their object in
 /// the next one.
-const REFUSED: [&str; 27] = [
+const REFUSED: [&str; 24] = [
     "ABORT",
     "ANALYSE",
     "BEGIN",
@@ -112,7 +112,6 @@ const REFUSED: [&str; 27] = [
     "CLOSE",
     "COMMIT",
     "DECLARE",
-    "DELETE",
     "END",
     "FETCH",
     "GRANT",
@@ -124,9 +123,7 @@ const REFUSED: [&str; 27] = [
     "ROLLBACK",
     "SAVEPOINT",
     "START",
-    "TRUNCATE",
     "UNLOAD",
-    "UPDATE",
     "USE",
     "VACUUM",
     "REPLACE",
@@ -147,6 +144,9 @@ fn statement(c: &mut Cursor) -> Result<Statement> {
         "CREATE" => create(c),
         "DROP" => drop(c),
         "INSERT" => insert::insert(c),
+        "DELETE" => delete::delete(c, None),
+        "UPDATE" => delete::update(c, None),
+        "TRUNCATE" => delete::truncate(c),
         "COPY" => copy::copy(c),
         "ANALYZE" => analyze::analyze(c),
         "SHOW" | "SET" | "RESET" if let Some(statement) = session::parameter(c)? => Ok(statement),
@@ -263,7 +263,7 @@ pub(super) fn query(c: &mut Cursor) -> Result<Box<Query>> {
     check_query(query, position)
 }
 
-fn check_query(query: Box<Query>, position: Position) -> Result<Box<Query>> {
+pub(super) fn check_query(query: Box<Query>, position: Position) -> Result<Box<Query>> {
     if sqlparser::ast::Visit::visit(&query, &mut HasInto).is_break() {
         return Err(unsupported("SELECT … INTO here", position).with_hint("write CREATE TABLE … AS SELECT …"));
     }
@@ -358,9 +358,9 @@ fn explain_with_options(c: &mut Cursor, position: Position) -> Result<Statement>
 }
 
 fn not_explained(c: &Cursor) -> Error {
-    const STATEMENTS: [&str; 13] = [
+    const STATEMENTS: [&str; 16] = [
         "INSERT", "CREATE", "COPY", "DROP", "ALTER", "EXECUTE", "EXPLAIN", "SET", "SHOW", "PREPARE", "TABLE",
-        "DESCRIBE", "ANALYZE",
+        "DESCRIBE", "ANALYZE", "DELETE", "UPDATE", "TRUNCATE",
     ];
     match c.upper_word(0) {
         Some(word) if STATEMENTS.contains(&word.as_str()) || REFUSED.contains(&word.as_str()) => {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions};
 use arrow::compute::filter as filter_array;
 use bytes::Bytes;
 use datafusion::common::Result;
@@ -17,6 +17,7 @@ use crate::format::mask::Mask;
 use crate::format::stable::Geometry;
 use crate::physical_plan::filter::FilterKind;
 use crate::physical_plan::guarded::is_true;
+use crate::physical_plan::rows::{ROW, row_identity};
 use crate::storage::segment::apply_deleted;
 
 /// A dynamic membership test that lets more than this share of rows pass costs more than it saves.
@@ -244,6 +245,11 @@ impl ScanStream {
         builder: &mut ColumnBuilder,
     ) -> Result<()> {
         let _timer = self.metrics.decode_time.timer();
+        if self.table.def.columns[column].id == ROW {
+            let first = pages.zone * self.table.geometry.zone_rows();
+            let rows = mask.ones().map(|row| row_identity(current.reference.id, (first + row) as u32));
+            return builder.append_array(&Int64Array::from_iter_values(rows)).map_err(external);
+        }
         let Some(open) = pages.get(column) else {
             let absent = self.table.def.columns[column].absent.as_ref();
             return builder.append_constant(absent, count).map_err(external);

@@ -41,6 +41,7 @@ fn the_corpus_has_every_kind_of_statement() {
         "create table",
         "create view",
         "datafusion",
+        "delete",
         "describe",
         "detach",
         "drop schema",
@@ -53,6 +54,8 @@ fn the_corpus_has_every_kind_of_statement() {
         "show parameter",
         "show table",
         "summarize",
+        "truncate",
+        "update",
     ];
     assert_eq!(kinds.into_iter().collect::<Vec<_>>(), all);
     for sql in REFUSED {
@@ -80,6 +83,9 @@ fn kind(statement: &Statement) -> &'static str {
         Statement::CreateSchema(_) => "create schema",
         Statement::DropSchema(_) => "drop schema",
         Statement::Insert(_) => "insert",
+        Statement::Delete(_) => "delete",
+        Statement::Update(_) => "update",
+        Statement::Truncate(_) => "truncate",
         Statement::Copy(_) => "copy",
         Statement::ShowTable { .. } => "show table",
         Statement::Describe { .. } => "describe",
@@ -236,6 +242,12 @@ fn places(sql: &str, statement: &Statement) {
         Statement::DropSchema(drop) => names.extend(drop.names.iter().flat_map(|name| &name.parts)),
         Statement::CreateSchema(create) => names.extend(create.name.parts.iter().chain(&create.authorization)),
         Statement::Insert(insert) => names.extend(insert.table.parts.iter().chain(&insert.columns)),
+        Statement::Delete(delete) => names.extend(delete.table.parts.iter().chain(&delete.alias)),
+        Statement::Update(update) => {
+            names.extend(update.table.parts.iter().chain(&update.alias));
+            names.extend(update.assignments.iter().map(|(column, _)| column));
+        }
+        Statement::Truncate(table) => names.extend(&table.parts),
         Statement::Copy(copy) => {
             names.extend(copy.table.parts.iter().chain(&copy.columns));
             assert!(offset(sql, copy.from_position).is_some(), "{sql:?}");

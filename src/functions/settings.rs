@@ -160,12 +160,24 @@ pub fn value(options: &ConfigOptions, name: &str, written: &str) -> Result<Strin
 }
 
 /// The least and the most of numbers that have bounds. All orders of 14 relations take seconds.
-const BOUNDS: [(&str, f64, f64); 4] = [
+const BOUNDS: [(&str, f64, f64); 14] = [
+    ("blueshift.alert_deleted", 0.0, 1.0),
+    ("blueshift.alert_selective", 0.0, 1.0),
     ("blueshift.analyze_threshold_percent", 0.0, 100.0),
+    ("blueshift.cost_build", 0.0, MOST_COST),
+    ("blueshift.cost_compare", 0.0, MOST_COST),
+    ("blueshift.cost_moved_byte", 0.0, MOST_COST),
+    ("blueshift.cost_moved_row", 0.0, MOST_COST),
+    ("blueshift.cost_output", 0.0, MOST_COST),
     ("blueshift.exchange_cost", 0.0, f64::INFINITY),
+    ("blueshift.hint_skew", 1.0, f64::INFINITY),
     ("blueshift.join_order_exhaustive", 2.0, 14.0),
     ("blueshift.join_order_worthwhile", 0.0, 1.0),
+    ("blueshift.key_filters_worthwhile", 0.0, 1.0),
+    ("blueshift.sides_worthwhile", 0.0, 1.0),
 ];
+/// Sums of what costs that much for any number of rows are still numbers.
+const MOST_COST: f64 = 1e9;
 
 fn unknown(name: &str, all: &[Setting]) -> Error {
     if NOT_OFFERED.contains(&name) {
@@ -205,6 +217,29 @@ mod tests {
         }
         assert_eq!(find(&options, "x").unwrap_err().hint(), Some("SHOW ALL lists the settings"));
         assert!(find(&options, "query_group").unwrap_err().message().contains("not supported yet"));
+    }
+
+    #[test]
+    fn numbers_of_ours_have_bounds() {
+        use crate::physical_plan::config::BlueshiftOptions;
+
+        let mut options = ConfigOptions::new();
+        options.extensions.insert(BlueshiftOptions::default());
+        let ours = all(&options).into_iter().filter(|setting| setting.name.starts_with("blueshift."));
+        let mut seen = 0;
+        for Setting { name, value: now, .. } in ours {
+            let now = now.unwrap_or_default();
+            if now.parse::<f64>().is_err() {
+                continue;
+            }
+            assert_eq!(value(&options, &name, &now).unwrap(), now);
+            for wrong in ["nan", "-inf", "-1", "x", ""] {
+                let error = value(&options, &name, wrong).unwrap_err();
+                assert!(error.message().contains(&name), "{name}: {error}");
+            }
+            seen += 1;
+        }
+        assert!(seen > 14, "{seen}");
     }
 
     #[test]

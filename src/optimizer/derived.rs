@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, ExprSchema, JoinType, NullEquality, Result};
+use datafusion::common::{Column, ExprSchema, JoinType, NullEquality, Result, ScalarValue};
 use datafusion::logical_expr::expr::{BinaryExpr, InList};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{Between, Expr, Filter, Join, Like, LogicalPlan, Operator};
@@ -52,7 +52,7 @@ impl OptimizerRule for Derived {
     }
 }
 
-/// A condition on one column that every row of a plan satisfies; all but those where the column is NULL, with `unless_null`.
+/// A condition on one column that every row of a plan satisfies; with `unless_null`, but for rows where the column is NULL.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Fact {
     column: Column,
@@ -200,22 +200,23 @@ fn harmless(condition: &Expr) -> bool {
 }
 
 impl Fact {
-    /// The same of another column of that type, which is equal and not NULL where that matters; `None` where a constant has no value of it.
+    /// The same of another column, which has an equal value and is not NULL where that matters; `None` where a constant has no
+    /// value of its type.
     fn of(&self, column: &Column, data_type: &DataType) -> Option<Fact> {
-        let condition = self.condition.clone().transform_up(|e| match e {
-            Expr::Column(_) => Ok(Transformed::yes(Expr::Column(column.clone()))),
-            Expr::Literal(value, metadata) if value.data_type() != *data_type => {
-                Ok(Transformed::yes(Expr::Literal(value.cast_to(data_type)?, metadata)))
-            }
-            e => Ok(Transformed::no(e)),
-        });
-        Some(Fact { column: column.clone(), condition: condition.ok()?.data, unless_null: false })
+        let cast =
+            |value: ScalarValue| if value.data_type() == *data_type { Ok(value) } else { value.cast_to(data_type) };
+        Some(Fact { unless_null: false, ..self.rewritten(column, cast)? })
     }
 
     /// The same, where the column has another name.
     fn called(&self, column: &Column) -> Option<Fact> {
+        self.rewritten(column, Ok)
+    }
+
+    fn rewritten(&self, column: &Column, constant: impl Fn(ScalarValue) -> Result<ScalarValue>) -> Option<Fact> {
         let condition = self.condition.clone().transform_up(|e| match e {
             Expr::Column(_) => Ok(Transformed::yes(Expr::Column(column.clone()))),
+            Expr::Literal(value, metadata) => Ok(Transformed::yes(Expr::Literal(constant(value)?, metadata))),
             e => Ok(Transformed::no(e)),
         });
         Some(Fact { column: column.clone(), condition: condition.ok()?.data, unless_null: self.unless_null })

@@ -4,16 +4,15 @@ use std::sync::Arc;
 
 use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::TransformedResult;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec, PartitionMode};
 use datafusion::physical_plan::repartition::RepartitionExec;
-use datafusion::physical_plan::{
-    ChildrenPropertiesMode, ExecutionPlan, ExecutionPlanProperties, ReplaceChildrenOptions,
-};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
 use super::movement::moves;
+use super::{over, replaced};
 use crate::physical_plan::broadcast::Broadcast;
 use crate::physical_plan::exchange::Exchange;
 use crate::physical_plan::placement::in_every_slice;
@@ -32,20 +31,9 @@ impl PhysicalOptimizerRule for Exchanges {
         if !moves(config) {
             return Ok(plan);
         }
-        plan.transform_up(|node| {
-            if let Some(repartition) = node.downcast_ref::<RepartitionExec>() {
-                return Ok(match Exchange::of(repartition)? {
-                    Some(exchange) => Transformed::yes(Arc::new(exchange)),
-                    None => Transformed::no(node),
-                });
-            }
-            match broadcast(&node) {
-                Some(sides) => {
-                    let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
-                    node.replace_children(sides, options).map(Transformed::yes)
-                }
-                None => Ok(Transformed::no(node)),
-            }
+        replaced(plan, |node| match node.downcast_ref::<RepartitionExec>() {
+            Some(repartition) => Ok(Exchange::of(repartition)?.map(|exchange| Arc::new(exchange) as _)),
+            None => broadcast(node).map(|sides| over(node, sides)).transpose(),
         })
         .data()
     }

@@ -5,17 +5,18 @@ use std::sync::Arc;
 
 use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{DynamicFilterPhysicalExpr, lit};
 use datafusion::physical_expr::utils::split_conjunction;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::joins::HashJoinExec;
-use datafusion::physical_plan::{ChildrenPropertiesMode, ExecutionPlan, ReplaceChildrenOptions};
 
 use super::estimate::physical::PlanEstimator;
 use super::estimate::{Matched, column_of};
+use super::{over, replaced};
 use crate::physical_plan::collocated_join::CollocatedJoinExec;
 use crate::physical_plan::config::BlueshiftOptions;
 use crate::physical_plan::key_filter::BuildKeys;
@@ -40,7 +41,7 @@ impl PhysicalOptimizerRule for KeyFilters {
         let (mut estimator, mut gaining) = (PlanEstimator::default(), HashSet::new());
         plan.apply(|node| {
             if let Some((join, own)) = filtering(node)
-                && filters(join, ours.key_filters_worthwhile, &mut estimator)
+                && leaves_out(join, ours.key_filters_worthwhile, &mut estimator)
             {
                 gaining.extend(own.expression_id());
             }
@@ -49,13 +50,7 @@ impl PhysicalOptimizerRule for KeyFilters {
         if gaining.is_empty() {
             return Ok(plan);
         }
-        plan.transform_up(|node| {
-            Ok(match told(&node, &gaining)? {
-                Some(told) => Transformed::yes(told),
-                None => Transformed::no(node),
-            })
-        })
-        .data()
+        replaced(plan, |node| told(node, &gaining)).data()
     }
 
     fn schema_check(&self) -> bool {
@@ -74,8 +69,9 @@ fn filtering(node: &Arc<dyn ExecutionPlan>) -> Option<(&HashJoinExec, Arc<dyn Ph
     node.dynamic_expressions_produced().pop().map(|own| (join, own))
 }
 
-/// Whether no more rows of the probe side than that share find a partner, as far as estimates tell.
-pub(super) fn filters(join: &HashJoinExec, share: f64, estimator: &mut PlanEstimator) -> bool {
+/// Whether a filter of a join's keys leaves out enough of the probe side: no more than `share` of its rows find a partner, as
+/// far as estimates tell.
+pub(super) fn leaves_out(join: &HashJoinExec, share: f64, estimator: &mut PlanEstimator) -> bool {
     let Some((left, right)) = estimator.estimate(join.left()).zip(estimator.estimate(join.right())) else {
         return true;
     };
@@ -92,18 +88,12 @@ fn told(node: &Arc<dyn ExecutionPlan>, gaining: &HashSet<u64>) -> Result<Option<
     let own = &own;
     let (of_left, of_right): (Vec<_>, Vec<_>) = join.on().iter().cloned().unzip();
     let filter = Arc::new(DynamicFilterPhysicalExpr::new(of_right, lit(true)));
-    let probe = Arc::clone(join.right()).transform_up(|below| {
-        Ok(match beside(&below, own, &filter)? {
-            Some(scan) => Transformed::yes(scan),
-            None => Transformed::no(below),
-        })
-    })?;
+    let probe = replaced(Arc::clone(join.right()), |below| beside(below, own, &filter))?;
     if !probe.transformed {
         return Ok(None);
     }
     let build = Arc::new(BuildKeys::new(Arc::clone(join.left()), of_left, filter));
-    let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
-    Arc::clone(node).replace_children(vec![build, probe.data], options).map(Some)
+    over(node, vec![build, probe.data]).map(Some)
 }
 
 /// A scan that has taken the join's own filter, with the other one beside it.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::arrow::compute::SortOptions;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::TransformedResult;
 use datafusion::common::{JoinType, Result};
 use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
@@ -15,7 +15,8 @@ use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
 use super::estimate::physical::PlanEstimator;
-use super::key_filters::filters;
+use super::key_filters::leaves_out;
+use super::replaced;
 use crate::physical_plan::config::BlueshiftOptions;
 
 /// The order of runs (NULLs last, as sort keys have them).
@@ -37,10 +38,10 @@ impl PhysicalOptimizerRule for MergeJoins {
             return Ok(plan);
         };
         let mut estimator = PlanEstimator::default();
-        plan.transform_up(|node| {
-            let Some(join) = node.downcast_ref::<HashJoinExec>() else { return Ok(Transformed::no(node)) };
-            if !in_order(join)? || filters(join, ours.key_filters_worthwhile, &mut estimator) {
-                return Ok(Transformed::no(node));
+        replaced(plan, |node| {
+            let Some(join) = node.downcast_ref::<HashJoinExec>() else { return Ok(None) };
+            if !in_order(join)? || leaves_out(join, ours.key_filters_worthwhile, &mut estimator) {
+                return Ok(None);
             }
             let merged = merged(join)?;
             // What stands above may count on the order that the hash join keeps of its probe side.
@@ -48,7 +49,7 @@ impl PhysicalOptimizerRule for MergeJoins {
                 Some(order) => merged.equivalence_properties().ordering_satisfy(order.clone())?,
                 None => true,
             };
-            Ok(if kept { Transformed::yes(merged) } else { Transformed::no(node) })
+            Ok(kept.then_some(merged))
         })
         .data()
     }
@@ -69,16 +70,17 @@ impl PhysicalOptimizerRule for FilteredMerges {
     }
 
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(|node| {
-            let Some(join) = node.downcast_ref::<SortMergeJoinExec>() else { return Ok(Transformed::no(node)) };
+        replaced(plan, |node| {
+            let Some(join) = node.downcast_ref::<SortMergeJoinExec>() else { return Ok(None) };
             let outer = matches!(join.join_type(), JoinType::Left | JoinType::Right | JoinType::Full);
-            let Some(filter) = join.filter().clone().filter(|_| outer) else { return Ok(Transformed::no(node)) };
+            let Some(filter) = join.filter().clone().filter(|_| outer) else { return Ok(None) };
             let (left, right) = (Arc::clone(join.left()), Arc::clone(join.right()));
-            let hashed = HashJoinExecBuilder::new(left, right, join.on().to_vec(), join.join_type())
+            HashJoinExecBuilder::new(left, right, join.on().to_vec(), join.join_type())
                 .with_filter(Some(filter))
                 .with_partition_mode(PartitionMode::Partitioned)
-                .with_null_equality(join.null_equality());
-            hashed.build_exec().map(Transformed::yes)
+                .with_null_equality(join.null_equality())
+                .build_exec()
+                .map(Some)
         })
         .data()
     }

@@ -36,6 +36,7 @@ use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::optimizer::{AnalyzerRule, OptimizerRule};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::{ChildrenPropertiesMode, ExecutionPlan, ReplaceChildrenOptions};
 
 /// Puts Blueshift's analyzer rules, as far as they are missing, among others: they see types as they were written, so
 /// that they stand before those are coerced.
@@ -103,6 +104,24 @@ pub fn add_physical_rules(rules: &mut Vec<Arc<dyn PhysicalOptimizerRule + Send +
             rules.insert(at + behind, rule);
         }
     }
+}
+
+/// A plan with those nodes replaced, from the leaves, that `with` has another one for.
+fn replaced(
+    plan: Arc<dyn ExecutionPlan>,
+    mut with: impl FnMut(&Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>>,
+) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
+    plan.transform_up(|node| {
+        Ok(match with(&node)? {
+            Some(other) => Transformed::yes(other),
+            None => Transformed::no(node),
+        })
+    })
+}
+
+/// A node over other inputs.
+fn over(node: &Arc<dyn ExecutionPlan>, inputs: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+    Arc::clone(node).replace_children(inputs, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
 }
 
 /// Every expression of a plan and its subqueries, from the leaves, as `rewrite` leaves it; `rewrite` is told the columns

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Schema};
 use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::TransformedResult;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
@@ -17,6 +17,7 @@ use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
 use super::cost::{Input, JoinCosts, Movement as Moved, Placement as Placed, Way};
 use super::estimate::physical::PlanEstimator;
 use super::join_order::Kind;
+use super::replaced;
 use crate::physical_plan::collocated_join::CollocatedJoinExec;
 use crate::physical_plan::config::BlueshiftOptions;
 use crate::physical_plan::placement::{Placement, hash_form, hashed, planned_placement};
@@ -42,12 +43,9 @@ impl PhysicalOptimizerRule for Movement {
             return Ok(plan);
         }
         let mut estimator = PlanEstimator::default();
-        plan.transform_up(|node| match node.downcast_ref::<HashJoinExec>() {
-            Some(join) => choose(join, partitions, config, &mut estimator).map(|made| match made {
-                Some(made) => Transformed::yes(made),
-                None => Transformed::no(node),
-            }),
-            None => Ok(Transformed::no(node)),
+        replaced(plan, |node| match node.downcast_ref::<HashJoinExec>() {
+            Some(join) => choose(join, partitions, config, &mut estimator),
+            None => Ok(None),
         })
         .data()
     }

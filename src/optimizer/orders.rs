@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::TransformedResult;
 use datafusion::physical_expr::LexOrdering;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::sorts::sort::SortExec;
-use datafusion::physical_plan::{
-    ChildrenPropertiesMode, ExecutionPlan, ExecutionPlanProperties, ReplaceChildrenOptions,
-};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+
+use super::{over, replaced};
 
 /// Sorts inputs that have lost the order that is asked of them. A rule that leaves a sort out since a column is constant is
 /// followed by others, which move a projection into a join and so forget that it is. Stands before the check that would
@@ -24,7 +24,7 @@ impl PhysicalOptimizerRule for Orders {
     }
 
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(|node| {
+        replaced(plan, |node| {
             let mut sorted = false;
             let mut inputs = Vec::new();
             for (input, asked) in node.children().into_iter().zip(node.required_input_ordering()) {
@@ -38,11 +38,7 @@ impl PhysicalOptimizerRule for Orders {
                     _ => input,
                 });
             }
-            if !sorted {
-                return Ok(Transformed::no(node));
-            }
-            let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
-            node.replace_children(inputs, options).map(Transformed::yes)
+            if sorted { over(node, inputs).map(Some) } else { Ok(None) }
         })
         .data()
     }

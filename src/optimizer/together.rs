@@ -10,10 +10,9 @@ use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode, SortMergeJoinExec};
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
-use datafusion::physical_plan::{
-    ChildrenPropertiesMode, ExecutionPlan, ExecutionPlanProperties, ReplaceChildrenOptions,
-};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
+use super::{over, replaced};
 use crate::physical_plan::abreast::Abreast;
 use crate::physical_plan::broadcast::Broadcast;
 use crate::physical_plan::collocated_join::CollocatedJoinExec;
@@ -30,8 +29,8 @@ impl PhysicalOptimizerRule for Together {
     }
 
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(|node| {
-            let passes_over = may_pass_over(&node);
+        replaced(plan, |node| {
+            let passes_over = may_pass_over(node);
             let (mut sides, mut changed) = (Vec::new(), false);
             for (at, side) in node.children().into_iter().enumerate() {
                 let begun = match passes_over.contains(&at) {
@@ -41,11 +40,7 @@ impl PhysicalOptimizerRule for Together {
                 changed |= begun.transformed;
                 sides.push(begun.data);
             }
-            if !changed {
-                return Ok(Transformed::no(node));
-            }
-            let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
-            node.replace_children(sides, options).map(Transformed::yes)
+            if changed { over(node, sides).map(Some) } else { Ok(None) }
         })
         .data()
     }

@@ -17,6 +17,8 @@ async fn conditions_reach_the_scans_that_they_may() {
         session.sql(&format!("insert into {table} select v, v % 5 from generate_series(1, 300) s(v)")).await.unwrap();
     }
     session.sql("insert into e values ('05', 1), ('5', 1)").await.unwrap();
+    session.sql("create table n (k int) distkey(k) sortkey(k)").await.unwrap();
+    session.sql("insert into n select v from generate_series(1, 300) s(v) union all select null").await.unwrap();
     for (sql, scans) in [
         ("select count(*) from a join b on a.k = b.k join c on b.k = c.k where a.k < 10", 3),
         ("select count(*) from a join b on a.k = b.k join c on b.k = c.k where c.k between 5 and 9", 3),
@@ -58,6 +60,20 @@ async fn conditions_reach_the_scans_that_they_may() {
         ),
         ("select count(*) from a left anti join (select * from a where k > 5) using (k) join c on a.k = c.k", 5),
         ("select count(*) from (select k from a union all select k from b) u join c on u.k = c.k where c.k < 4", 6),
+        // Of 300 rows 296 have no partner, and meet the one NULL.
+        (
+            "select count(*) from (select b.k from a left join (select * from b where k < 5) b on a.k = b.k) s \
+             join n on s.k is not distinct from n.k",
+            300,
+        ),
+        (
+            "select count(*) from (select k from a where k < 5 group by rollup(k)) g join n on g.k is not distinct from n.k",
+            5,
+        ),
+        (
+            "select count(*) from (select * from a limit 3) l join b on l.k = b.k join b b2 on b2.k = b.k where b2.k < 1000",
+            3,
+        ),
     ] {
         let answer = ours(&session, sql).await.join("");
         assert!(answer.contains(&format!("| {rows} ")), "{sql}\n{answer}");

@@ -54,10 +54,9 @@ pub(super) async fn delete(running: &Running<'_>, delete: &Delete, parameters: O
     let found = Found::default();
     let mut query = rows.clone();
     target.fill(running, delete.alias.as_ref(), &mut query, Vec::new())?;
-    for mut stream in target.rows(running, query, parameters, &found).await? {
-        while let Some(batch) = stream.next().await {
-            batch.map_err(from_datafusion)?;
-        }
+    let mut rows = target.rows(running, query, parameters, &found).await?;
+    while let Some(batch) = rows.next().await {
+        batch.map_err(from_datafusion)?;
     }
     let found = found.take();
     let count = found.values().map(RoaringBitmap::len).sum();
@@ -86,7 +85,7 @@ pub(super) async fn update(running: &Running<'_>, update: &Update, parameters: O
     let columns = (0..target.table.def.columns.len()).collect();
     let load = Load::new(&target.place.warehouse, &target.table, columns, &transaction)?.in_place()?;
     let load = load.in_zone(running.zone()?);
-    load.take(rows).await.map_err(|refused| match refused {
+    load.take(vec![rows]).await.map_err(|refused| match refused {
         Refused::Value(misfit) => {
             let name = target.table.def.columns.get(misfit.column).map(|column| column.name.as_str());
             let set = update.assignments.iter().find(|(column, _)| Some(column.value.as_str()) == name);
@@ -231,15 +230,15 @@ impl Target {
         Ok(values)
     }
 
-    /// Runs a query of row identities, and what else [`Target::fill`] was told of: that, of each row once, while `found` gathers
-    /// which they are.
+    /// Runs a query that [`Target::fill`] made. Its identities go into `found`; its other columns are returned, of each row the
+    /// first that the query gives.
     async fn rows(
         &self,
         running: &Running<'_>,
         query: Box<Query>,
         parameters: Option<ParamValues>,
         found: &Found,
-    ) -> Result<Vec<SendableRecordBatchStream>> {
+    ) -> Result<SendableRecordBatchStream> {
         let statement = SqlStatement::Query(query);
         let mut plan = running.plan(&statement).await?;
         if let Some(parameters) = parameters {
@@ -261,7 +260,7 @@ impl Target {
             )?;
             Ok(if first.true_count() == rest.num_rows() { rest } else { filter_record_batch(&rest, &first)? })
         });
-        Ok(vec![Box::pin(RecordBatchStreamAdapter::new(schema, rows))])
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
     }
 
     /// Makes the query one of the table's row identities and of `others`; `alias` is what the table is called in it.
@@ -285,7 +284,7 @@ impl Target {
                 *name = SqlName::from(vec![quoted(database), quoted(&schema), quoted(&rows)]);
             }
         }
-        // The table stands under its own name or alias alone: a column that is named with the schema, too, is meant all the same.
+        // The table is called by its own name alone here, but its columns may be named with its schema, too.
         let own: Vec<&str> = self.name.parts.iter().map(|part| part.value.as_str()).collect();
         if alias.is_none() && own.len() > 1 {
             let _: ControlFlow<()> = visit_expressions_mut(query, |expr| {

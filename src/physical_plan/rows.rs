@@ -12,7 +12,7 @@ use super::load::RowSink;
 use super::provider::TableSource;
 use super::scan::ScanTable;
 use crate::catalog::model::{ColumnDef, SegmentId, TableDef};
-use crate::common::{ColumnId, EncodingName, SqlType};
+use crate::common::{ColumnId, EncodingName, Error, SqlType};
 
 /// The id of the column, which no column of a table has: they are given from 1.
 pub const ROW: ColumnId = ColumnId(u32::MAX);
@@ -20,20 +20,19 @@ pub const ROW: ColumnId = ColumnId(u32::MAX);
 /// Its name, which SQL cannot write.
 pub const ROW_NAME: &str = "\0row";
 
-/// Bits of a position: a segment has 2^21 rows at most, 16 chunks of 131,072. Those that are left number more segments than
-/// there can be.
-const POSITION_BITS: u32 = 24;
-
-/// The value of a row: its segment and its position there, both of the version that is read.
-pub fn row_identity(segment: SegmentId, position: u32) -> i64 {
-    debug_assert!(position < 1 << POSITION_BITS && segment.0 < 1 << (63 - POSITION_BITS));
-    ((segment.0 << POSITION_BITS) | u64::from(position)) as i64
+/// Makes the values of a segment's rows: the segment above, a row's position in it below, both of the version that is read.
+///
+/// Unsupported of a segment behind the 2^32 first of its table: its rows could not be told from those of another.
+pub fn row_identities(segment: SegmentId) -> Result<impl Fn(u32) -> i64, Error> {
+    let number = u32::try_from(segment.0).map_err(|_| {
+        Error::unsupported("the table has had more than 2^32 segments, so that its rows cannot be changed")
+    })?;
+    Ok(move |position| ((u64::from(number) << 32) | u64::from(position)) as i64)
 }
 
 /// The segment and the position of a row.
 pub fn row_place(identity: i64) -> (SegmentId, u32) {
-    let identity = identity as u64;
-    (SegmentId(identity >> POSITION_BITS), (identity & ((1 << POSITION_BITS) - 1)) as u32)
+    (SegmentId(identity as u64 >> 32), identity as u32)
 }
 
 /// The definition with the column, behind all others.
@@ -82,5 +81,22 @@ impl TableSource for Identified {
 
     fn sink(&self) -> Option<Arc<dyn RowSink>> {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_place_has_an_identity_of_its_own() {
+        let most = SegmentId(u64::from(u32::MAX));
+        for segment in [SegmentId(0), SegmentId(1), SegmentId(1 << 31), most] {
+            for position in [0, 1, 8_191, 8_192, 1 << 31, u32::MAX] {
+                let identity = row_identities(segment).unwrap()(position);
+                assert_eq!(row_place(identity), (segment, position));
+            }
+        }
+        assert!(row_identities(SegmentId(most.0 + 1)).is_err());
     }
 }

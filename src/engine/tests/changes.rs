@@ -142,3 +142,20 @@ async fn sessions_that_change_one_row_wait_for_nobody_and_lose_nothing() {
     assert_eq!(rows.len(), 40);
     assert_eq!(rows.iter().find(|(k, _, _)| *k == Some(7)), Some(&(Some(7), 40, 7)));
 }
+
+#[tokio::test]
+async fn prepared_changes_take_parameters() {
+    let session = warehouse(2, 2, Geometry::TINY).await.session();
+    session.sql("create table t (k int, x int not null, v int not null) distkey(k)").await.unwrap();
+    session.sql("insert into t select v, 0, v from generate_series(1, 9) s(v)").await.unwrap();
+    let update = session.prepare("update t set x = $1 where k = $2").await.unwrap();
+    assert_eq!(update.parameters().len(), 2);
+    for k in [3, 4] {
+        let done = update.execute(vec![(k * 100).into(), k.into()]).await.unwrap();
+        assert_eq!((done.tag.as_str(), done.changed), ("UPDATE 1", Some(1)));
+    }
+    let delete = session.prepare("delete from t where v > $1").await.unwrap();
+    assert_eq!(delete.execute(vec![4.into()]).await.unwrap().changed, Some(5));
+    let rows = vec![(Some(1), 0, 1), (Some(2), 0, 2), (Some(3), 300, 3), (Some(4), 400, 4)];
+    assert_eq!(stored(&session).await, rows);
+}

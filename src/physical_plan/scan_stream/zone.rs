@@ -17,7 +17,7 @@ use crate::format::mask::Mask;
 use crate::format::stable::Geometry;
 use crate::physical_plan::filter::FilterKind;
 use crate::physical_plan::guarded::is_true;
-use crate::physical_plan::rows::{ROW, row_identity};
+use crate::physical_plan::rows::{ROW, row_identities};
 use crate::storage::segment::apply_deleted;
 
 /// A dynamic membership test that lets more than this share of rows pass costs more than it saves.
@@ -247,7 +247,8 @@ impl ScanStream {
         let _timer = self.metrics.decode_time.timer();
         if self.table.def.columns[column].id == ROW {
             let first = pages.zone * self.table.geometry.zone_rows();
-            let rows = mask.ones().map(|row| row_identity(current.reference.id, (first + row) as u32));
+            let identity = row_identities(current.reference.id).map_err(external)?;
+            let rows = mask.ones().map(|row| identity((first + row) as u32));
             return builder.append_array(&Int64Array::from_iter_values(rows)).map_err(external);
         }
         let Some(open) = pages.get(column) else {

@@ -9,8 +9,9 @@ use super::ranks::RankColumn;
 use super::view::{CommentOn, ViewDef};
 use crate::common::{ColumnId, CommitId, Error, Result, SchemaId, TableId, Version};
 
-/// The ids that belong to provisional objects of open transactions; committed ids stay below.
-pub const PROVISIONAL: u32 = 1 << 31;
+/// Numbers from here on belong to what open transactions make, be it tables, schemas or segments and runs of a table;
+/// those of committed versions stay below.
+pub const PROVISIONAL: u32 = 1 << 29;
 
 /// The snapshot of `entry.version`. Corrupt when the entry does not follow `snapshot` or breaks a guarantee.
 pub fn apply(snapshot: &Snapshot, entry: &Entry) -> Result<Snapshot> {
@@ -24,12 +25,30 @@ pub fn apply(snapshot: &Snapshot, entry: &Entry) -> Result<Snapshot> {
     if entry.time_us < snapshot.time_us {
         return wrong(format!("entry {} is older than its predecessor", entry.version));
     }
+    if let Some(action) = entry.transactions.iter().flat_map(|t| &t.actions).find(|action| is_provisional(action)) {
+        return wrong(format!("entry {} makes what has no lasting number: {action:?}", entry.version));
+    }
+    apply_any(snapshot, entry)
+}
+
+/// The same of an entry that never is one: a transaction's, with numbers that are good only within it.
+pub(super) fn apply_any(snapshot: &Snapshot, entry: &Entry) -> Result<Snapshot> {
     let mut next = snapshot.clone();
     begin(&mut next, entry.version, entry.id, entry.time_us);
     for action in entry.transactions.iter().flat_map(|t| &t.actions) {
         apply_action(&mut next, action)?;
     }
     Ok(next)
+}
+
+fn is_provisional(action: &Action) -> bool {
+    match action {
+        Action::CreateSchema(schema) => schema.id.0 >= PROVISIONAL,
+        Action::CreateTable(def) => def.id.0 >= PROVISIONAL,
+        Action::CreateView(def) => def.id.0 >= PROVISIONAL,
+        Action::AddSegments { segments, .. } => segments.iter().any(|s| s.id.0 >= u64::from(PROVISIONAL)),
+        _ => false,
+    }
 }
 
 /// The snapshot of version 0.
@@ -77,8 +96,7 @@ pub(super) fn apply_action(snapshot: &mut Snapshot, action: &Action) -> Result<(
     match action {
         Action::Genesis(_) => return Err(broken("a second genesis".into())),
         Action::CreateSchema(schema) => {
-            let in_order = schema.id >= snapshot.next_schema && schema.id.0 < PROVISIONAL;
-            if !in_order || snapshot.schema_named(&schema.name).is_some() {
+            if schema.id < snapshot.next_schema || snapshot.schema_named(&schema.name).is_some() {
                 return Err(broken(format!("schema {} cannot be created", schema.id)));
             }
             snapshot.next_schema = SchemaId(schema.id.0 + 1);
@@ -102,7 +120,7 @@ pub(super) fn apply_action(snapshot: &mut Snapshot, action: &Action) -> Result<(
             forget_comments(snapshot, |on| on == CommentOn::Schema(*id));
         }
         Action::CreateTable(def) => {
-            if def.id < snapshot.next_table || def.id.0 >= PROVISIONAL {
+            if def.id < snapshot.next_table {
                 return Err(broken(format!("table {} cannot be created: its number is taken", def.id)));
             }
             def.check_invariants().map_err(|e| broken(e.message().to_string()))?;
@@ -151,7 +169,7 @@ pub(super) fn apply_action(snapshot: &mut Snapshot, action: &Action) -> Result<(
             forget_relation(snapshot, *id);
         }
         Action::CreateView(def) => {
-            if def.id < snapshot.next_table || def.id.0 >= PROVISIONAL {
+            if def.id < snapshot.next_table {
                 return Err(broken(format!("view {} cannot be created: its number is taken", def.id)));
             }
             check_view(snapshot, def)?;

@@ -7,19 +7,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use quick_cache::sync::Cache;
+use roaring::RoaringBitmap;
 use tokio::sync::oneshot;
 
 use super::apply::begin;
-use super::checkpoint;
 use super::entry::{Action, Blobs, Entry, TransactionRecord};
 use super::lease::{self, PinnedSnapshot, Pins, Renewed};
 use super::load;
-use super::model::{Schema, Snapshot, WarehouseInfo};
+use super::model::{DeleteVectorRef, Extent, Schema, Snapshot, WarehouseInfo};
 use super::options::{CatalogOptions, Genesis, OpenMode};
 use super::paths;
-use super::resolve::{Resolved, resolve};
+use super::resolve::{Resolved, Vectors, resolve};
 use super::store::WarehouseStore;
 use super::transaction::{Committed, Transaction};
+use super::{checkpoint, delete_vector};
 use crate::common::{CommitId, Error, ErrorKind, Result, SchemaId, SqlState, TableId, UserId, Version};
 
 /// The catalog of one warehouse, as this process knows it. Clones share everything.
@@ -52,6 +54,8 @@ pub(super) struct Inner {
     pub process: CommitId,
     pub state: Mutex<State>,
     queue: Mutex<Queue>,
+    /// Delete vectors that commits were merged with.
+    vectors: Cache<Extent, Arc<RoaringBitmap>>,
     checkpointing: AtomicBool,
 }
 
@@ -70,6 +74,8 @@ struct Pending {
 /// Transactions of one entry, at most, and about how many bytes they may need together.
 const GROUP: usize = 256;
 const GROUP_BYTES: usize = 16 << 20;
+/// Delete vectors kept: those of segments that several sessions delete from at a time.
+const VECTORS: usize = 256;
 
 impl Catalog {
     /// Opens a warehouse.
@@ -127,6 +133,7 @@ impl Catalog {
                 checkpointed: Arc::new(loaded.checkpointed),
             }),
             queue: Mutex::default(),
+            vectors: Cache::new(VECTORS),
             checkpointing: AtomicBool::new(false),
             options,
         });
@@ -427,6 +434,14 @@ impl Inner {
                     }
                     continue;
                 }
+                Attempt::Unread(vectors) => {
+                    for (vector, rows) in vectors {
+                        if let Err(e) = self.read_vector(&vector, rows).await {
+                            return fail(group, &e);
+                        }
+                    }
+                    continue;
+                }
                 Attempt::Nobody => return None,
                 Attempt::Failed(e) => return fail(group, &e),
                 Attempt::Made(made) => made,
@@ -474,14 +489,16 @@ impl Inner {
         begin(&mut next, version, id, time_us);
         let mut blobs = Blobs::default();
         let mut outcomes = Vec::with_capacity(group.len());
+        let mut known = KnownVectors { kept: &self.vectors, unread: Vec::new() };
         for pending in group.iter() {
             // A clone shares what the transaction does not change, so that its failing costs nothing.
             let mut scratch = next.clone();
             let blobs_before = blobs.len();
-            let outcome = resolve(&pending.transaction, &mut scratch, &mut blobs);
+            let outcome = resolve(&pending.transaction, &mut scratch, &mut blobs, &mut known);
             match &outcome {
                 Ok(_) => next = scratch,
                 Err(_) if !fresh => return Attempt::Stale,
+                Err(_) if !known.unread.is_empty() => return Attempt::Unread(known.unread),
                 Err(_) => blobs.truncate(blobs_before),
             }
             outcomes.push(outcome);
@@ -508,6 +525,16 @@ impl Inner {
             Ok(bytes) => Attempt::Made(Box::new(Made { entry, bytes, next, resolved })),
             Err(e) => Attempt::Failed(e),
         }
+    }
+
+    /// Reads a delete vector, so that commits can be merged with it.
+    async fn read_vector(&self, vector: &DeleteVectorRef, rows: u32) -> Result<()> {
+        let extent = vector.extent;
+        let gone = || Error::corrupt(0, "a delete vector is missing").in_object(extent.object, extent.offset);
+        let bytes = self.store.read(&extent).await?.ok_or_else(gone)?;
+        let dead = delete_vector::decode(&bytes, vector.rows, rows);
+        self.vectors.insert(extent, Arc::new(dead.map_err(|e| e.in_object(extent.object, extent.offset))?));
+        Ok(())
     }
 
     /// After a put by a process that collectors no longer wait for: was the entry's name free because the entry was
@@ -553,7 +580,25 @@ impl Inner {
     }
 }
 
+/// Delete vectors at hand, while an attempt is made at a version.
+struct KnownVectors<'a> {
+    kept: &'a Cache<Extent, Arc<RoaringBitmap>>,
+    unread: Vec<(DeleteVectorRef, u32)>,
+}
+
+impl Vectors for KnownVectors<'_> {
+    fn dead(&mut self, vector: &DeleteVectorRef, rows: u32) -> Option<Arc<RoaringBitmap>> {
+        let known = self.kept.get(&vector.extent);
+        if known.is_none() {
+            self.unread.push((*vector, rows));
+        }
+        known
+    }
+}
+
 enum Attempt {
+    /// These delete vectors are to be read first.
+    Unread(Vec<(DeleteVectorRef, u32)>),
     /// A transaction fails, but perhaps only on a snapshot that is not the newest.
     Stale,
     /// None of the group is left.

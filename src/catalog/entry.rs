@@ -140,6 +140,16 @@ impl Blobs {
         offset
     }
 
+    /// The bytes that were added at an offset of the entry's object.
+    pub fn at(&self, offset: u64) -> Option<&Bytes> {
+        let mut start = HEADER_BYTES as u64;
+        self.parts.iter().find(|part| {
+            let found = start == offset;
+            start += part.len() as u64;
+            found
+        })
+    }
+
     /// Forgets what was added since `len` was [`Blobs::len`].
     pub fn truncate(&mut self, len: usize) {
         for dropped in self.parts.drain(len.min(self.parts.len())..) {

@@ -78,7 +78,7 @@ impl Resolver<'_> {
         for i in lost {
             self.forget(def, i);
         }
-        self.keeping.weakened = true;
+        self.own.keeping.weakened = true;
         Ok(())
     }
 
@@ -95,11 +95,11 @@ impl Resolver<'_> {
         if let ConstraintState::Verified { at } = wanted {
             let parent = constraint.referenced_table().and_then(|id| self.snapshot.table(id));
             if state.data_changed > at || parent.is_some_and(|parent| parent.data_changed > at) {
-                return Err(violation(table));
+                return Err(violation(&table.name, &state, at));
             }
             self.rests_on_verified(&state.def, constraint, name)?;
         } else if constraint.is_verified() {
-            self.keeping.weakened = true;
+            self.own.keeping.weakened = true;
         }
         constraint.state = wanted;
         def.definition_version += 1;
@@ -110,7 +110,8 @@ impl Resolver<'_> {
     ///
     /// Conflict when rows have come since that were not.
     pub(super) fn keep_constraints(&mut self, checked: &BTreeMap<TableId, Version>) -> Result<()> {
-        for id in std::mem::take(&mut self.keeping.added_to) {
+        let checked: BTreeMap<TableId, Version> = checked.iter().map(|(id, upto)| (self.lasting(*id), *upto)).collect();
+        for id in std::mem::take(&mut self.own.keeping.added_to) {
             let Some(table) = self.snapshot.table(id).map(|table| table.def.clone()) else { continue };
             let verified: Vec<&ConstraintDef> = table.constraints.iter().filter(|c| c.is_verified()).collect();
             if verified.is_empty() {
@@ -121,7 +122,7 @@ impl Resolver<'_> {
                 continue;
             };
             let parents = verified.iter().filter_map(|c| c.referenced_table());
-            if let Some(changed) = parents.chain([id]).find(|of| self.changed(*of) > *upto) {
+            if let Some(changed) = parents.chain([id]).find(|of| self.changed_before(*of) > *upto) {
                 let name = self.snapshot.table(changed).map_or("?", |table| table.def.name.as_str());
                 return Err(Error::conflict(format!(
                     "rows that another transaction changed in table \"{name}\" are not checked against those added to \
@@ -131,13 +132,13 @@ impl Resolver<'_> {
                 .with_hint("run the statement again"));
             }
         }
-        let removed = std::mem::take(&mut self.keeping.removed_from);
+        let removed = std::mem::take(&mut self.own.keeping.removed_from);
         if !removed.is_empty() {
             for id in self.with_verified() {
                 self.demote(id, |c| c.referenced_table().is_some_and(|parent| removed.contains(&parent)))?;
             }
         }
-        while std::mem::take(&mut self.keeping.weakened) {
+        while std::mem::take(&mut self.own.keeping.weakened) {
             for id in self.with_verified() {
                 let Some(def) = self.snapshot.table(id).map(|table| table.def.clone()) else { continue };
                 let unfounded: Vec<ConstraintDef> =
@@ -151,9 +152,9 @@ impl Resolver<'_> {
     }
 
     /// The version that changed the table's rows before this transaction did.
-    fn changed(&self, id: TableId) -> Version {
+    pub(super) fn changed_before(&self, id: TableId) -> Version {
         let now = || self.snapshot.table(id).map_or(self.snapshot.version, |table| table.data_changed);
-        self.keeping.touched.get(&id).copied().unwrap_or_else(now)
+        self.own.keeping.touched.get(&id).copied().unwrap_or_else(now)
     }
 
     fn with_verified(&self) -> Vec<TableId> {
@@ -181,8 +182,8 @@ impl Resolver<'_> {
     fn forget(&mut self, def: &mut TableDef, ordinal: usize) {
         let name = def.constraint_names().swap_remove(ordinal);
         def.constraints[ordinal].state = ConstraintState::NoRely;
-        self.keeping.weakened = true;
-        self.keeping.demoted.push((def.name.clone(), name));
+        self.own.keeping.weakened = true;
+        self.own.keeping.demoted.push((def.name.clone(), name));
     }
 
     /// Whether what a foreign key of `def` refers to is a VERIFIED key; of a key, yes.

@@ -11,6 +11,7 @@ use super::commit::{Catalog, Inner};
 use super::convert::{self, damaged};
 use super::frame::{self, HEADER_BYTES, Magic};
 use super::model::{ObjectId, Snapshot};
+use super::overlay::Overlay;
 use super::{load, paths, proto};
 use crate::common::{CommitId, Error, Result, SqlState, Version};
 
@@ -102,18 +103,40 @@ impl Pins {
 pub struct PinnedSnapshot {
     inner: Arc<Inner>,
     snapshot: Arc<Snapshot>,
+    /// What a transaction has written over it, which is seen in its place.
+    overlay: Option<Arc<Overlay>>,
     transaction: bool,
 }
 
 impl PinnedSnapshot {
+    /// What is seen.
     pub fn snapshot(&self) -> &Arc<Snapshot> {
+        self.overlay.as_ref().map_or(&self.snapshot, |overlay| overlay.snapshot())
+    }
+
+    /// The committed version that it is, or that a transaction's writes stand over.
+    pub fn base(&self) -> &Arc<Snapshot> {
         &self.snapshot
+    }
+
+    /// The writes of the transaction that sees it, if it has any.
+    pub fn overlay(&self) -> Option<&Arc<Overlay>> {
+        self.overlay.as_ref()
     }
 
     /// The same, which also keeps what a transaction that read it writes.
     pub(super) fn for_transaction(&self) -> PinnedSnapshot {
-        self.inner.state.lock().pins.add(self.snapshot.version, true);
-        PinnedSnapshot { inner: self.inner.clone(), snapshot: self.snapshot.clone(), transaction: true }
+        self.with(None, true)
+    }
+
+    /// With what a transaction has written over it.
+    pub(crate) fn overlaid(&self, overlay: Arc<Overlay>) -> PinnedSnapshot {
+        self.with(Some(overlay), self.transaction)
+    }
+
+    fn with(&self, overlay: Option<Arc<Overlay>>, transaction: bool) -> PinnedSnapshot {
+        self.inner.state.lock().pins.add(self.snapshot.version, transaction);
+        PinnedSnapshot { inner: self.inner.clone(), snapshot: self.snapshot.clone(), overlay, transaction }
     }
 
     /// See [`Catalog::missing_object`].
@@ -126,14 +149,13 @@ impl std::ops::Deref for PinnedSnapshot {
     type Target = Snapshot;
 
     fn deref(&self) -> &Snapshot {
-        &self.snapshot
+        self.snapshot()
     }
 }
 
 impl Clone for PinnedSnapshot {
     fn clone(&self) -> Self {
-        self.inner.state.lock().pins.add(self.snapshot.version, self.transaction);
-        PinnedSnapshot { inner: self.inner.clone(), snapshot: self.snapshot.clone(), transaction: self.transaction }
+        self.with(self.overlay.clone(), self.transaction)
     }
 }
 
@@ -188,7 +210,7 @@ impl Inner {
         let snapshot = state.current.clone();
         state.pins.add(snapshot.version, transaction);
         drop(state);
-        PinnedSnapshot { inner: self.clone(), snapshot, transaction }
+        PinnedSnapshot { inner: self.clone(), snapshot, overlay: None, transaction }
     }
 
     /// What this process needs at present.
@@ -299,7 +321,7 @@ impl Catalog {
         };
         self.inner.state.lock().pins.add(version, false);
         let inner = Arc::clone(&hold.inner);
-        Ok(PinnedSnapshot { inner, snapshot: Arc::new(loaded.snapshot), transaction: false })
+        Ok(PinnedSnapshot { inner, snapshot: Arc::new(loaded.snapshot), overlay: None, transaction: false })
     }
 
     /// Says what this process needs, as the background task does. Unavailable when the store refuses.

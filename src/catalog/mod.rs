@@ -10,6 +10,7 @@ pub mod checkpoint;
 pub mod collect;
 pub mod commit;
 mod convert;
+pub mod delete_vector;
 pub mod entry;
 pub mod frame;
 mod keep;
@@ -36,9 +37,12 @@ pub use lease::PinnedSnapshot;
 pub use local_store::LocalStore;
 pub use model::*;
 pub use options::{CatalogOptions, Genesis, IdSource, OpenMode, RandomIds};
-pub use overlay::Overlay;
+pub use overlay::{OpenTransaction, Overlay};
 pub use ranks::{RankColumn, RankMap};
 pub use store::WarehouseStore;
 
-pub use transaction::{Blob, Committed, NewDeleteVector, NewSegment, RankChoice, RunChoice, Telling, Transaction};
+pub use transaction::{
+    Blob, Committed, NewDeleteVector, NewSegment, ObjectNames, RankChoice, Read, RowsRead, RunChoice, Telling,
+    Transaction,
+};
 pub use view::{Binding, CommentOn, Dependency, DependencyColumn, ViewDef};

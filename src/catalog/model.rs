@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+use super::apply::PROVISIONAL;
 use super::entry::MaintenanceLease;
 use super::frame::{FEATURE_CONSTRAINT_STATES, FEATURE_INTERLEAVED, FEATURE_TABLE_WORDS};
 use super::ranks::RankMap;
@@ -316,6 +317,11 @@ impl TableDef {
             return broken(6, "an interleaved sort key has too many columns, or one twice");
         }
         self.check_constraints(&ids)
+    }
+
+    /// Whether it is of a table that an open transaction makes.
+    pub fn is_provisional(&self) -> bool {
+        self.id.0 >= PROVISIONAL
     }
 
     fn check_constraints(&self, ids: &BTreeSet<ColumnId>) -> Result<()> {

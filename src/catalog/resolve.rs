@@ -3,13 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use bytes::Bytes;
+use roaring::RoaringBitmap;
+
 use super::apply::{PROVISIONAL, apply_action, reaches};
+use super::delete_vector;
 use super::entry::{Action, Blobs, TransactionRecord};
 use super::keep::Keeping;
 use super::model::*;
 use super::ranks::RankMap;
-use super::transaction::{Blob, Intent, NewSegment, RankChoice, RunChoice, Target, Telling, Transaction};
-use super::view::{CommentOn, ViewDef};
+use super::transaction::{
+    Blob, Held, Intent, NewDeleteVector, NewSegment, ObjectNames, RankChoice, Read, RunChoice, Target, Telling,
+    Transaction,
+};
+use super::view::{Binding, CommentOn, ViewDef};
 use crate::common::{Error, Result, SchemaId, SqlState, SqlType, TableId, Version};
 
 /// A transaction that holds on the snapshot it was resolved against.
@@ -23,9 +30,58 @@ pub(super) struct Resolved {
     pub demoted: Vec<(String, String)>,
 }
 
+/// Delete vectors that other transactions committed, with which those of this one are to be merged.
+pub(super) trait Vectors {
+    /// The dead rows of a segment of `rows` rows; `None` where they are not at hand, and are to be before the transaction
+    /// can be resolved.
+    fn dead(&mut self, vector: &DeleteVectorRef, rows: u32) -> Option<Arc<RoaringBitmap>>;
+}
+
+/// None, where nobody else has committed.
+pub(super) struct NoVectors;
+
+impl Vectors for NoVectors {
+    fn dead(&mut self, _: &DeleteVectorRef, _: u32) -> Option<Arc<RoaringBitmap>> {
+        None
+    }
+}
+
+/// Where a transaction's bytes go that stand in no object.
+pub(super) enum Places<'a> {
+    /// Into the log entry.
+    Log(&'a mut Blobs),
+    /// Nowhere yet: the transaction holds them.
+    Held(&'a Held, ObjectNames),
+}
+
+/// What a transaction has made so far, by the numbers that it has for it.
+#[derive(Debug, Default)]
+pub(super) struct Own {
+    tables: BTreeMap<TableId, TableId>,
+    schemas: BTreeMap<SchemaId, SchemaId>,
+    /// Of a table's segments that it adds, in order, the lasting numbers.
+    segments: BTreeMap<TableId, Vec<SegmentId>>,
+    runs: BTreeMap<(TableId, RunId), RunId>,
+    /// Slices of runs that it has extended, which is no conflict.
+    extended: BTreeSet<(TableId, u32, RunId)>,
+    /// Relations that are gone already.
+    dropped: BTreeSet<TableId>,
+    /// The versions of the rank maps that it has brought, and of those that came too late.
+    brought: BTreeMap<TableId, u32>,
+    late_maps: BTreeSet<(TableId, u32)>,
+    /// The segments whose delete vectors are its own, and whether each is the one that its statements see.
+    vectors: BTreeMap<(TableId, SegmentId), bool>,
+    pub(super) keeping: Keeping,
+}
+
 /// Applies a transaction to `snapshot`, which carries the version being made. After an error the snapshot is to be
 /// thrown away, and `blobs` cut back.
-pub(super) fn resolve(transaction: &Transaction, snapshot: &mut Snapshot, blobs: &mut Blobs) -> Result<Resolved> {
+pub(super) fn resolve(
+    transaction: &Transaction,
+    snapshot: &mut Snapshot,
+    blobs: &mut Blobs,
+    vectors: &mut dyn Vectors,
+) -> Result<Resolved> {
     if transaction.base < snapshot.horizon {
         return Err(Error::conflict(format!(
             "the transaction began at version {}, which is older than the horizon {}",
@@ -39,16 +95,33 @@ pub(super) fn resolve(transaction: &Transaction, snapshot: &mut Snapshot, blobs:
             transaction.base, snapshot.version
         )));
     }
+    transaction.reads.iter().try_for_each(|read| check_read(read, snapshot))?;
+    let mut own = Own::default();
+    resolve_on(transaction, snapshot, Places::Log(blobs), vectors, &mut own)
+}
+
+/// Applies a statement of an open transaction, which has made what `own` tells, to what its statements see.
+pub(super) fn resolve_statement(statement: &Transaction, snapshot: &mut Snapshot, own: &mut Own) -> Result<Resolved> {
+    let places = Places::Held(&statement.held, statement.names());
+    resolve_on(statement, snapshot, places, &mut NoVectors, own)
+}
+
+fn resolve_on(
+    transaction: &Transaction,
+    snapshot: &mut Snapshot,
+    places: Places<'_>,
+    vectors: &mut dyn Vectors,
+    own: &mut Own,
+) -> Result<Resolved> {
     let mut resolver = Resolver {
         base: transaction.base,
         snapshot,
-        blobs,
+        places,
+        vectors,
         actions: Vec::new(),
-        tables: BTreeMap::new(),
-        schemas: BTreeMap::new(),
+        own,
         segments: Vec::new(),
         identities: Vec::new(),
-        own_runs: BTreeSet::new(),
         dropping: transaction
             .intents
             .iter()
@@ -58,9 +131,6 @@ pub(super) fn resolve(transaction: &Transaction, snapshot: &mut Snapshot, blobs:
                 _ => Vec::new(),
             })
             .collect(),
-        dropped: BTreeSet::new(),
-        brought: BTreeMap::new(),
-        keeping: Keeping::default(),
     };
     for intent in &transaction.intents {
         resolver.intent(intent)?;
@@ -73,32 +143,46 @@ pub(super) fn resolve(transaction: &Transaction, snapshot: &mut Snapshot, blobs:
             author: transaction.author,
             actions: resolver.actions,
         },
-        tables: resolver.tables,
-        schemas: resolver.schemas,
         segments: resolver.segments,
         identities: resolver.identities,
-        demoted: resolver.keeping.demoted,
+        tables: resolver.own.tables.clone(),
+        schemas: resolver.own.schemas.clone(),
+        demoted: std::mem::take(&mut resolver.own.keeping.demoted),
     })
+}
+
+/// Whether what a transaction has read of a table is still what is there.
+fn check_read(read: &Read, now: &Snapshot) -> Result<()> {
+    let base = &read.base;
+    let (Some(was), Some(is)) = (base.table(read.table), now.table(read.table)) else {
+        return match base.table(read.table) {
+            Some(_) => Err(gone("table", &read.name, "dropped")),
+            None => Ok(()),
+        };
+    };
+    if is.data_changed <= base.version {
+        return Ok(());
+    }
+    let held: BTreeMap<SegmentId, _> = is.segments.iter().map(|s| (s.id, s.deleted)).collect();
+    let lost = was.segments.iter().filter(|s| held.get(&s.id) != Some(&s.deleted));
+    let came = is.segments.iter().filter(|s| s.added > base.version);
+    match lost.chain(came).any(|segment| read.rows.may_hold(segment)) {
+        true => Err(violation(&read.name, is, base.version)),
+        false => Ok(()),
+    }
 }
 
 pub(super) struct Resolver<'a> {
     base: Version,
     pub(super) snapshot: &'a mut Snapshot,
-    blobs: &'a mut Blobs,
+    places: Places<'a>,
+    vectors: &'a mut dyn Vectors,
     actions: Vec<Action>,
-    tables: BTreeMap<TableId, TableId>,
-    schemas: BTreeMap<SchemaId, SchemaId>,
+    pub(super) own: &'a mut Own,
     segments: Vec<(TableId, Vec<SegmentId>)>,
     identities: Vec<(u64, u64)>,
-    /// Slices of runs that this transaction itself has extended, which is no conflict.
-    own_runs: BTreeSet<(TableId, u32, RunId)>,
     /// Relations that the transaction drops by name: their being in use is no obstacle to each other's going.
     dropping: BTreeSet<TableId>,
-    /// Those that are gone already.
-    dropped: BTreeSet<TableId>,
-    /// The versions of the rank maps that this transaction has brought.
-    brought: BTreeMap<TableId, u32>,
-    pub(super) keeping: Keeping,
 }
 
 impl Resolver<'_> {
@@ -112,8 +196,8 @@ impl Resolver<'_> {
         match intent {
             Intent::CreateSchema(schema) => {
                 self.schema_name_is_free(&schema.name, None)?;
-                let id = self.snapshot.next_schema;
-                self.schemas.insert(schema.id, id);
+                let id = if self.is_open() { schema.id } else { self.snapshot.next_schema };
+                self.own.schemas.insert(schema.id, id);
                 self.act(Action::CreateSchema(Schema { id, ..schema.clone() }))
             }
             Intent::AlterSchema(schema) => {
@@ -140,8 +224,7 @@ impl Resolver<'_> {
             Intent::CreateTable(def) => {
                 let schema = self.schema(def.schema, "of the table")?;
                 self.table_name_is_free(schema, &def.name, None)?;
-                let id = self.snapshot.next_table;
-                self.tables.insert(def.id, id);
+                let id = self.new_relation(def.id);
                 let mut def = TableDef { id, schema, created_us: self.snapshot.time_us, ..def.clone() };
                 self.refer(&mut def)?;
                 def.check_invariants()?;
@@ -172,9 +255,8 @@ impl Resolver<'_> {
             Intent::CreateView(def) => {
                 let schema = self.schema(def.schema, "of the view")?;
                 self.table_name_is_free(schema, &def.name, None)?;
-                let id = self.snapshot.next_table;
-                self.tables.insert(def.id, id);
-                let def = ViewDef { id, schema, created_us: self.snapshot.time_us, ..def.clone() };
+                let id = self.new_relation(def.id);
+                let def = ViewDef { id, schema, created_us: self.snapshot.time_us, ..self.bound(def) };
                 self.view_holds(&def)?;
                 self.act(Action::CreateView(def))
             }
@@ -186,7 +268,7 @@ impl Resolver<'_> {
                 }
                 let schema = self.schema(def.schema, "of the view")?;
                 self.table_name_is_free(schema, &def.name, Some(id))?;
-                let def = ViewDef { id, schema, ..def.clone() };
+                let def = ViewDef { id, schema, ..self.bound(def) };
                 self.view_holds(&def)?;
                 self.act(Action::AlterView(def))
             }
@@ -194,7 +276,7 @@ impl Resolver<'_> {
                 let on = match *on {
                     CommentOn::Relation(id) => CommentOn::Relation(self.lasting(id)),
                     CommentOn::Column(id, column) => CommentOn::Column(self.lasting(id), column),
-                    CommentOn::Schema(id) => CommentOn::Schema(self.schemas.get(&id).copied().unwrap_or(id)),
+                    CommentOn::Schema(id) => CommentOn::Schema(self.own.schemas.get(&id).copied().unwrap_or(id)),
                     CommentOn::Database => CommentOn::Database,
                 };
                 let action = Action::SetComment(on, text.clone());
@@ -208,11 +290,12 @@ impl Resolver<'_> {
                 let state = self.table(table)?;
                 let (id, version) = (state.def.id, state.rank_version());
                 if version != *seen {
+                    self.own.late_maps.insert((id, seen.saturating_add(1)));
                     return Ok(());
                 }
                 let next =
                     version.checked_add(1).ok_or_else(|| Error::unsupported("a table has too many rank maps"))?;
-                self.brought.insert(id, next);
+                self.own.brought.insert(id, next);
                 let map = Arc::new(RankMap { version: next, ..RankMap::clone(map) });
                 self.act(Action::SetRankMap { table: id, map })
             }
@@ -220,42 +303,45 @@ impl Resolver<'_> {
             Intent::Append { table, data_change, segments } => self.append(table, *data_change, segments),
             Intent::Remove { table, data_change, moved, segments } => {
                 let state = self.table(table)?.clone();
-                self.keeping.removing(&state, *data_change && !moved);
+                self.own.keeping.removing(&state, *data_change && !moved);
                 let present: BTreeMap<SegmentId, _> = state.segments.iter().map(|s| (s.id, s.deleted)).collect();
                 let id = state.def.id;
-                if segments.iter().any(|(segment, expected)| present.get(segment) != Some(expected)) {
-                    return Err(violation(table));
+                let mut gone = Vec::with_capacity(segments.len());
+                for (segment, expected) in segments {
+                    let lasting = self.lasting_segment(id, *segment)?;
+                    let as_seen = match self.own.vectors.get(&(id, lasting)) {
+                        Some(own) => *own && present.contains_key(&lasting),
+                        None => present.get(&lasting) == Some(expected),
+                    };
+                    if !as_seen {
+                        return Err(violation(&table.name, &state, self.base));
+                    }
+                    gone.push(lasting);
                 }
-                let segments = segments.iter().map(|(segment, _)| *segment).collect();
+                let segments = gone;
                 self.act(Action::RemoveSegments { table: id, data_change: *data_change, segments })
             }
             Intent::SetDeletes { table, data_change, vectors } => {
                 let state = self.table(table)?.clone();
-                self.keeping.removing(&state, *data_change);
-                let present: BTreeMap<SegmentId, _> =
-                    state.segments.iter().map(|s| (s.id, (s.deleted, s.rows))).collect();
+                self.own.keeping.removing(&state, *data_change);
+                let present: BTreeMap<SegmentId, &Arc<SegmentRef>> = state.segments.iter().map(|s| (s.id, s)).collect();
                 let id = state.def.id;
                 let mut new = Vec::with_capacity(vectors.len());
                 for vector in vectors {
-                    match present.get(&vector.segment) {
-                        Some((deleted, rows)) if *deleted == vector.expected => {
-                            if vector.rows > *rows {
-                                return Err(Error::internal(format!("{} of {rows} rows are deleted", vector.rows)));
-                            }
-                        }
-                        _ => return Err(violation(table)),
-                    }
-                    let extent = self.place(&vector.blob);
-                    new.push((vector.segment, Some(DeleteVectorRef { extent, rows: vector.rows })));
+                    let lasting = self.lasting_segment(id, vector.segment)?;
+                    let segment = present.get(&lasting).ok_or_else(|| violation(&table.name, &state, self.base))?;
+                    new.push((lasting, Some(self.thinned(&state, segment, vector)?)));
                 }
                 self.act(Action::SetDeleteVectors { table: id, data_change: *data_change, vectors: new })
             }
             Intent::Unchanged { table } => {
-                if self.table(table)?.data_changed > self.base {
-                    return Err(violation(table));
+                let state = self.table(table)?.clone();
+                match self.changed_before(state.def.id) > self.base {
+                    true => Err(violation(&table.name, &state, self.base)),
+                    false => Ok(()),
                 }
-                Ok(())
             }
+            Intent::Ended { checked } => self.keep_constraints(checked),
             Intent::SetHorizon(version) => match *version > self.snapshot.horizon {
                 true => self.act(Action::SetHorizon(*version)),
                 false => Ok(()),
@@ -299,7 +385,7 @@ impl Resolver<'_> {
     /// Drops tables, and with `cascade` the foreign keys of other tables that refer to them and the views that read them.
     fn drop_tables(&mut self, tables: Vec<(TableId, String)>, cascade: bool) -> Result<()> {
         let dropped: BTreeMap<TableId, &str> = tables.iter().map(|(id, name)| (*id, name.as_str())).collect();
-        let is_gone = |id: &TableId| self.snapshot.table(*id).is_none() && !self.dropped.contains(id);
+        let is_gone = |id: &TableId| self.snapshot.table(*id).is_none() && !self.own.dropped.contains(id);
         if let Some((_, name)) = tables.iter().find(|(id, _)| is_gone(id)) {
             return Err(Error::invalid(SqlState::UNDEFINED_TABLE, format!("table \"{name}\" does not exist")));
         }
@@ -339,6 +425,7 @@ impl Resolver<'_> {
 
     fn reserve(&mut self, table: TableId, name: &str, identity: Identity, needed: u64, wanted: u64) -> Result<()> {
         let gone = || Error::conflict(format!("table \"{name}\" was dropped or altered by another transaction"));
+        let table = self.lasting(table);
         let state = self.snapshot.table(table).ok_or_else(gone)?;
         let (ordinal, found) = state.def.identity().ok_or_else(gone)?;
         if found != identity {
@@ -364,7 +451,7 @@ impl Resolver<'_> {
 
     fn drop_relation(&mut self, id: TableId, kind: &str, name: &str, cascade: bool) -> Result<()> {
         let id = self.lasting(id);
-        if self.dropped.contains(&id) {
+        if self.own.dropped.contains(&id) {
             return Ok(());
         }
         if self.snapshot.table(id).is_none() && self.snapshot.view(id).is_none() {
@@ -383,11 +470,11 @@ impl Resolver<'_> {
     fn drop_with_views(&mut self, id: TableId) -> Result<()> {
         // Views that read others come after these.
         for view in self.all_views_of(id).into_iter().rev() {
-            if self.dropped.insert(view.id) {
+            if self.own.dropped.insert(view.id) {
                 self.act(Action::DropView(view.id))?;
             }
         }
-        match (self.dropped.insert(id), self.snapshot.table(id).is_some()) {
+        match (self.own.dropped.insert(id), self.snapshot.table(id).is_some()) {
             (false, _) => Ok(()),
             (true, true) => self.act(Action::DropTable(id)),
             (true, false) => self.act(Action::DropView(id)),
@@ -492,28 +579,32 @@ impl Resolver<'_> {
 
     fn append(&mut self, table: &Target, data_change: bool, segments: &[NewSegment]) -> Result<()> {
         let state = self.table(table)?.clone();
-        self.keeping.adding(&state, data_change);
+        self.own.keeping.adding(&state, data_change);
         let id = state.def.id;
         let version = self.snapshot.version;
+        let before = self.own.segments.get(&id).map_or(0, Vec::len) as u64;
+        let provisional = u64::from(PROVISIONAL) + before;
+        let first = if self.is_open() { provisional } else { state.next_segment };
         // Other transactions of the same version have runs of their own.
         let newest = state.segments.iter().map(|s| s.run.0).max().unwrap_or(0);
-        let own_run = RunId(state.next_segment.max(newest + 1));
+        let own_run = RunId(if self.is_open() { first } else { first.max(newest + 1) });
+        self.own.runs.insert((id, RunId(provisional)), own_run);
         let mut added = Vec::with_capacity(segments.len());
-        for (next, segment) in (state.next_segment..).zip(segments) {
+        for (next, segment) in (first..).zip(segments) {
             if segment.slice >= self.snapshot.info.slices {
                 return Err(Error::internal(format!("slice {} does not exist", segment.slice)));
             }
             let run = match segment.run {
-                RunChoice::Extend(run) if self.can_extend(&state, segment.slice, run) => {
-                    self.own_runs.insert((id, segment.slice, run));
-                    run
-                }
-                _ => own_run,
+                RunChoice::Extend(run) => Some(self.own.runs.get(&(id, run)).copied().unwrap_or(run)),
+                RunChoice::New => None,
             };
+            let run = run.filter(|run| self.can_extend(&state, segment.slice, *run)).unwrap_or(own_run);
+            self.own.extended.insert((id, segment.slice, run));
             let rank_map = match segment.ranked {
                 RankChoice::Unranked => 0,
+                RankChoice::By(version) if self.own.late_maps.contains(&(id, version)) => 0,
                 RankChoice::By(version) => version,
-                RankChoice::Brought => self.brought.get(&id).copied().unwrap_or(0),
+                RankChoice::Brought => self.own.brought.get(&id).copied().unwrap_or(0),
             };
             added.push(Arc::new(SegmentRef {
                 id: SegmentId(next),
@@ -532,6 +623,7 @@ impl Resolver<'_> {
                 rank_counts: if rank_map == 0 { Vec::new() } else { segment.rank_counts.clone() },
             }));
         }
+        self.own.segments.entry(id).or_default().extend(added.iter().map(|s| s.id));
         self.segments.push((id, added.iter().map(|s| s.id).collect()));
         self.act(Action::AddSegments { table: id, data_change, segments: added })?;
         self.uncover(id, &state)
@@ -557,8 +649,7 @@ impl Resolver<'_> {
                 if state.statistics.map(|s| s.extent) != replaced {
                     return Ok(());
                 }
-                let own: BTreeSet<SegmentId> =
-                    self.segments.iter().filter(|(of, _)| *of == id).flat_map(|(_, ids)| ids).copied().collect();
+                let own: BTreeSet<SegmentId> = self.own.segments.get(&id).into_iter().flatten().copied().collect();
                 let alone = state.segments.iter().all(|s| s.added <= self.base || own.contains(&s.id));
                 let now = Mark { version: self.snapshot.version, live_rows: state.live_rows() };
                 (if alone { now } else { at_base(live_rows) }, state.statistics.and_then(|s| s.analyzed))
@@ -570,7 +661,7 @@ impl Resolver<'_> {
 
     /// Whether a run still ends where the transaction saw it end.
     fn can_extend(&self, state: &TableState, slice: u32, run: RunId) -> bool {
-        if self.own_runs.contains(&(state.def.id, slice, run)) {
+        if self.own.extended.contains(&(state.def.id, slice, run)) {
             return true;
         }
         let of_run = || state.segments.iter().filter(|s| s.run == run);
@@ -580,16 +671,99 @@ impl Resolver<'_> {
     fn place(&mut self, blob: &Blob) -> Extent {
         match blob {
             Blob::Stored(extent) => *extent,
-            Blob::Inline(bytes) => Extent {
-                object: ObjectId::Log(self.snapshot.version),
-                offset: self.blobs.push(bytes.clone()),
-                len: bytes.len() as u64,
-            },
+            Blob::Inline(bytes) => {
+                let len = bytes.len() as u64;
+                let (object, offset) = match &mut self.places {
+                    Places::Log(blobs) => (ObjectId::Log(self.snapshot.version), blobs.push(bytes.clone())),
+                    Places::Held(held, names) => {
+                        let object = names.next_object();
+                        held.insert(object, bytes.clone());
+                        (object, 0)
+                    }
+                };
+                Extent { object, offset, len }
+            }
         }
     }
 
-    fn lasting(&self, id: TableId) -> TableId {
-        self.tables.get(&id).copied().unwrap_or(id)
+    /// A segment's delete vector with the rows that the transaction has killed. Where others have killed rows since, theirs
+    /// are in it, too, unless one is among its own.
+    fn thinned(
+        &mut self,
+        table: &TableState,
+        segment: &SegmentRef,
+        vector: &NewDeleteVector,
+    ) -> Result<DeleteVectorRef> {
+        let key = (table.def.id, segment.id);
+        let as_seen = match self.own.vectors.get(&key) {
+            Some(own) => *own,
+            None => segment.deleted == vector.expected || vector.segment.0 >= u64::from(PROVISIONAL),
+        };
+        self.own.vectors.insert(key, as_seen);
+        if as_seen {
+            if vector.rows > segment.rows {
+                return Err(Error::internal(format!("{} of {} rows are deleted", vector.rows, segment.rows)));
+            }
+            return Ok(DeleteVectorRef { extent: self.place(&vector.blob), rows: vector.rows });
+        }
+        let base = self.base;
+        let conflict = || violation(&table.def.name, table, base);
+        let killed = vector.killed.as_ref().ok_or_else(conflict)?;
+        let mut dead = match &segment.deleted {
+            Some(present) => self.dead(present, segment.rows)?.ok_or_else(conflict)?,
+            None => RoaringBitmap::new(),
+        };
+        if !dead.is_disjoint(killed) {
+            return Err(conflict());
+        }
+        dead |= &**killed;
+        let rows = dead.len() as u32;
+        let blob = Blob::Inline(Bytes::from(delete_vector::encode(&dead)?));
+        Ok(DeleteVectorRef { extent: self.place(&blob), rows })
+    }
+
+    /// The dead rows of a segment of `rows` rows, as far as they are at hand.
+    fn dead(&mut self, vector: &DeleteVectorRef, rows: u32) -> Result<Option<RoaringBitmap>> {
+        if let Places::Log(blobs) = &self.places
+            && vector.extent.object == ObjectId::Log(self.snapshot.version)
+        {
+            // Of another transaction in the same entry.
+            let bytes =
+                blobs.at(vector.extent.offset).ok_or_else(|| Error::internal("an entry lacks its own bytes"))?;
+            return delete_vector::decode(bytes, vector.rows, rows).map(Some);
+        }
+        Ok(self.vectors.dead(vector, rows).map(|known| RoaringBitmap::clone(&known)))
+    }
+
+    /// Whether it is a statement of an open transaction, which keeps the numbers that it gives.
+    fn is_open(&self) -> bool {
+        matches!(self.places, Places::Held(..))
+    }
+
+    fn new_relation(&mut self, provisional: TableId) -> TableId {
+        let id = if self.is_open() { provisional } else { self.snapshot.next_table };
+        self.own.tables.insert(provisional, id);
+        id
+    }
+
+    pub(super) fn lasting(&self, id: TableId) -> TableId {
+        self.own.tables.get(&id).copied().unwrap_or(id)
+    }
+
+    /// The number of a table's segment, which this transaction may have added.
+    fn lasting_segment(&self, table: TableId, id: SegmentId) -> Result<SegmentId> {
+        let Some(own) = id.0.checked_sub(u64::from(PROVISIONAL)) else { return Ok(id) };
+        let found = self.own.segments.get(&table).and_then(|own_ids| own_ids.get(own as usize));
+        found.copied().ok_or_else(|| Error::internal(format!("a transaction has not added segment {}", id.0)))
+    }
+
+    /// A view whose relations have their lasting numbers.
+    fn bound(&self, def: &ViewDef) -> ViewDef {
+        let mut def = def.clone();
+        if let Binding::Bound(dependencies) = &mut def.binding {
+            dependencies.iter_mut().for_each(|d| d.relation = self.lasting(d.relation));
+        }
+        def
     }
 
     pub(super) fn table(&self, target: &Target) -> Result<&Arc<TableState>> {
@@ -603,8 +777,8 @@ impl Resolver<'_> {
     }
 
     fn schema(&self, id: SchemaId, name: &str) -> Result<SchemaId> {
-        let lasting = self.schemas.get(&id).copied().unwrap_or(id);
-        match self.snapshot.schemas.contains_key(&lasting) && lasting.0 < PROVISIONAL {
+        let lasting = self.own.schemas.get(&id).copied().unwrap_or(id);
+        match self.snapshot.schemas.contains_key(&lasting) {
             true => Ok(lasting),
             false => Err(Error::invalid(SqlState::UNDEFINED_SCHEMA, format!("schema {name} does not exist"))),
         }
@@ -642,8 +816,11 @@ fn in_use(what: &str, by: &str) -> Error {
 }
 
 /// Redshift's error 1023, which says that running the transaction again is safe.
-pub(super) fn violation(table: &Target) -> Error {
-    Error::conflict(format!("1023: Serializable isolation violation on table \"{}\" ({})", table.name, table.id))
-        .with_detail("another transaction changed what this one has read or deleted")
+pub(super) fn violation(name: &str, table: &TableState, base: Version) -> Error {
+    let (id, other) = (table.def.id, table.data_changed);
+    Error::conflict(format!("1023: Serializable isolation violation on table \"{name}\" ({id})"))
+        .with_detail(format!(
+            "transaction {other} changed rows that this one, which reads version {base}, has changed or read"
+        ))
         .with_hint("run the transaction again")
 }

@@ -1,9 +1,13 @@
 //! What a transaction wants to change. It becomes actions when it commits, against the snapshot of that moment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
+use parking_lot::RwLock;
+use roaring::RoaringBitmap;
 
 use super::apply::PROVISIONAL;
 use super::entry::MaintenanceLease;
@@ -76,6 +80,9 @@ pub struct NewDeleteVector {
     /// All dead rows, the formerly dead ones included.
     pub blob: Blob,
     pub rows: u32,
+    /// Those that this transaction has killed, by which it gets along with others that kill other rows of the segment;
+    /// without them it conflicts with any.
+    pub killed: Option<Arc<RoaringBitmap>>,
 }
 
 /// One wish of a transaction. Tables are named, so that an error can name them after they are gone.
@@ -153,6 +160,10 @@ pub(super) enum Intent {
     Unchanged {
         table: Target,
     },
+    /// A statement of the transaction ends, whose rows were checked up to these versions.
+    Ended {
+        checked: BTreeMap<TableId, Version>,
+    },
     SetHorizon(Version),
     SetMaintenance {
         holder: CommitId,
@@ -190,23 +201,26 @@ impl From<&TableDef> for Target {
 /// Guarantees, when it is committed:
 /// 1. all of its wishes take effect in one version, or none does;
 /// 2. each is checked against the newest snapshot with the wishes before it applied;
-/// 3. appends never conflict with appends; what replaces or removes a segment conflicts when the segment is not as
-///    the transaction saw it; what uses a table conflicts when its definition is another;
-/// 4. reads are protected only where [`Transaction::require_unchanged`] asks for it;
+/// 3. appends never conflict with appends, nor deletes with deletes of other rows; what removes a segment conflicts when
+///    the segment is not as the transaction saw it; what uses a table conflicts when its definition is another;
+/// 4. reads are protected only where [`Transaction::require_unchanged`] or [`Transaction::require_reads`] asks for it;
 /// 5. a constraint that is VERIFIED afterwards holds of all rows: rows come in by [`Transaction::checked`] or take the
 ///    state away, and so do rows that leave a table to which a foreign key refers.
 ///
-/// Objects that it writes are named with [`Transaction::object`]: by that name alone a collector knows that a
-/// transaction may yet refer to them.
+/// Objects that it writes are named by its [`ObjectNames`]: by that name alone a collector knows that a transaction may
+/// yet refer to them.
 #[derive(Debug)]
 pub struct Transaction {
     pub(super) commit: CommitId,
     pub(super) base: Version,
     pub(super) author: UserId,
     pub(super) intents: Vec<Intent>,
-    /// Up to which version appended rows were checked.
+    /// Up to which version the rows were checked that it appended since the last statement's end.
     pub(super) checked: BTreeMap<TableId, Version>,
-    provisional: u32,
+    pub(super) reads: Vec<Read>,
+    names: ObjectNames,
+    /// What stands in no object until it commits.
+    pub(super) held: Arc<Held>,
     /// Keeps the horizon from passing the base.
     pub(super) pin: Option<PinnedSnapshot>,
 }
@@ -221,7 +235,9 @@ impl Transaction {
             author,
             intents: Vec::new(),
             checked: BTreeMap::new(),
-            provisional: 0,
+            reads: Vec::new(),
+            names: ObjectNames { start: base, txn: id, next: Arc::default() },
+            held: Arc::default(),
             pin: None,
         }
     }
@@ -252,13 +268,87 @@ impl Transaction {
     }
 
     /// The name of its `sequence`-th object.
-    pub fn object(&self, sequence: u32) -> ObjectId {
+    #[cfg(test)]
+    pub(crate) fn object(&self, sequence: u32) -> ObjectId {
         ObjectId::Data { start: self.base, txn: self.commit, sequence }
+    }
+
+    /// Names its objects.
+    pub fn names(&self) -> ObjectNames {
+        self.names.clone()
+    }
+
+    /// A statement's part of it: a transaction without wishes, which [`Transaction::absorb`] takes back.
+    pub fn part(&self) -> Transaction {
+        Transaction {
+            commit: self.commit,
+            base: self.base,
+            author: self.author,
+            intents: Vec::new(),
+            checked: BTreeMap::new(),
+            reads: Vec::new(),
+            names: self.names.clone(),
+            held: Arc::clone(&self.held),
+            pin: self.pin.clone(),
+        }
+    }
+
+    /// Adds the wishes of a statement's [part](Transaction::part), behind its own.
+    pub fn absorb(&mut self, statement: Transaction) {
+        self.intents.extend(statement.intents);
+        self.intents.push(Intent::Ended { checked: statement.checked });
+        self.reads.extend(statement.reads);
+    }
+
+    /// Bytes that would stand in the log entry.
+    pub fn inline_bytes(&self) -> usize {
+        self.blobs().map(|blob| if let Blob::Inline(bytes) = blob { bytes.len() } else { 0 }).sum()
+    }
+
+    /// What would stand in the log entry, one after the other, to be stored as an object: [`Transaction::moved_to`] is
+    /// told its name.
+    pub fn inline(&self) -> Vec<Bytes> {
+        let inline = |blob: &Blob| if let Blob::Inline(bytes) = blob { Some(bytes.clone()) } else { None };
+        self.blobs().filter_map(inline).collect()
+    }
+
+    /// Says that what [`Transaction::inline`] gave stands in that object.
+    pub fn moved_to(&mut self, object: ObjectId) {
+        let mut offset = 0;
+        let blobs = self.intents.iter_mut().flat_map(|intent| -> Box<dyn Iterator<Item = &mut Blob>> {
+            match intent {
+                Intent::Append { segments, .. } => Box::new(segments.iter_mut().flat_map(|segment| {
+                    let deleted = segment.deleted.iter_mut().map(|(blob, _)| blob);
+                    std::iter::once(&mut segment.blob).chain(deleted)
+                })),
+                Intent::SetDeletes { vectors, .. } => Box::new(vectors.iter_mut().map(|vector| &mut vector.blob)),
+                _ => Box::new(std::iter::empty()),
+            }
+        });
+        for blob in blobs {
+            if let Blob::Inline(bytes) = blob {
+                let len = bytes.len() as u64;
+                *blob = Blob::Stored(Extent { object, offset, len });
+                offset += len;
+            }
+        }
+    }
+
+    fn blobs(&self) -> impl Iterator<Item = &Blob> {
+        self.intents.iter().flat_map(|intent| -> Box<dyn Iterator<Item = &Blob>> {
+            match intent {
+                Intent::Append { segments, .. } => Box::new(segments.iter().flat_map(|segment| {
+                    std::iter::once(&segment.blob).chain(segment.deleted.iter().map(|(blob, _)| blob))
+                })),
+                Intent::SetDeletes { vectors, .. } => Box::new(vectors.iter().map(|vector| &vector.blob)),
+                _ => Box::new(std::iter::empty()),
+            }
+        })
     }
 
     /// Returns a provisional id, good within this transaction; [`Committed::schemas`] tells the lasting one.
     pub fn create_schema(&mut self, name: impl Into<String>, owner: UserId) -> SchemaId {
-        let id = SchemaId(self.provisional());
+        let id = SchemaId(provisional());
         self.intents.push(Intent::CreateSchema(Schema { id, name: name.into(), owner }));
         id
     }
@@ -275,7 +365,7 @@ impl Transaction {
     /// Creates a table; `def.id` is ignored, and `def.created_us` set when it commits. Returns a provisional id, good
     /// within this transaction; [`Committed::tables`] tells the lasting one.
     pub fn create_table(&mut self, mut def: TableDef) -> TableId {
-        let id = TableId(self.provisional());
+        let id = TableId(provisional());
         def.id = id;
         self.intents.push(Intent::CreateTable(def));
         id
@@ -308,7 +398,9 @@ impl Transaction {
             author: self.author,
             intents: self.intents.clone(),
             checked: self.checked.clone(),
-            provisional: self.provisional,
+            reads: self.reads.clone(),
+            names: self.names.clone(),
+            held: Arc::clone(&self.held),
             pin: self.pin.clone(),
         }
     }
@@ -333,7 +425,7 @@ impl Transaction {
     /// Creates a view; `def.id` is ignored, and `def.created_us` set when it commits. Returns a provisional id, good
     /// within this transaction; [`Committed::tables`] tells the lasting one.
     pub fn create_view(&mut self, mut def: ViewDef) -> TableId {
-        let id = TableId(self.provisional());
+        let id = TableId(provisional());
         def.id = id;
         self.intents.push(Intent::CreateView(def));
         id
@@ -403,6 +495,12 @@ impl Transaction {
         self.intents.push(Intent::Unchanged { table: table.into() });
     }
 
+    /// Conflicts when rows that the transaction has read, or would have read had they been there, are others than they were:
+    /// with this for all of its reads it is serializable.
+    pub fn require_reads(&mut self, read: Read) {
+        self.reads.push(read);
+    }
+
     /// Gives a user id its name.
     pub fn define_user(&mut self, id: UserId, name: impl Into<String>) {
         self.intents.push(Intent::DefineUser(id, name.into()));
@@ -414,11 +512,6 @@ impl Transaction {
 
     fn append_segments(&mut self, table: &TableDef, segments: Vec<NewSegment>, data_change: bool) {
         self.intents.push(Intent::Append { table: table.into(), data_change, segments });
-    }
-
-    fn provisional(&mut self) -> u32 {
-        self.provisional += 1;
-        PROVISIONAL | self.provisional
     }
 
     /// About how many bytes of log entry it will need.
@@ -467,4 +560,60 @@ pub struct Committed {
     pub demoted: Vec<(String, String)>,
     /// For each reservation, in order: how many values were given before it, and how many it got.
     pub identities: Vec<(u64, u64)>,
+}
+
+/// What a transaction has read of a table.
+#[derive(Debug, Clone)]
+pub struct Read {
+    /// The version that it read.
+    pub base: Arc<Snapshot>,
+    pub table: TableId,
+    pub name: String,
+    pub rows: Arc<dyn RowsRead>,
+}
+
+/// Which rows of a table were read.
+pub trait RowsRead: fmt::Debug + Send + Sync {
+    /// Whether the segment may hold such a row.
+    fn may_hold(&self, segment: &SegmentRef) -> bool;
+}
+
+/// Names the objects that one transaction writes, in turn. Clones go on where others stopped.
+#[derive(Debug, Clone)]
+pub struct ObjectNames {
+    start: Version,
+    txn: CommitId,
+    next: Arc<AtomicU32>,
+}
+
+impl ObjectNames {
+    pub fn next_object(&self) -> ObjectId {
+        let sequence = self.next.fetch_add(1, Ordering::Relaxed);
+        ObjectId::Data { start: self.start, txn: self.txn, sequence }
+    }
+}
+
+/// What a transaction has written that stands in no object: its own statements read it from here. It is named as if it
+/// were an object.
+#[derive(Debug, Default)]
+pub struct Held(RwLock<HashMap<ObjectId, Bytes>>);
+
+impl Held {
+    pub fn get(&self, object: &ObjectId) -> Option<Bytes> {
+        self.0.read().get(object).cloned()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.read().is_empty()
+    }
+
+    pub(super) fn insert(&self, object: ObjectId, bytes: Bytes) {
+        self.0.write().insert(object, bytes);
+    }
+}
+
+/// A number for something that a transaction makes, which nothing else in this process has had.
+fn provisional() -> u32 {
+    static LAST: AtomicU32 = AtomicU32::new(0);
+    PROVISIONAL | (LAST.fetch_add(1, Ordering::Relaxed) + 1)
 }

@@ -122,10 +122,11 @@ impl BlueshiftCodec {
             }
             None => None,
         };
+        let overlay = pin.overlay().map(|overlay| self.noted(overlay.encoded())).transpose()?;
         Ok(Scan {
             table: Some(self.noted(self.told(pin.info.uuid, &table.def))?),
-            version: pin.version.0,
-            overlay: table.overlay.as_ref().map(|overlay| overlay.encoded().to_vec()),
+            version: pin.base().version.0,
+            overlay: overlay.map(|bytes| bytes.to_vec()),
             slices: options.slices.slices(),
             partitions: self.count(options.slices.partitions())?,
             claim_hash: options.claim_hash,
@@ -204,12 +205,11 @@ impl BlueshiftCodec {
         let table = scan.table.ok_or_else(|| damaged("a scan of no table"))?;
         let warehouse = carried(self.warehouse(&table))?;
         let pin = carried(self.pin(&table.warehouse, warehouse, Version(scan.version)))?;
-        let overlay = match scan.overlay {
-            Some(bytes) => Some(Arc::new(carried(Overlay::decode(Bytes::from(bytes), &pin))?)),
-            None => None,
+        let pin = match scan.overlay {
+            Some(bytes) => pin.overlaid(Arc::new(carried(Overlay::decode(Bytes::from(bytes), &pin))?)),
+            None => pin,
         };
-        let snapshot = overlay.as_ref().map_or_else(|| pin.snapshot(), |overlay| overlay.snapshot());
-        let state = snapshot.table(TableId(table.table)).ok_or_else(|| external(dropped(&table)))?;
+        let state = pin.table(TableId(table.table)).ok_or_else(|| external(dropped(&table)))?;
         carried(check_same(&table, &state.def))?;
         let slices = carried(SliceMap::for_target(pin.info.slices, partitions(scan.partitions)?))?;
         if slices.slices() != scan.slices || slices.partitions() != scan.partitions as usize {
@@ -245,7 +245,7 @@ impl BlueshiftCodec {
         let wanted_first = scan.wanted_first.map(wanted).transpose()?;
         let trust = if scan.mistrust_bounds { BoundsTrust::None } else { BoundsTrust::All };
         let state = Arc::clone(state);
-        let rows = carried(warehouse.rows_of(pin, &state, overlay))?;
+        let rows = carried(warehouse.rows_of(pin, &state))?;
         let options = ScanOptions { slices, claim_hash: scan.claim_hash, prune: scan.prune };
         let made = SliceScan::new(Arc::new(rows), options, projection, filters, fetch);
         Ok(made.planned(wanted_first, trust).called(scan.alias.map(Arc::from)))

@@ -57,6 +57,9 @@ impl SqlState {
     pub const DUPLICATE_DATABASE: SqlState = SqlState("42P04");
     pub const UNDEFINED_OBJECT: SqlState = SqlState("42704");
     pub const READ_ONLY: SqlState = SqlState("25006");
+    pub const ACTIVE_TRANSACTION: SqlState = SqlState("25001");
+    pub const NO_TRANSACTION: SqlState = SqlState("25P01");
+    pub const FAILED_TRANSACTION: SqlState = SqlState("25P02");
     pub const DUPLICATE_SCHEMA: SqlState = SqlState("42P06");
     pub const DEPENDENT_OBJECTS: SqlState = SqlState("2BP01");
     pub const INVALID_TABLE_DEFINITION: SqlState = SqlState("42P16");

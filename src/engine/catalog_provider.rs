@@ -25,10 +25,10 @@ use super::names::{self, CATALOG, DEFAULT_SCHEMA, PATH_SCHEMA};
 use super::namespace::{Attached, ForeignTables, Namespace, PlanPins, StatementPins};
 use super::views::{self, ViewPlans};
 use super::warehouse::Warehouse;
-use crate::catalog::{Binding, PinnedSnapshot, TableDef, TableState};
+use crate::catalog::{Binding, PinnedSnapshot, Read, RowsRead, SegmentRef, TableDef, TableState};
 use crate::common::Error;
 use crate::physical_plan::load::RowSink;
-use crate::physical_plan::provider::{BlueshiftTable, TableSource};
+use crate::physical_plan::provider::{BlueshiftTable, Disproof, TableSource};
 use crate::physical_plan::rows::{Identified, with_rows};
 use crate::physical_plan::scan::ScanTable;
 use crate::system;
@@ -436,7 +436,6 @@ pub(super) fn scan_table(
         statistics_off: state.statistics_off(),
         store,
         geometry: warehouse.geometry()?,
-        overlay: None,
     })
 }
 
@@ -519,7 +518,33 @@ impl TableSource for Source {
         }
     }
 
+    fn watches_reads(&self, options: &ConfigOptions) -> bool {
+        options.extensions.get::<PlanPins>().is_some_and(|pins| pins.reads().is_some())
+    }
+
+    fn note_read(&self, options: &ConfigOptions, filter: Disproof) {
+        let Some(pins) = options.extensions.get::<PlanPins>() else { return };
+        if let (Some(reads), Some(pin)) = (pins.reads(), pins.known(&self.warehouse)) {
+            let rows = Arc::new(Rows { def: Arc::clone(&self.def), filter });
+            let (base, table, name) = (Arc::clone(pin.base()), self.def.id, self.def.name.clone());
+            reads.note(&self.warehouse, Read { base, table, name, rows });
+        }
+    }
+
     fn sink(&self) -> Option<Arc<dyn RowSink>> {
         Some(Arc::new(TableSink::new(self.warehouse.clone(), Arc::clone(&self.def))))
+    }
+}
+
+/// Rows that a scan reads: those that its filter does not disprove.
+#[derive(Debug)]
+struct Rows {
+    def: Arc<TableDef>,
+    filter: Disproof,
+}
+
+impl RowsRead for Rows {
+    fn may_hold(&self, segment: &SegmentRef) -> bool {
+        !self.filter.holds_of(&self.def, segment)
     }
 }

@@ -216,7 +216,6 @@ impl Checker {
             geometry,
             statistics: None,
             statistics_off: 0,
-            overlay: None,
         };
         let source = Fixed { table: Arc::new(table), slices: self.pin.info.slices };
         Ok(Arc::new(BlueshiftTable::new(&rows.def, Arc::new(source))))

@@ -25,7 +25,7 @@ pub(super) async fn comment(running: &Running<'_>, comment: Comment) -> Result<O
         }
         _ => running.warehouse.clone(),
     };
-    let (mut transaction, snapshot) = running.transaction_on(&warehouse);
+    let (mut transaction, snapshot) = running.transaction(&warehouse)?;
     let (on, of) = match &object {
         CommentObject::Table(name) => {
             let table = running.place(name).await?.table(&snapshot, name)?.def.id;
@@ -58,7 +58,7 @@ pub(super) async fn comment(running: &Running<'_>, comment: Comment) -> Result<O
         }
     };
     transaction.comment(on, of, text);
-    warehouse.inner.catalog.commit(transaction).await?;
+    running.commit(&warehouse, transaction).await?;
     Ok(Output::done("COMMENT", None))
 }
 

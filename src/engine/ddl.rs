@@ -13,14 +13,16 @@ use datafusion::sql::sqlparser::ast::{Expr, Query};
 use super::constraints::{Parents, constraints};
 use super::ctas::{fill_layout, ordered_by};
 use super::error::from_datafusion;
-use super::load::{Load, retry_conflicts, retry_while};
+use super::load::Load;
 use super::names::{self, Place, at};
 use super::output::Output;
 use super::running::Running;
 use super::temporary_views::{self, Source};
 use super::warehouse::Warehouse;
 use crate::catalog::{ColumnDef, EffectiveDist, Identity, Snapshot, TableDef, TableState, Transaction};
-use crate::common::{ColumnId, DistStyle, EncodingName, Error, Result, SchemaId, SortKey, SqlState, SqlType, TableId};
+use crate::common::{
+    ColumnId, DistStyle, EncodingName, Error, ErrorKind, Result, SchemaId, SortKey, SqlState, SqlType, TableId,
+};
 use crate::distribution::HASH_ID;
 use crate::format::encoding;
 use crate::sql::ast::{
@@ -88,9 +90,9 @@ pub(super) async fn create_table(running: &Running<'_>, create: CreateTable) -> 
             plain_if_temporary(&place, &create, define(running, &create, &create.columns, schema, &parents)?)
         }
     };
-    let (mut transaction, _) = running.transaction_on(&place.warehouse);
+    let (mut transaction, _) = running.transaction(&place.warehouse)?;
     transaction.create_table(def);
-    match place.warehouse.inner.catalog.commit(transaction).await {
+    match running.commit(&place.warehouse, transaction).await {
         Ok(_) => Ok(Output::done("CREATE TABLE", None).with_notices(notices)),
         Err(e) if made_meanwhile(&create, &e) => Ok(table_is_there(&create)),
         Err(e) => Err(at(e, name)),
@@ -109,7 +111,7 @@ fn plain_if_temporary(place: &Place, create: &CreateTable, mut def: TableDef) ->
 /// The session's temporary table of that name.
 pub(super) fn temporary_table(running: &Running<'_>, name: &str) -> Option<Arc<TableState>> {
     let names = &running.session.names;
-    let snapshot = names.temp()?.inner.catalog.snapshot();
+    let snapshot = names.newest(names.temp()?);
     snapshot.table_named(snapshot.schema_named(names.temp_schema())?.id, name).cloned()
 }
 
@@ -156,12 +158,12 @@ async fn create_table_as(
     notices.extend(fill_layout(&mut layout, &plan));
     let def = plain_if_temporary(place, create, define(running, &layout, &columns, schema, &parents)?);
     let ordered_by = ordered_by.into_iter().filter_map(|ordinal| Some(def.columns.get(ordinal)?.id)).collect();
-    let (mut transaction, _) = running.transaction_on(&place.warehouse);
+    let (mut transaction, _) = running.transaction(&place.warehouse)?;
     let load = Load::create(&place.warehouse, def, ordered_by, &transaction)?.in_zone(running.zone()?);
     load.take(running.run_partitions(&plan).await?).await?;
     let (rows, said) = load.finish(&mut transaction).await?;
     notices.extend(said);
-    match place.warehouse.inner.catalog.commit(transaction).await {
+    match running.commit(&place.warehouse, transaction).await {
         Ok(_) => Ok(Output::done(format!("SELECT {rows}"), Some(rows)).with_notices(notices)),
         Err(e) if made_meanwhile(create, &e) => Ok(table_is_there(create)),
         Err(e) => Err(at(e, create.name.base())),
@@ -515,37 +517,38 @@ pub(super) async fn drop_relations(
     drop_one: impl Fn(&mut Transaction, &Place, &Snapshot, &ObjectName) -> Result<()>,
 ) -> Result<Vec<String>> {
     // What another session drops first is missing at the next attempt.
-    retry_while(
-        |e| if_exists && missing(e),
-        || async {
-            let mut notices = Vec::new();
-            let mut open: Vec<(Warehouse, Transaction, Arc<Snapshot>)> = Vec::new();
-            for name in names {
-                let place = running.place(name).await?;
-                place.check_writable(name)?;
-                let at = match open.iter().position(|(of, ..)| Arc::ptr_eq(&of.inner, &place.warehouse.inner)) {
-                    Some(at) => at,
-                    None => {
-                        let (transaction, snapshot) = running.transaction_on(&place.warehouse);
-                        open.push((place.warehouse.clone(), transaction, snapshot));
-                        open.len() - 1
+    running
+        .retry_while(
+            |e| if_exists && missing(e),
+            || async {
+                let mut notices = Vec::new();
+                let mut open: Vec<(Warehouse, Transaction, Arc<Snapshot>)> = Vec::new();
+                for name in names {
+                    let place = running.place(name).await?;
+                    place.check_writable(name)?;
+                    let at = match open.iter().position(|(of, ..)| Arc::ptr_eq(&of.inner, &place.warehouse.inner)) {
+                        Some(at) => at,
+                        None => {
+                            let (transaction, snapshot) = running.transaction(&place.warehouse)?;
+                            open.push((place.warehouse.clone(), transaction, snapshot));
+                            open.len() - 1
+                        }
+                    };
+                    let (_, transaction, snapshot) = &mut open[at];
+                    match drop_one(transaction, &place, snapshot, name) {
+                        Err(e) if if_exists && missing(&e) => {
+                            notices.push(format!("{kind} \"{}\" does not exist, skipping", name.unquoted()));
+                        }
+                        outcome => outcome?,
                     }
-                };
-                let (_, transaction, snapshot) = &mut open[at];
-                match drop_one(transaction, &place, snapshot, name) {
-                    Err(e) if if_exists && missing(&e) => {
-                        notices.push(format!("{kind} \"{}\" does not exist, skipping", name.unquoted()));
-                    }
-                    outcome => outcome?,
                 }
-            }
-            for (warehouse, transaction, _) in open {
-                warehouse.inner.catalog.commit(transaction).await?;
-            }
-            Ok(notices)
-        },
-    )
-    .await
+                for (warehouse, transaction, _) in open {
+                    running.commit(&warehouse, transaction).await?;
+                }
+                Ok(notices)
+            },
+        )
+        .await
 }
 
 /// The column of SHOW TABLE, named as Redshift's.
@@ -573,25 +576,26 @@ async fn drop_all<N>(
     drop_one: impl Fn(&mut Transaction, &Snapshot, &N, &mut BTreeSet<u32>) -> Result<()>,
 ) -> Result<Vec<String>> {
     // What another session drops first is missing at the next attempt.
-    retry_while(
-        |e| if_exists && missing(e),
-        || async {
-            let mut notices = Vec::new();
-            let (mut transaction, snapshot) = running.transaction();
-            let mut dropped = BTreeSet::new();
-            for name in names {
-                match drop_one(&mut transaction, &snapshot, name, &mut dropped) {
-                    Err(e) if if_exists && missing(&e) => {
-                        notices.push(format!("{} does not exist, skipping", what(name)));
+    running
+        .retry_while(
+            |e| if_exists && missing(e),
+            || async {
+                let mut notices = Vec::new();
+                let (mut transaction, snapshot) = running.transaction(running.warehouse)?;
+                let mut dropped = BTreeSet::new();
+                for name in names {
+                    match drop_one(&mut transaction, &snapshot, name, &mut dropped) {
+                        Err(e) if if_exists && missing(&e) => {
+                            notices.push(format!("{} does not exist, skipping", what(name)));
+                        }
+                        outcome => outcome?,
                     }
-                    outcome => outcome?,
                 }
-            }
-            running.warehouse.inner.catalog.commit(transaction).await?;
-            Ok(notices)
-        },
-    )
-    .await
+                running.commit(running.warehouse, transaction).await?;
+                Ok(notices)
+            },
+        )
+        .await
 }
 
 fn missing(e: &Error) -> bool {
@@ -613,9 +617,9 @@ pub(super) async fn create_schema(running: &Running<'_>, create: CreateSchema) -
             name,
         ));
     }
-    let mut transaction = running.warehouse.inner.catalog.begin(running.statement.user);
+    let (mut transaction, _) = running.transaction(running.warehouse)?;
     transaction.create_schema(&name.value, running.statement.user);
-    match running.warehouse.inner.catalog.commit(transaction).await {
+    match running.commit(running.warehouse, transaction).await {
         Ok(_) => Ok(Output::done("CREATE SCHEMA", None)),
         Err(e) if create.if_not_exists && e.state() == SqlState::DUPLICATE_SCHEMA => {
             let notice = format!("schema \"{}\" already exists, skipping", name.value);
@@ -666,14 +670,18 @@ where
     F: Fn(Load) -> G,
     G: Future<Output = Result<Load>>,
 {
-    retry_conflicts(|| async {
-        let place = running.place(name).await?;
-        place.check_writable(name)?;
-        let (transaction, snapshot) = running.transaction_on(&place.warehouse);
-        let table = place.table(&snapshot, name)?;
-        let columns = (0..table.def.columns.len()).collect();
-        let empty = Load::new(&place.warehouse, table, columns, &transaction)?.in_zone(running.zone()?);
-        load(empty.of_statement(running.statement.clone(), running.prunes())).await?.commit(transaction).await
-    })
-    .await
+    running
+        .retry_while(
+            |e| e.kind() == ErrorKind::Conflict,
+            || async {
+                let place = running.place(name).await?;
+                place.check_writable(name)?;
+                let (transaction, snapshot) = running.transaction(&place.warehouse)?;
+                let table = place.table(&snapshot, name)?;
+                let columns = (0..table.def.columns.len()).collect();
+                let empty = Load::new(&place.warehouse, table, columns, &transaction)?.in_zone(running.zone()?);
+                load(empty.of_statement(running.statement.clone(), running.prunes())).await?.commit(transaction).await
+            },
+        )
+        .await
 }

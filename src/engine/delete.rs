@@ -28,19 +28,12 @@ use super::names::{self, CATALOG, Place};
 use super::output::Output;
 use super::placing::placed;
 use super::running::Running;
-use crate::catalog::{
-    Blob, DeleteVectorRef, Extent, NewDeleteVector, PinnedSnapshot, SegmentId, TableState, Transaction,
-};
+use crate::catalog::{Blob, NewDeleteVector, PinnedSnapshot, SegmentId, TableState, Transaction, delete_vector};
 use crate::common::{Error, Result, SqlState};
 use crate::physical_plan::rows::{ROW_NAME, row_place};
 use crate::sql::ast::{Delete, Ident, InsertValue, ObjectName, Update};
 use crate::sql::{self, Statement};
-use crate::storage::delete_vector;
-use crate::storage::loader::put_bytes;
 use crate::system;
-
-/// The number of the object of a transaction's delete vectors, which no load of it counts up to.
-const VECTORS: u32 = u32::MAX;
 
 /// Deletes the rows of a table that a condition finds, all in one commit.
 ///
@@ -62,10 +55,10 @@ pub(super) async fn delete(running: &Running<'_>, delete: &Delete, parameters: O
     let count = found.values().map(RoaringBitmap::len).sum();
     let mut notices = Vec::new();
     if count > 0 {
-        let mut transaction = target.transaction(running);
+        let mut transaction = target.transaction(running)?;
         target.remove(found, &mut transaction).await?;
         running.check_cancelled()?;
-        notices = target.commit(transaction).await?;
+        notices = target.commit(running, transaction).await?;
     }
     Ok(Output::done(format!("DELETE {count}"), Some(count)).with_notices(notices))
 }
@@ -81,7 +74,7 @@ pub(super) async fn update(running: &Running<'_>, update: &Update, parameters: O
     target.fill(running, update.alias.as_ref(), &mut query, values)?;
     let found = Found::default();
     let rows = target.rows(running, query, parameters, &found).await?;
-    let mut transaction = target.transaction(running);
+    let mut transaction = target.transaction(running)?;
     let columns = (0..target.table.def.columns.len()).collect();
     let load = Load::new(&target.place.warehouse, &target.table, columns, &transaction)?.in_place()?;
     let load = load.in_zone(running.zone()?);
@@ -100,7 +93,7 @@ pub(super) async fn update(running: &Running<'_>, update: &Update, parameters: O
         target.remove(found, &mut transaction).await?;
         notices = load.finish(&mut transaction).await?.1;
         running.check_cancelled()?;
-        notices.extend(target.commit(transaction).await?);
+        notices.extend(target.commit(running, transaction).await?);
     }
     Ok(Output::done(format!("UPDATE {count}"), Some(count)).with_notices(notices))
 }
@@ -131,15 +124,28 @@ pub(super) async fn truncate(running: &Running<'_>, table: &ObjectName) -> Resul
     Ok(Output::done("TRUNCATE TABLE", None).with_notices(notices))
 }
 
+/// Has the transaction conflict with any other that changes rows of these tables before it commits. Nobody waits.
+pub(super) async fn lock(running: &Running<'_>, tables: &[ObjectName]) -> Result<Output> {
+    for name in tables {
+        let target = Target::find(running, name).await?;
+        let mut transaction = target.transaction(running)?;
+        transaction.require_unchanged(&target.table.def);
+        target.commit(running, transaction).await?;
+    }
+    let notice =
+        "LOCK keeps nobody waiting: the transaction fails when another changes rows of the table before it commits";
+    Ok(Output::done("LOCK TABLE", None).with_notices(vec![notice.into()]))
+}
+
 /// Drops all segments that the table has in the statement's version; returns how many rows lived in them, and notices.
 async fn clear(running: &Running<'_>, name: &ObjectName) -> Result<(u64, Vec<String>)> {
     let target = Target::find(running, name).await?;
     let mut notices = Vec::new();
     let segments: Vec<_> = target.table.segments.iter().map(|s| (s.id, s.deleted)).collect();
     if !segments.is_empty() {
-        let mut transaction = target.transaction(running);
+        let mut transaction = target.transaction(running)?;
         transaction.remove(&target.table.def, segments);
-        notices = target.commit(transaction).await?;
+        notices = target.commit(running, transaction).await?;
     }
     Ok((target.table.live_rows(), notices))
 }
@@ -190,13 +196,16 @@ impl Target {
         Ok(Target { place, pin, table, name: name.clone() })
     }
 
-    fn transaction(&self, running: &Running<'_>) -> Transaction {
-        self.place.warehouse.inner.catalog.begin_at(running.statement.user, &self.pin)
+    fn transaction(&self, running: &Running<'_>) -> Result<Transaction> {
+        match &running.statement.block {
+            Some(block) => block.statement(&self.place.warehouse),
+            None => Ok(self.place.warehouse.inner.catalog.begin_at(running.statement.user, &self.pin)),
+        }
     }
 
     /// Returns notices.
-    async fn commit(&self, transaction: Transaction) -> Result<Vec<String>> {
-        let committed = self.place.warehouse.inner.catalog.commit(transaction).await;
+    async fn commit(&self, running: &Running<'_>, transaction: Transaction) -> Result<Vec<String>> {
+        let committed = running.commit(&self.place.warehouse, transaction).await;
         let committed = committed.map_err(|e| names::at(e, self.name.base()))?;
         Ok(committed.demoted.iter().map(super::verify::demoted).collect())
     }
@@ -304,17 +313,25 @@ impl Target {
     async fn remove(&self, mut found: BTreeMap<SegmentId, RoaringBitmap>, transaction: &mut Transaction) -> Result<()> {
         let segments = self.place.warehouse.inner.segments.at(self.pin.clone());
         let mut gone = Vec::new();
-        let mut thinned: Vec<(SegmentId, Option<DeleteVectorRef>, Vec<u8>, u32)> = Vec::new();
+        let mut thinned = Vec::new();
         for segment in self.table.segments.iter() {
-            let Some(mut dead) = found.remove(&segment.id) else { continue };
+            let Some(killed) = found.remove(&segment.id) else { continue };
+            let mut dead = killed.clone();
             if let Some(before) = segments.deleted(segment).await? {
                 dead |= &*before;
             }
             let rows = dead.len();
-            match rows >= u64::from(segment.rows) {
-                true => gone.push((segment.id, segment.deleted)),
-                false => thinned.push((segment.id, segment.deleted, delete_vector::encode(&dead)?, rows as u32)),
+            if rows >= u64::from(segment.rows) {
+                gone.push((segment.id, segment.deleted));
+                continue;
             }
+            thinned.push(NewDeleteVector {
+                segment: segment.id,
+                expected: segment.deleted,
+                blob: Blob::Inline(Bytes::from(delete_vector::encode(&dead)?)),
+                rows: rows as u32,
+                killed: Some(Arc::new(killed)),
+            });
         }
         if let Some(segment) = found.keys().next() {
             return Err(Error::internal(format!("rows of segment {} were found, which is not there", segment.0)));
@@ -324,36 +341,9 @@ impl Target {
             transaction.remove(def, gone);
         }
         if !thinned.is_empty() {
-            let vectors = self.store(thinned, transaction).await?;
-            transaction.set_delete_vectors(def, vectors);
+            transaction.set_delete_vectors(def, thinned);
+            self.place.warehouse.store_large(transaction).await?;
         }
         Ok(())
-    }
-
-    /// Few bytes stand in the log, more in one object.
-    async fn store(
-        &self,
-        thinned: Vec<(SegmentId, Option<DeleteVectorRef>, Vec<u8>, u32)>,
-        transaction: &Transaction,
-    ) -> Result<Vec<NewDeleteVector>> {
-        let bytes: usize = thinned.iter().map(|(_, _, bytes, _)| bytes.len()).sum();
-        let object = if bytes <= Blob::MAX_INLINE_BYTES {
-            None
-        } else {
-            let all: Vec<u8> = thinned.iter().flat_map(|(_, _, bytes, _)| bytes.iter().copied()).collect();
-            let objects = Arc::clone(self.place.warehouse.inner.catalog.store().objects());
-            Some(put_bytes(&objects, transaction.object(VECTORS), Bytes::from(all)).await?.object)
-        };
-        let mut offset = 0;
-        let vector = |(segment, expected, bytes, rows): (_, _, Vec<u8>, _)| {
-            let len = bytes.len() as u64;
-            let blob = match object {
-                Some(object) => Blob::Stored(Extent { object, offset, len }),
-                None => Blob::Inline(Bytes::from(bytes)),
-            };
-            offset += len;
-            NewDeleteVector { segment, expected, blob, rows }
-        };
-        Ok(thinned.into_iter().map(vector).collect())
     }
 }

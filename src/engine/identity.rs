@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 
 use super::coerce::{Misfit, Refused, null_refused};
 use super::warehouse::Warehouse;
-use crate::catalog::{Identity, TableDef};
+use crate::catalog::{Identity, TableDef, TableState, Transaction};
 use crate::common::{Error, Result, SqlState};
 
 /// Which rows of a load get a value of the identity column.
@@ -28,7 +28,7 @@ pub enum Generate {
 ///
 /// Guarantees:
 /// 1. a value is given once, whatever other sessions and processes do and whoever fails: it belongs to a range that a
-///    commit reserved before any row had it;
+///    commit reserved before any row had it, but where the same transaction makes the table;
 /// 2. rows that are taken one batch after another get ascending numbers of values;
 /// 3. a range is as large as the batch that needs it, later ones as large as all before: a load of one batch leaves no
 ///    gap, a large one makes few commits.
@@ -38,6 +38,8 @@ pub struct Identities {
     def: Arc<TableDef>,
     ordinal: usize,
     identity: Identity,
+    /// Whether the transaction itself makes the table: nobody else takes values of it, and nothing is committed.
+    own: bool,
     reserved: Mutex<Reserved>,
 }
 
@@ -50,10 +52,20 @@ struct Reserved {
 
 impl Identities {
     /// `None` for a table without identity column.
-    pub fn of(warehouse: &Warehouse, def: &Arc<TableDef>) -> Option<Self> {
-        let (ordinal, identity) = def.identity()?;
-        let reserved = Mutex::default();
-        Some(Identities { warehouse: warehouse.clone(), def: Arc::clone(def), ordinal, identity, reserved })
+    pub fn of(warehouse: &Warehouse, table: &TableState) -> Option<Self> {
+        let (ordinal, identity) = table.def.identity()?;
+        let own = table.def.is_provisional();
+        let given = if own { table.identity_given } else { 0 };
+        let reserved = Mutex::new(Reserved { next: given, end: given, total: 0 });
+        Some(Identities { warehouse: warehouse.clone(), def: Arc::clone(&table.def), ordinal, identity, own, reserved })
+    }
+
+    /// Lets the transaction reserve what was taken of a table of its own.
+    pub async fn reserve_own(&self, transaction: &mut Transaction) {
+        let taken = self.reserved.lock().await.total;
+        if self.own && taken > 0 {
+            transaction.reserve_identity(&self.def, self.identity, taken, taken);
+        }
     }
 
     /// Puts values into the table's columns `columns`, made of `batch`, which may have NULL there until now.
@@ -112,6 +124,11 @@ impl Identities {
     }
 
     async fn reserve(&self, reserved: &mut Reserved, needed: u64) -> Result<()> {
+        if self.own {
+            reserved.end += needed;
+            reserved.total += needed;
+            return Ok(());
+        }
         let catalog = &self.warehouse.inner.catalog;
         let mut transaction = catalog.begin(self.warehouse.owner());
         transaction.reserve_identity(&self.def, self.identity, needed, needed.max(reserved.total));

@@ -61,10 +61,23 @@ impl Kept {
     /// Invalid, with SQLSTATE 23505 or 23503, when they break a constraint.
     pub async fn commit(self, mut transaction: Transaction) -> Result<Committed> {
         let catalog = &self.warehouse.inner.catalog;
+        let with_reads = |transaction| match &self.statement {
+            Some(statement) => statement.with_reads(&self.warehouse, transaction),
+            None => transaction,
+        };
+        let block = self.statement.as_ref().and_then(|statement| statement.block.as_ref());
+        if let Some(block) = block {
+            // Against what others commit meanwhile it is checked no more: that is a conflict when the block commits.
+            if !self.new.is_empty() {
+                self.check(&block.pin(&self.warehouse).await?, None).await?;
+            }
+            transaction.checked(&self.def, transaction.base());
+            return block.add(&self.warehouse, transaction);
+        }
         if self.new.is_empty() {
             // Without rows, there is nothing that a check could find.
             transaction.checked(&self.def, transaction.base());
-            return catalog.commit(transaction).await;
+            return catalog.commit(with_reads(transaction)).await;
         }
         let same = |snapshot: &Snapshot| {
             snapshot.table(self.def.id).is_some_and(|t| t.def.definition_version == self.def.definition_version)
@@ -75,7 +88,7 @@ impl Kept {
             let pin = self.warehouse.pin_newest().await?;
             if !same(&pin) {
                 // The commit tells what has become of the table.
-                return catalog.commit(transaction).await;
+                return catalog.commit(with_reads(transaction)).await;
             }
             self.check(&pin, before.as_ref()).await?;
             if self.statement.as_ref().is_some_and(|statement| statement.cancel.is_cancelled()) {
@@ -83,7 +96,7 @@ impl Kept {
             }
             transaction.checked(&self.def, pin.version);
             rounds += 1;
-            match catalog.commit(transaction.again()).await {
+            match catalog.commit(with_reads(transaction.again())).await {
                 Err(e) if e.kind() == ErrorKind::Conflict && !self.alone && rounds < ROUNDS => {
                     let newest = catalog.refresh().await?;
                     if !same(&newest) || newest.version <= pin.version {

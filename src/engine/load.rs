@@ -20,16 +20,16 @@ use super::names;
 use super::statement::StatementState;
 use super::warehouse::Warehouse;
 use crate::catalog::{
-    Blob, EffectiveDist, Extent, NewSegment, RankChoice, RunChoice, SegmentRef, TableDef, TableState, Telling,
-    Transaction,
+    Blob, EffectiveDist, Extent, NewSegment, ObjectNames, RankChoice, RunChoice, SegmentRef, TableDef, TableState,
+    Telling, Transaction,
 };
-use crate::common::{ColumnId, DistStyle, Error, ErrorKind, Result, UserId};
+use crate::common::{ColumnId, DistStyle, Error, Result, UserId};
 use crate::format::encoding::SMALL_TABLE_BYTES;
 use crate::physical_plan::load::RowSink;
 use crate::physical_plan::scan::table_schema;
 use crate::statistics::SegmentSketches;
 use crate::storage::interleave::KeySample;
-use crate::storage::loader::{ObjectNames, choose_run, emptiest_slice, put_bytes, store_rows};
+use crate::storage::loader::{choose_run, emptiest_slice, put_bytes, store_rows};
 use crate::storage::merge::{SegmentRows, as_reference, merge_runs};
 use crate::storage::segment::SegmentStore;
 use crate::storage::statistics::renewed;
@@ -136,7 +136,7 @@ impl Load {
     ) -> Result<Self> {
         let sorter = SliceSorter::new(layout(warehouse, &table, &table.def)?)?;
         let coercion = Arc::new(Coercion::new(Arc::clone(&table.def), source));
-        let identities = Identities::of(warehouse, &table.def).map(Arc::new);
+        let identities = Identities::of(warehouse, &table).map(Arc::new);
         let key = table.def.interleaved();
         let sample = (!key.is_empty() && table.rank_map.is_none()).then(|| KeySample::new(key));
         let gathered = Gathered {
@@ -149,7 +149,7 @@ impl Load {
                 None => warehouse.inner.segments.clone(),
             },
             runs: Vec::new(),
-            names: ObjectNames::new(transaction),
+            names: transaction.names(),
             ordered_by,
             moved: Moved::default(),
             sample,
@@ -304,6 +304,9 @@ impl Load {
         if !segments.is_empty() {
             transaction.append(&def, segments);
         }
+        if let Some(identities) = &self.identities {
+            identities.reserve_own(transaction).await;
+        }
         if let Some(extent) = statistics {
             let replaced = gathered.table.statistics.map(|s| s.extent);
             let telling = Telling::Loaded { replaced, live_rows: gathered.table.live_rows() };
@@ -345,14 +348,14 @@ impl Gathered {
         let runs = std::mem::take(&mut self.runs);
         let store = self.objects();
         let threads = self.warehouse.inner.threads;
-        merge_runs(runs, self.sorter.layout(), &self.segments, &store, &mut self.names, threads).await
+        merge_runs(runs, self.sorter.layout(), &self.segments, &store, &self.names, threads).await
     }
 
     /// What was gathered since the last run, as a run; a few rows `inline`, where that is wanted.
     async fn store_gathered(&mut self, inline: bool) -> Result<Vec<NewSegment>> {
         let sorter = self.sorter.split_off()?;
         let (store, threads) = (self.objects(), self.warehouse.inner.threads);
-        store_rows(sorter, &store, &mut self.names, threads, inline, &mut self.sketches).await
+        store_rows(sorter, &store, &self.names, threads, inline, &mut self.sketches).await
     }
 
     /// Stores the table's statistics anew, where the load's rows leave too many out of them. A load does not fail for
@@ -578,11 +581,6 @@ impl RowSink for TableSink {
     fn load(&self, streams: Vec<SendableRecordBatchStream>) -> BoxFuture<'_, DfResult<u64>> {
         self.load_once(streams).map_err(|e| DataFusionError::External(Box::new(e))).boxed()
     }
-}
-
-/// Runs a statement of its own transaction again while it meets conflicts: nobody has seen anything of it.
-pub async fn retry_conflicts<T, F: Future<Output = Result<T>>>(statement: impl FnMut() -> F) -> Result<T> {
-    retry_while(|e| e.kind() == ErrorKind::Conflict, statement).await
 }
 
 /// Runs a statement of its own transaction again while it fails in a way that another attempt may not.

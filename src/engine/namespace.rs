@@ -10,11 +10,12 @@ use datafusion::catalog::{CatalogProvider, TableProvider};
 use datafusion::common::config::{ConfigEntry, ConfigExtension, ExtensionOptions};
 use parking_lot::{Mutex, RwLock};
 
+use super::block::Block;
 use super::names::CATALOG;
 use super::temporary;
 use super::views::ViewPlans;
 use super::warehouse::Warehouse;
-use crate::catalog::{PinnedSnapshot, Snapshot};
+use crate::catalog::{PinnedSnapshot, Read, Snapshot, Transaction};
 use crate::common::{Error, Result, SqlState};
 use crate::system;
 
@@ -36,6 +37,8 @@ pub struct Namespace {
     path: RwLock<Option<Vec<String>>>,
     temp: tokio::sync::OnceCell<Warehouse>,
     attached: RwLock<BTreeMap<String, Attached>>,
+    /// The transaction block that the session is in.
+    block: Mutex<Option<Arc<Block>>>,
 }
 
 /// What ATTACH made a catalog of.
@@ -55,6 +58,7 @@ impl Namespace {
             path: RwLock::default(),
             temp: tokio::sync::OnceCell::new(),
             attached: RwLock::default(),
+            block: Mutex::default(),
         }
     }
 
@@ -119,7 +123,7 @@ impl Namespace {
     /// Whether an unqualified name means a temporary table, where the warehouse's own are those of `snapshot`.
     pub fn means_temporary(&self, table: &str, snapshot: &Snapshot) -> bool {
         let Some(temp) = self.temp() else { return false };
-        let temp = temp.inner.catalog.snapshot();
+        let temp = self.newest(temp);
         let holds = |snapshot: &Snapshot, schema: &str| {
             snapshot.schema_named(schema).is_some_and(|s| {
                 snapshot.table_named(s.id, table).is_some() || snapshot.view_named(s.id, table).is_some()
@@ -128,6 +132,23 @@ impl Namespace {
         let schemas = self.lookup(snapshot);
         let before = schemas.iter().take_while(|schema| **schema != self.temp_schema);
         holds(&temp, &self.temp_schema) && !before.into_iter().any(|schema| holds(snapshot, schema))
+    }
+
+    /// The transaction block that the session is in.
+    pub fn block(&self) -> Option<Arc<Block>> {
+        self.block.lock().clone()
+    }
+
+    pub fn set_block(&self, block: Option<Arc<Block>>) {
+        *self.block.lock() = block;
+    }
+
+    /// A warehouse as the session sees it: its newest version known, or what the session's transaction sees.
+    pub fn newest(&self, warehouse: &Warehouse) -> Arc<Snapshot> {
+        match self.block().and_then(|block| block.known(warehouse)) {
+            Some(pin) => Arc::clone(pin.snapshot()),
+            None => warehouse.inner.catalog.snapshot(),
+        }
     }
 
     /// Invalid when the name is taken.
@@ -198,18 +219,49 @@ impl ForeignTables {
 #[derive(Debug)]
 pub struct StatementPins {
     pins: Mutex<Vec<(Warehouse, PinnedSnapshot)>>,
+    /// Chooses for all of its statements.
+    block: Option<Arc<Block>>,
+    /// Where what the statement reads is noted, if it is to be serializable.
+    reads: Option<Arc<Reads>>,
+}
+
+/// What a transaction has read.
+#[derive(Debug, Default)]
+pub struct Reads(Mutex<Vec<(Warehouse, Read)>>);
+
+impl Reads {
+    pub fn note(&self, of: &Warehouse, read: Read) {
+        self.0.lock().push((of.clone(), read));
+    }
+
+    /// Has the transaction, of `warehouse`, conflict with whoever changes what was read of it.
+    pub fn require(&self, warehouse: &Warehouse, transaction: &mut Transaction) {
+        let reads = self.0.lock();
+        reads.iter().filter(|(of, _)| of.is(warehouse)).for_each(|(_, read)| transaction.require_reads(read.clone()));
+    }
 }
 
 impl StatementPins {
     /// Of a statement that reads `warehouse` at `pin`.
     pub fn of(warehouse: Warehouse, pin: PinnedSnapshot) -> Self {
-        StatementPins { pins: Mutex::new(vec![(warehouse, pin)]) }
+        StatementPins { pins: Mutex::new(vec![(warehouse, pin)]), block: None, reads: None }
+    }
+
+    /// Of a statement of a block.
+    pub fn within(self, block: Option<Arc<Block>>) -> Self {
+        StatementPins { block, ..self }
+    }
+
+    /// Of one that notes what it reads.
+    pub fn noting(self, reads: Option<Arc<Reads>>) -> Self {
+        StatementPins { reads, ..self }
     }
 
     /// The version of `warehouse` that was chosen, if one was.
     pub fn known(&self, warehouse: &Warehouse) -> Option<PinnedSnapshot> {
         let pins = self.pins.lock();
-        pins.iter().find(|(of, _)| Arc::ptr_eq(&of.inner, &warehouse.inner)).map(|(_, pin)| pin.clone())
+        let known = pins.iter().find(|(of, _)| of.is(warehouse)).map(|(_, pin)| pin.clone());
+        known.or_else(|| self.block.as_ref()?.known(warehouse))
     }
 
     /// The version of `warehouse`; the newest, where none was chosen yet.
@@ -217,10 +269,13 @@ impl StatementPins {
         if let Some(pin) = self.known(warehouse) {
             return Ok(pin);
         }
-        let newest = warehouse.pin_newest().await?;
+        let newest = match &self.block {
+            Some(block) => block.pin(warehouse).await?,
+            None => warehouse.pin_newest().await?,
+        };
         let mut pins = self.pins.lock();
         // Another part of the statement may have come first.
-        if let Some((_, pin)) = pins.iter().find(|(of, _)| Arc::ptr_eq(&of.inner, &warehouse.inner)) {
+        if let Some((_, pin)) = pins.iter().find(|(of, _)| of.is(warehouse)) {
             return Ok(pin.clone());
         }
         pins.push((warehouse.clone(), newest.clone()));
@@ -240,6 +295,11 @@ impl PlanPins {
     /// The version of `warehouse` that the statement reads, if it has met it.
     pub fn known(&self, warehouse: &Warehouse) -> Option<PinnedSnapshot> {
         self.0.as_ref()?.known(warehouse)
+    }
+
+    /// Where the statement's reads are noted.
+    pub fn reads(&self) -> Option<&Arc<Reads>> {
+        self.0.as_ref()?.reads.as_ref()
     }
 }
 

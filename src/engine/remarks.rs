@@ -85,7 +85,7 @@ impl ScalarUDFImpl for Description {
             None => self.warehouse.inner.catalog.snapshot(),
         };
         let names = self.names.upgrade();
-        let temporary = names.as_ref().and_then(|names| names.temp()).map(|temp| temp.inner.catalog.snapshot());
+        let temporary = names.as_ref().and_then(|names| Some(names.newest(names.temp()?)));
         let columns = ColumnarValue::values_to_arrays(&args.args)?;
         let mut texts = StringViewBuilder::new();
         for row in 0..columns.first().map_or(0, |column| column.len()) {

@@ -24,6 +24,7 @@ use parking_lot::Mutex;
 
 use super::catalog_provider::WarehouseCatalog;
 use super::error::from_datafusion;
+use super::load::retry_while;
 use super::names::{self, CATALOG, Place, Relation};
 use super::namespace::{Attached, StatementPins};
 use super::output::Output;
@@ -32,7 +33,7 @@ use super::session::Session;
 use super::statement::{StatementState, cancelled};
 use super::warehouse::Warehouse;
 use super::{explain, planning, uses};
-use crate::catalog::{PinnedSnapshot, Snapshot, Transaction};
+use crate::catalog::{Committed, PinnedSnapshot, Snapshot, Transaction};
 use crate::common::sql_type::UTC;
 use crate::common::{Error, Result};
 use crate::functions::{settings, zones};
@@ -56,17 +57,25 @@ pub(super) struct Running<'a> {
 }
 
 impl Running<'_> {
-    /// A transaction of the statement's user, and the version that it changes: the newest known, which may follow the
-    /// statement's.
-    pub fn transaction(&self) -> (Transaction, Arc<Snapshot>) {
-        self.transaction_on(self.warehouse)
+    /// See [`StatementState::transaction`].
+    pub fn transaction(&self, warehouse: &Warehouse) -> Result<(Transaction, Arc<Snapshot>)> {
+        self.statement.transaction(warehouse)
     }
 
-    /// The same, of another warehouse.
-    pub fn transaction_on(&self, warehouse: &Warehouse) -> (Transaction, Arc<Snapshot>) {
-        let transaction = warehouse.inner.catalog.begin(self.statement.user);
-        let snapshot = transaction.snapshot().map_or_else(|| warehouse.inner.catalog.snapshot(), Arc::clone);
-        (transaction, snapshot)
+    /// See [`StatementState::commit`].
+    pub async fn commit(&self, warehouse: &Warehouse, transaction: Transaction) -> Result<Committed> {
+        self.statement.commit(warehouse, transaction).await
+    }
+
+    /// Runs what is a transaction of its own again while it fails in a way that another attempt may not; what is part of a
+    /// block once.
+    pub async fn retry_while<T, F: Future<Output = Result<T>>>(
+        &self,
+        passing: impl Fn(&Error) -> bool,
+        statement: impl FnMut() -> F,
+    ) -> Result<T> {
+        let alone = self.statement.block.is_none();
+        retry_while(|e| alone && passing(e), statement).await
     }
 
     fn zone_setting(&self) -> Option<&str> {

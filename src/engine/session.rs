@@ -11,9 +11,11 @@ use datafusion::execution::context::SessionContext;
 use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 
+use super::block::Block;
 use super::catalog_provider::{StatementCatalogs, WarehouseCatalog};
 use super::coerce::Coercion;
 use super::describe::Described;
@@ -34,10 +36,11 @@ use super::{
     statistics, summarize, verify, views,
 };
 use crate::catalog::{PinnedSnapshot, Snapshot};
-use crate::common::{Error, ErrorKind, Result};
+use crate::common::{Error, ErrorKind, Result, SqlState};
+use crate::functions::SessionNames;
 use crate::functions::settings::Setting;
-use crate::functions::{SessionNames, zones};
-use crate::sql::ast::{Insert, ObjectName};
+use crate::physical_plan::config::BlueshiftOptions;
+use crate::sql::ast::{Begin, Insert, ObjectName};
 use crate::sql::{self, Statement, StatementText};
 
 /// How often a change is tried when others change the same rows.
@@ -56,6 +59,8 @@ pub struct Session {
     /// The settings of the warehouse's runtime.
     runtime: Arc<Vec<Setting>>,
     running: Mutex<Vec<CancelToken>>,
+    /// Held by a statement of a transaction block: they run one after the other.
+    turn: tokio::sync::Mutex<()>,
     /// The number of the statement before; -1 of the first.
     last_query: AtomicI64,
 }
@@ -77,6 +82,7 @@ impl Session {
             process,
             runtime,
             running: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
             last_query: AtomicI64::new(-1),
         }
     }
@@ -95,7 +101,7 @@ impl Session {
     ///
     /// Errors: Invalid with the place in the text for a wrong statement; see [`crate::common::ErrorKind`] for the rest.
     pub async fn sql(&self, text: &str) -> Result<Output> {
-        self.boxed_execute(text, sql::parse_one(text)?, None).await
+        self.boxed_execute(text, self.read(sql::parse_one(text))?, None).await
     }
 
     /// Executes statements separated by semicolons; the results of all, or the first error.
@@ -109,7 +115,7 @@ impl Session {
 
     /// Executes one statement of a script that [`super::split`] cut; an error's place is one of the script.
     pub async fn statement(&self, statement: StatementText<'_>) -> Result<Output> {
-        self.boxed_execute(statement.text, statement.parse()?, None).await
+        self.boxed_execute(statement.text, self.read(statement.parse())?, None).await
     }
 
     /// Adds the rows of `streams` to a table, all in one commit, and returns how many there were. Columns are taken by
@@ -120,17 +126,27 @@ impl Session {
     ///
     /// `table` is a name as SQL writes it. Errors: as INSERT's; Conflict when the table was altered meanwhile.
     pub async fn load(&self, table: &str, streams: Vec<SendableRecordBatchStream>) -> Result<u64> {
+        let Some(block) = self.names.block() else { return self.load_as(&self.begin().await?, table, streams).await };
+        let _turn = self.turn.lock().await;
+        let loaded = match usable(&block) {
+            Ok(()) => self.load_as(&self.begin().await?, table, streams).await,
+            Err(e) => Err(e),
+        };
+        loaded.inspect_err(|_| block.fail())
+    }
+
+    async fn load_as(
+        &self,
+        running: &Running<'_>,
+        table: &str,
+        streams: Vec<SendableRecordBatchStream>,
+    ) -> Result<u64> {
         let name = sql::parse_name(table)?;
-        let place = self.begin().await?.place(&name).await?;
+        let place = running.place(&name).await?;
         place.check_writable(&name)?;
         let warehouse = &place.warehouse;
-        let transaction = warehouse.inner.catalog.begin(warehouse.owner());
-        let snapshot = transaction
-            .snapshot()
-            .cloned()
-            .ok_or_else(|| Error::internal("a transaction begun by the catalog has a snapshot"))?;
+        let (transaction, snapshot) = running.transaction(warehouse)?;
         let table = place.table(&snapshot, &name)?;
-        let zone = zones::zone(self.context.state().config().options().execution.time_zone.as_deref())?;
         let columns = table.def.columns.len();
         let left_out = |stream: &SendableRecordBatchStream| stream.schema().fields().len() + 1 == columns;
         let source = match table.def.identity() {
@@ -144,7 +160,8 @@ impl Session {
             _ => (0..columns).collect(),
         };
         let load = Load::new(warehouse, table, source, &transaction)?;
-        let load = load.generating(Generate::Nulls).in_zone(zone);
+        let load = load.of_statement(running.statement.clone(), running.prunes());
+        let load = load.generating(Generate::Nulls).in_zone(running.zone()?);
         load.take(streams).await?;
         let (rows, _) = load.commit(transaction).await?;
         Ok(rows)
@@ -258,6 +275,64 @@ impl Session {
     }
 
     async fn execute_as(&self, query: u64, statement: Statement, parameters: Option<ParamValues>) -> Result<Output> {
+        match (&statement, self.names.block()) {
+            (Statement::Begin(begin), None) => self.begin_block(begin),
+            (Statement::Commit | Statement::Rollback | Statement::Lock(_), None) => Err(no_block(&statement)),
+            (_, None) => self.alone(query, statement, parameters).boxed().await,
+            (_, Some(_)) => {
+                let _turn = self.turn.lock().await;
+                // The one before it may have ended the block.
+                match self.names.block() {
+                    Some(block) => self.within(block, query, statement, parameters).boxed().await,
+                    None => Err(no_block(&statement)),
+                }
+            }
+        }
+    }
+
+    fn begin_block(&self, begin: &Begin) -> Result<Output> {
+        self.names.set_block(Some(Arc::new(Block::begin(begin, self.warehouse.owner(), self.is_serializable()))));
+        Ok(Output::done("BEGIN", None))
+    }
+
+    /// A statement of a block, which fails with it.
+    async fn within(
+        &self,
+        block: Arc<Block>,
+        query: u64,
+        statement: Statement,
+        parameters: Option<ParamValues>,
+    ) -> Result<Output> {
+        match &statement {
+            Statement::Rollback => {
+                self.names.set_block(None);
+                return Ok(Output::done("ROLLBACK", None));
+            }
+            Statement::Commit => {
+                self.names.set_block(None);
+                if block.has_failed() {
+                    let error = Error::invalid(
+                        SqlState::FAILED_TRANSACTION,
+                        "the transaction was rolled back, since one of its statements has failed",
+                    );
+                    return Err(error.with_hint("nothing of it took effect: run it again"));
+                }
+                block.commit().await?;
+                return Ok(Output::done("COMMIT", None));
+            }
+            _ => {}
+        }
+        let outcome = async {
+            usable(&block)?;
+            check_within(&statement)?;
+            let running = self.begin_as(query, block.pin(&self.warehouse).await?)?;
+            self.run(&running, statement, parameters).await
+        };
+        outcome.await.inspect_err(|_| block.fail())
+    }
+
+    /// A statement that is a transaction of its own.
+    async fn alone(&self, query: u64, statement: Statement, parameters: Option<ParamValues>) -> Result<Output> {
         let statement = match statement {
             Statement::Insert(insert) if !insert.source.reads_tables() => {
                 return self.append(query, insert, parameters).await;
@@ -268,38 +343,51 @@ impl Session {
             other => other,
         };
         let running = self.begin_as(query, self.warehouse.pin_newest().await?)?;
+        self.run(&running, statement, parameters).await
+    }
+
+    async fn run(
+        &self,
+        running: &Running<'_>,
+        statement: Statement,
+        parameters: Option<ParamValues>,
+    ) -> Result<Output> {
         let output = match statement {
             Statement::Query(query) => running.query(&query, parameters).await,
-            Statement::CreateTable(create) => ddl::create_table(&running, *create).await,
-            Statement::AlterConstraint(alter) => verify::alter(&running, alter).await,
-            Statement::DropTable(drop) => ddl::drop_table(&running, drop).await,
-            Statement::CreateView(create) => views::create_view(&running, *create).await,
-            Statement::DropView(drop) => views::drop_view(&running, drop).await,
-            Statement::Comment(comment) => comments::comment(&running, comment).await,
-            Statement::Attach(attach) => attach::attach(&running, attach).await,
-            Statement::Detach(detach) => attach::detach(&running, detach),
+            Statement::CreateTable(create) => ddl::create_table(running, *create).await,
+            Statement::AlterConstraint(alter) => verify::alter(running, alter).await,
+            Statement::DropTable(drop) => ddl::drop_table(running, drop).await,
+            Statement::CreateView(create) => views::create_view(running, *create).await,
+            Statement::DropView(drop) => views::drop_view(running, drop).await,
+            Statement::Comment(comment) => comments::comment(running, comment).await,
+            Statement::Attach(attach) => attach::attach(running, attach).await,
+            Statement::Detach(detach) => attach::detach(running, detach),
             Statement::SetSearchPath(path) => {
                 self.names.set_path(path.map(|path| path.into_iter().map(|schema| schema.value).collect()));
                 Ok(Output::done("SET", None))
             }
-            Statement::Show(what) => show::show(&running, what).await,
+            Statement::Show(what) => show::show(running, what).await,
             // The only one there is.
             Statement::ShowParameter(name) => {
                 let percent = statistics::threshold(&running);
                 Ok(Output::text("SHOW", name, &percent.to_string()))
             }
-            Statement::CreateSchema(create) => ddl::create_schema(&running, create).await,
-            Statement::DropSchema(drop) => ddl::drop_schema(&running, drop).await,
-            Statement::Insert(insert) => insert::insert(&running, insert, parameters).await,
-            Statement::Delete(_) | Statement::Update(_) | Statement::Truncate(_) => {
-                Err(Error::internal("a change is made as one"))
+            Statement::CreateSchema(create) => ddl::create_schema(running, create).await,
+            Statement::DropSchema(drop) => ddl::drop_schema(running, drop).await,
+            Statement::Insert(insert) => insert::insert(running, insert, parameters).await,
+            Statement::Delete(delete) => delete::delete(running, &delete, parameters).await,
+            Statement::Update(update) => delete::update(running, &update, parameters).await,
+            Statement::Truncate(table) => delete::truncate(running, &table).await,
+            Statement::Lock(tables) => delete::lock(running, &tables).await,
+            Statement::Begin(_) | Statement::Commit | Statement::Rollback => {
+                Err(Error::internal("a block begins and ends elsewhere"))
             }
-            Statement::Copy(copy) => copy::copy(&running, *copy).await,
-            Statement::Analyze(statement) => statistics::analyze(&running, statement).await,
-            Statement::AnalyzeCompression(statement) => analyze::compression(&running, statement).await,
-            Statement::ShowTable { name } => ddl::show_table(&running, &name).await,
-            Statement::Describe { name } => describe::describe(&running, &name).await,
-            Statement::Summarize(relation) => summarize::summarize(&running, relation).await,
+            Statement::Copy(copy) => copy::copy(running, *copy).await,
+            Statement::Analyze(statement) => statistics::analyze(running, statement).await,
+            Statement::AnalyzeCompression(statement) => analyze::compression(running, statement).await,
+            Statement::ShowTable { name } => ddl::show_table(running, &name).await,
+            Statement::Describe { name } => describe::describe(running, &name).await,
+            Statement::Summarize(relation) => summarize::summarize(running, relation).await,
             Statement::DataFusion { sql, position } => running.datafusion(&sql).await.map_err(|e| match e.position() {
                 Some(at) if position.line > 1 || position.column > 1 => {
                     let column = if at.line == 1 { at.column + position.column - 1 } else { at.column };
@@ -318,24 +406,31 @@ impl Session {
         let mut attempt = 1;
         loop {
             let running = self.begin_as(query, self.warehouse.pin_newest().await?)?;
-            let outcome = match &statement {
-                Statement::Delete(delete) => delete::delete(&running, delete, parameters.clone()).await,
-                Statement::Update(update) => delete::update(&running, update, parameters.clone()).await,
-                Statement::Truncate(table) => delete::truncate(&running, table).await,
-                _ => Err(Error::internal("the statement changes no rows")),
-            };
-            let ran = running.ran.lock().take();
-            match outcome {
+            match self.run(&running, statement.clone(), parameters.clone()).await {
                 Err(e) if e.kind() == ErrorKind::Conflict && attempt < CHANGES => attempt += 1,
-                outcome => return outcome.map(|output| output.having_run(ran)),
+                outcome => return outcome,
             }
         }
     }
 
     /// A statement's beginning: the newest version is found and pinned.
     async fn begin(&self) -> Result<Running<'_>> {
-        let pin = self.warehouse.pin_newest().await?;
+        let pin = match self.names.block() {
+            Some(block) => block.pin(&self.warehouse).await?,
+            None => self.warehouse.pin_newest().await?,
+        };
         self.begin_at(pin)
+    }
+
+    /// Whether transactions are serializable unless they say otherwise.
+    fn is_serializable(&self) -> bool {
+        let state = self.context.state();
+        state.config_options().extensions.get::<BlueshiftOptions>().is_some_and(|o| o.isolation == "serializable")
+    }
+
+    /// What was parsed; a block does not outlive what is no statement.
+    fn read(&self, parsed: Result<Statement>) -> Result<Statement> {
+        parsed.inspect_err(|_| self.names.block().iter().for_each(|block| block.fail()))
     }
 
     /// An INSERT that reads no table. Where its target is known, the store is not asked for a newer version first: the
@@ -366,15 +461,28 @@ impl Session {
     }
 
     fn begin_as(&self, query: u64, pin: PinnedSnapshot) -> Result<Running<'_>> {
-        let statement =
+        let mut statement =
             StatementState::new(query, self.process, self.warehouse.owner(), &self.warehouse.inner.runtime)?;
+        statement.block = self.names.block();
+        statement.reads = match &statement.block {
+            Some(block) => block.reads.clone(),
+            None => self.is_serializable().then(Arc::default),
+        };
         let mut running = self.running.lock();
         running.retain(|token| !token.is_last());
         running.push(statement.cancel.clone());
         drop(running);
         let base = self.context.state();
-        let pins = Arc::new(StatementPins::of(self.warehouse.clone(), pin.clone()));
+        let pins = StatementPins::of(self.warehouse.clone(), pin.clone()).within(statement.block.clone());
+        let pins = pins.noting(statement.reads.clone());
+        let pins = Arc::new(pins);
         let mut config = base.config().clone().with_extension(Arc::clone(&pins));
+        if statement.reads.is_some()
+            && let Some(options) = config.options_mut().extensions.get_mut::<BlueshiftOptions>()
+        {
+            // What a constraint lets a plan leave out is not noted as read.
+            options.constraints = false;
+        }
         config.options_mut().extensions.insert(PlanPins::of(Arc::clone(&pins)));
         config.options_mut().extensions.insert(self.session_names(&pin));
         information::ours(config.options_mut());
@@ -435,6 +543,44 @@ impl Session {
             .with_names(Arc::clone(&self.names))
             .with_planner(Arc::new(base.clone()))
     }
+}
+
+/// Invalid once a statement of the block has failed.
+fn usable(block: &Block) -> Result<()> {
+    if !block.has_failed() {
+        return Ok(());
+    }
+    let message = "current transaction is aborted, commands ignored until end of transaction block";
+    Err(Error::invalid(SqlState::FAILED_TRANSACTION, message).with_hint("ROLLBACK, and run the transaction again"))
+}
+
+/// Invalid for a statement that cannot be part of a transaction.
+fn check_within(statement: &Statement) -> Result<()> {
+    let refused = |what: &str, hint: &str| {
+        let message = format!("{what} cannot run inside a transaction block");
+        Err(Error::invalid(SqlState::ACTIVE_TRANSACTION, message).with_hint(hint))
+    };
+    match statement {
+        Statement::Begin(_) => {
+            let error = Error::invalid(SqlState::ACTIVE_TRANSACTION, "there is already a transaction in progress");
+            Err(error.with_hint("COMMIT or ROLLBACK it first"))
+        }
+        Statement::Attach(_) => refused("ATTACH", "attach the database before BEGIN"),
+        Statement::Detach(_) => refused("DETACH", "detach the database after COMMIT"),
+        _ => Ok(()),
+    }
+}
+
+/// The error of a statement that is of a transaction, where there is none.
+fn no_block(statement: &Statement) -> Error {
+    let (message, hint) = match statement {
+        Statement::Lock(_) => ("LOCK TABLE can only be used in transaction blocks", "BEGIN a transaction first"),
+        Statement::Commit | Statement::Rollback => {
+            ("there is no transaction in progress", "each statement outside of BEGIN … COMMIT is committed by itself")
+        }
+        _ => ("the transaction has ended", "BEGIN another one"),
+    };
+    Error::invalid(SqlState::NO_TRANSACTION, message).with_hint(hint)
 }
 
 impl fmt::Debug for Session {

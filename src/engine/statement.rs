@@ -20,7 +20,11 @@ use object_store::ObjectStore;
 use parking_lot::Mutex;
 use url::{Position, Url};
 
+use super::block::Block;
 use super::error::from_datafusion;
+use super::namespace::Reads;
+use super::warehouse::Warehouse;
+use crate::catalog::{Committed, Snapshot, Transaction};
 use crate::common::{Error, ErrorKind, Result, SqlState, UserId};
 
 /// One statement being executed.
@@ -35,6 +39,10 @@ pub struct StatementState {
     pub memory: Arc<ChildPool>,
     /// The warehouse's, with the statement's share of its memory.
     pub runtime: Arc<RuntimeEnv>,
+    /// The transaction block that it is part of; without one it is a transaction of its own.
+    pub block: Option<Arc<Block>>,
+    /// What it, or its block, has read, if that is to be serializable.
+    pub reads: Option<Arc<Reads>>,
 }
 
 impl StatementState {
@@ -45,7 +53,42 @@ impl StatementState {
             .with_object_store_registry(Arc::new(StatementStores::over(Arc::clone(&runtime.object_store_registry))))
             .build_arc()
             .map_err(from_datafusion)?;
-        Ok(StatementState { query, process, user, cancel: CancelToken::default(), memory, runtime })
+        Ok(StatementState {
+            query,
+            process,
+            user,
+            cancel: CancelToken::default(),
+            memory,
+            runtime,
+            block: None,
+            reads: None,
+        })
+    }
+
+    /// Begins to gather what the statement changes in `warehouse`, and tells what it sees: the newest version known, which
+    /// may follow the one that it reads, or what its block sees.
+    pub fn transaction(&self, warehouse: &Warehouse) -> Result<(Transaction, Arc<Snapshot>)> {
+        let transaction = match &self.block {
+            Some(block) => block.statement(warehouse)?,
+            None => warehouse.inner.catalog.begin(self.user),
+        };
+        let pinned = transaction.snapshot().cloned();
+        Ok((transaction, pinned.ok_or_else(|| Error::internal("a transaction begun by a catalog has a snapshot"))?))
+    }
+
+    /// Commits what it changes, or leaves that to its block.
+    pub async fn commit(&self, warehouse: &Warehouse, transaction: Transaction) -> Result<Committed> {
+        match &self.block {
+            Some(block) => block.add(warehouse, transaction),
+            None => warehouse.inner.catalog.commit(self.with_reads(warehouse, transaction)).await,
+        }
+    }
+
+    /// A transaction of the statement alone, which conflicts with whoever changes what it has read, if it is to be
+    /// serializable.
+    pub fn with_reads(&self, warehouse: &Warehouse, mut transaction: Transaction) -> Transaction {
+        self.reads.iter().for_each(|reads| reads.require(warehouse, &mut transaction));
+        transaction
     }
 
     /// The statement's rows, which end with an error once it is cancelled.
@@ -205,14 +248,17 @@ impl Stream for Governed {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.statement.cancel.inner.waker.register(cx.waker());
         if self.statement.cancel.is_cancelled() && self.stream.take().is_some() {
+            self.statement.block.iter().for_each(|block| block.fail());
             return Poll::Ready(Some(Err(DataFusionError::External(Box::new(cancelled())))));
         }
         let polled = match &mut self.stream {
             Some(stream) => stream.poll_next_unpin(cx),
             None => Poll::Ready(None),
         };
-        if let Poll::Ready(Some(Ok(batch))) = &polled {
-            self.rows += batch.num_rows();
+        match (&polled, &self.statement.block) {
+            (Poll::Ready(Some(Ok(batch))), _) => self.rows += batch.num_rows(),
+            (Poll::Ready(Some(Err(_))), Some(block)) => block.fail(),
+            _ => {}
         }
         polled
     }

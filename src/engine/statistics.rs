@@ -25,7 +25,7 @@ use crate::physical_plan::config::BlueshiftOptions;
 use crate::sql::ast::Analyze;
 use crate::statistics::distribution::value_at;
 use crate::statistics::{ColumnStatistics, Distribution, TableStatistics};
-use crate::storage::loader::{ObjectNames, put_bytes};
+use crate::storage::loader::put_bytes;
 use crate::storage::sample::{self, Stretch};
 use crate::storage::segment::SegmentStore;
 
@@ -77,7 +77,7 @@ async fn one(
     statement: &Analyze,
     threshold: f64,
 ) -> Result<Option<String>> {
-    let (mut transaction, snapshot) = running.transaction_on(warehouse);
+    let (mut transaction, snapshot) = running.transaction(warehouse)?;
     let Some(table) = snapshot.table(id).cloned() else { return Ok(None) };
     let (def, live) = (&table.def, table.live_rows());
     let name = &def.name;
@@ -141,11 +141,11 @@ async fn one(
         }
     }
     running.check_cancelled()?;
-    let object = ObjectNames::new(&transaction).next_object();
+    let object = transaction.names().next_object();
     let store = warehouse.inner.catalog.store().objects();
     let extent = put_bytes(store, object, new.encode().into()).await?;
     transaction.set_statistics(def, Blob::Stored(extent), Telling::Analyzed { live_rows: live });
-    warehouse.inner.catalog.commit(transaction).await?;
+    running.commit(warehouse, transaction).await?;
     let columns = if wanted.len() == 1 { "1 column".to_string() } else { format!("{} columns", wanted.len()) };
     Ok(statement.verbose.then(|| format!("table \"{name}\": {columns} analyzed, {sampled} of {live} rows sampled")))
 }

@@ -163,7 +163,7 @@ pub(super) fn readers(running: &Running<'_>, mut dropped: Vec<(Source, String)>,
         next += 1;
         if let (Source::Stored(warehouse, id), true) = (&source, cascade) {
             let snapshot = running.pins.known(warehouse).map(|pin| Arc::new(Snapshot::clone(&pin)));
-            let snapshot = snapshot.unwrap_or_else(|| warehouse.inner.catalog.snapshot());
+            let snapshot = snapshot.unwrap_or_else(|| names.newest(warehouse));
             let readers = snapshot.views.values().filter(|v| v.dependencies().iter().any(|d| d.relation == *id));
             dropped.extend(readers.map(|v| (Source::Stored(warehouse.clone(), v.id), format!("view {}", v.name))));
         }

@@ -35,5 +35,6 @@ mod s3;
 mod scans;
 mod show_table;
 mod statistics;
+mod transactions;
 mod unions;
 mod util;

@@ -8,7 +8,7 @@ use super::catalog_provider::{scan_table, table_provider};
 use super::listing::Listing;
 use super::load::TableSink;
 use super::warehouse::Warehouse;
-use crate::catalog::{Catalog, Overlay, PinnedSnapshot, TableDef, TableState};
+use crate::catalog::{Catalog, PinnedSnapshot, TableDef, TableState};
 use crate::common::Result;
 use crate::physical_plan::load::RowSink;
 use crate::physical_plan::scan::ScanTable;
@@ -20,14 +20,9 @@ impl Warehouse {
         &self.inner.catalog
     }
 
-    /// The rows of `state`, which is of `pin` or of `overlay` over it.
-    pub(crate) fn rows_of(
-        &self,
-        pin: PinnedSnapshot,
-        state: &TableState,
-        overlay: Option<Arc<Overlay>>,
-    ) -> Result<ScanTable> {
-        Ok(ScanTable { overlay, ..scan_table(self, pin, state)? })
+    /// The rows of `state`, which is of `pin`.
+    pub(crate) fn rows_of(&self, pin: PinnedSnapshot, state: &TableState) -> Result<ScanTable> {
+        scan_table(self, pin, state)
     }
 
     /// The table, at the version of whichever statement reads it.

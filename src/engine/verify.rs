@@ -3,18 +3,18 @@
 use std::sync::Arc;
 
 use super::checks::{Broken, Checker, Keyed, check_types};
-use super::load::retry_conflicts;
 use super::names::{Place, at};
 use super::output::Output;
 use super::running::Running;
 use crate::catalog::{Committed, ConstraintDef, ConstraintKind, ConstraintState, PinnedSnapshot, TableState};
-use crate::common::{Error, Result, SqlState};
+use crate::common::{Error, ErrorKind, Result, SqlState};
 use crate::sql::ast::{self, AlterConstraint};
 
 pub(super) async fn alter(running: &Running<'_>, alter: AlterConstraint) -> Result<Output> {
     let place = running.place(&alter.table).await?;
     place.check_writable(&alter.table)?;
-    let committed = retry_conflicts(|| once(running, &place, &alter)).await?;
+    let conflicts = |e: &Error| e.kind() == ErrorKind::Conflict;
+    let committed = running.retry_while(conflicts, || once(running, &place, &alter)).await?;
     let notices = committed.iter().flat_map(|c| &c.demoted).map(demoted).collect();
     Ok(Output::done("ALTER TABLE", None).with_notices(notices))
 }
@@ -26,7 +26,10 @@ pub(super) fn demoted((table, constraint): &(String, String)) -> String {
 
 /// `None` where there was nothing to change.
 async fn once(running: &Running<'_>, place: &Place, alter: &AlterConstraint) -> Result<Option<Committed>> {
-    let pin = place.warehouse.pin_newest().await?;
+    let pin = match &running.statement.block {
+        Some(block) => block.pin(&place.warehouse).await?,
+        None => place.warehouse.pin_newest().await?,
+    };
     let table = place.table(&pin, &alter.table)?;
     let name = &alter.name.value;
     let found = table.def.constraint_named(name).and_then(|i| Some((i, table.def.constraints.get(i)?)));
@@ -48,12 +51,17 @@ async fn once(running: &Running<'_>, place: &Place, alter: &AlterConstraint) -> 
         ast::ConstraintState::Verified if constraint.is_verified() => return Ok(None),
         ast::ConstraintState::Verified => {
             verify(running, place, &pin, table, constraint, name).await.map_err(|e| at(e, &alter.name))?;
-            ConstraintState::Verified { at: pin.version }
+            let parent = constraint.referenced_table().and_then(|id| pin.table(id));
+            if [Some(table), parent].into_iter().flatten().any(|t| t.data_changed > pin.base().version) {
+                let error = Error::unsupported("a constraint of rows that the transaction itself has changed");
+                return Err(at(error.with_hint("COMMIT first, then verify it"), &alter.name));
+            }
+            ConstraintState::Verified { at: pin.base().version }
         }
     };
-    let (mut transaction, _) = running.transaction_on(&place.warehouse);
+    let (mut transaction, _) = running.transaction(&place.warehouse)?;
     transaction.set_constraint_state(&table.def, ordinal, state);
-    place.warehouse.inner.catalog.commit(transaction).await.map(Some).map_err(|e| at(e, &alter.name))
+    running.commit(&place.warehouse, transaction).await.map(Some).map_err(|e| at(e, &alter.name))
 }
 
 /// Whether a constraint holds of the rows of `pin`.

@@ -395,14 +395,14 @@ pub(super) async fn create_view(running: &Running<'_>, create: CreateView) -> Re
         true => late(&create, def)?,
         false => bound(running, &create, def, old.as_ref()).await?,
     };
-    let (mut transaction, _) = running.transaction();
+    let (mut transaction, _) = running.transaction(running.warehouse)?;
     match old {
         Some(_) => transaction.alter_view(def),
         None => {
             transaction.create_view(def);
         }
     }
-    running.warehouse.inner.catalog.commit(transaction).await.map_err(|e| at(e, name))?;
+    running.commit(running.warehouse, transaction).await.map_err(|e| at(e, name))?;
     Ok(Output::done("CREATE VIEW", None))
 }
 

@@ -19,11 +19,13 @@ use super::session::Session;
 use super::temporary::Scratch;
 use super::uses::Uses;
 use crate::catalog::{
-    Catalog, CatalogOptions, Collected, Genesis, OpenMode, PinnedSnapshot, SegmentRef, WarehouseInfo, WarehouseStore,
+    Blob, Catalog, CatalogOptions, Collected, Genesis, OpenMode, PinnedSnapshot, SegmentRef, Transaction,
+    WarehouseInfo, WarehouseStore,
 };
 use crate::common::{Clock, Error, Result, SqlState, UserId};
 use crate::format::Geometry;
 use crate::storage::block_store::BlockStore;
+use crate::storage::loader::put_bytes;
 use crate::storage::segment::SegmentStore;
 
 /// An open warehouse. Clones share everything; the last one to go gives its lease back to time.
@@ -45,7 +47,7 @@ pub(super) struct Inner {
     next_query: AtomicU64,
     next_process: AtomicU32,
     /// Where it stands, if it goes with its last handle.
-    _scratch: Option<Scratch>,
+    scratch: Option<Scratch>,
 }
 
 impl Warehouse {
@@ -149,6 +151,27 @@ impl Warehouse {
     pub(super) async fn pin_newest(&self) -> Result<PinnedSnapshot> {
         self.inner.catalog.refresh().await?;
         Ok(self.inner.catalog.pin())
+    }
+
+    /// Whether both are handles of one.
+    pub(super) fn is(&self, other: &Warehouse) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
+    /// Whether it is a session's private one, of temporary tables.
+    pub(super) fn is_scratch(&self) -> bool {
+        self.inner.scratch.is_some()
+    }
+
+    /// Stores what would take too much room in the log as an object of the transaction's.
+    pub(super) async fn store_large(&self, transaction: &mut Transaction) -> Result<()> {
+        if transaction.inline_bytes() <= Blob::MAX_INLINE_BYTES {
+            return Ok(());
+        }
+        let object = transaction.names().next_object();
+        put_bytes(self.inner.catalog.store().objects(), object, transaction.inline().concat().into()).await?;
+        transaction.moved_to(object);
+        Ok(())
     }
 
     pub(super) fn next_query(&self) -> u64 {
@@ -355,7 +378,7 @@ impl WarehouseBuilder {
                 next_query: AtomicU64::new(log.first_query()),
                 log,
                 next_process: AtomicU32::new(1),
-                _scratch: scratch,
+                scratch,
             }),
         })
     }

@@ -149,6 +149,10 @@ pub fn value(options: &ConfigOptions, name: &str, written: &str) -> Result<Strin
         let bounds = if most.is_finite() { format!("between {least} and {most}") } else { format!("from {least}") };
         return invalid(format!("give a number {bounds}"));
     }
+    if let Some((_, words)) = WORDS.iter().find(|(name, _)| *name == setting.name) {
+        let word = value.to_ascii_lowercase();
+        return if words.contains(&word.as_str()) { Ok(word) } else { invalid(format!("give {}", words.join(" or "))) };
+    }
     match options.clone().set(name, &value) {
         Ok(()) => Ok(value),
         Err(_) if switch => invalid("give on or off".into()),
@@ -176,6 +180,8 @@ const BOUNDS: [(&str, f64, f64); 14] = [
     ("blueshift.key_filters_worthwhile", 0.0, 1.0),
     ("blueshift.sides_worthwhile", 0.0, 1.0),
 ];
+/// What settings may be that are words.
+const WORDS: [(&str, &[&str]); 1] = [("blueshift.isolation", &["snapshot", "serializable"])];
 /// Sums of what costs that much for any number of rows are still numbers.
 const MOST_COST: f64 = 1e9;
 

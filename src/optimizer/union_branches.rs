@@ -196,6 +196,10 @@ impl Pruner<'_> {
         let Some((scan, ordinals)) = columns_of_table(branch) else { return Ok(None) };
         let Ok(provider) = source_as_provider(&scan.source) else { return Ok(None) };
         let Some(table) = provider.downcast_ref::<BlueshiftTable>() else { return Ok(None) };
+        if table.watches_reads(self.options) {
+            // A branch that is left out is read, too: that it has no such row has to stay true.
+            return Ok(Some(false));
+        }
         let Some(rows) = table.planned(self.options) else { return Ok(Some(false)) };
         if rows.segments.is_empty() {
             return Ok(Some(true));
@@ -255,6 +259,9 @@ impl Pruner<'_> {
         // A source that is not a provider's, and a provider that is not ours, proves nothing.
         let Ok(provider) = source_as_provider(&scan.source) else { return Ok(false) };
         let Some(table) = provider.downcast_ref::<BlueshiftTable>() else { return Ok(false) };
+        if table.watches_reads(self.options) {
+            return Ok(false);
+        }
         let Some(rows) = table.planned(self.options) else { return Ok(false) };
         if rows.segments.is_empty() {
             return Ok(true);

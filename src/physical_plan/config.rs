@@ -61,6 +61,9 @@ extensions_options! {
         /// Whether exchanges count which rows leave the partition that read them, which takes time. EXPLAIN ANALYZE does
         /// so by itself.
         pub count_movement: bool, default = false
+        /// Whether transactions conflict with those that changed the same rows (`snapshot`), or also with those that changed
+        /// what they have read (`serializable`).
+        pub isolation: String, default = "snapshot".to_string()
         /// Which share of a table's rows, in percent, must have changed for ANALYZE to look at it again; 0 for always.
         /// `SET analyze_threshold_percent` is the same, as in Redshift.
         pub analyze_threshold_percent: f64, default = 10.0

@@ -24,7 +24,7 @@ use super::estimate::{Estimate, TableView};
 use super::filter::{BoundsTrust, CompiledFilter, FilterCompiler, Routing};
 use super::load::{LoadExec, RowSink};
 use super::scan::{ScanOptions, ScanTable, SliceScan, table_schema};
-use crate::catalog::{ConstraintDef, TableDef};
+use crate::catalog::{ConstraintDef, SegmentRef, TableDef};
 use crate::common::ColumnId;
 use crate::distribution::SliceMap;
 use crate::distribution::slice_hash::golden_arrays;
@@ -58,6 +58,14 @@ pub trait TableSource: fmt::Debug + Send + Sync {
     /// Notes that a query uses a column, by its ordinal; `how` are bits of [`Use`](crate::statistics::Use).
     fn note_use(&self, _ordinal: usize, _how: u8) {}
 
+    /// Whether the statement of `options` is to be told what it reads.
+    fn watches_reads(&self, _options: &ConfigOptions) -> bool {
+        false
+    }
+
+    /// Notes that the statement of `options` reads the rows that `filter` does not disprove.
+    fn note_read(&self, _options: &ConfigOptions, _filter: Disproof) {}
+
     /// Where inserted rows go; `None` when the table only reads.
     fn sink(&self) -> Option<Arc<dyn RowSink>>;
 }
@@ -81,7 +89,12 @@ pub struct Disproof {
 impl Disproof {
     /// Whether it is proven that no row of `table` passes. `table` has the columns of the table that it was made for.
     pub fn holds(&self, table: &ScanTable) -> bool {
-        self.filter.never || table.segments.iter().all(|segment| self.filter.refutes_segment(&table.def, segment))
+        table.segments.iter().all(|segment| self.holds_of(&table.def, segment))
+    }
+
+    /// The same of a segment of such a table.
+    pub fn holds_of(&self, def: &TableDef, segment: &SegmentRef) -> bool {
+        self.filter.never || self.filter.refutes_segment(def, segment)
     }
 }
 
@@ -179,6 +192,20 @@ impl BlueshiftTable {
         };
         let filters = filters.iter().map(physical).collect::<Result<Vec<_>>>()?;
         Ok(Some(TableView::new(&table).estimate(&filters)))
+    }
+
+    /// Whether the statement of `options` is to be told what it reads.
+    pub fn watches_reads(&self, options: &ConfigOptions) -> bool {
+        self.source.watches_reads(options)
+    }
+
+    /// Notes that a statement reads the table's rows that make all `filters` true, where it is to be told: be it that they are
+    /// known not to be there.
+    pub fn note_read(&self, options: &ConfigOptions, filters: &[Arc<dyn PhysicalExpr>]) -> Result<()> {
+        if self.watches_reads(options) {
+            self.source.note_read(options, self.disproof(filters.to_vec())?);
+        }
+        Ok(())
     }
 
     /// What can show that no row makes all `filters` true, which are over the table's columns by their ordinals.
@@ -291,6 +318,7 @@ impl BlueshiftTable {
             .iter()
             .map(|filter| state.create_physical_expr(filter.clone(), &df_schema))
             .collect::<Result<Vec<_>>>()?;
+        self.note_read(state.config_options(), &filters)?;
         let projection = match projection {
             Some(projection) => projection.clone(),
             None => (0..self.schema.fields().len()).collect(),

@@ -9,7 +9,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use super::load::RowSink;
-use super::provider::TableSource;
+use super::provider::{Disproof, TableSource};
 use super::scan::ScanTable;
 use crate::catalog::model::{ColumnDef, SegmentId, TableDef};
 use crate::common::{ColumnId, EncodingName, Error, SqlType};
@@ -77,6 +77,14 @@ impl TableSource for Identified {
 
     fn note_use(&self, ordinal: usize, how: u8) {
         self.0.note_use(ordinal, how);
+    }
+
+    fn watches_reads(&self, options: &ConfigOptions) -> bool {
+        self.0.watches_reads(options)
+    }
+
+    fn note_read(&self, options: &ConfigOptions, filter: Disproof) {
+        self.0.note_read(options, filter);
     }
 
     fn sink(&self) -> Option<Arc<dyn RowSink>> {

@@ -25,7 +25,6 @@ use super::metrics::ScanMetrics;
 use super::scan_stream::ScanStream;
 use super::statistics;
 use super::work::{self, SharedUnits, Unit, zones_of};
-use crate::catalog::Overlay;
 use crate::catalog::model::{EffectiveDist, SegmentRef, TableDef};
 use crate::common::SqlType;
 use crate::distribution::SliceMap;
@@ -46,8 +45,6 @@ pub struct ScanTable {
     pub statistics: Option<Arc<TableStatistics>>,
     /// How far they are out of date, in hundredths of a percent.
     pub statistics_off: u32,
-    /// A transaction's own writes over the version that the store reads, if they are among the rows.
-    pub overlay: Option<Arc<Overlay>>,
 }
 
 /// How a session wants its scans.

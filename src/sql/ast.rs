@@ -27,6 +27,11 @@ pub enum Statement {
     Update(Update),
     /// `TRUNCATE [TABLE] name`
     Truncate(ObjectName),
+    Begin(Begin),
+    Commit,
+    Rollback,
+    /// `LOCK [TABLE] name, …`
+    Lock(Vec<ObjectName>),
     Copy(Box<Copy>),
     Comment(Comment),
     Attach(Attach),
@@ -57,6 +62,14 @@ pub enum Statement {
         sql: String,
         position: Position,
     },
+}
+
+/// How a transaction begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Begin {
+    /// ISOLATION LEVEL SERIALIZABLE; what the session has otherwise.
+    pub serializable: bool,
+    pub read_only: bool,
 }
 
 /// SHOW of anything but a table.

@@ -22,6 +22,7 @@ pub mod select_list;
 mod session;
 mod show;
 mod split;
+mod transaction;
 pub mod unparse;
 mod validate;
 mod view;

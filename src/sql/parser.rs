@@ -8,7 +8,7 @@ use crate::common::{Error, Result, SqlState};
 
 use super::ast::{CreateSchema, CreateTable, DropSchema, DropTable, DropView, ObjectName, Relation, Statement};
 use super::cursor::{Cursor, START, checked_tokens, syntax_error, unsupported};
-use super::{alter, analyze, copy, create_table, delete, insert, session, show, view};
+use super::{alter, analyze, copy, create_table, delete, insert, session, show, transaction, view};
 
 /// The longest statement (Redshift manual, "CREATE TABLE", and others). Data comes by COPY.
 const MAX_STATEMENT_BYTES: usize = 16 << 20;
@@ -103,26 +103,19 @@ fn statements(tokens: Vec<TokenWithSpan>, sql: &str, origin: Position) -> Result
 
 /// Statements that are known and not offered, by their first word. ALTER, GRANT and the like name their object in
 /// the next one.
-const REFUSED: [&str; 24] = [
-    "ABORT",
+const REFUSED: [&str; 17] = [
     "ANALYSE",
-    "BEGIN",
     "CALL",
     "CANCEL",
     "CLOSE",
-    "COMMIT",
     "DECLARE",
-    "END",
     "FETCH",
     "GRANT",
-    "LOCK",
     "MERGE",
     "REFRESH",
     "REINDEX",
     "REVOKE",
-    "ROLLBACK",
     "SAVEPOINT",
-    "START",
     "UNLOAD",
     "USE",
     "VACUUM",
@@ -147,6 +140,10 @@ fn statement(c: &mut Cursor) -> Result<Statement> {
         "DELETE" => delete::delete(c, None),
         "UPDATE" => delete::update(c, None),
         "TRUNCATE" => delete::truncate(c),
+        "BEGIN" | "START" => transaction::begin(c),
+        "COMMIT" | "END" => transaction::commit(c),
+        "ROLLBACK" | "ABORT" => transaction::rollback(c),
+        "LOCK" => transaction::lock(c),
         "COPY" => copy::copy(c),
         "ANALYZE" => analyze::analyze(c),
         "SHOW" | "SET" | "RESET" if let Some(statement) = session::parameter(c)? => Ok(statement),

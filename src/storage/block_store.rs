@@ -92,7 +92,8 @@ impl fmt::Debug for BlockStore {
     }
 }
 
-fn cut(bytes: &Bytes, object: ObjectId, range: &Range<u64>) -> Result<Bytes> {
+/// A range of an object's bytes. Corrupt when it is shorter.
+pub(super) fn cut(bytes: &Bytes, object: ObjectId, range: &Range<u64>) -> Result<Bytes> {
     if range.start > range.end || range.end > bytes.len() as u64 {
         return Err(short(object, range));
     }

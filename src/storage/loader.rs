@@ -10,29 +10,9 @@ use tokio::task::JoinSet;
 use super::writer::{ObjectPacker, SliceSegment, SliceSorter};
 use crate::catalog::model::{Extent, ObjectId, SegmentColumn, TableState};
 use crate::catalog::paths;
-use crate::catalog::transaction::{Blob, NewSegment, RankChoice, RunChoice, Transaction};
-use crate::common::{Bounds, ColumnId, CommitId, Error, Result, Version};
+use crate::catalog::transaction::{Blob, NewSegment, ObjectNames, RankChoice, RunChoice};
+use crate::common::{Bounds, ColumnId, Error, Result};
 use crate::statistics::SegmentSketches;
-
-/// Names the objects that one transaction writes, in turn.
-#[derive(Debug)]
-pub struct ObjectNames {
-    start: Version,
-    txn: CommitId,
-    next: u32,
-}
-
-impl ObjectNames {
-    pub fn new(transaction: &Transaction) -> Self {
-        ObjectNames { start: transaction.base(), txn: transaction.id(), next: 0 }
-    }
-
-    pub fn next_object(&mut self) -> ObjectId {
-        let sequence = self.next;
-        self.next += 1;
-        ObjectId::Data { start: self.start, txn: self.txn, sequence }
-    }
-}
 
 /// Sorts, encodes and stores everything the sorter took, as segments of a run of their own (`choose_run` may say
 /// otherwise once they are known). A few rows may come back `inline`, to stand in the log entry.
@@ -41,7 +21,7 @@ impl ObjectNames {
 pub async fn store_rows(
     sorter: SliceSorter,
     store: &Arc<dyn ObjectStore>,
-    names: &mut ObjectNames,
+    names: &ObjectNames,
     threads: usize,
     inline: bool,
     sketches: &mut SegmentSketches,

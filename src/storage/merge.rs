@@ -11,12 +11,13 @@ use roaring::RoaringBitmap;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::loader::{ObjectNames, key_follows, put_object};
+use super::loader::{key_follows, put_object};
 use super::segment::{OpenSegment, SegmentStore};
 use super::sort::{KeyEncoder, RowKey, SortKeys};
 use super::writer::{LoadLayout, ObjectPacker, SliceSegment, gather};
 use crate::catalog::model::{ObjectId, RunId, SegmentId, SegmentRef};
 use crate::catalog::paths;
+use crate::catalog::transaction::ObjectNames;
 use crate::catalog::transaction::{Blob, NewSegment};
 use crate::common::{ColumnId, Error, Result, Version};
 use crate::format::column::{Column, ColumnBuilder};
@@ -35,7 +36,7 @@ pub async fn merge_runs(
     layout: &LoadLayout,
     segments: &SegmentStore,
     store: &Arc<dyn ObjectStore>,
-    names: &mut ObjectNames,
+    names: &ObjectNames,
     threads: usize,
 ) -> Result<Vec<NewSegment>> {
     let written: BTreeSet<ObjectId> = runs.iter().flatten().filter_map(object_of).collect();

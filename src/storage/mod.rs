@@ -1,7 +1,6 @@
 //! Segments on an object store: written by loads, read by scans.
 
 pub mod block_store;
-pub mod delete_vector;
 pub mod interleave;
 pub mod loader;
 pub mod merge;

@@ -11,9 +11,9 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use roaring::RoaringBitmap;
 
-use super::block_store::BlockStore;
-use crate::catalog::PinnedSnapshot;
+use super::block_store::{BlockStore, cut};
 use crate::catalog::model::{DeleteVectorRef, Extent, ObjectId, SegmentRef};
+use crate::catalog::{PinnedSnapshot, delete_vector};
 use crate::common::{ColumnId, Error, Result};
 use crate::format::encoding::{Dictionary, open_dictionary};
 use crate::format::footer::{CheckedRange, ColumnDirectory, SegmentFooter};
@@ -190,6 +190,10 @@ impl SegmentStore {
     /// Errors: as [`BlockStore::read`]; Conflict (snapshot too old) when the object was collected, Corrupt when it is
     /// missing and ought to be there.
     async fn read(&self, object: ObjectId, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        let overlay = self.pin.as_ref().and_then(|pin| pin.overlay());
+        if let Some(held) = overlay.and_then(|overlay| overlay.held(&object)) {
+            return ranges.iter().map(|range| cut(&held, object, range)).collect();
+        }
         match (self.blocks.read(object, ranges).await?, &self.pin) {
             (Some(bytes), _) => {
                 if let Some(meter) = &self.meter {
@@ -305,8 +309,8 @@ impl SegmentStore {
             return Ok(Some(deleted));
         }
         let bytes = self.read_one(extent.object, extent.offset..extent.offset + extent.len).await?;
-        let bitmap = super::delete_vector::decode(&bytes, rows, segment.rows)
-            .map_err(|e| e.in_object(extent.object, extent.offset))?;
+        let bitmap =
+            delete_vector::decode(&bytes, rows, segment.rows).map_err(|e| e.in_object(extent.object, extent.offset))?;
         let bitmap = Arc::new(bitmap);
         self.deleted.insert(extent, Arc::clone(&bitmap));
         Ok(Some(bitmap))

@@ -112,7 +112,8 @@ async fn appends_commute_and_everything_else_conflicts() {
 
     // Two processes delete from one segment.
     let delete = |txn: &mut Transaction| {
-        let vector = NewDeleteVector { segment: segments[0].id, expected: None, blob: inline("x"), rows: 1 };
+        let vector =
+            NewDeleteVector { segment: segments[0].id, expected: None, blob: inline("x"), rows: 1, killed: None };
         txn.set_delete_vectors(&table.def, vec![vector]);
     };
     let (mut a, mut b, mut c, mut d) = (catalog.begin(USER), other.begin(USER), other.begin(USER), other.begin(USER));

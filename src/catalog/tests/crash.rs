@@ -67,7 +67,7 @@ async fn life(files: Arc<SimFiles>, without: Option<SyncSite>, told: &mut Told) 
         let blob = Blob::Stored(Extent { object: id, offset: 0, len: content.len() as u64 });
         txn.set_delete_vectors(
             &table.def,
-            vec![NewDeleteVector { segment: segment.id, expected: segment.deleted, blob, rows: 1 }],
+            vec![NewDeleteVector { segment: segment.id, expected: segment.deleted, blob, rows: 1, killed: None }],
         );
         told.snapshot = Some(catalog.commit(txn).await?.snapshot);
         catalog.checkpoint().await?;

@@ -111,7 +111,8 @@ impl Process {
                     let Some(segment) = table.segments.first() else { continue };
                     let blob = put_object(&self.store, txn.object(0)).await.unwrap();
                     let rows = segment.deleted.map_or(1, |d| d.rows + 1);
-                    let vector = NewDeleteVector { segment: segment.id, expected: segment.deleted, blob, rows };
+                    let vector =
+                        NewDeleteVector { segment: segment.id, expected: segment.deleted, blob, rows, killed: None };
                     txn.set_delete_vectors(&table.def, vec![vector]);
                     self.tell(&catalog.commit(txn).await, None);
                 }

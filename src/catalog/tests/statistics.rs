@@ -9,7 +9,7 @@ use crate::catalog::apply::{apply, begin};
 use crate::catalog::checkpoint::{decode_table, encode_table};
 use crate::catalog::entry::Blobs;
 use crate::catalog::frame::{self, Magic};
-use crate::catalog::resolve::resolve;
+use crate::catalog::resolve::{NoVectors, resolve};
 use crate::catalog::*;
 use crate::common::*;
 use crate::testing::{CountedIds, Rng};
@@ -136,10 +136,10 @@ async fn another_transaction_of_the_same_version_is_not_covered() {
     let version = next.version.next();
     begin(&mut next, version, CommitId(9), table.def.created_us + 1);
     let mut blobs = Blobs::default();
-    resolve(&first, &mut next, &mut blobs).unwrap();
+    resolve(&first, &mut next, &mut blobs, &mut NoVectors).unwrap();
     let alone = next.table(id).unwrap();
     assert_eq!((told(alone), alone.changed_since(&alone.statistics.unwrap().covers)), ((version.0, 15), (0, 0)));
-    resolve(&second, &mut next, &mut blobs).unwrap();
+    resolve(&second, &mut next, &mut blobs, &mut NoVectors).unwrap();
     let both = next.table(id).unwrap();
     // The first one's rows are looked at once more, which does no harm.
     assert_eq!(told(both), (version.0 - 1, 10));
@@ -147,8 +147,8 @@ async fn another_transaction_of_the_same_version_is_not_covered() {
     // In the other order it knows that it has not seen all.
     let mut next = Snapshot::clone(&catalog.snapshot());
     begin(&mut next, version, CommitId(9), table.def.created_us + 1);
-    resolve(&second, &mut next, &mut blobs).unwrap();
-    resolve(&first, &mut next, &mut blobs).unwrap();
+    resolve(&second, &mut next, &mut blobs, &mut NoVectors).unwrap();
+    resolve(&first, &mut next, &mut blobs, &mut NoVectors).unwrap();
     assert_eq!(told(next.table(id).unwrap()), (version.0 - 1, 10));
 }
 
@@ -183,8 +183,13 @@ async fn deletes_age_statistics() {
     load(&mut txn, &newest(&catalog, id), 10);
     catalog.commit(txn).await.unwrap();
     let table = newest(&catalog, id);
-    let vector =
-        NewDeleteVector { segment: table.segments[0].id, expected: None, blob: inline("inline dead"), rows: 4 };
+    let vector = NewDeleteVector {
+        segment: table.segments[0].id,
+        expected: None,
+        blob: inline("inline dead"),
+        rows: 4,
+        killed: None,
+    };
     let mut txn = catalog.begin(USER);
     txn.set_delete_vectors(&table.def, vec![vector]);
     catalog.commit(txn).await.unwrap();

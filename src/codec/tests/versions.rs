@@ -133,7 +133,7 @@ async fn writes_of_a_transaction_travel() {
     let overlay = Arc::new(Overlay::of(&transaction, &pin).unwrap());
     let own = overlay.snapshot().table(state.def.id).unwrap().clone();
     let slices = SliceMap::for_target(SLICES, 4).unwrap();
-    let rows = warehouse.rows_of(pin.clone(), &own, Some(overlay)).unwrap();
+    let rows = warehouse.rows_of(pin.overlaid(overlay), &own).unwrap();
     let options = ScanOptions { slices, claim_hash: false, prune: true };
     let plan: Arc<dyn ExecutionPlan> =
         DataSourceExec::from_data_source(SliceScan::new(Arc::new(rows), options, vec![0], Vec::new(), None));

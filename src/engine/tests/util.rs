@@ -11,6 +11,7 @@ use futures::future::{BoxFuture, ready};
 use object_store::ObjectStoreExt;
 use roaring::RoaringBitmap;
 
+use crate::catalog::delete_vector;
 use crate::catalog::{Blob, Extent, NewDeleteVector, PinnedSnapshot, SegmentRef, TableState, paths};
 use crate::common::{Error, Result};
 use crate::engine::catalog_provider::scan_table;
@@ -20,7 +21,6 @@ use crate::format::Geometry;
 use crate::physical_plan::load::RowSink;
 use crate::physical_plan::provider::{BlueshiftTable, TableSource};
 use crate::physical_plan::scan::ScanTable;
-use crate::storage::delete_vector;
 
 pub async fn warehouse(slices: u32, threads: usize, geometry: Geometry) -> Warehouse {
     Warehouse::builder().slices(slices).threads(threads).geometry(geometry).open("memory://").await.unwrap()
@@ -161,6 +161,7 @@ pub async fn delete_where(warehouse: &Warehouse, name: &str, condition: &str, pl
             expected: segment.deleted,
             blob,
             rows: positions.len() as u32,
+            killed: None,
         });
     }
     transaction.set_delete_vectors(&state.def, vectors);

@@ -35,7 +35,9 @@ fn the_corpus_has_every_kind_of_statement() {
         "analyze",
         "analyze compression",
         "attach",
+        "begin",
         "comment",
+        "commit",
         "copy",
         "create schema",
         "create table",
@@ -48,7 +50,9 @@ fn the_corpus_has_every_kind_of_statement() {
         "drop table",
         "drop view",
         "insert",
+        "lock",
         "query",
+        "rollback",
         "search path",
         "show",
         "show parameter",
@@ -86,6 +90,10 @@ fn kind(statement: &Statement) -> &'static str {
         Statement::Delete(_) => "delete",
         Statement::Update(_) => "update",
         Statement::Truncate(_) => "truncate",
+        Statement::Begin(_) => "begin",
+        Statement::Commit => "commit",
+        Statement::Rollback => "rollback",
+        Statement::Lock(_) => "lock",
         Statement::Copy(_) => "copy",
         Statement::ShowTable { .. } => "show table",
         Statement::Describe { .. } => "describe",
@@ -248,6 +256,7 @@ fn places(sql: &str, statement: &Statement) {
             names.extend(update.assignments.iter().map(|(column, _)| column));
         }
         Statement::Truncate(table) => names.extend(&table.parts),
+        Statement::Lock(tables) => names.extend(tables.iter().flat_map(|table| &table.parts)),
         Statement::Copy(copy) => {
             names.extend(copy.table.parts.iter().chain(&copy.columns));
             assert!(offset(sql, copy.from_position).is_some(), "{sql:?}");
@@ -261,6 +270,9 @@ fn places(sql: &str, statement: &Statement) {
         Statement::Show(Show::Tables { schema, .. }) => names.extend(schema.iter().flat_map(|name| &name.parts)),
         Statement::Show(Show::Schemas { database, .. }) => names.extend(database),
         Statement::Comment(_)
+        | Statement::Begin(_)
+        | Statement::Commit
+        | Statement::Rollback
         | Statement::Show(_)
         | Statement::ShowParameter(_)
         | Statement::Summarize(_)

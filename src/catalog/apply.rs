@@ -133,6 +133,7 @@ pub(super) fn apply_action(snapshot: &mut Snapshot, action: &Action) -> Result<(
                 identity_given: 0,
                 rank_map: None,
                 statistics: None,
+                moves: Arc::default(),
                 changed: version,
                 data_changed: version,
             };
@@ -261,6 +262,27 @@ pub(super) fn apply_action(snapshot: &mut Snapshot, action: &Action) -> Result<(
                 return Err(broken(format!("the horizon cannot move from {} to {horizon}", snapshot.horizon)));
             }
             snapshot.horizon = *horizon;
+            let is_old = |table: &&Arc<TableState>| table.moves.iter().any(|m| m.version <= *horizon);
+            let old: Vec<TableId> = snapshot.tables.values().filter(is_old).map(|table| table.def.id).collect();
+            for id in old {
+                // No transaction is left that could have read what they moved.
+                let state = table_mut(snapshot, id)?;
+                Arc::make_mut(&mut state.moves).retain(|m| m.version > *horizon);
+                touch(state, version, false);
+            }
+        }
+        Action::Moved { table, from, to, positions } => {
+            check_place(positions, version)?;
+            let state = table_mut(snapshot, *table)?;
+            let there: BTreeSet<SegmentId> = state.segments.iter().map(|s| s.id).collect();
+            if from.iter().any(|id| there.contains(id) || id.0 >= state.next_segment)
+                || !to.iter().all(|id| there.contains(id))
+            {
+                return Err(broken(format!("rows of table {table} moved from or to where they are not")));
+            }
+            let moved = Move { version, from: from.clone(), to: to.clone(), positions: *positions };
+            Arc::make_mut(&mut state.moves).push(Arc::new(moved));
+            touch(state, version, false);
         }
         Action::SetMaintenance(lease) => snapshot.maintenance = *lease,
         Action::DefineUser(id, name) => {
@@ -301,7 +323,10 @@ fn add_segments(state: &mut TableState, segments: &[Arc<SegmentRef>], slices: u3
     all.extend(segments.iter().cloned());
     // Merges two sorted sequences: cheap when, as usual, the new ones are few or last.
     all.sort_by_key(|s| order(s));
-    Ok(())
+    match all.is_sorted_by(|a, b| order(a) < order(b)) {
+        true => Ok(()),
+        false => Err(broken(format!("two segments of table {} have one place", state.def.id))),
+    }
 }
 
 /// Whether the segment names a map that the table has, or had, and counts all its rows for each column.
@@ -325,13 +350,13 @@ fn forget_ranks(state: &mut TableState) {
     }
 }
 
-fn order(segment: &SegmentRef) -> (u32, RunId, SegmentId) {
-    (segment.slice, segment.run, segment.id)
+fn order(segment: &SegmentRef) -> (u32, RunId, u64) {
+    (segment.slice, segment.run, segment.place)
 }
 
 fn check_place(extent: &Extent, version: Version) -> Result<()> {
     match extent.object {
-        ObjectId::Log(log) if log > version => Err(broken("statistics stand in a later log entry".into())),
+        ObjectId::Log(log) if log > version => Err(broken("something stands in a later log entry".into())),
         _ => Ok(()),
     }
 }
@@ -532,6 +557,10 @@ impl Snapshot {
             if table.segments.iter().any(|s| s.deleted.is_some_and(|d| d.rows > s.rows)) {
                 return broken(4, format!("delete vectors of table {id}"));
             }
+            let is_new = |m: &Arc<Move>| m.version > self.horizon && m.version <= table.changed;
+            if !table.moves.iter().all(is_new) {
+                return broken(15, format!("moves of table {id}"));
+            }
             if table.data_changed > table.changed
                 || table.changed > self.version
                 || table.segments.iter().any(|s| s.added > table.changed)
@@ -539,7 +568,8 @@ impl Snapshot {
                 return broken(5, format!("versions of table {id}"));
             }
             let places = table.segments.iter().flat_map(|s| [Some(s.extent), s.deleted.map(|d| d.extent)]).flatten();
-            let mut places = places.chain(table.statistics.map(|s| s.extent));
+            let mut places =
+                places.chain(table.statistics.map(|s| s.extent)).chain(table.moves.iter().map(|m| m.positions));
             if places.any(|e| matches!(e.object, ObjectId::Log(log) if log > self.version)) {
                 return broken(7, format!("inline bytes of table {id}"));
             }

@@ -15,8 +15,8 @@ use futures::{StreamExt, TryStreamExt, stream};
 use prost::Message;
 
 use super::convert::{self, damaged};
-use super::frame::{self, FEATURE_COMMENTS, FEATURE_VIEWS, HEADER_BYTES, Magic};
-use super::model::{Snapshot, TableState};
+use super::frame::{self, FEATURE_COMMENTS, FEATURE_MOVES, FEATURE_VIEWS, HEADER_BYTES, Magic};
+use super::model::{SegmentRef, Snapshot, TableState};
 use super::store::WarehouseStore;
 use super::{paths, proto};
 use crate::common::{CommitId, Error, Result, SchemaId, TableId, UserId, Version};
@@ -119,8 +119,11 @@ pub fn encode_table(table: &TableState) -> Result<Bytes> {
         identity_given: table.identity_given,
         rank_map: table.rank_map.as_ref().map(|map| convert::rank_map(map)),
         statistics: table.statistics.as_ref().map(convert::statistics),
+        moves: table.moves.iter().map(|m| convert::moved(m)).collect(),
     };
-    frame::encode_with(Magic::CheckpointTable, table.def.required_features(), &[], &message.encode_to_vec())
+    let placed = table.segments.iter().any(|s| s.place != SegmentRef::place_of(s.id));
+    let moves = if placed || !table.moves.is_empty() { FEATURE_MOVES } else { 0 };
+    frame::encode_with(Magic::CheckpointTable, table.def.required_features() | moves, &[], &message.encode_to_vec())
 }
 
 /// Reads a table as `changed` left it. Corrupt or Unsupported, as [`frame::decode`] says.
@@ -142,6 +145,9 @@ pub fn decode_table(id: TableId, changed: Version, bytes: &Bytes) -> Result<Tabl
             identity_given: message.identity_given,
             rank_map: message.rank_map.map(convert::read_rank_map).transpose()?.map(Arc::new),
             statistics: message.statistics.map(convert::read_statistics).transpose()?,
+            moves: Arc::new(
+                message.moves.into_iter().map(|m| convert::read_moved(m).map(Arc::new)).collect::<Result<_>>()?,
+            ),
         })
     };
     let named = |e: Error, base: usize| e.in_object(paths::checkpoint_table(id, changed), base as u64);

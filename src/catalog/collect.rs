@@ -159,6 +159,7 @@ async fn referenced(store: &WarehouseStore, horizon: Version, last: Version) -> 
                     objects.extend(vectors.iter().flat_map(|(_, v)| v.map(|v| v.extent.object)));
                 }
                 Action::SetStatistics { statistics, .. } => drop(objects.insert(statistics.extent.object)),
+                Action::Moved { positions, .. } => drop(objects.insert(positions.object)),
                 _ => {}
             }
         }
@@ -170,6 +171,7 @@ fn add_snapshot(snapshot: &Snapshot, objects: &mut BTreeSet<ObjectId>) {
     for table in snapshot.tables.values() {
         table.segments.iter().for_each(|s| add_segment(s, objects));
         objects.extend(table.statistics.map(|s| s.extent.object));
+        objects.extend(table.moves.iter().map(|m| m.positions.object));
     }
 }
 

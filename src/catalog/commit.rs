@@ -1,6 +1,6 @@
 //! The handle of a warehouse's catalog, and how transactions become versions.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,9 +15,10 @@ use super::apply::begin;
 use super::entry::{Action, Blobs, Entry, TransactionRecord};
 use super::lease::{self, PinnedSnapshot, Pins, Renewed};
 use super::load;
-use super::model::{DeleteVectorRef, Extent, Schema, Snapshot, WarehouseInfo};
+use super::model::{DeleteVectorRef, Extent, Move, Schema, Snapshot, WarehouseInfo};
 use super::options::{CatalogOptions, Genesis, OpenMode};
 use super::paths;
+use super::positions::Positions;
 use super::resolve::{Resolved, Vectors, resolve};
 use super::store::WarehouseStore;
 use super::transaction::{Committed, Transaction};
@@ -56,6 +57,8 @@ pub(super) struct Inner {
     queue: Mutex<Queue>,
     /// Delete vectors that commits were merged with.
     vectors: Cache<Extent, Arc<RoaringBitmap>>,
+    /// Where vacuums moved rows that commits were about.
+    positions: Cache<Extent, Arc<Positions>>,
     checkpointing: AtomicBool,
 }
 
@@ -76,6 +79,8 @@ const GROUP: usize = 256;
 const GROUP_BYTES: usize = 16 << 20;
 /// Delete vectors kept: those of segments that several sessions delete from at a time.
 const VECTORS: usize = 256;
+/// Of vacuums; each takes four bytes a row that it wrote.
+const POSITIONS: usize = 4;
 
 impl Catalog {
     /// Opens a warehouse.
@@ -134,6 +139,7 @@ impl Catalog {
             }),
             queue: Mutex::default(),
             vectors: Cache::new(VECTORS),
+            positions: Cache::new(POSITIONS),
             checkpointing: AtomicBool::new(false),
             options,
         });
@@ -419,6 +425,7 @@ impl Inner {
         let mut snapshot = self.current();
         // Whether `snapshot` is the newest of a moment within this call, so that what fails on it truly fails.
         let mut fresh = false;
+        let mut read = AtHand::default();
         if self.lapsed() {
             match self.refresh().await {
                 Ok(newest) => (snapshot, fresh) = (newest, true),
@@ -426,7 +433,7 @@ impl Inner {
             }
         }
         loop {
-            let attempt = match self.attempt(&snapshot, &mut group, fresh) {
+            let attempt = match self.attempt(&snapshot, &mut group, fresh, &read) {
                 Attempt::Stale => {
                     match self.refresh().await {
                         Ok(newest) => (snapshot, fresh) = (newest, true),
@@ -434,10 +441,20 @@ impl Inner {
                     }
                     continue;
                 }
-                Attempt::Unread(vectors) => {
-                    for (vector, rows) in vectors {
-                        if let Err(e) = self.read_vector(&vector, rows).await {
-                            return fail(group, &e);
+                Attempt::Unread(wanted) => {
+                    for wanted in wanted {
+                        match self.read_wanted(&wanted, &mut read).await {
+                            Ok(true) => {}
+                            // It was replaced and collected since: then there is a newer version.
+                            Ok(false) => match self.refresh().await {
+                                Ok(newest) if newest.version > snapshot.version => {
+                                    (snapshot, fresh) = (newest, true);
+                                    break;
+                                }
+                                Ok(_) => return fail(group, &wanted.missing()),
+                                Err(e) => return fail(group, &e),
+                            },
+                            Err(e) => return fail(group, &e),
                         }
                     }
                     continue;
@@ -481,7 +498,7 @@ impl Inner {
     }
 
     /// Makes an entry of those transactions that hold on `snapshot`; the others are told and leave the group.
-    fn attempt(&self, snapshot: &Snapshot, group: &mut Vec<Pending>, fresh: bool) -> Attempt {
+    fn attempt(&self, snapshot: &Snapshot, group: &mut Vec<Pending>, fresh: bool, read: &AtHand) -> Attempt {
         let version = snapshot.version.next();
         let id = self.options.ids.next();
         let time_us = self.options.clock.now_us().max(snapshot.time_us);
@@ -489,7 +506,7 @@ impl Inner {
         begin(&mut next, version, id, time_us);
         let mut blobs = Blobs::default();
         let mut outcomes = Vec::with_capacity(group.len());
-        let mut known = KnownVectors { kept: &self.vectors, unread: Vec::new() };
+        let mut known = Known { inner: self, read, unread: Vec::new() };
         for pending in group.iter() {
             // A clone shares what the transaction does not change, so that its failing costs nothing.
             let mut scratch = next.clone();
@@ -527,14 +544,24 @@ impl Inner {
         }
     }
 
-    /// Reads a delete vector, so that commits can be merged with it.
-    async fn read_vector(&self, vector: &DeleteVectorRef, rows: u32) -> Result<()> {
-        let extent = vector.extent;
-        let gone = || Error::corrupt(0, "a delete vector is missing").in_object(extent.object, extent.offset);
-        let bytes = self.store.read(&extent).await?.ok_or_else(gone)?;
-        let dead = delete_vector::decode(&bytes, vector.rows, rows);
-        self.vectors.insert(extent, Arc::new(dead.map_err(|e| e.in_object(extent.object, extent.offset))?));
-        Ok(())
+    /// Reads what commits are to be merged with; whether it is there.
+    async fn read_wanted(&self, wanted: &Wanted, read: &mut AtHand) -> Result<bool> {
+        let extent = wanted.extent();
+        let Some(bytes) = self.store.read(&extent).await? else { return Ok(false) };
+        let named = |e: Error| e.in_object(extent.object, extent.offset);
+        match wanted {
+            Wanted::Dead(vector, rows) => {
+                let dead = Arc::new(delete_vector::decode(&bytes, vector.rows, *rows).map_err(named)?);
+                read.dead.insert(extent, Arc::clone(&dead));
+                self.vectors.insert(extent, dead);
+            }
+            Wanted::Positions(_) => {
+                let positions = Arc::new(Positions::decode(&bytes).map_err(named)?);
+                read.positions.insert(extent, Arc::clone(&positions));
+                self.positions.insert(extent, positions);
+            }
+        }
+        Ok(true)
     }
 
     /// After a put by a process that collectors no longer wait for: was the entry's name free because the entry was
@@ -580,25 +607,64 @@ impl Inner {
     }
 }
 
-/// Delete vectors at hand, while an attempt is made at a version.
-struct KnownVectors<'a> {
-    kept: &'a Cache<Extent, Arc<RoaringBitmap>>,
-    unread: Vec<(DeleteVectorRef, u32)>,
+/// What commits are merged with and has to be read first.
+enum Wanted {
+    /// With the rows of its segment.
+    Dead(DeleteVectorRef, u32),
+    Positions(Extent),
 }
 
-impl Vectors for KnownVectors<'_> {
+impl Wanted {
+    fn extent(&self) -> Extent {
+        match self {
+            Wanted::Dead(vector, _) => vector.extent,
+            Wanted::Positions(extent) => *extent,
+        }
+    }
+
+    fn missing(&self) -> Error {
+        let Extent { object, offset, .. } = self.extent();
+        Error::corrupt(0, "an object of the warehouse is missing").in_object(object, offset)
+    }
+}
+
+/// What was read of it for a group of commits.
+#[derive(Default)]
+struct AtHand {
+    dead: HashMap<Extent, Arc<RoaringBitmap>>,
+    positions: HashMap<Extent, Arc<Positions>>,
+}
+
+/// What is known of it.
+struct Known<'a> {
+    inner: &'a Inner,
+    read: &'a AtHand,
+    unread: Vec<Wanted>,
+}
+
+impl Vectors for Known<'_> {
     fn dead(&mut self, vector: &DeleteVectorRef, rows: u32) -> Option<Arc<RoaringBitmap>> {
-        let known = self.kept.get(&vector.extent);
+        let known = self.read.dead.get(&vector.extent).cloned();
+        let known = known.or_else(|| self.inner.vectors.get(&vector.extent));
         if known.is_none() {
-            self.unread.push((*vector, rows));
+            self.unread.push(Wanted::Dead(*vector, rows));
+        }
+        known
+    }
+
+    fn positions(&mut self, of: &Move) -> Option<Arc<Positions>> {
+        let known = self.read.positions.get(&of.positions).cloned();
+        let known = known.or_else(|| self.inner.positions.get(&of.positions));
+        if known.is_none() {
+            self.unread.push(Wanted::Positions(of.positions));
         }
         known
     }
 }
 
 enum Attempt {
-    /// These delete vectors are to be read first.
-    Unread(Vec<(DeleteVectorRef, u32)>),
+    /// This is to be read first.
+    Unread(Vec<Wanted>),
     /// A transaction fails, but perhaps only on a snapshot that is not the newest.
     Stale,
     /// None of the group is left.

@@ -417,7 +417,27 @@ pub(crate) fn segment(segment: &SegmentRef) -> proto::Segment {
         deleted: segment.deleted.as_ref().map(delete_vector),
         rank_map: segment.rank_map,
         rank_counts: segment.rank_counts.clone(),
+        place: if segment.place == SegmentRef::place_of(segment.id) { 0 } else { segment.place },
     }
+}
+
+pub(crate) fn moved(moved: &Move) -> proto::Moved {
+    proto::Moved {
+        table: 0,
+        version: moved.version.0,
+        from: moved.from.iter().map(|id| id.0).collect(),
+        to: moved.to.iter().map(|id| id.0).collect(),
+        positions: Some(extent(&moved.positions)),
+    }
+}
+
+pub(crate) fn read_moved(moved: proto::Moved) -> Result<Move> {
+    Ok(Move {
+        version: Version(moved.version),
+        from: moved.from.into_iter().map(SegmentId).collect(),
+        to: moved.to.into_iter().map(SegmentId).collect(),
+        positions: read_extent(moved.positions)?,
+    })
 }
 
 pub(crate) fn read_segment(segment: proto::Segment) -> Result<SegmentRef> {
@@ -449,6 +469,7 @@ pub(crate) fn read_segment(segment: proto::Segment) -> Result<SegmentRef> {
         deleted: segment.deleted.map(read_delete_vector).transpose()?,
         rank_map: segment.rank_map,
         rank_counts: segment.rank_counts,
+        place: if segment.place == 0 { SegmentRef::place_of(SegmentId(segment.id)) } else { segment.place },
     })
 }
 
@@ -529,6 +550,10 @@ pub(crate) fn action(action: &Action) -> proto::Action {
             segments: segments.iter().map(|s| segment(s)).collect(),
             statistics: None,
         }),
+        Action::Moved { table, from, to, positions } => {
+            let whole = Move { version: Version(0), from: from.clone(), to: to.clone(), positions: *positions };
+            K::Moved(proto::Moved { table: table.0, ..moved(&whole) })
+        }
         Action::SetStatistics { table, statistics: of } => K::AddSegments(proto::AddSegments {
             table: table.0,
             data_change: false,
@@ -610,6 +635,11 @@ pub(crate) fn read_action(action: proto::Action) -> Result<Action> {
         K::SetComment(said) => {
             let (on, text) = read_comment(said)?;
             Action::SetComment(on, text)
+        }
+        K::Moved(v) => {
+            let table = TableId(v.table);
+            let Move { from, to, positions, .. } = read_moved(v)?;
+            Action::Moved { table, from, to, positions }
         }
         K::SetRankMap(v) => {
             let map = read_rank_map(v.map.ok_or_else(|| damaged("a rank map is missing"))?)?;

@@ -7,7 +7,7 @@ use prost::Message;
 
 use super::convert::{self, damaged};
 use super::frame::{self, HEADER_BYTES, Magic};
-use super::model::{DeleteVectorRef, Schema, SegmentId, SegmentRef, StatisticsRef, TableDef, WarehouseInfo};
+use super::model::{DeleteVectorRef, Extent, Schema, SegmentId, SegmentRef, StatisticsRef, TableDef, WarehouseInfo};
 use super::ranks::RankMap;
 use super::view::{CommentOn, ViewDef};
 use super::{paths, proto};
@@ -70,6 +70,13 @@ pub enum Action {
         table: TableId,
         map: Arc<RankMap>,
     },
+    /// What is removed from the table, and what is added to it, are the same rows.
+    Moved {
+        table: TableId,
+        from: Vec<SegmentId>,
+        to: Vec<SegmentId>,
+        positions: Extent,
+    },
     /// They replace the table's former ones.
     SetStatistics {
         table: TableId,
@@ -86,9 +93,12 @@ impl Action {
             Action::CreateView(_) | Action::AlterView(_) | Action::DropView(_) => frame::FEATURE_VIEWS,
             Action::SetComment(..) => frame::FEATURE_COMMENTS,
             Action::SetRankMap { .. } => frame::FEATURE_INTERLEAVED,
-            Action::AddSegments { segments, .. } if segments.iter().any(|s| s.rank_map != 0) => {
-                frame::FEATURE_INTERLEAVED
-            }
+            Action::Moved { .. } => frame::FEATURE_MOVES,
+            Action::AddSegments { segments, .. } => segments.iter().fold(0, |features, s| {
+                let ranked = if s.rank_map != 0 { frame::FEATURE_INTERLEAVED } else { 0 };
+                let placed = if s.place != SegmentRef::place_of(s.id) { frame::FEATURE_MOVES } else { 0 };
+                features | ranked | placed
+            }),
             _ => 0,
         }
     }

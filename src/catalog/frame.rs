@@ -37,9 +37,16 @@ pub const FEATURE_TABLE_WORDS: u64 = 1 << 2;
 pub const FEATURE_INTERLEAVED: u64 = 1 << 3;
 /// Required feature: plans rely on a constraint of a table, which whoever appends to it must keep or demote.
 pub const FEATURE_CONSTRAINT_STATES: u64 = 1 << 4;
+/// Required feature: rows were written anew. Segments may stand between others of their run, and deletes of what is gone
+/// are to be led on.
+pub const FEATURE_MOVES: u64 = 1 << 5;
 /// The required features that this code knows.
-pub const KNOWN_FEATURES: u64 =
-    FEATURE_VIEWS | FEATURE_COMMENTS | FEATURE_TABLE_WORDS | FEATURE_INTERLEAVED | FEATURE_CONSTRAINT_STATES;
+pub const KNOWN_FEATURES: u64 = FEATURE_VIEWS
+    | FEATURE_COMMENTS
+    | FEATURE_TABLE_WORDS
+    | FEATURE_INTERLEAVED
+    | FEATURE_CONSTRAINT_STATES
+    | FEATURE_MOVES;
 /// A body or the blobs of one object, at most.
 pub const MAX_PART_BYTES: usize = 1 << 28;
 

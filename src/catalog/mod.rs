@@ -21,6 +21,7 @@ pub mod model;
 pub mod options;
 pub mod overlay;
 pub mod paths;
+pub mod positions;
 mod proto;
 pub mod ranks;
 mod resolve;
@@ -38,6 +39,7 @@ pub use local_store::LocalStore;
 pub use model::*;
 pub use options::{CatalogOptions, Genesis, IdSource, OpenMode, RandomIds};
 pub use overlay::{OpenTransaction, Overlay};
+pub use positions::Positions;
 pub use ranks::{RankColumn, RankMap};
 pub use store::WarehouseStore;
 

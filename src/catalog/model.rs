@@ -372,7 +372,7 @@ pub struct Extent {
 pub struct SegmentId(pub u64);
 
 /// A run's number: that of its first segment in the table, or a later one. Within a slice, the segments of a run have
-/// disjoint key ranges, in the order of a compound sort key or of the rank map that [`SegmentRef::rank_map`] tells.
+/// disjoint key ranges, by their places in the order of a compound sort key or of the rank map that [`SegmentRef::rank_map`] tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RunId(pub u64);
 
@@ -394,6 +394,8 @@ pub struct SegmentRef {
     pub footer_len: u32,
     pub slice: u32,
     pub run: RunId,
+    /// Its place within the run, as [`SegmentRef::place_of`] has it unless it was put between others.
+    pub place: u64,
     pub rows: u32,
     /// The version that added it (`insert_xid`).
     pub added: Version,
@@ -405,6 +407,28 @@ pub struct SegmentRef {
     /// How many rows each coarse rank has: [`RankColumn::COARSE`](super::ranks::RankColumn::COARSE) numbers for each
     /// column of the map. Empty without a map.
     pub rank_counts: Vec<u32>,
+}
+
+impl SegmentRef {
+    /// Places between two segments that were added one after the other.
+    pub const BETWEEN: u64 = 1 << 20;
+
+    /// The place of a segment that comes behind all others of its run.
+    pub fn place_of(id: SegmentId) -> u64 {
+        id.0.saturating_mul(Self::BETWEEN)
+    }
+}
+
+/// Rows that a vacuum has written anew: who has read the segments that are gone finds them by this.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Move {
+    /// The version that did it.
+    pub version: Version,
+    pub from: Vec<SegmentId>,
+    /// In the order of [`Positions::written`](super::positions::Positions::written).
+    pub to: Vec<SegmentId>,
+    /// Where the positions stand.
+    pub positions: Extent,
 }
 
 /// The rows of a segment that are dead, as a roaring bitmap of positions.
@@ -444,7 +468,7 @@ impl Mark {
 #[derive(Debug, Clone, PartialEq)]
 pub struct TableState {
     pub def: Arc<TableDef>,
-    /// In the order of slice, run, position within the run (which is the order of ids).
+    /// In the order of slice, run, place within the run.
     pub segments: Arc<Vec<Arc<SegmentRef>>>,
     pub next_segment: u64,
     /// How many values of the identity column are given or reserved.
@@ -453,6 +477,8 @@ pub struct TableState {
     pub rank_map: Option<Arc<RankMap>>,
     /// What is known of its values beside their bounds. Nobody relies on it: it may be gone or damaged.
     pub statistics: Option<StatisticsRef>,
+    /// Rows written anew since the horizon, oldest first.
+    pub moves: Arc<Vec<Arc<Move>>>,
     /// The last version that changed the table's definition, segments, rank map, statistics or reserved identities.
     pub changed: Version,
     /// The last version that changed the table's rows (a vacuum does not).
@@ -465,12 +491,16 @@ impl TableState {
         self.rank_map.as_ref().map_or(0, |map| map.version)
     }
 
-    /// The run that is the table's sorted region: the oldest in the order that rows come in now. `None` without a sort key
-    /// or without such a run.
+    /// The run that is the table's sorted region: the largest in the order that rows come in now, of those the oldest. `None`
+    /// without a sort key or without such a run.
     pub fn sorted_run(&self) -> Option<RunId> {
         self.def.sort.as_ref()?;
         let version = self.rank_version();
-        self.segments.iter().filter(|s| s.rank_map == version).map(|s| s.run).min()
+        let mut rows: BTreeMap<RunId, u64> = BTreeMap::new();
+        for segment in self.segments.iter().filter(|s| s.rank_map == version) {
+            *rows.entry(segment.run).or_default() += u64::from(segment.rows);
+        }
+        rows.into_iter().max_by_key(|(run, rows)| (*rows, std::cmp::Reverse(*run))).map(|(run, _)| run)
     }
 
     /// Rows stored, deleted ones included.
@@ -531,7 +561,7 @@ pub type TableNames = BTreeMap<String, TableId>;
 /// Guarantees:
 /// 1. every table's and view's schema exists, and their names are distinct within it;
 /// 2. table and schema ids are below the next ones;
-/// 3. a table's segments ascend strictly by (slice, run, id), have distinct ids below the next one, and slices below
+/// 3. a table's segments ascend strictly by (slice, run, place), have distinct ids below the next one, and slices below
 ///    the warehouse's;
 /// 4. no segment has more rows deleted than it has;
 /// 5. `data_changed` ≤ `changed` ≤ `version` for every table, and `added` ≤ `changed` for every segment;
@@ -543,10 +573,10 @@ pub type TableNames = BTreeMap<String, TableId>;
 /// 11. comments are about what exists;
 /// 12. a table's statistics stand in this version's log entry, an earlier one's, or an object;
 /// 13. a rank map belongs to its table's interleaved sort key; segments name no later one, and count their rows by it;
-/// 14. a VERIFIED foreign key refers to a VERIFIED key.
+/// 14. a VERIFIED foreign key refers to a VERIFIED key;
+/// 15. a table's moves are later than the horizon, and what they wrote is newer than what they took.
 ///
-/// A clone shares everything but the maps that a later change touches;
-/// 11. a VERIFIED foreign key refers to a VERIFIED key.
+/// A clone shares everything but the maps that a later change touches.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Snapshot {
     pub version: Version,

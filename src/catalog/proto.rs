@@ -296,6 +296,25 @@ pub struct Segment {
     /// Rows of each coarse rank, column by column of the map.
     #[prost(uint32, repeated, tag = "11")]
     pub rank_counts: Vec<u32>,
+    /// 0: the one that its number gives.
+    #[prost(uint64, tag = "12")]
+    pub place: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct Moved {
+    /// In a log entry.
+    #[prost(uint32, tag = "1")]
+    pub table: u32,
+    /// In a checkpoint.
+    #[prost(uint64, tag = "2")]
+    pub version: u64,
+    #[prost(uint64, repeated, tag = "3")]
+    pub from: Vec<u64>,
+    #[prost(uint64, repeated, tag = "4")]
+    pub to: Vec<u64>,
+    #[prost(message, optional, tag = "5")]
+    pub positions: Option<Extent>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -400,7 +419,7 @@ pub struct Maintenance {
 
 #[derive(Clone, PartialEq, Message)]
 pub struct Action {
-    #[prost(oneof = "ActionKind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 20, 24")]
+    #[prost(oneof = "ActionKind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 20, 24, 28")]
     pub kind: Option<ActionKind>,
 }
 
@@ -444,6 +463,8 @@ pub enum ActionKind {
     ReserveIdentity(ReserveIdentity),
     #[prost(message, tag = "24")]
     SetRankMap(SetRankMap),
+    #[prost(message, tag = "28")]
+    Moved(Moved),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -539,6 +560,8 @@ pub struct Table {
     pub rank_map: Option<RankMap>,
     #[prost(message, optional, tag = "10")]
     pub statistics: Option<Statistics>,
+    #[prost(message, repeated, tag = "14")]
+    pub moves: Vec<Moved>,
 }
 
 #[derive(Clone, PartialEq, Message)]

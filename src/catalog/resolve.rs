@@ -11,6 +11,7 @@ use super::delete_vector;
 use super::entry::{Action, Blobs, TransactionRecord};
 use super::keep::Keeping;
 use super::model::*;
+use super::positions::Positions;
 use super::ranks::RankMap;
 use super::transaction::{
     Blob, Held, Intent, NewDeleteVector, NewSegment, ObjectNames, RankChoice, Read, RunChoice, Target, Telling,
@@ -35,6 +36,9 @@ pub(super) trait Vectors {
     /// The dead rows of a segment of `rows` rows; `None` where they are not at hand, and are to be before the transaction
     /// can be resolved.
     fn dead(&mut self, vector: &DeleteVectorRef, rows: u32) -> Option<Arc<RoaringBitmap>>;
+
+    /// Where rows went; `None` as above.
+    fn positions(&mut self, of: &Move) -> Option<Arc<Positions>>;
 }
 
 /// None, where nobody else has committed.
@@ -42,6 +46,10 @@ pub(super) struct NoVectors;
 
 impl Vectors for NoVectors {
     fn dead(&mut self, _: &DeleteVectorRef, _: u32) -> Option<Arc<RoaringBitmap>> {
+        None
+    }
+
+    fn positions(&mut self, _: &Move) -> Option<Arc<Positions>> {
         None
     }
 }
@@ -307,8 +315,14 @@ impl Resolver<'_> {
                 let present: BTreeMap<SegmentId, _> = state.segments.iter().map(|s| (s.id, s.deleted)).collect();
                 let id = state.def.id;
                 let mut gone = Vec::with_capacity(segments.len());
+                let mut killed = BTreeMap::new();
                 for (segment, expected) in segments {
                     let lasting = self.lasting_segment(id, *segment)?;
+                    if !present.contains_key(&lasting) {
+                        let rows = self.living(&state, lasting, expected.as_ref())?;
+                        self.lead_on(&state, lasting, rows, &mut killed)?;
+                        continue;
+                    }
                     let as_seen = match self.own.vectors.get(&(id, lasting)) {
                         Some(own) => *own && present.contains_key(&lasting),
                         None => present.get(&lasting) == Some(expected),
@@ -318,8 +332,17 @@ impl Resolver<'_> {
                     }
                     gone.push(lasting);
                 }
-                let segments = gone;
-                self.act(Action::RemoveSegments { table: id, data_change: *data_change, segments })
+                if !killed.is_empty() {
+                    let vectors = self.killed(&state, killed)?;
+                    self.act(Action::SetDeleteVectors { table: id, data_change: *data_change, vectors })?;
+                }
+                if gone.is_empty() {
+                    return Ok(());
+                }
+                self.act(Action::RemoveSegments { table: id, data_change: *data_change, segments: gone })
+            }
+            Intent::Rewrite { table, removed, added, positions, stored } => {
+                self.rewrite(table, removed, added, positions, *stored)
             }
             Intent::SetDeletes { table, data_change, vectors } => {
                 let state = self.table(table)?.clone();
@@ -327,11 +350,18 @@ impl Resolver<'_> {
                 let present: BTreeMap<SegmentId, &Arc<SegmentRef>> = state.segments.iter().map(|s| (s.id, s)).collect();
                 let id = state.def.id;
                 let mut new = Vec::with_capacity(vectors.len());
+                let mut killed = BTreeMap::new();
                 for vector in vectors {
                     let lasting = self.lasting_segment(id, vector.segment)?;
-                    let segment = present.get(&lasting).ok_or_else(|| violation(&table.name, &state, self.base))?;
-                    new.push((lasting, Some(self.thinned(&state, segment, vector)?)));
+                    match (present.get(&lasting), &vector.killed) {
+                        (Some(segment), _) => new.push((lasting, Some(self.thinned(&state, segment, vector)?))),
+                        (None, Some(rows)) => {
+                            self.lead_on(&state, lasting, RoaringBitmap::clone(rows), &mut killed)?;
+                        }
+                        (None, None) => return Err(violation(&table.name, &state, self.base)),
+                    }
                 }
+                new.extend(self.killed(&state, killed)?);
                 self.act(Action::SetDeleteVectors { table: id, data_change: *data_change, vectors: new })
             }
             Intent::Unchanged { table } => {
@@ -596,9 +626,13 @@ impl Resolver<'_> {
             }
             let run = match segment.run {
                 RunChoice::Extend(run) => Some(self.own.runs.get(&(id, run)).copied().unwrap_or(run)),
-                RunChoice::New => None,
+                RunChoice::New | RunChoice::Into { .. } => None,
             };
             let run = run.filter(|run| self.can_extend(&state, segment.slice, *run)).unwrap_or(own_run);
+            let (run, place) = match segment.run {
+                RunChoice::Into { run, place } => (run, place),
+                _ => (run, SegmentRef::place_of(SegmentId(next))),
+            };
             self.own.extended.insert((id, segment.slice, run));
             let rank_map = match segment.ranked {
                 RankChoice::Unranked => 0,
@@ -612,6 +646,7 @@ impl Resolver<'_> {
                 footer_len: segment.footer_len,
                 slice: segment.slice,
                 run,
+                place,
                 rows: segment.rows,
                 added: segment.added.unwrap_or(version),
                 columns: segment.columns.clone(),
@@ -706,9 +741,14 @@ impl Resolver<'_> {
             }
             return Ok(DeleteVectorRef { extent: self.place(&vector.blob), rows: vector.rows });
         }
+        let killed = vector.killed.as_ref().ok_or_else(|| violation(&table.def.name, table, self.base))?;
+        self.kill(table, segment, killed)
+    }
+
+    /// A segment's delete vector with more rows dead, all of which live.
+    fn kill(&mut self, table: &TableState, segment: &SegmentRef, killed: &RoaringBitmap) -> Result<DeleteVectorRef> {
         let base = self.base;
         let conflict = || violation(&table.def.name, table, base);
-        let killed = vector.killed.as_ref().ok_or_else(conflict)?;
         let mut dead = match &segment.deleted {
             Some(present) => self.dead(present, segment.rows)?.ok_or_else(conflict)?,
             None => RoaringBitmap::new(),
@@ -716,10 +756,121 @@ impl Resolver<'_> {
         if !dead.is_disjoint(killed) {
             return Err(conflict());
         }
-        dead |= &**killed;
+        dead |= killed;
         let rows = dead.len() as u32;
         let blob = Blob::Inline(Bytes::from(delete_vector::encode(&dead)?));
         Ok(DeleteVectorRef { extent: self.place(&blob), rows })
+    }
+
+    /// The rows of a segment that is gone that lived while its dead rows were `expected`.
+    fn living(
+        &mut self,
+        table: &TableState,
+        segment: SegmentId,
+        expected: Option<&DeleteVectorRef>,
+    ) -> Result<RoaringBitmap> {
+        let (base, name) = (self.base, &table.def.name);
+        let conflict = || violation(name, table, base);
+        let moved = move_of(table, segment).ok_or_else(conflict)?;
+        let positions = self.vectors.positions(moved).ok_or_else(conflict)?;
+        let mut rows: RoaringBitmap = (0..positions.rows(segment)).collect();
+        if let Some(expected) = expected {
+            rows -= self.dead(expected, u32::MAX)?.ok_or_else(conflict)?;
+        }
+        Ok(rows)
+    }
+
+    /// Adds to `killed`, by segment, where rows of a segment that is gone stand now.
+    fn lead_on(
+        &mut self,
+        table: &TableState,
+        segment: SegmentId,
+        rows: RoaringBitmap,
+        killed: &mut BTreeMap<SegmentId, RoaringBitmap>,
+    ) -> Result<()> {
+        let (base, name) = (self.base, &table.def.name);
+        let conflict = || violation(name, table, base);
+        let mut open = vec![(segment, rows)];
+        while let Some((segment, rows)) = open.pop() {
+            if table.segment(segment).is_some() {
+                *killed.entry(segment).or_default() |= rows;
+                continue;
+            }
+            let moved = move_of(table, segment).ok_or_else(conflict)?;
+            let positions = self.vectors.positions(moved).ok_or_else(conflict)?;
+            let found = positions.of(segment, &rows).ok_or_else(conflict)?;
+            open.extend(found.into_iter().filter_map(|(at, rows)| Some((*moved.to.get(at)?, rows))));
+        }
+        Ok(())
+    }
+
+    fn killed(
+        &mut self,
+        table: &TableState,
+        killed: BTreeMap<SegmentId, RoaringBitmap>,
+    ) -> Result<Vec<(SegmentId, Option<DeleteVectorRef>)>> {
+        let mut vectors = Vec::with_capacity(killed.len());
+        for (id, rows) in killed {
+            let segment = table.segment(id).ok_or_else(|| Error::internal("a segment was there a moment ago"))?;
+            vectors.push((id, Some(self.kill(table, segment, &rows)?)));
+            self.own.vectors.insert((table.def.id, id), false);
+        }
+        Ok(vectors)
+    }
+
+    /// See [`Intent::Rewrite`].
+    fn rewrite(
+        &mut self,
+        table: &Target,
+        removed: &[(SegmentId, Option<DeleteVectorRef>)],
+        added: &[NewSegment],
+        positions: &Positions,
+        stored: Extent,
+    ) -> Result<()> {
+        let state = self.table(table)?.clone();
+        let taken = || {
+            Error::conflict(format!("segments of table \"{}\" were vacuumed by another process", table.name))
+                .with_hint("vacuum it again")
+        };
+        let (mut from, mut dead) = (Vec::new(), BTreeMap::<usize, RoaringBitmap>::new());
+        for (id, read) in removed {
+            let rows = match state.segment(*id).cloned() {
+                Some(segment) => {
+                    from.push(*id);
+                    self.killed_since(&segment, read.as_ref())?.ok_or_else(taken)?
+                }
+                None if move_of(&state, *id).is_some() => return Err(taken()),
+                // Somebody has killed all of them.
+                None => positions.living(*id),
+            };
+            // Of a row that is dead and was not written, nothing is to be done.
+            let rows = rows & positions.living(*id);
+            let places = positions.of(*id, &rows).ok_or_else(|| Error::internal("a row is nowhere"))?;
+            for (at, rows) in places {
+                *dead.entry(at).or_default() |= rows;
+            }
+        }
+        let mut added = added.to_vec();
+        for (at, rows) in dead {
+            let segment = added.get_mut(at).ok_or_else(|| Error::internal("a row is in no segment"))?;
+            segment.deleted = Some((Blob::Inline(Bytes::from(delete_vector::encode(&rows)?)), rows.len() as u32));
+        }
+        let id = state.def.id;
+        self.act(Action::RemoveSegments { table: id, data_change: false, segments: from.clone() })?;
+        self.append(table, false, &added)?;
+        let to = self.segments.last().map(|(_, ids)| ids.clone()).unwrap_or_default();
+        self.act(Action::Moved { table: id, from, to, positions: stored })
+    }
+
+    /// The rows that are dead in a segment and were not by the vector `read`; `None` where that is not at hand.
+    fn killed_since(&mut self, segment: &SegmentRef, read: Option<&DeleteVectorRef>) -> Result<Option<RoaringBitmap>> {
+        let Some(now) = segment.deleted.filter(|now| Some(now) != read) else { return Ok(Some(RoaringBitmap::new())) };
+        let Some(mut dead) = self.dead(&now, segment.rows)? else { return Ok(None) };
+        if let Some(read) = read {
+            let Some(before) = self.dead(read, segment.rows)? else { return Ok(None) };
+            dead -= before;
+        }
+        Ok(Some(dead))
     }
 
     /// The dead rows of a segment of `rows` rows, as far as they are at hand.
@@ -802,6 +953,11 @@ impl Resolver<'_> {
             _ => Ok(()),
         }
     }
+}
+
+/// By which rows of a segment went elsewhere.
+fn move_of(table: &TableState, segment: SegmentId) -> Option<&Arc<Move>> {
+    table.moves.iter().rev().find(|m| m.from.contains(&segment))
 }
 
 fn gone(kind: &str, name: &str, how: &str) -> Error {

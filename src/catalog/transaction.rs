@@ -13,6 +13,7 @@ use super::apply::PROVISIONAL;
 use super::entry::MaintenanceLease;
 use super::lease::PinnedSnapshot;
 use super::model::*;
+use super::positions::Positions;
 use super::ranks::RankMap;
 use super::view::{CommentOn, ViewDef};
 use crate::common::{CommitId, SchemaId, TableId, UserId, Version};
@@ -34,6 +35,8 @@ impl Blob {
 pub enum RunChoice {
     /// A run of this append's own.
     New,
+    /// A place in the run that is free since the same transaction removes what stood there.
+    Into { run: RunId, place: u64 },
     /// The keys follow those that the run had at the transaction's start. When the run has grown or gone since, the
     /// segment gets a run of its own after all.
     Extend(RunId),
@@ -151,6 +154,14 @@ pub(super) enum Intent {
         /// The same transaction adds the rows again.
         moved: bool,
         segments: Vec<(SegmentId, Option<DeleteVectorRef>)>,
+    },
+    /// The rows of `removed`, as they were read, are those of `added`. Where others have killed some since, they are dead there.
+    Rewrite {
+        table: Target,
+        removed: Vec<(SegmentId, Option<DeleteVectorRef>)>,
+        added: Vec<NewSegment>,
+        positions: Arc<Positions>,
+        stored: Extent,
     },
     SetDeletes {
         table: Target,
@@ -474,15 +485,18 @@ impl Transaction {
         self.intents.push(Intent::Remove { table: table.into(), data_change: true, moved: true, segments });
     }
 
-    /// Removes segments and adds others with the same rows: a vacuum.
+    /// Removes segments, each as it was read, and adds others with the same rows: a vacuum. `positions` tells which row is
+    /// which, `added` being what they were written to, and stands at `stored`.
+    ///
+    /// It conflicts with nothing but another that takes the same segments, and with a change of the table's definition.
     pub fn rewrite(
         &mut self,
         table: &TableDef,
         removed: Vec<(SegmentId, Option<DeleteVectorRef>)>,
         added: Vec<NewSegment>,
+        (positions, stored): (Arc<Positions>, Extent),
     ) {
-        self.intents.push(Intent::Remove { table: table.into(), data_change: false, moved: true, segments: removed });
-        self.append_segments(table, added, false);
+        self.intents.push(Intent::Rewrite { table: table.into(), removed, added, positions, stored });
     }
 
     /// Deletes rows.
@@ -527,6 +541,7 @@ impl Transaction {
             .iter()
             .map(|intent| match intent {
                 Intent::Append { segments, .. } => segments.iter().map(segment).sum(),
+                Intent::Rewrite { removed, added, .. } => added.iter().map(segment).sum::<usize>() + 64 * removed.len(),
                 Intent::SetDeletes { vectors, .. } => vectors.iter().map(|v| blob(&v.blob)).sum(),
                 Intent::Remove { segments, .. } => 8 * segments.len(),
                 Intent::SetRankMap { map, .. } => map.weight(),

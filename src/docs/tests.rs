@@ -9,7 +9,7 @@ use arrow::array::{
 use arrow::datatypes::DataType;
 
 use crate::catalog::frame::{self, Magic};
-use crate::catalog::{Blob, ObjectId, WarehouseInfo, paths};
+use crate::catalog::{Blob, ObjectId, SegmentRef, WarehouseInfo, apply, paths};
 use crate::common::{Bounds, ColumnId, CommitId, EncodingName, SqlType, Stored, TableId, Version};
 use crate::distribution::{HASH_ID, SliceMap, hash_array};
 use crate::format::encoding::supports;
@@ -46,7 +46,7 @@ fn compare(found: &[&str], expected: &[String]) {
 fn constants() {
     let magic = std::str::from_utf8(&SEGMENT_MAGIC).unwrap();
     let statistics_magic = std::str::from_utf8(&statistics_table::MAGIC).unwrap();
-    let rows: [(&str, &dyn std::fmt::Display); 28] = [
+    let rows: [(&str, &dyn std::fmt::Display); 30] = [
         ("segment magic", &magic),
         ("segment version", &SEGMENT_VERSION),
         ("known required segment features", &KNOWN_FEATURES),
@@ -66,6 +66,8 @@ fn constants() {
         ("bytes of a catalog frame's header", &frame::HEADER_BYTES),
         ("catalog format version", &frame::FORMAT_VERSION),
         ("known required catalog features", &frame::KNOWN_FEATURES),
+        ("numbers of open transactions, from", &apply::PROVISIONAL),
+        ("places between two segments", &SegmentRef::BETWEEN),
         ("bytes of a frame's blobs or body, at most", &frame::MAX_PART_BYTES),
         ("bytes of segments that a load stores inline, at most", &Blob::MAX_INLINE_BYTES),
         ("statistics magic", &statistics_magic),

@@ -63,7 +63,10 @@ impl SystemSource for Listing {
                 Needs::Log => self.warehouse.inner.log.read().await,
                 _ => Vec::new(),
             };
-            let mut context = SystemContext { own, temporary, database, search_path, databases, log, only: None };
+            let vacuums = if needs == Needs::Log { self.warehouse.inner.upkeep.progress() } else { Vec::new() };
+            let now_us = self.warehouse.inner.catalog.options().clock.now_us();
+            let mut context =
+                SystemContext { own, temporary, database, search_path, databases, log, vacuums, now_us, only: None };
             if needs >= Needs::Relations {
                 let look = Look::new(&self.warehouse, names, session, needs == Needs::Columns);
                 context.databases = look.databases(&context).await?;

@@ -120,6 +120,7 @@ impl Load {
             identity_given: 0,
             rank_map: None,
             statistics: None,
+            moves: Arc::default(),
             changed: transaction.base(),
             data_changed: transaction.base(),
         };

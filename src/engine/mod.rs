@@ -54,6 +54,7 @@ pub mod tpch;
 #[cfg(feature = "codec")]
 mod travel;
 mod uses;
+mod vacuum;
 mod verify;
 mod views;
 mod warehouse;

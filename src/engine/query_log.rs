@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 
 use super::explain;
 use super::session::Session;
+use super::warehouse::Warehouse;
 use crate::catalog::paths;
 use crate::common::Clock;
 use crate::physical_plan::config::BlueshiftOptions;
@@ -78,7 +79,7 @@ impl QueryLog {
         }
     }
 
-    fn add(self: &Arc<Self>, record: QueryRecord) {
+    pub fn add(self: &Arc<Self>, record: QueryRecord) {
         let record = Arc::new(record);
         let mut kept = self.kept.lock();
         kept.bytes += size(&record);
@@ -135,7 +136,7 @@ impl QueryLog {
     /// What is known of statements that have ended, in this process and in others, the earliest first.
     pub async fn read(&self) -> Vec<Arc<QueryRecord>> {
         let mut records: Vec<Arc<QueryRecord>> = self.kept.lock().newest.iter().cloned().collect();
-        let mut known: HashSet<(i64, i64)> = records.iter().map(|r| (r.query, r.start_us)).collect();
+        let mut known: HashSet<(i64, i64, i32)> = records.iter().map(|r| key(r)).collect();
         if let Some(objects) = &self.objects {
             let oldest_us = self.clock.now_us().saturating_sub(KEPT_US);
             let mut batches = self.batches(|written_us| written_us >= oldest_us).await;
@@ -151,7 +152,7 @@ impl QueryLog {
                     continue;
                 };
                 let lines = bytes.split(|b| *b == b'\n').filter_map(json::read);
-                records.extend(lines.filter(|r| known.insert((r.query, r.start_us))).map(Arc::new));
+                records.extend(lines.filter(|r| known.insert(key(r))).map(Arc::new));
             }
         }
         records.sort_by_key(|r| (r.start_us, r.query));
@@ -177,6 +178,7 @@ impl fmt::Debug for QueryLog {
 
 /// A statement that runs: it is logged when this goes, as aborted unless it was told that all went well.
 pub(super) struct Logged {
+    warehouse: Warehouse,
     log: Arc<QueryLog>,
     record: QueryRecord,
     ended: bool,
@@ -203,7 +205,8 @@ impl Logged {
         };
         let state = session.context.state();
         let settings = state.config_options().extensions.get::<BlueshiftOptions>().cloned().unwrap_or_default();
-        Logged { log, record, ended: false, plan: None, settings }
+        warehouse.inner.upkeep.busy();
+        Logged { warehouse: warehouse.clone(), log, record, ended: false, plan: None, settings }
     }
 
     /// The plan whose counters tell what the statement did.
@@ -223,6 +226,7 @@ impl Drop for Logged {
         let mut record = std::mem::take(&mut self.record);
         record.end_us = self.log.clock.now_us();
         record.aborted = !self.ended;
+        self.warehouse.inner.upkeep.idle();
         if let Some(plan) = &self.plan {
             explain::record(plan, &mut record, &self.settings);
         }
@@ -230,11 +234,16 @@ impl Drop for Logged {
     }
 }
 
+/// What no two records share.
+fn key(record: &QueryRecord) -> (i64, i64, i32) {
+    (record.query, record.start_us, record.vacuums.first().map_or(0, |vacuum| vacuum.table))
+}
+
 /// About the bytes that a record takes.
 fn size(record: &QueryRecord) -> usize {
     let steps: usize = record.steps.iter().map(|s| s.plan.len() + s.info.len() + s.label.len() + 200).sum();
     let alerts: usize = record.alerts.iter().map(|a| a.event.len() + a.solution.len() + 64).sum();
-    record.text.len() + steps + alerts + record.scans.len() * 128 + 256
+    record.text.len() + steps + alerts + (record.scans.len() + 2 * record.vacuums.len()) * 128 + 256
 }
 
 /// A statement's text with all its literals masked where some may be secret, as COPY's credentials are.

@@ -33,7 +33,7 @@ use super::statement::{CancelToken, StatementState};
 use super::warehouse::Warehouse;
 use super::{
     analyze, attach, comments, copy, ddl, delete, describe, explain, information, insert, parameters, planning, show,
-    statistics, summarize, verify, views,
+    statistics, summarize, vacuum, verify, views,
 };
 use crate::catalog::{PinnedSnapshot, Snapshot};
 use crate::common::{Error, ErrorKind, Result, SqlState};
@@ -383,6 +383,7 @@ impl Session {
                 Err(Error::internal("a block begins and ends elsewhere"))
             }
             Statement::Copy(copy) => copy::copy(running, *copy).await,
+            Statement::Vacuum(statement) => vacuum::vacuum(running, &statement).await,
             Statement::Analyze(statement) => statistics::analyze(running, statement).await,
             Statement::AnalyzeCompression(statement) => analyze::compression(running, statement).await,
             Statement::ShowTable { name } => ddl::show_table(running, &name).await,
@@ -565,6 +566,7 @@ fn check_within(statement: &Statement) -> Result<()> {
             let error = Error::invalid(SqlState::ACTIVE_TRANSACTION, "there is already a transaction in progress");
             Err(error.with_hint("COMMIT or ROLLBACK it first"))
         }
+        Statement::Vacuum(_) => refused("VACUUM", "run it by itself: it commits step by step"),
         Statement::Attach(_) => refused("ATTACH", "attach the database before BEGIN"),
         Statement::Detach(_) => refused("DETACH", "detach the database after COMMIT"),
         _ => Ok(()),

@@ -38,3 +38,4 @@ mod statistics;
 mod transactions;
 mod unions;
 mod util;
+mod vacuum;

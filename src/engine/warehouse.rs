@@ -18,6 +18,7 @@ use super::query_log::QueryLog;
 use super::session::Session;
 use super::temporary::Scratch;
 use super::uses::Uses;
+use super::vacuum::{self, Upkeep};
 use crate::catalog::{
     Blob, Catalog, CatalogOptions, Collected, Genesis, OpenMode, PinnedSnapshot, SegmentRef, Transaction,
     WarehouseInfo, WarehouseStore,
@@ -44,6 +45,7 @@ pub(super) struct Inner {
     pub runtime: Arc<RuntimeEnv>,
     pub uses: Uses,
     pub log: Arc<QueryLog>,
+    pub upkeep: Upkeep,
     next_query: AtomicU64,
     next_process: AtomicU32,
     /// Where it stands, if it goes with its last handle.
@@ -218,6 +220,7 @@ pub struct WarehouseBuilder {
     catalog: CatalogOptions,
     store: Option<WarehouseStore>,
     runtime: Option<Arc<RuntimeEnv>>,
+    upkeep: bool,
 }
 
 impl Default for WarehouseBuilder {
@@ -232,6 +235,7 @@ impl Default for WarehouseBuilder {
             catalog: CatalogOptions::default(),
             store: None,
             runtime: None,
+            upkeep: true,
         }
     }
 }
@@ -272,6 +276,12 @@ impl WarehouseBuilder {
     /// Whether an empty place becomes a warehouse (the default).
     pub fn create(mut self, create: bool) -> Self {
         self.create = create;
+        self
+    }
+
+    /// Whether the warehouse vacuums its tables by itself, in the background (the default); see [`Warehouse::maintain`].
+    pub fn upkeep(mut self, upkeep: bool) -> Self {
+        self.upkeep = upkeep;
         self
     }
 
@@ -365,7 +375,8 @@ impl WarehouseBuilder {
         let log = Arc::new(QueryLog::new(clock, lasting.then(|| Arc::clone(&objects))));
         let blocks = Arc::new(BlockStore::new(objects, local));
         let geometry = Geometry::new(info.zone_rows, info.chunk_rows)?;
-        Ok(Warehouse {
+        let upkeep = self.upkeep && catalog.options().background;
+        let warehouse = Warehouse {
             inner: Arc::new(Inner {
                 created: info.uuid == uuid,
                 catalog,
@@ -377,10 +388,15 @@ impl WarehouseBuilder {
                 uses: Uses::default(),
                 next_query: AtomicU64::new(log.first_query()),
                 log,
+                upkeep: Upkeep::default(),
                 next_process: AtomicU32::new(1),
                 scratch,
             }),
-        })
+        };
+        if upkeep {
+            tokio::spawn(vacuum::keep(Arc::downgrade(&warehouse.inner)));
+        }
+        Ok(warehouse)
     }
 }
 

@@ -61,6 +61,8 @@ extensions_options! {
         /// Whether exchanges count which rows leave the partition that read them, which takes time. EXPLAIN ANALYZE does
         /// so by itself.
         pub count_movement: bool, default = false
+        /// Rows that a step of VACUUM reads, about: each is a commit, and what it holds in memory is some bytes a row.
+        pub vacuum_rows: u64, default = 8_000_000
         /// Whether transactions conflict with those that changed the same rows (`snapshot`), or also with those that changed
         /// what they have read (`serializable`).
         pub isolation: String, default = "snapshot".to_string()

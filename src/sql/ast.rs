@@ -27,6 +27,7 @@ pub enum Statement {
     Update(Update),
     /// `TRUNCATE [TABLE] name`
     Truncate(ObjectName),
+    Vacuum(Vacuum),
     Begin(Begin),
     Commit,
     Rollback,
@@ -62,6 +63,26 @@ pub enum Statement {
         sql: String,
         position: Position,
     },
+}
+
+/// `VACUUM …`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Vacuum {
+    pub mode: VacuumMode,
+    /// All tables without one.
+    pub table: Option<ObjectName>,
+    /// `TO n PERCENT`
+    pub percent: Option<u8>,
+    pub boost: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VacuumMode {
+    Full,
+    SortOnly,
+    DeleteOnly,
+    Reindex,
+    Recluster,
 }
 
 /// How a transaction begins.

@@ -24,6 +24,7 @@ mod show;
 mod split;
 mod transaction;
 pub mod unparse;
+mod vacuum;
 mod validate;
 mod view;
 

@@ -8,7 +8,7 @@ use crate::common::{Error, Result, SqlState};
 
 use super::ast::{CreateSchema, CreateTable, DropSchema, DropTable, DropView, ObjectName, Relation, Statement};
 use super::cursor::{Cursor, START, checked_tokens, syntax_error, unsupported};
-use super::{alter, analyze, copy, create_table, delete, insert, session, show, transaction, view};
+use super::{alter, analyze, copy, create_table, delete, insert, session, show, transaction, vacuum, view};
 
 /// The longest statement (Redshift manual, "CREATE TABLE", and others). Data comes by COPY.
 const MAX_STATEMENT_BYTES: usize = 16 << 20;
@@ -103,7 +103,7 @@ fn statements(tokens: Vec<TokenWithSpan>, sql: &str, origin: Position) -> Result
 
 /// Statements that are known and not offered, by their first word. ALTER, GRANT and the like name their object in
 /// the next one.
-const REFUSED: [&str; 17] = [
+const REFUSED: [&str; 16] = [
     "ANALYSE",
     "CALL",
     "CANCEL",
@@ -118,7 +118,6 @@ const REFUSED: [&str; 17] = [
     "SAVEPOINT",
     "UNLOAD",
     "USE",
-    "VACUUM",
     "REPLACE",
     "UPSERT",
 ];
@@ -140,6 +139,7 @@ fn statement(c: &mut Cursor) -> Result<Statement> {
         "DELETE" => delete::delete(c, None),
         "UPDATE" => delete::update(c, None),
         "TRUNCATE" => delete::truncate(c),
+        "VACUUM" => vacuum::vacuum(c),
         "BEGIN" | "START" => transaction::begin(c),
         "COMMIT" | "END" => transaction::commit(c),
         "ROLLBACK" | "ABORT" => transaction::rollback(c),

@@ -1,7 +1,7 @@
 //! Several sorted runs of a table into one, slice by slice, in bounded memory.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray};
@@ -11,9 +11,10 @@ use roaring::RoaringBitmap;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use super::interleave::RankCounts;
 use super::loader::{key_follows, put_object};
 use super::segment::{OpenSegment, SegmentStore};
-use super::sort::{KeyEncoder, RowKey, SortKeys};
+use super::sort::{KeyEncoder, RowKey, SortKeys, sort_rows};
 use super::writer::{LoadLayout, ObjectPacker, SliceSegment, gather};
 use crate::catalog::model::{ObjectId, RunId, SegmentId, SegmentRef};
 use crate::catalog::paths;
@@ -60,9 +61,16 @@ pub async fn merge_runs(
         let follow = |runs: &mut [_]| leading.is_some_and(|leading| put_in_order(runs, leading));
         if ordered && runs.len() > 1 && !follow(&mut runs) {
             let (layout, segments, permits) = (layout.clone(), segments.clone(), Arc::clone(&permits));
+            let refs = |run: &Vec<NewSegment>| run.iter().map(as_reference).collect::<Result<VecDeque<_>>>();
+            let runs = runs.iter().map(refs).collect::<Result<Vec<_>>>()?;
             merging.spawn(async move {
                 let _permit = permits.acquire_owned().await.map_err(|e| Error::internal(e.to_string()))?;
-                merge_slice(slice, runs, &layout, &segments).await
+                let mut finished = Vec::new();
+                let mut merge = Merge::new(slice, runs, layout, segments).await?;
+                while let Some(merged) = merge.next(|_, _| true).await? {
+                    finished.push(merged.segment);
+                }
+                Ok(finished)
             });
         } else {
             merged.extend(runs.into_iter().flatten());
@@ -112,68 +120,219 @@ fn put_in_order(runs: &mut [Vec<NewSegment>], leading: ColumnId) -> bool {
     })
 }
 
-async fn merge_slice(
+/// Several sorted runs of a slice being read as one, and written as segments.
+pub(super) struct Merge {
     slice: u32,
-    runs: Vec<Vec<NewSegment>>,
-    layout: &LoadLayout,
-    segments: &SegmentStore,
-) -> Result<Vec<SliceSegment>> {
-    let encoder = layout.key_encoder()?;
-    let mut cursors = Vec::with_capacity(runs.len());
-    for run in runs {
-        let refs = run.iter().map(as_reference).collect::<Result<VecDeque<_>>>()?;
-        let mut cursor = Cursor { segments: refs, open: None, chunk: None, row: 0 };
-        cursor.next_chunk(layout, &encoder, segments).await?;
-        cursors.push(cursor);
+    layout: LoadLayout,
+    encoder: KeyEncoder,
+    segments: SegmentStore,
+    cursors: Vec<Cursor>,
+    heap: BinaryHeap<Reverse<(RowKey, usize)>>,
+    /// Where runs stand of which [`Merge::next`] was to take no more.
+    stopped: Vec<Reverse<(RowKey, usize)>>,
+}
+
+/// A segment made of others' rows.
+pub(super) struct Merged {
+    pub segment: SliceSegment,
+    /// Where each row comes from: the segment and the position in it.
+    pub trail: Vec<(SegmentId, u32)>,
+}
+
+/// A row of a chunk that was read.
+struct Row {
+    chunk: Arc<Chunk>,
+    row: u32,
+}
+
+impl Merge {
+    /// Of runs each of which is in the order of `layout`; of one run, if that has none.
+    pub async fn new(
+        slice: u32,
+        runs: Vec<VecDeque<SegmentRef>>,
+        layout: LoadLayout,
+        segments: SegmentStore,
+    ) -> Result<Self> {
+        let encoder = layout.key_encoder()?;
+        let mut cursors = Vec::with_capacity(runs.len());
+        for run in runs {
+            let mut cursor = Cursor { segments: run, open: None, chunk: None, row: 0 };
+            cursor.next_chunk(&layout, &encoder, &segments).await?;
+            cursors.push(cursor);
+        }
+        let heap = cursors.iter().enumerate().filter_map(|(i, c)| c.key().map(|key| Reverse((key, i)))).collect();
+        Ok(Merge { slice, layout, encoder, segments, cursors, heap, stopped: Vec::new() })
     }
-    let mut heap: BinaryHeap<Reverse<(RowKey, usize)>> =
-        cursors.iter().enumerate().filter_map(|(i, c)| c.key().map(|key| Reverse((key, i)))).collect();
-    let mut builder = SegmentBuilder::new(layout.geometry, slice, &layout.columns);
-    let mut ranks = layout.rank_counts();
-    let mut sketches = layout.sketches();
-    let mut finished = Vec::new();
-    // Chunks that rows chosen so far refer to, and where each cursor's present chunk stands among them.
-    let mut chunks: Vec<Arc<Chunk>> = Vec::new();
-    let mut at: Vec<Option<u32>> = vec![None; cursors.len()];
-    let mut rows: Vec<(u32, u32)> = Vec::with_capacity(layout.geometry.chunk_rows());
-    while let Some(Reverse((_, i))) = heap.pop() {
-        let cursor = &mut cursors[i];
-        let Some(chunk) = cursor.chunk.clone() else { continue };
-        let position = *at[i].get_or_insert_with(|| {
-            chunks.push(Arc::clone(&chunk));
-            (chunks.len() - 1) as u32
-        });
-        rows.push((position, cursor.row as u32));
-        if let Some(z) = chunk.keys.z(cursor.row) {
-            ranks.add(z);
-        }
-        cursor.row += 1;
-        if cursor.row == chunk.keys.len() {
-            cursor.next_chunk(layout, &encoder, segments).await?;
-            at[i] = None;
-        }
-        if let Some(key) = cursor.key() {
-            heap.push(Reverse((key, i)));
-        }
-        if rows.len() == layout.geometry.chunk_rows() {
-            push_rows(&mut builder, &mut sketches, &chunks, &rows, layout)?;
-            chunks.clear();
-            at.fill(None);
-            rows.clear();
-            if builder.is_full() {
-                finished.push(SliceSegment::finish(slice, &mut builder, &mut ranks, &mut sketches)?);
+
+    /// The lowest key of all rows that are left.
+    pub fn first_key(self) -> Option<RowKey> {
+        self.heap.into_iter().map(|Reverse((key, _))| key).min()
+    }
+
+    /// The next segment, of each run up to the first row for which `takes` does not tell so; what follows it is left for
+    /// [`Merge::next_left`].
+    pub async fn next(&mut self, takes: impl Fn(usize, &RowKey) -> bool) -> Result<Option<Merged>> {
+        let mut output = Writer::new(self.slice, &self.layout);
+        while let Some(Reverse((key, i))) = self.heap.pop() {
+            if !takes(i, &key) {
+                self.stopped.push(Reverse((key, i)));
+                continue;
             }
-            // Long computations on the runtime's threads make way for others.
-            tokio::task::yield_now().await;
+            let cursor = &mut self.cursors[i];
+            let Some(chunk) = cursor.chunk.clone() else { continue };
+            let row = Row { chunk, row: cursor.row as u32 };
+            cursor.row += 1;
+            if cursor.row == row.chunk.rows() {
+                cursor.next_chunk(&self.layout, &self.encoder, &self.segments).await?;
+            }
+            if let Some(key) = cursor.key() {
+                self.heap.push(Reverse((key, i)));
+            }
+            if output.push(row)? {
+                // Long computations on the runtime's threads make way for others.
+                tokio::task::yield_now().await;
+                if output.is_full() {
+                    return output.finish().map(Some);
+                }
+            }
+        }
+        output.finish_rest()
+    }
+
+    /// The next segment of those rows that were left.
+    pub async fn next_left(&mut self) -> Result<Option<Merged>> {
+        self.heap.extend(self.stopped.drain(..));
+        self.next(|_, _| true).await
+    }
+}
+
+/// A segment being written, chunk by chunk.
+struct Writer<'a> {
+    slice: u32,
+    layout: &'a LoadLayout,
+    builder: SegmentBuilder,
+    ranks: RankCounts,
+    sketches: SegmentSketches,
+    /// Chunks that rows chosen so far refer to.
+    chunks: Vec<Arc<Chunk>>,
+    /// Where each of them is, by its address.
+    known: HashMap<usize, u32>,
+    rows: Vec<(u32, u32)>,
+    trail: Vec<(SegmentId, u32)>,
+}
+
+impl<'a> Writer<'a> {
+    fn new(slice: u32, layout: &'a LoadLayout) -> Self {
+        Writer {
+            slice,
+            layout,
+            builder: SegmentBuilder::new(layout.geometry, slice, &layout.columns).light(layout.is_light()),
+            ranks: layout.rank_counts(),
+            sketches: layout.sketches(),
+            chunks: Vec::new(),
+            known: HashMap::new(),
+            rows: Vec::new(),
+            trail: Vec::new(),
         }
     }
-    if !rows.is_empty() {
-        push_rows(&mut builder, &mut sketches, &chunks, &rows, layout)?;
+
+    /// Takes a row; whether a chunk was written.
+    fn push(&mut self, Row { chunk, row }: Row) -> Result<bool> {
+        if let Some(z) = chunk.keys.z(row as usize) {
+            self.ranks.add(z);
+        }
+        self.trail.push((chunk.segment, chunk.position(row)));
+        let at = *self.known.entry(Arc::as_ptr(&chunk) as usize).or_insert_with(|| {
+            self.chunks.push(chunk);
+            self.chunks.len() as u32 - 1
+        });
+        self.rows.push((at, row));
+        if self.rows.len() < self.layout.geometry.chunk_rows() {
+            return Ok(false);
+        }
+        self.write_chunk()?;
+        Ok(true)
     }
-    if builder.rows() > 0 {
-        finished.push(SliceSegment::finish(slice, &mut builder, &mut ranks, &mut sketches)?);
+
+    fn write_chunk(&mut self) -> Result<()> {
+        push_rows(&mut self.builder, &mut self.sketches, &self.chunks, &self.rows, self.layout)?;
+        self.chunks.clear();
+        self.known.clear();
+        self.rows.clear();
+        Ok(())
     }
-    Ok(finished)
+
+    fn is_full(&self) -> bool {
+        self.builder.is_full()
+    }
+
+    fn finish(mut self) -> Result<Merged> {
+        let segment = SliceSegment::finish(self.slice, &mut self.builder, &mut self.ranks, &mut self.sketches)?;
+        Ok(Merged { segment, trail: self.trail })
+    }
+
+    /// What is left at the end, if anything is.
+    fn finish_rest(mut self) -> Result<Option<Merged>> {
+        if !self.rows.is_empty() {
+            self.write_chunk()?;
+        }
+        if self.builder.rows() == 0 { Ok(None) } else { self.finish().map(Some) }
+    }
+}
+
+/// The rows of segments in any order being sorted.
+pub(super) struct Sorter {
+    slice: u32,
+    layout: LoadLayout,
+    encoder: KeyEncoder,
+    segments: SegmentStore,
+    cursor: Cursor,
+    chunks: Vec<Arc<Chunk>>,
+}
+
+impl Sorter {
+    pub fn new(slice: u32, of: VecDeque<SegmentRef>, layout: LoadLayout, segments: SegmentStore) -> Result<Self> {
+        let encoder = layout.key_encoder()?;
+        let cursor = Cursor { segments: of, open: None, chunk: None, row: 0 };
+        Ok(Sorter { slice, layout, encoder, segments, cursor, chunks: Vec::new() })
+    }
+
+    /// Reads rows until they take so many bytes; whether there are no more.
+    pub async fn fill(&mut self, bytes: usize) -> Result<bool> {
+        let mut taken = 0;
+        while taken < bytes.max(1) {
+            self.cursor.next_chunk(&self.layout, &self.encoder, &self.segments).await?;
+            let Some(chunk) = self.cursor.chunk.take() else { return Ok(true) };
+            taken += chunk.columns.iter().map(|c| c.get_array_memory_size()).sum::<usize>() + 24 * chunk.rows();
+            self.chunks.push(chunk);
+        }
+        Ok(false)
+    }
+
+    /// The segments of the rows that were read since the last time.
+    pub fn take(&mut self) -> Result<Vec<Merged>> {
+        let chunks = std::mem::take(&mut self.chunks);
+        let of = |(at, chunk): (usize, &Arc<Chunk>)| (0..chunk.rows()).map(move |row| (at as u32, row as u32));
+        let mut rows: Vec<(u32, u32)> = chunks.iter().enumerate().flat_map(of).collect();
+        let keys: Vec<&SortKeys> = chunks.iter().map(|chunk| &chunk.keys).collect();
+        sort_rows(&keys, &mut rows);
+        let mut finished = Vec::new();
+        let mut output = Writer::new(self.slice, &self.layout);
+        for (chunk, row) in rows {
+            if output.push(Row { chunk: Arc::clone(&chunks[chunk as usize]), row })? && output.is_full() {
+                let full = std::mem::replace(&mut output, Writer::new(self.slice, &self.layout));
+                finished.push(full.finish()?);
+            }
+        }
+        finished.extend(output.finish_rest()?);
+        Ok(finished)
+    }
+
+    /// The columns of the next rows, unsorted; `None` when there are no more.
+    pub async fn next_columns(&mut self) -> Result<Option<Vec<ArrayRef>>> {
+        self.cursor.next_chunk(&self.layout, &self.encoder, &self.segments).await?;
+        Ok(self.cursor.chunk.take().map(|chunk| chunk.columns.clone()))
+    }
 }
 
 fn push_rows(
@@ -199,43 +358,99 @@ fn push_rows(
 /// One run being read.
 struct Cursor {
     segments: VecDeque<SegmentRef>,
-    /// The segment being read and its next chunk.
-    open: Option<(Arc<OpenSegment>, usize)>,
+    open: Option<Reading>,
     chunk: Option<Arc<Chunk>>,
     row: usize,
 }
 
-/// A chunk decoded.
+/// A segment being read.
+struct Reading {
+    id: SegmentId,
+    open: Arc<OpenSegment>,
+    deleted: Option<Arc<RoaringBitmap>>,
+    next_chunk: usize,
+    next_row: u32,
+}
+
+/// The rows of a chunk that are not dead, decoded.
 struct Chunk {
     columns: Vec<ArrayRef>,
     keys: SortKeys,
+    segment: SegmentId,
+    /// Of its first row, dead or not.
+    first: u32,
+    /// Positions of the rows in the segment, where some of the chunk are dead.
+    positions: Option<Vec<u32>>,
+}
+
+impl Chunk {
+    fn rows(&self) -> usize {
+        self.columns.first().map_or(0, |column| column.len())
+    }
+
+    fn position(&self, row: u32) -> u32 {
+        match &self.positions {
+            Some(positions) => positions[row as usize],
+            None => self.first + row,
+        }
+    }
 }
 
 impl Cursor {
     fn key(&self) -> Option<RowKey> {
-        Some(self.chunk.as_ref()?.keys.key(self.row))
+        let keys = &self.chunk.as_ref()?.keys;
+        Some(if keys.is_empty() { RowKey::NONE } else { keys.key(self.row) })
     }
 
-    /// Goes to the next chunk, or to none.
+    /// Goes to the next chunk with a row that lives, or to none.
     async fn next_chunk(&mut self, layout: &LoadLayout, encoder: &KeyEncoder, segments: &SegmentStore) -> Result<()> {
         self.row = 0;
         self.chunk = None;
-        loop {
+        while self.chunk.is_none() {
             match &mut self.open {
-                Some((open, next)) if *next < open.footer.chunks() => {
-                    let columns = read_chunk(open, *next, layout, segments).await?;
-                    *next += 1;
-                    let keys: Vec<ArrayRef> = layout.sort_columns().iter().map(|c| Arc::clone(&columns[*c])).collect();
-                    let keys = encoder.encode(&keys)?;
-                    self.chunk = Some(Arc::new(Chunk { columns, keys }));
-                    return Ok(());
+                Some(reading) if reading.next_chunk < reading.open.footer.chunks() => {
+                    self.chunk = reading.read(layout, encoder, segments).await?.map(Arc::new);
                 }
                 _ => match self.segments.pop_front() {
-                    Some(segment) => self.open = Some((segments.open(&segment).await?, 0)),
+                    Some(segment) => {
+                        let deleted = segments.deleted(&segment).await?;
+                        let open = segments.open(&segment).await?;
+                        self.open = Some(Reading { id: segment.id, open, deleted, next_chunk: 0, next_row: 0 });
+                    }
                     None => return Ok(()),
                 },
             }
         }
+        Ok(())
+    }
+}
+
+impl Reading {
+    /// The rows of the next chunk that live, if there are any.
+    async fn read(
+        &mut self,
+        layout: &LoadLayout,
+        encoder: &KeyEncoder,
+        segments: &SegmentStore,
+    ) -> Result<Option<Chunk>> {
+        let mut columns = read_chunk(&self.open, self.next_chunk, layout, segments).await?;
+        let rows = self.open.footer.chunk_rows(self.next_chunk) as u32;
+        let first = self.next_row;
+        self.next_chunk += 1;
+        self.next_row += rows;
+        let dead = self.deleted.as_ref().map_or(0, |deleted| deleted.range_cardinality(first..first + rows));
+        let mut positions = None;
+        if let (Some(deleted), 1..) = (&self.deleted, dead) {
+            if dead == u64::from(rows) {
+                return Ok(None);
+            }
+            let lives: BooleanArray = (first..first + rows).map(|row| Some(!deleted.contains(row))).collect();
+            columns = columns.iter().map(|column| filter(column, &lives)).collect::<std::result::Result<_, _>>()?;
+            positions = Some((first..first + rows).filter(|row| !deleted.contains(*row)).collect());
+        }
+        let keys: Vec<ArrayRef> = layout.sort_columns().iter().map(|c| Arc::clone(&columns[*c])).collect();
+        let keys = encoder.encode(&keys)?;
+        Ok(Some(Chunk { columns, keys, segment: self.id, first, positions }))
     }
 }
 
@@ -250,15 +465,17 @@ async fn read_chunk(
     let first = chunk * footer.geometry().zones_per_chunk();
     let zones: Vec<usize> = (first..first + footer.chunk_rows(chunk).div_ceil(footer.geometry().zone_rows())).collect();
     let mut columns = Vec::with_capacity(layout.columns.len());
-    for spec in &layout.columns {
-        let ordinal = open
-            .ordinal(spec.id)
-            .ok_or_else(|| Error::internal(format!("a segment of this load lacks column {}", spec.id)))?;
+    for (at, spec) in layout.columns.iter().enumerate() {
+        let mut builder = ColumnBuilder::new(spec.sql_type, footer.chunk_rows(chunk));
+        let Some(ordinal) = open.ordinal(spec.id) else {
+            builder.append_constant(layout.absent(at), footer.chunk_rows(chunk))?;
+            columns.push(builder.finish()?);
+            continue;
+        };
         let dictionary = segments.dictionary(open, ordinal, chunk).await?;
         let pages = segments.pages(open, ordinal, &zones).await?;
         let directory = open.directory(ordinal)?;
         let encoding = directory.chunks[chunk].encoding;
-        let mut builder = ColumnBuilder::new(spec.sql_type, footer.chunk_rows(chunk));
         for (zone, bytes) in zones.iter().zip(&pages) {
             let (rows, range) = (footer.zone_rows(*zone), open.page(ordinal, *zone)?.range);
             Page::open(encoding, directory.stored, rows, bytes, dictionary.as_deref())
@@ -282,7 +499,7 @@ pub struct SegmentRows {
 }
 
 impl SegmentRows {
-    /// Of a segment that has all columns of `layout`.
+    /// With the columns of `layout`.
     pub async fn open(segment: SegmentRef, layout: LoadLayout, segments: SegmentStore) -> Result<Self> {
         let deleted = segments.deleted(&segment).await?;
         let open = segments.open(&segment).await?;
@@ -316,6 +533,7 @@ pub fn as_reference(segment: &NewSegment) -> Result<SegmentRef> {
         footer_len: segment.footer_len,
         slice: segment.slice,
         run: RunId(0),
+        place: 0,
         rows: segment.rows,
         added: Version(0),
         columns: segment.columns.clone(),

@@ -4,6 +4,7 @@ pub mod block_store;
 pub mod interleave;
 pub mod loader;
 pub mod merge;
+pub mod rewrite;
 pub mod sample;
 pub mod segment;
 pub mod sort;

@@ -51,6 +51,11 @@ pub struct KeyEncoder {
     converter: RowConverter,
 }
 
+impl RowKey {
+    /// Of every row where there are no key columns.
+    pub const NONE: RowKey = RowKey { z: 0, value: RowValue::Packed(0) };
+}
+
 impl KeyEncoder {
     /// For key columns of these types; by `ranks`, whose columns they are, if rows are to be interleaved.
     pub fn new(types: &[SqlType], ranks: Option<&RankMap>) -> Result<Self> {
@@ -107,7 +112,7 @@ impl SortKeys {
 /// Puts rows, named by batch and row, into the order of their keys; equal ones keep the order given.
 ///
 /// Invariant: `keys` come from one [`KeyEncoder`].
-pub fn sort_rows(keys: &[SortKeys], rows: &mut Vec<(u32, u32)>) {
+pub fn sort_rows(keys: &[&SortKeys], rows: &mut Vec<(u32, u32)>) {
     let packed: Option<Vec<&[u128]>> = keys
         .iter()
         .map(|k| match &k.values {
@@ -207,7 +212,7 @@ mod tests {
 
     fn sorted(types: &[SqlType], columns: Vec<ArrayRef>) -> Vec<u32> {
         let encoder = KeyEncoder::new(types, None).unwrap();
-        let keys = [encoder.encode(&columns).unwrap()];
+        let keys = [&encoder.encode(&columns).unwrap()];
         let mut rows = (0..columns[0].len() as u32).map(|i| (0, i)).collect();
         sort_rows(&keys, &mut rows);
         rows.into_iter().map(|(_, row)| row).collect()

@@ -19,7 +19,7 @@ use super::interleave::RankCounts;
 use super::sort::{KeyEncoder, SortKeys, sort_rows};
 use crate::catalog::RankMap;
 use crate::catalog::model::{EffectiveDist, TableDef};
-use crate::common::{ColumnId, Error, Result, SqlState, SqlType, Stored};
+use crate::common::{ColumnId, Error, Result, Scalar, SqlState, SqlType, Stored};
 use crate::distribution::{hash_array, slice_of_hash};
 use crate::format::column::{ByteValues, Column, Values};
 use crate::format::segment::{ColumnSpec, FinishedSegment, SegmentBuilder};
@@ -32,6 +32,8 @@ pub struct LoadLayout {
     pub geometry: Geometry,
     pub slices: u32,
     pub columns: Vec<ColumnSpec>,
+    /// Of each column, the value of rows that were stored before it came.
+    absent: Vec<Option<Scalar>>,
     /// Whether AUTO keeps to light encodings.
     light: bool,
     /// Ordinals of the sort key's columns.
@@ -86,12 +88,34 @@ impl LoadLayout {
             geometry,
             slices,
             columns,
+            absent: def.columns.iter().map(|c| c.absent.clone()).collect(),
             light: false,
             sort,
             ranks: None,
             interleaved: !def.interleaved().is_empty(),
             dist,
         })
+    }
+
+    /// Of the sort key's columns alone, in no order.
+    pub(super) fn of_key(&self) -> Self {
+        let columns = self.sort.iter().map(|i| self.columns[*i].clone()).collect();
+        let absent = self.sort.iter().map(|i| self.absent[*i].clone()).collect();
+        LoadLayout { columns, absent, sort: Vec::new(), ranks: None, dist: LoadDist::All, ..self.clone() }
+    }
+
+    /// Of a small table.
+    pub fn lightly(self, light: bool) -> Self {
+        LoadLayout { light, ..self }
+    }
+
+    pub(super) fn is_light(&self) -> bool {
+        self.light
+    }
+
+    /// What rows have in the column of this ordinal that were stored before it came.
+    pub(super) fn absent(&self, ordinal: usize) -> Option<&Scalar> {
+        self.absent.get(ordinal)?.as_ref()
     }
 
     /// In the order of a rank map, which belongs to the table's interleaved sort key.
@@ -298,7 +322,8 @@ impl SliceRows {
     pub fn encode(mut self, mut emit: impl FnMut(SliceSegment) -> Result<()>) -> Result<()> {
         let layout = &self.shared.layout;
         if !layout.sort.is_empty() {
-            sort_rows(&self.shared.keys, &mut self.rows);
+            let keys: Vec<&SortKeys> = self.shared.keys.iter().collect();
+            sort_rows(&keys, &mut self.rows);
         }
         let mut builder = SegmentBuilder::new(layout.geometry, self.slice, &layout.columns).light(layout.light);
         let mut ranks = layout.rank_counts();

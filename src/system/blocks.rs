@@ -30,6 +30,11 @@ pub(super) struct Block {
     pub sorted: bool,
 }
 
+/// How many blocks a table has.
+pub async fn count(state: &TableState, store: &SegmentStore) -> Result<usize> {
+    Ok(blocks_of(state, store).await?.len())
+}
+
 /// The blocks of a table in the order of slice, segment, column. Pages count for the block that they begin in, and so
 /// do their rows and zone map entries: a block that holds a dictionary alone has no rows.
 pub(super) async fn blocks_of(state: &TableState, store: &SegmentStore) -> Result<Vec<Block>> {

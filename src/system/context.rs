@@ -8,7 +8,7 @@ use datafusion::catalog::Session;
 use datafusion::common::Result as DfResult;
 use futures::future::BoxFuture;
 
-use super::log::QueryRecord;
+use super::log::{QueryRecord, VacuumProgress};
 use crate::catalog::{PinnedSnapshot, TableState};
 use crate::common::sql_type::TYPE_METADATA;
 use crate::common::{SchemaId, SqlType, TableId};
@@ -75,6 +75,9 @@ pub struct SystemContext {
     pub databases: Vec<Database>,
     /// The statements that were run, the earliest first; empty unless it was asked for.
     pub log: Vec<Arc<QueryRecord>>,
+    /// The vacuums that go on in this process; as above.
+    pub vacuums: Vec<VacuumProgress>,
+    pub now_us: i64,
     /// The only table that the statement asks about, where its filters say so.
     pub only: Option<i32>,
 }

@@ -26,6 +26,42 @@ pub struct QueryRecord {
     pub steps: Vec<StepRecord>,
     pub scans: Vec<ScanRecord>,
     pub alerts: Vec<AlertRecord>,
+    /// What it vacuumed. A record that has any is of no statement: that has its own.
+    pub vacuums: Vec<VacuumRecord>,
+}
+
+/// The vacuum of a table: that it began, that it ended, or that there was nothing to do.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct VacuumRecord {
+    pub table: i32,
+    pub name: String,
+    pub status: String,
+    /// Stored rows at that time, deleted ones included.
+    pub rows: i64,
+    pub sorted_rows: i64,
+    pub blocks: i64,
+    /// Runs that were merged at a time, at most.
+    pub max_merge_partitions: i32,
+    pub time_us: i64,
+    /// Deleted rows.
+    pub reclaimable_rows: i64,
+    pub reclaimable_bytes: i64,
+    pub recluster: bool,
+    /// Runs outside the sorted region, of one that began.
+    pub sort_partitions: i32,
+    /// Commits, of one that ended.
+    pub merge_increments: i32,
+}
+
+/// A vacuum that goes on.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct VacuumProgress {
+    pub name: String,
+    pub status: String,
+    pub started_us: i64,
+    /// Rows to be written anew, and how many are.
+    pub rows: u64,
+    pub done: u64,
 }
 
 /// A line of EXPLAIN, and what running it counted.
@@ -85,7 +121,8 @@ const SHORT_TEXT: usize = 60;
 const PIECE: usize = 200;
 
 fn records(context: Option<&SystemContext>) -> Vec<QueryRecord> {
-    context.map(|context| context.log.iter().map(|record| record.as_ref().clone()).collect()).unwrap_or_default()
+    let records = context.map_or(&[][..], |context| &context.log).iter();
+    records.filter(|record| record.vacuums.is_empty()).map(|record| record.as_ref().clone()).collect()
 }
 
 /// Each item of each record, with the record.
@@ -223,4 +260,80 @@ pub(super) fn stl_alert_event_log(context: Option<&SystemContext>) -> Grid<(Quer
         .word("event", |(_, a)| a.event.clone())
         .word("solution", |(_, a)| a.solution.clone())
         .time("event_time", |(r, _)| r.end_us)
+}
+
+/// The vacuum of a table is two rows, of its beginning and of its end, or one that says why it was skipped.
+pub(super) fn stl_vacuum(context: Option<&SystemContext>) -> Grid<(QueryRecord, VacuumRecord)> {
+    let records = context.map_or(&[][..], |context| &context.log).iter();
+    let vacuums = records.flat_map(|r| r.vacuums.iter().map(|v| (QueryRecord::clone(r), v.clone())));
+    Grid::of(vacuums.collect())
+        .int("userid", |(r, _)| r.user)
+        .big("xid", |(r, _)| r.xid)
+        .int("table_id", |(_, v)| v.table)
+        .word("status", |(_, v)| v.status.clone())
+        .big("rows", |(_, v)| v.rows)
+        .big("sortedrows", |(_, v)| v.sorted_rows)
+        .big("blocks", |(_, v)| v.blocks)
+        .int("max_merge_partitions", |(_, v)| v.max_merge_partitions)
+        .time("eventtime", |(_, v)| v.time_us)
+        .big("reclaimable_rows", |(_, v)| v.reclaimable_rows)
+        .big("reclaimable_space_mb", |(_, v)| v.reclaimable_bytes >> 20)
+        .int("is_recluster", |(_, v)| i32::from(v.recluster))
+}
+
+/// Of vacuums that ended, what they changed.
+pub(super) fn svv_vacuum_summary(context: Option<&SystemContext>) -> Grid<(QueryRecord, VacuumRecord, VacuumRecord)> {
+    let records = context.map_or(&[][..], |context| &context.log);
+    let ended = records.iter().filter_map(|record| match record.vacuums.as_slice() {
+        [began, ended] => Some((QueryRecord::clone(record), began.clone(), ended.clone())),
+        _ => None,
+    });
+    Grid::of(ended.collect())
+        .word("table_name", |(_, began, _)| began.name.clone())
+        .big("xid", |(r, ..)| r.xid)
+        .int("sort_partitions", |(_, began, _)| began.sort_partitions)
+        .int("merge_increments", |(_, _, ended)| ended.merge_increments)
+        .big("elapsed_time", |(_, began, ended)| ended.time_us - began.time_us)
+        .big("row_delta", |(_, began, ended)| ended.rows - began.rows)
+        .big("sortedrow_delta", |(_, began, ended)| ended.sorted_rows - began.sorted_rows)
+        .big("block_delta", |(_, began, ended)| ended.blocks - began.blocks)
+        .int("max_merge_partitions", |(_, _, ended)| ended.max_merge_partitions)
+}
+
+/// The vacuums that this process is at; where there is none, the last that ended.
+pub(super) fn svv_vacuum_progress(context: Option<&SystemContext>) -> Grid<(VacuumProgress, i64)> {
+    let mut rows: Vec<(VacuumProgress, i64)> = Vec::new();
+    if let Some(context) = context {
+        rows.extend(context.vacuums.iter().map(|vacuum| (vacuum.clone(), context.now_us)));
+        let last = context.log.iter().rev().find_map(|r| r.vacuums.last());
+        if let (true, Some(last)) = (rows.is_empty(), last) {
+            let status = "Complete".to_string();
+            rows.push((VacuumProgress { name: last.name.clone(), status, ..Default::default() }, 0));
+        }
+    }
+    Grid::of(rows)
+        .word("table_name", |(v, _)| v.name.clone())
+        .word("status", |(v, _)| v.status.clone())
+        .text("time_remaining_estimate", |(v, now_us)| remaining(v, *now_us))
+}
+
+/// As `33m 21s`; NULL while nothing is known, and at the end.
+fn remaining(vacuum: &VacuumProgress, now_us: i64) -> Option<String> {
+    let left = vacuum.rows.checked_sub(vacuum.done).filter(|left| *left > 0 && vacuum.done > 0)?;
+    let elapsed = now_us.saturating_sub(vacuum.started_us).max(0) as f64;
+    let seconds = (elapsed / 1e6 * left as f64 / vacuum.done as f64) as u64;
+    Some(format!("{}m {}s", seconds / 60, seconds % 60))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_that_is_left_is_that_of_the_rows_that_are_left() {
+        let vacuum = VacuumProgress { rows: 1000, done: 250, started_us: 1_000_000, ..Default::default() };
+        assert_eq!(remaining(&vacuum, 668_000_000), Some("33m 21s".to_string()));
+        assert_eq!(remaining(&VacuumProgress { done: 1000, ..vacuum.clone() }, 2_000_000), None);
+        assert_eq!(remaining(&VacuumProgress { done: 0, ..vacuum }, 2_000_000), None);
+    }
 }

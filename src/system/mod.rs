@@ -40,7 +40,8 @@ use datafusion::logical_expr::{BinaryExpr, Expr, Operator, TableProviderFilterPu
 use datafusion::physical_plan::ExecutionPlan;
 use futures::future::BoxFuture;
 
-pub use log::{AlertRecord, QueryRecord, ScanRecord, StepRecord};
+pub use blocks::count as count_blocks;
+pub use log::{AlertRecord, QueryRecord, ScanRecord, StepRecord, VacuumProgress, VacuumRecord};
 
 pub use columns::{ShownColumn, shown_columns};
 pub use context::{Database, Home, Listed, Needs, Relation, RelationColumn, RelationKind, SystemContext, SystemSource};
@@ -55,7 +56,7 @@ pub const SCHEMA: &str = "pg_catalog";
 pub const INFORMATION_SCHEMA: &str = "information_schema";
 
 /// The system tables' names.
-pub const TABLES: [&str; 36] = [
+pub const TABLES: [&str; 39] = [
     "pg_attrdef",
     "pg_attribute",
     "pg_class",
@@ -74,6 +75,7 @@ pub const TABLES: [&str; 36] = [
     "stl_query",
     "stl_querytext",
     "stl_scan",
+    "stl_vacuum",
     "stv_blocklist",
     "stv_slices",
     "stv_tbl_perm",
@@ -91,6 +93,8 @@ pub const TABLES: [&str; 36] = [
     "svv_redshift_tables",
     "svv_table_info",
     "svv_tables",
+    "svv_vacuum_progress",
+    "svv_vacuum_summary",
     "v_generate_tbl_ddl",
 ];
 
@@ -162,6 +166,7 @@ enum Kind {
     StlQuery,
     StlQuerytext,
     StlScan,
+    StlVacuum,
     StvBlocklist,
     StvSlices,
     StvTblPerm,
@@ -179,6 +184,8 @@ enum Kind {
     SvvRedshiftTables,
     SvvTableInfo,
     SvvTables,
+    SvvVacuumProgress,
+    SvvVacuumSummary,
     VGenerateTblDdl,
     Columns,
     KeyColumnUsage,
@@ -189,7 +196,7 @@ enum Kind {
 
 impl Kind {
     /// In the order of [`TABLES`], then of [`INFORMATION_TABLES`].
-    const ALL: [Kind; 41] = [
+    const ALL: [Kind; 44] = [
         Kind::PgAttrdef,
         Kind::PgAttribute,
         Kind::PgClass,
@@ -208,6 +215,7 @@ impl Kind {
         Kind::StlQuery,
         Kind::StlQuerytext,
         Kind::StlScan,
+        Kind::StlVacuum,
         Kind::StvBlocklist,
         Kind::StvSlices,
         Kind::StvTblPerm,
@@ -225,6 +233,8 @@ impl Kind {
         Kind::SvvRedshiftTables,
         Kind::SvvTableInfo,
         Kind::SvvTables,
+        Kind::SvvVacuumProgress,
+        Kind::SvvVacuumSummary,
         Kind::VGenerateTblDdl,
         Kind::Columns,
         Kind::KeyColumnUsage,
@@ -258,6 +268,9 @@ impl Kind {
             Kind::StlQuery => log::stl_query(None).schema(),
             Kind::StlQuerytext => log::stl_querytext(None).schema(),
             Kind::StlScan => log::stl_scan(None).schema(),
+            Kind::StlVacuum => log::stl_vacuum(None).schema(),
+            Kind::SvvVacuumProgress => log::svv_vacuum_progress(None).schema(),
+            Kind::SvvVacuumSummary => log::svv_vacuum_summary(None).schema(),
             Kind::SvlQlog => log::svl_qlog(None).schema(),
             Kind::SvlQuerySummary => log::svl_query_summary(None).schema(),
             Kind::StvBlocklist => blocks::schema(),
@@ -308,6 +321,9 @@ impl Kind {
             | Kind::StlQuery
             | Kind::StlQuerytext
             | Kind::StlScan
+            | Kind::StlVacuum
+            | Kind::SvvVacuumProgress
+            | Kind::SvvVacuumSummary
             | Kind::SvlQlog
             | Kind::SvlQuerySummary => Needs::Log,
             _ => Needs::Homes,
@@ -345,6 +361,9 @@ impl Kind {
             Kind::StlQuery => log::stl_query(Some(context)).columns(),
             Kind::StlQuerytext => log::stl_querytext(Some(context)).columns(),
             Kind::StlScan => log::stl_scan(Some(context)).columns(),
+            Kind::StlVacuum => log::stl_vacuum(Some(context)).columns(),
+            Kind::SvvVacuumProgress => log::svv_vacuum_progress(Some(context)).columns(),
+            Kind::SvvVacuumSummary => log::svv_vacuum_summary(Some(context)).columns(),
             Kind::SvlQlog => log::svl_qlog(Some(context)).columns(),
             Kind::SvlQuerySummary => log::svl_query_summary(Some(context)).columns(),
             Kind::StvBlocklist => blocks::columns(context).await?,

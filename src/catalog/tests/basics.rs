@@ -110,20 +110,25 @@ async fn appends_commute_and_everything_else_conflicts() {
     assert_eq!(segments.len(), 2);
     catalog.refresh().await.unwrap();
 
-    // Two processes delete from one segment.
+    // Two processes delete from one segment; of one that vacuums it nobody knows.
+    let first_dead = || Blob::Inline(dead(1).into());
     let delete = |txn: &mut Transaction| {
         let vector =
-            NewDeleteVector { segment: segments[0].id, expected: None, blob: inline("x"), rows: 1, killed: None };
+            NewDeleteVector { segment: segments[0].id, expected: None, blob: first_dead(), rows: 1, killed: None };
         txn.set_delete_vectors(&table.def, vec![vector]);
     };
     let (mut a, mut b, mut c, mut d) = (catalog.begin(USER), other.begin(USER), other.begin(USER), other.begin(USER));
     delete(&mut a);
     delete(&mut b);
-    c.rewrite(&table.def, vec![(segments[0].id, None)], vec![new_segment(inline("c"), 0, 10)]);
+    let seen = both.table(table.def.id).unwrap();
+    rewrite(other.store(), &mut c, seen, &[segments[0].id], new_segment(inline("c"), 0, 10)).await.unwrap();
     d.require_unchanged(&table.def);
     d.create_schema("copy", USER);
     catalog.commit(a).await.unwrap();
-    for txn in [b, c, d] {
+    let vacuumed = other.commit(c).await.unwrap().snapshot.table(table.def.id).unwrap().clone();
+    let dead: Vec<u32> = vacuumed.segments.iter().map(|s| s.deleted.map_or(0, |d| d.rows)).collect();
+    assert_eq!(dead, [0, 1]);
+    for txn in [b, d] {
         let e = other.commit(txn).await.unwrap_err();
         assert_eq!(e.kind(), ErrorKind::Conflict);
         assert!(e.message().contains("Serializable isolation violation on table \"t\""), "{e}");

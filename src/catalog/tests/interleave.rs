@@ -109,17 +109,18 @@ impl Process {
                 }
                 3 => {
                     let Some(segment) = table.segments.first() else { continue };
-                    let blob = put_object(&self.store, txn.object(0)).await.unwrap();
                     let rows = segment.deleted.map_or(1, |d| d.rows + 1);
+                    let blob = put_dead(&self.store, txn.object(0), rows).await.unwrap();
                     let vector =
                         NewDeleteVector { segment: segment.id, expected: segment.deleted, blob, rows, killed: None };
                     txn.set_delete_vectors(&table.def, vec![vector]);
                     self.tell(&catalog.commit(txn).await, None);
                 }
                 _ => {
-                    let removed = table.segments.iter().map(|s| (s.id, s.deleted)).collect();
+                    let removed: Vec<_> = table.segments.iter().map(|s| s.id).collect();
                     let blob = put_object(&self.store, txn.object(0)).await.unwrap();
-                    txn.rewrite(&table.def, removed, vec![segment_of(blob, &rows(&table))]);
+                    let added = segment_of(blob, &rows(&table));
+                    rewrite(&self.store, &mut txn, &table, &removed, added).await.unwrap();
                     self.tell(&catalog.commit(txn).await, None);
                 }
             }
@@ -265,10 +266,11 @@ async fn a_process_left_behind_the_collected_log_does_not_fork_it() {
         append(&awake, &table.def, "inline").await.unwrap();
         awake.checkpoint().await.unwrap();
     }
-    let mut rewrite = awake.begin(USER);
-    let removed = awake.snapshot().table(table.def.id).unwrap().segments.iter().map(|s| (s.id, s.deleted)).collect();
-    rewrite.rewrite(&table.def, removed, vec![new_segment(inline("inline"), 0, 30)]);
-    awake.commit(rewrite).await.unwrap();
+    let mut vacuum = awake.begin(USER);
+    let full = awake.snapshot().table(table.def.id).unwrap().clone();
+    let removed: Vec<_> = full.segments.iter().map(|s| s.id).collect();
+    rewrite(&store, &mut vacuum, &full, &removed, new_segment(inline("inline"), 0, 30)).await.unwrap();
+    awake.commit(vacuum).await.unwrap();
     awake.checkpoint().await.unwrap();
     let collected = awake.collect().await.unwrap();
     assert!(collected.log_entries > 0 && collected.data_objects == 1, "{collected:?}");

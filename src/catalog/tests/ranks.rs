@@ -178,6 +178,7 @@ async fn impossible_maps_and_ranks_are_refused() {
     let add = |change: &dyn Fn(&mut SegmentRef)| {
         let mut segment = SegmentRef::clone(table.segments.iter().find(|s| s.rank_map == 1).unwrap());
         segment.id = SegmentId(99);
+        segment.place = SegmentRef::place_of(segment.id);
         change(&mut segment);
         let segments = vec![Arc::new(segment)];
         apply(&catalog.snapshot(), &entry(Action::AddSegments { table: id, data_change: true, segments }))

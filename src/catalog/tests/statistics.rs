@@ -161,11 +161,11 @@ async fn a_vacuum_keeps_statistics() {
     load(&mut txn, &newest(&catalog, id), 10);
     catalog.commit(txn).await.unwrap();
     let before = newest(&catalog, id);
-    let old = before.segments.iter().map(|s| (s.id, s.deleted)).collect();
+    let old: Vec<_> = before.segments.iter().map(|s| s.id).collect();
     let written =
         NewSegment { added: Some(before.segments[0].added), ..new_segment(inline("inline rows, in order"), 0, 10) };
     let mut txn = catalog.begin(USER);
-    txn.rewrite(&before.def, old, vec![written]);
+    rewrite(catalog.store(), &mut txn, &before, &old, written).await.unwrap();
     catalog.commit(txn).await.unwrap();
     let after = newest(&catalog, id);
     assert_ne!(after.segments[0].id, before.segments[0].id);

@@ -109,28 +109,65 @@ pub async fn append(catalog: &Catalog, table: &TableDef, text: &str) -> Result<C
 
 /// An object's content by which it is recognised: its own path.
 pub async fn put_object(store: &WarehouseStore, id: ObjectId) -> Result<Blob> {
-    let content = Bytes::from(id.to_string().into_bytes());
+    put(store, id, id.to_string().into_bytes()).await
+}
+
+async fn put(store: &WarehouseStore, id: ObjectId, content: Vec<u8>) -> Result<Blob> {
     let len = content.len() as u64;
-    store.replace(&paths::object(&id), content).await?;
+    store.replace(&paths::object(&id), content.into()).await?;
     Ok(Blob::Stored(Extent { object: id, offset: 0, len }))
 }
 
-/// Reads everything that a snapshot refers to. Inline bytes begin with `inline`, others are as [`put_object`] wrote.
+/// Reads everything that a snapshot refers to. Inline bytes begin with `inline`, others are as [`put_object`] wrote, but for
+/// delete vectors and positions.
 pub async fn read_everything(store: &WarehouseStore, snapshot: &Snapshot) -> std::result::Result<(), String> {
     snapshot.check_invariants().map_err(|e| e.to_string())?;
     for table in snapshot.tables.values() {
         let of_segments = table.segments.iter().flat_map(|s| [Some(s.extent), s.deleted.map(|d| d.extent)]);
-        for extent in of_segments.chain([table.statistics.map(|s| s.extent)]).flatten() {
+        let of_moves = table.moves.iter().map(|m| Some(m.positions));
+        for extent in of_segments.chain([table.statistics.map(|s| s.extent)]).chain(of_moves).flatten() {
             let bytes = store.read(&extent).await.map_err(|e| e.to_string())?;
             let bytes = bytes.ok_or_else(|| format!("{} is gone", extent.object))?;
             let whole = match extent.object {
                 ObjectId::Log(_) => bytes.starts_with(b"inline"),
                 id => *bytes == *id.to_string().as_bytes(),
             };
-            if !whole {
+            let vector = |s: &Arc<SegmentRef>| {
+                s.deleted.is_some_and(|d| d.extent == extent && delete_vector::decode(&bytes, d.rows, s.rows).is_ok())
+            };
+            if !whole && !table.segments.iter().any(vector) && Positions::decode(&bytes).is_err() {
                 return Err(format!("{} holds {bytes:?}", extent.object));
             }
         }
     }
+    Ok(())
+}
+
+/// A delete vector of a segment's first rows.
+pub fn dead(rows: u32) -> Vec<u8> {
+    delete_vector::encode(&(0..rows).collect()).unwrap()
+}
+
+/// As [`put_object`], a delete vector of the first rows.
+pub async fn put_dead(store: &WarehouseStore, id: ObjectId, rows: u32) -> Result<Blob> {
+    put(store, id, dead(rows)).await
+}
+
+/// Has a transaction write rows anew: those of `removed` in turn, as many as `added` has.
+pub async fn rewrite(
+    store: &WarehouseStore,
+    txn: &mut Transaction,
+    table: &TableState,
+    removed: &[SegmentId],
+    added: NewSegment,
+) -> Result<()> {
+    let segments = removed.iter().filter_map(|id| table.segment(*id));
+    let mut positions = Positions::new(segments.clone().map(|s| (s.id, s.rows)));
+    let rows = segments.clone().flat_map(|s| (s.deleted.map_or(0, |d| d.rows)..s.rows).map(|row| (s.id, row)));
+    positions.wrote(rows.take(added.rows as usize))?;
+    let object = txn.object(1000);
+    let Blob::Stored(stored) = put(store, object, positions.encode()?).await? else { unreachable!() };
+    let removed = segments.map(|s| (s.id, s.deleted)).collect();
+    txn.rewrite(&table.def, removed, vec![added], (Arc::new(positions), stored));
     Ok(())
 }

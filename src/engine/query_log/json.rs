@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::system::{AlertRecord, QueryRecord, ScanRecord, StepRecord};
+use crate::system::{AlertRecord, QueryRecord, ScanRecord, StepRecord, VacuumRecord};
 
 pub fn write(record: &QueryRecord) -> String {
     let steps = record.steps.iter().map(|s| {
@@ -22,11 +22,20 @@ pub fn write(record: &QueryRecord) -> String {
         })
     });
     let alerts = record.alerts.iter().map(|a| json!({ "step": a.step, "event": a.event, "solution": a.solution }));
+    let vacuums = record.vacuums.iter().map(|v| {
+        json!({
+            "table": v.table, "name": v.name, "status": v.status, "rows": v.rows, "sorted_rows": v.sorted_rows,
+            "blocks": v.blocks, "max_merge_partitions": v.max_merge_partitions, "time_us": v.time_us,
+            "reclaimable_rows": v.reclaimable_rows, "reclaimable_bytes": v.reclaimable_bytes,
+            "recluster": v.recluster, "sort_partitions": v.sort_partitions, "merge_increments": v.merge_increments,
+        })
+    });
     let value = json!({
         "user": record.user, "query": record.query, "label": record.label, "xid": record.xid,
         "process": record.process, "database": record.database, "text": record.text, "start_us": record.start_us,
         "end_us": record.end_us, "aborted": record.aborted, "steps": steps.collect::<Vec<_>>(),
         "scans": scans.collect::<Vec<_>>(), "alerts": alerts.collect::<Vec<_>>(),
+        "vacuums": vacuums.collect::<Vec<_>>(),
     });
     value.to_string()
 }
@@ -67,6 +76,21 @@ pub fn read(line: &[u8]) -> Option<QueryRecord> {
         event: text(&a, "event"),
         solution: text(&a, "solution"),
     });
+    let vacuums = each("vacuums").into_iter().map(|v| VacuumRecord {
+        table: int(&v, "table"),
+        name: text(&v, "name"),
+        status: text(&v, "status"),
+        rows: big(&v, "rows"),
+        sorted_rows: big(&v, "sorted_rows"),
+        blocks: big(&v, "blocks"),
+        max_merge_partitions: int(&v, "max_merge_partitions"),
+        time_us: big(&v, "time_us"),
+        reclaimable_rows: big(&v, "reclaimable_rows"),
+        reclaimable_bytes: big(&v, "reclaimable_bytes"),
+        recluster: truth(&v, "recluster"),
+        sort_partitions: int(&v, "sort_partitions"),
+        merge_increments: int(&v, "merge_increments"),
+    });
     Some(QueryRecord {
         user: int(&value, "user"),
         query: value.get("query")?.as_i64()?,
@@ -81,6 +105,7 @@ pub fn read(line: &[u8]) -> Option<QueryRecord> {
         steps: steps.collect(),
         scans: scans.collect(),
         alerts: alerts.collect(),
+        vacuums: vacuums.collect(),
     })
 }
 
@@ -116,6 +141,7 @@ mod tests {
             steps: vec![StepRecord { node: 1, plan: "XN Result".into(), rows: 3, disk: true, ..Default::default() }],
             scans: vec![ScanRecord { slice: 2, name: "t".into(), rows_pre_filter: 8, ..Default::default() }],
             alerts: vec![AlertRecord { step: 1, event: "e".into(), solution: "s".into() }],
+            vacuums: vec![VacuumRecord { table: 3, recluster: true, merge_increments: 7, ..Default::default() }],
             ..Default::default()
         };
         let line = write(&record);

@@ -100,6 +100,11 @@ async fn changes_do_what_they_do_to_a_model() {
         session.sql("insert into u select v % 4, v % 4 * 10 from generate_series(0, 39) s(v)").await.unwrap();
         let (mut rows, mut next, mut done) = (Vec::new(), 1, Vec::new());
         for _ in 0..14 {
+            if rng.one_in(5) {
+                let vacuum = ["vacuum t to 100 percent", "vacuum delete only t", "vacuum"][rng.below(3)];
+                done.push(vacuum.to_string());
+                session.sql(vacuum).await.unwrap_or_else(|e| panic!("seed {seed}: {done:?}\n{e}"));
+            }
             let before = rows.clone();
             let sql = change(&mut rng, &mut rows, &mut next);
             done.push(sql.clone());

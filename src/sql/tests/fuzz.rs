@@ -60,6 +60,7 @@ fn the_corpus_has_every_kind_of_statement() {
         "summarize",
         "truncate",
         "update",
+        "vacuum",
     ];
     assert_eq!(kinds.into_iter().collect::<Vec<_>>(), all);
     for sql in REFUSED {
@@ -91,6 +92,7 @@ fn kind(statement: &Statement) -> &'static str {
         Statement::Update(_) => "update",
         Statement::Truncate(_) => "truncate",
         Statement::Begin(_) => "begin",
+        Statement::Vacuum(_) => "vacuum",
         Statement::Commit => "commit",
         Statement::Rollback => "rollback",
         Statement::Lock(_) => "lock",
@@ -256,6 +258,7 @@ fn places(sql: &str, statement: &Statement) {
             names.extend(update.assignments.iter().map(|(column, _)| column));
         }
         Statement::Truncate(table) => names.extend(&table.parts),
+        Statement::Vacuum(vacuum) => names.extend(vacuum.table.iter().flat_map(|table| &table.parts)),
         Statement::Lock(tables) => names.extend(tables.iter().flat_map(|table| &table.parts)),
         Statement::Copy(copy) => {
             names.extend(copy.table.parts.iter().chain(&copy.columns));

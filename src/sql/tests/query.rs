@@ -128,7 +128,6 @@ fn explain() {
 #[test]
 fn statements_not_offered_are_named() {
     for (sql, what) in [
-        ("vacuum full t to 99 percent", "VACUUM"),
         ("unload ('select 1') to 's3://x'", "UNLOAD"),
         ("merge into t using s on a = b", "MERGE"),
         ("alter table t add column a int", "ALTER TABLE … ADD COLUMN"),

@@ -1,0 +1,136 @@
+//! Vacuum unasked: what is worth its cost, in the background or when the application says so.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::plan::Work;
+use super::{Operation, Totals};
+use crate::catalog::PinnedSnapshot;
+use crate::common::{ErrorKind, Result, TableId, Version};
+use crate::engine::statement::CancelToken;
+use crate::engine::warehouse::{Inner, Warehouse};
+use crate::physical_plan::config::BlueshiftOptions;
+use crate::sql::ast::VacuumMode;
+use crate::system::VacuumProgress;
+
+/// How often the background looks whether there is something to do.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// The vacuums of a warehouse in this process.
+#[derive(Debug, Default)]
+pub struct Upkeep {
+    next: AtomicU64,
+    ongoing: Mutex<BTreeMap<u64, VacuumProgress>>,
+    /// What each table was when nothing was to be done.
+    looked_at: Mutex<BTreeMap<TableId, Version>>,
+    /// Statements that run.
+    statements: AtomicU64,
+}
+
+/// A vacuum that goes on, until this is dropped.
+pub(super) struct Ongoing {
+    inner: Arc<Inner>,
+    number: u64,
+}
+
+impl Upkeep {
+    /// The vacuums that go on.
+    pub fn progress(&self) -> Vec<VacuumProgress> {
+        self.ongoing.lock().values().cloned().collect()
+    }
+
+    /// A statement begins.
+    pub fn busy(&self) {
+        self.statements.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A statement has ended.
+    pub fn idle(&self) {
+        self.statements.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Ongoing {
+    /// Of a vacuum of the table.
+    pub fn begin(inner: &Arc<Inner>, name: &str, status: String, started_us: i64) -> Self {
+        let number = inner.upkeep.next.fetch_add(1, Ordering::Relaxed);
+        let progress = VacuumProgress { name: name.to_string(), status, started_us, rows: 0, done: 0 };
+        inner.upkeep.ongoing.lock().insert(number, progress);
+        Ongoing { inner: Arc::clone(inner), number }
+    }
+
+    /// A step has written so many rows anew; about so many are left.
+    pub fn did(&self, rows: u64, left: u64) {
+        if let Some(progress) = self.inner.upkeep.ongoing.lock().get_mut(&self.number) {
+            progress.done += rows;
+            progress.rows = progress.done + left;
+        }
+    }
+}
+
+impl Drop for Ongoing {
+    fn drop(&mut self) {
+        self.inner.upkeep.ongoing.lock().remove(&self.number);
+    }
+}
+
+impl Warehouse {
+    /// Does what is worth its cost: merges small runs, rows that come in another order than that of the sort key, small segments
+    /// that follow each other, and segments with many dead rows. Returns how many commits that took; none when there is nothing
+    /// to do.
+    ///
+    /// A warehouse does so by itself every few seconds, unless it was opened with
+    /// [`WarehouseBuilder::upkeep`](super::super::WarehouseBuilder::upkeep) off. Nobody waits for it or fails by it.
+    pub async fn maintain(&self) -> Result<usize> {
+        let pin = self.pin_newest().await?;
+        let mut steps = 0;
+        for id in pin.tables.keys() {
+            steps += self.maintain_table(&pin, *id).await?.steps;
+        }
+        Ok(steps)
+    }
+
+    async fn maintain_table(&self, pin: &PinnedSnapshot, id: TableId) -> Result<Totals> {
+        let Some(table) = pin.table(id) else { return Ok(Totals::default()) };
+        if self.inner.upkeep.looked_at.lock().get(&id) == Some(&table.changed) {
+            return Ok(Totals::default());
+        }
+        let full = self.geometry()?.segment_rows() as u64;
+        let operation = Operation {
+            warehouse: self,
+            table: id,
+            author: self.owner(),
+            query: self.next_query(),
+            process: 0,
+            automatic: true,
+            cancel: CancelToken::default(),
+            budget: BlueshiftOptions::default().vacuum_rows,
+        };
+        if !operation.is_due(Work::due(pin, table, full)).await? {
+            self.inner.upkeep.looked_at.lock().insert(id, table.changed);
+            return Ok(Totals::default());
+        }
+        let works = vec![Work::due(pin, table, full)];
+        operation.logged(pin, table, VacuumMode::Full, "Started", "Skipped".to_string(), works).await
+    }
+}
+
+/// Looks after the warehouse until it is closed, whenever no more statements run than it has threads.
+pub async fn keep(inner: Weak<Inner>) {
+    loop {
+        tokio::time::sleep(INTERVAL).await;
+        let Some(inner) = inner.upgrade() else { return };
+        if inner.upkeep.statements.load(Ordering::Relaxed) >= inner.threads as u64 {
+            continue;
+        }
+        match (Warehouse { inner }).maintain().await {
+            Ok(_) => {}
+            Err(e) if e.kind() == ErrorKind::Conflict => tracing::debug!("another process vacuums, too: {e}"),
+            Err(e) => tracing::warn!("the warehouse could not be vacuumed: {e}"),
+        }
+    }
+}

@@ -44,7 +44,8 @@ impl Catalog {
         let newest = self.refresh().await?;
         let now_us = self.options().clock.now_us().max(newest.time_us);
         let leases = read_leases(self.store()).await?;
-        let live = leases.iter().filter(|lease| lease.until_us >= now_us && lease.process != self.inner.process);
+        let own_lease = self.inner.state.lock().lease;
+        let live = leases.iter().filter(|lease| lease.until_us >= now_us && lease.process != own_lease);
         let (own, own_transaction) = self.inner.own_floor();
         let own = own.min(own_transaction.unwrap_or(own));
         let floor = live.map(Lease::floor).min().unwrap_or(own).min(own).min(newest.version);

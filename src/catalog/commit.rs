@@ -43,7 +43,9 @@ pub struct Catalog {
 pub(super) struct State {
     pub current: Arc<Snapshot>,
     pub pins: Pins,
-    pub renewed: Option<Renewed>,
+    pub renewed: Renewed,
+    /// The name of this process's lease.
+    pub lease: CommitId,
     /// The tables' objects that the last known checkpoint names.
     pub checkpointed: Arc<BTreeMap<TableId, Version>>,
 }
@@ -125,6 +127,7 @@ impl Catalog {
         store.make_durable(&paths::log_entry(Version(0))).await?;
         // The lease comes first: from here on no collector passes what is about to be read.
         let process = options.ids.next();
+        let renewed = Renewed::now(&options);
         let lease = lease::opening(process, options.clock.now_us(), options.lease_ttl);
         store.replace(&paths::lease(process), lease.encode()?).await?;
         let loaded = load_newest(&store).await?;
@@ -134,7 +137,8 @@ impl Catalog {
             state: Mutex::new(State {
                 current: Arc::new(loaded.snapshot),
                 pins: Pins::default(),
-                renewed: None,
+                renewed,
+                lease: process,
                 checkpointed: Arc::new(loaded.checkpointed),
             }),
             queue: Mutex::default(),
@@ -225,7 +229,8 @@ impl Catalog {
 
     /// Gives the lease back. Pinned snapshots lose their protection.
     pub async fn close(self) -> Result<()> {
-        self.inner.store.delete(&paths::lease(self.inner.process)).await
+        let lease = self.inner.state.lock().lease;
+        self.inner.store.delete(&paths::lease(lease)).await
     }
 }
 

@@ -11,6 +11,7 @@ use super::commit::{Catalog, Inner};
 use super::convert::{self, damaged};
 use super::frame::{self, HEADER_BYTES, Magic};
 use super::model::{ObjectId, Snapshot};
+use super::options::CatalogOptions;
 use super::overlay::Overlay;
 use super::{load, paths, proto};
 use crate::common::{CommitId, Error, Result, SqlState, Version};
@@ -191,18 +192,19 @@ pub(super) struct Renewed {
     at_us: i64,
 }
 
+impl Renewed {
+    pub fn now(options: &CatalogOptions) -> Self {
+        Renewed { at: Instant::now(), at_us: options.clock.now_us() }
+    }
+}
+
 impl Inner {
     /// Whether a collector may have stopped counting on this process.
     pub(super) fn lapsed(&self) -> bool {
         let half = self.options.lease_ttl / 2;
         let half_us = i64::try_from(half.as_micros()).unwrap_or(i64::MAX);
-        match self.state.lock().renewed {
-            Some(renewed) => {
-                renewed.at.elapsed() > half
-                    || self.options.clock.now_us().abs_diff(renewed.at_us) > half_us.unsigned_abs()
-            }
-            None => true,
-        }
+        let renewed = self.state.lock().renewed;
+        renewed.at.elapsed() > half || self.options.clock.now_us().abs_diff(renewed.at_us) > half_us.unsigned_abs()
     }
 
     pub(super) fn pin(self: &Arc<Self>, transaction: bool) -> PinnedSnapshot {
@@ -221,14 +223,19 @@ impl Inner {
     }
 
     pub(super) async fn renew(&self) -> Result<()> {
-        let renewed = Renewed { at: Instant::now(), at_us: self.options.clock.now_us() };
+        let renewed = Renewed::now(&self.options);
         let (oldest_pinned, oldest_transaction) = self.own_floor();
+        let lapsed = self.lapsed();
+        if lapsed {
+            // A collector may be about to delete the old lease, and would delete what is written in its place.
+            self.state.lock().lease = self.options.ids.next();
+        }
         self.write_lease(renewed.at_us, oldest_pinned, oldest_transaction).await?;
-        if self.lapsed() {
+        if lapsed {
             // A collector may have passed this process before the new lease was there: see where the log is now.
             self.refresh().await?;
         }
-        self.state.lock().renewed = Some(renewed);
+        self.state.lock().renewed = renewed;
         Ok(())
     }
 
@@ -247,14 +254,15 @@ impl Inner {
 
     async fn write_lease(&self, time_us: i64, oldest_pinned: Version, oldest: Option<Version>) -> Result<()> {
         let ttl_us = i64::try_from(self.options.lease_ttl.as_micros()).unwrap_or(i64::MAX);
+        let name = self.state.lock().lease;
         let lease = Lease {
-            process: self.process,
+            process: name,
             time_us,
             until_us: time_us.saturating_add(ttl_us),
             oldest_pinned,
             oldest_transaction: oldest,
         };
-        self.store.replace(&paths::lease(self.process), lease.encode()?).await
+        self.store.replace(&paths::lease(name), lease.encode()?).await
     }
 }
 

@@ -250,15 +250,20 @@ fn with_super(source: InsertSource, def: &TableDef, targets: &[usize]) -> Result
     let InsertSource::Values(mut rows) = source else { return Ok(source) };
     for value in rows.iter_mut().flat_map(|row| row.iter_mut().enumerate()).filter(|(field, _)| is_super(*field)) {
         let InsertValue::Expr(given) = value.1 else { continue };
-        let mut call = parse_expr(&format!("{TO_SUPER}(NULL)"))?;
-        if let Expr::Function(function) = &mut call
-            && let FunctionArguments::List(list) = &mut function.args
-        {
-            list.args = vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(given.clone()))];
-        }
-        *given = call;
+        *given = as_super(given.clone())?;
     }
     Ok(InsertSource::Values(rows))
+}
+
+/// An expression whose value is SUPER.
+pub(super) fn as_super(value: Expr) -> Result<Expr> {
+    let mut call = parse_expr(&format!("{TO_SUPER}(NULL)"))?;
+    if let Expr::Function(function) = &mut call
+        && let FunctionArguments::List(list) = &mut function.args
+    {
+        list.args = vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(value))];
+    }
+    Ok(call)
 }
 
 /// The statement's source; VALUES of which some rows write DEFAULT for the identity column say at the end which do.

@@ -199,11 +199,21 @@ impl Load {
 
     /// Takes all rows of all streams, each on a task of its own.
     pub async fn take(&self, streams: Vec<SendableRecordBatchStream>) -> Result<(), Refused> {
+        self.take_generating(streams, self.coercion.generate()).await
+    }
+
+    /// The same, of rows of which others get values of the identity column than [`Load::generating`] said.
+    pub async fn take_generating(
+        &self,
+        streams: Vec<SendableRecordBatchStream>,
+        generate: Generate,
+    ) -> Result<(), Refused> {
+        let coercion = Arc::new(self.coercion.generating(generate));
         let mut tasks: JoinSet<Result<(), Refused>> = JoinSet::new();
         for mut stream in streams {
             let types: Vec<_> = stream.schema().fields().iter().map(|f| f.data_type().clone()).collect();
-            self.coercion.check_types(&types)?;
-            let (coercion, gathered) = (Arc::clone(&self.coercion), Arc::clone(&self.gathered));
+            coercion.check_types(&types)?;
+            let (coercion, gathered) = (Arc::clone(&coercion), Arc::clone(&self.gathered));
             let identities = self.identities.clone();
             tasks.spawn(async move {
                 let mut before = 0;

@@ -26,6 +26,7 @@ mod kept;
 mod listing;
 mod load;
 mod location;
+mod merge;
 mod names;
 mod namespace;
 mod output;

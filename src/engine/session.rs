@@ -30,12 +30,12 @@ use super::running::Running;
 use super::statement::{CancelToken, StatementState};
 use super::warehouse::Warehouse;
 use super::{
-    analyze, attach, comments, copy, ddl, delete, describe, explain, information, insert, parameters, planning, show,
-    statistics, summarize, verify, views,
+    analyze, attach, comments, copy, ddl, delete, describe, explain, information, insert, merge, parameters, planning,
+    show, statistics, summarize, verify, views,
 };
 use crate::catalog::{PinnedSnapshot, Snapshot};
 use crate::common::{Error, ErrorKind, Result};
-use crate::functions::settings::Setting;
+use crate::functions::settings::{self, Setting};
 use crate::functions::{SessionNames, zones};
 use crate::sql::ast::{Insert, ObjectName};
 use crate::sql::{self, Statement, StatementText};
@@ -166,7 +166,7 @@ impl Session {
                 (types, schema)
             }
             Statement::Insert(insert) => (insert::parameters(&self.begin().await?, insert).await?, none),
-            Statement::Delete(_) | Statement::Update(_) => {
+            Statement::Delete(_) | Statement::Update(_) | Statement::Merge(_) => {
                 (delete::parameters(&self.begin().await?, &statement).await?, none)
             }
             Statement::ShowTable { .. } => (HashMap::new(), ddl::show_table_schema()),
@@ -262,7 +262,7 @@ impl Session {
             Statement::Insert(insert) if !insert.source.reads_tables() => {
                 return self.append(query, insert, parameters).await;
             }
-            Statement::Delete(_) | Statement::Update(_) | Statement::Truncate(_) => {
+            Statement::Delete(_) | Statement::Update(_) | Statement::Merge(_) | Statement::Truncate(_) => {
                 return self.change(query, statement, parameters).await;
             }
             other => other,
@@ -283,15 +283,14 @@ impl Session {
                 Ok(Output::done("SET", None))
             }
             Statement::Show(what) => show::show(&running, what).await,
-            // The only one there is.
             Statement::ShowParameter(name) => {
-                let percent = statistics::threshold(&running);
-                Ok(Output::text("SHOW", name, &percent.to_string()))
+                let found = settings::find(running.state.config_options(), name)?;
+                Ok(Output::text("SHOW", name, &found.value.unwrap_or_default()))
             }
             Statement::CreateSchema(create) => ddl::create_schema(&running, create).await,
             Statement::DropSchema(drop) => ddl::drop_schema(&running, drop).await,
             Statement::Insert(insert) => insert::insert(&running, insert, parameters).await,
-            Statement::Delete(_) | Statement::Update(_) | Statement::Truncate(_) => {
+            Statement::Delete(_) | Statement::Update(_) | Statement::Merge(_) | Statement::Truncate(_) => {
                 Err(Error::internal("a change is made as one"))
             }
             Statement::Copy(copy) => copy::copy(&running, *copy).await,
@@ -321,6 +320,7 @@ impl Session {
             let outcome = match &statement {
                 Statement::Delete(delete) => delete::delete(&running, delete, parameters.clone()).await,
                 Statement::Update(update) => delete::update(&running, update, parameters.clone()).await,
+                Statement::Merge(merge) => merge::merge(&running, merge, parameters.clone()).await,
                 Statement::Truncate(table) => delete::truncate(&running, table).await,
                 _ => Err(Error::internal("the statement changes no rows")),
             };

@@ -25,6 +25,7 @@ pub enum Statement {
     Insert(Insert),
     Delete(Delete),
     Update(Update),
+    Merge(Box<Merge>),
     /// `TRUNCATE [TABLE] name`
     Truncate(ObjectName),
     Copy(Box<Copy>),
@@ -465,6 +466,48 @@ pub struct Update {
     pub assignments: Vec<(Ident, InsertValue)>,
     /// As [`Delete::rows`].
     pub rows: Box<Query>,
+}
+
+/// `MERGE INTO table [[AS] alias] USING source ON condition {WHEN … | REMOVE DUPLICATES}`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Merge {
+    pub table: ObjectName,
+    pub alias: Option<Ident>,
+    /// The source, where it is a table or view by name.
+    pub source: Option<ObjectName>,
+    /// What its columns are named with; nothing of a subquery without alias.
+    pub called: Option<Ident>,
+    pub source_position: Position,
+    /// A query from the source, left joined to [`Delete::TARGET`] under the table's alias or its own name.
+    pub rows: Box<Query>,
+    pub action: MergeAction,
+}
+
+/// What a [`Merge`] does.
+#[derive(Debug, Clone, PartialEq)]
+pub enum MergeAction {
+    /// At least one of the two.
+    When { matched: Option<Matched>, not_matched: Option<MergeInsert> },
+    /// Rows of the table that the source matches make room for all of the source's, each once.
+    RemoveDuplicates,
+}
+
+/// `WHEN MATCHED THEN {UPDATE SET column = value, … | DELETE}`
+#[derive(Debug, Clone, PartialEq)]
+pub enum Matched {
+    /// None twice.
+    Update(Vec<(Ident, InsertValue)>),
+    Delete,
+}
+
+/// `WHEN NOT MATCHED THEN INSERT [(columns)] VALUES (value, …)`
+#[derive(Debug, Clone, PartialEq)]
+pub struct MergeInsert {
+    /// Empty where none are named; none twice.
+    pub columns: Vec<Ident>,
+    /// As many as columns that are named; none for DEFAULT VALUES.
+    pub values: Vec<InsertValue>,
+    pub position: Position,
 }
 
 /// The rows that an [`Insert`] adds.

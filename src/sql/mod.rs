@@ -15,6 +15,7 @@ mod delete;
 mod depth;
 mod dialect;
 mod insert;
+mod merge;
 mod parser;
 pub mod places;
 mod rewrite;

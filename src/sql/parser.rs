@@ -1,6 +1,8 @@
 //! Which statement it is, and the short ones.
 
-use sqlparser::ast::{DescribeAlias, Expr, Query, SelectInto, Set, SetExpr, Statement as SqlStatement, Value};
+use sqlparser::ast::{
+    DescribeAlias, Expr, ObjectName as SqlName, Query, SelectInto, Set, SetExpr, Statement as SqlStatement, Value,
+};
 use sqlparser::tokenizer::{Span, Token, TokenWithSpan};
 
 use crate::common::error::Position;
@@ -8,7 +10,7 @@ use crate::common::{Error, Result, SqlState};
 
 use super::ast::{CreateSchema, CreateTable, DropSchema, DropTable, DropView, ObjectName, Relation, Statement};
 use super::cursor::{Cursor, START, checked_tokens, syntax_error, unsupported};
-use super::{alter, analyze, copy, create_table, delete, insert, session, show, view};
+use super::{alter, analyze, copy, create_table, delete, insert, merge, session, show, view};
 
 /// The longest statement (Redshift manual, "CREATE TABLE", and others). Data comes by COPY.
 const MAX_STATEMENT_BYTES: usize = 16 << 20;
@@ -103,7 +105,7 @@ fn statements(tokens: Vec<TokenWithSpan>, sql: &str, origin: Position) -> Result
 
 /// Statements that are known and not offered, by their first word. ALTER, GRANT and the like name their object in
 /// the next one.
-const REFUSED: [&str; 24] = [
+const REFUSED: [&str; 23] = [
     "ABORT",
     "ANALYSE",
     "BEGIN",
@@ -116,7 +118,6 @@ const REFUSED: [&str; 24] = [
     "FETCH",
     "GRANT",
     "LOCK",
-    "MERGE",
     "REFRESH",
     "REINDEX",
     "REVOKE",
@@ -146,6 +147,7 @@ fn statement(c: &mut Cursor) -> Result<Statement> {
         "INSERT" => insert::insert(c),
         "DELETE" => delete::delete(c, None),
         "UPDATE" => delete::update(c, None),
+        "MERGE" => merge::merge(c, None),
         "TRUNCATE" => delete::truncate(c),
         "COPY" => copy::copy(c),
         "ANALYZE" => analyze::analyze(c),
@@ -220,13 +222,7 @@ fn select_into(into: SelectInto, query: Box<Query>, position: Position) -> Resul
     if into.unlogged {
         return Err(unsupported("UNLOGGED", position));
     }
-    let name = parse_name(&into.name.to_string()).map_err(|e| e.with_position(position.line, position.column))?;
-    let mut name = name;
-    let spans = into.name.0.iter().map(|part| part.as_ident().map_or(Span::empty(), |ident| ident.span));
-    for (part, span) in name.parts.iter_mut().zip(spans) {
-        let start = Position { line: span.start.line, column: span.start.column };
-        part.position = if start.line > 0 { start } else { position };
-    }
+    let name = name_of(&into.name, position)?;
     let temporary = into.temporary || name.base().value.starts_with('#');
     Ok(Statement::CreateTable(Box::new(CreateTable {
         temporary,
@@ -243,6 +239,17 @@ fn select_into(into: SelectInto, query: Box<Query>, position: Position) -> Resul
         column_names: Vec::new(),
         as_query: Some(query),
     })))
+}
+
+/// A name that `sqlparser` read, at `position` where it does not tell.
+pub(super) fn name_of(name: &SqlName, position: Position) -> Result<ObjectName> {
+    let mut parsed = parse_name(&name.to_string()).map_err(|e| e.with_position(position.line, position.column))?;
+    let spans = name.0.iter().map(|part| part.as_ident().map_or(Span::empty(), |ident| ident.span));
+    for (part, span) in parsed.parts.iter_mut().zip(spans) {
+        let start = Position { line: span.start.line, column: span.start.column };
+        part.position = if start.line > 0 { start } else { position };
+    }
+    Ok(parsed)
 }
 
 /// Finds an INTO in any SELECT.
@@ -282,7 +289,7 @@ pub(super) fn check_query(query: Box<Query>, position: Position) -> Result<Box<Q
 }
 
 /// Whether a query begins at the `n`th token ahead.
-fn query_at(c: &Cursor, n: usize) -> bool {
+pub(super) fn query_at(c: &Cursor, n: usize) -> bool {
     *c.token(n) == Token::LParen || ["SELECT", "WITH", "VALUES", "FROM"].iter().any(|w| c.is_at(n, w))
 }
 

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use crate::common::error::Position;
 use crate::common::{Error, ErrorKind};
-use crate::sql::ast::{Constraint, CreateTable, DistClause, Ident, KeyColumn, Show, SortClause, Statement};
+use crate::sql::ast::{
+    Constraint, CreateTable, DistClause, Ident, KeyColumn, Matched, MergeAction, Show, SortClause, Statement,
+};
 use crate::sql::unparse::create_table_ddl;
 use crate::sql::{is_complete, parse, parse_expr, parse_name, parse_one, split};
 use crate::testing::{Rng, seeds};
@@ -48,6 +50,7 @@ fn the_corpus_has_every_kind_of_statement() {
         "drop table",
         "drop view",
         "insert",
+        "merge",
         "query",
         "search path",
         "show",
@@ -85,6 +88,7 @@ fn kind(statement: &Statement) -> &'static str {
         Statement::Insert(_) => "insert",
         Statement::Delete(_) => "delete",
         Statement::Update(_) => "update",
+        Statement::Merge(_) => "merge",
         Statement::Truncate(_) => "truncate",
         Statement::Copy(_) => "copy",
         Statement::ShowTable { .. } => "show table",
@@ -246,6 +250,16 @@ fn places(sql: &str, statement: &Statement) {
         Statement::Update(update) => {
             names.extend(update.table.parts.iter().chain(&update.alias));
             names.extend(update.assignments.iter().map(|(column, _)| column));
+        }
+        Statement::Merge(merge) => {
+            names.extend(merge.table.parts.iter().chain(&merge.alias));
+            names.extend(merge.source.iter().flat_map(|source| &source.parts));
+            if let MergeAction::When { matched, not_matched } = &merge.action {
+                if let Some(Matched::Update(assignments)) = matched {
+                    names.extend(assignments.iter().map(|(column, _)| column));
+                }
+                names.extend(not_matched.iter().flat_map(|insert| &insert.columns));
+            }
         }
         Statement::Truncate(table) => names.extend(&table.parts),
         Statement::Copy(copy) => {

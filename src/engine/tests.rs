@@ -19,6 +19,7 @@ mod key_filters;
 mod lengths;
 mod listing;
 mod manual_functions;
+mod merge;
 mod movement;
 mod mutants;
 mod namespaces;

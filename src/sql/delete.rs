@@ -93,7 +93,7 @@ pub(super) fn truncate(c: &mut Cursor) -> Result<Statement> {
     Ok(Statement::Truncate(c.object_name("a table name")?))
 }
 
-/// `[USING tables] [WHERE condition]`, where `others` stands for USING, as a query from [`Delete::TARGET`] and other tables;
+/// `[USING tables] [WHERE condition]`, where `others` stands for USING, as a query from other tables and [`Delete::TARGET`];
 /// whoever knows where the target is fills in that and what is selected.
 fn rows(c: &mut Cursor, others: &str, called: &Ident, with: Option<With>, position: Position) -> Result<Box<Query>> {
     let name = called.value.replace('"', "\"\"");
@@ -101,7 +101,9 @@ fn rows(c: &mut Cursor, others: &str, called: &Ident, with: Option<With>, positi
         .with(|p| p.parse_query())?;
     if let SetExpr::Select(select) = query.body.as_mut() {
         if c.take(others) {
-            select.from.extend(c.with(|p| p.parse_comma_separated(Parser::parse_table_and_joins))?);
+            // The target last: of tables of which no size is known the first is built, and tells the others its keys.
+            let others = c.with(|p| p.parse_comma_separated(Parser::parse_table_and_joins))?;
+            select.from.splice(0..0, others);
         }
         if c.take("WHERE") {
             select.selection = Some(c.with(|p| p.parse_expr())?);

@@ -233,18 +233,39 @@ async fn what_a_source_does_not_name_is_not_read() {
     const SPREAD: &str =
         "select case when v < 9 then v * 1000 + 17 else v * 100000 end, 0 from generate_series(1, 10) s(v)";
     const CLOSE: &str = "select v + 4000, case when v < 9 then v % 5 else -1 end from generate_series(1, 10) s(v)";
-    for (of_table, of_source) in [
-        ("distkey(k)", "distkey(k)"),
-        ("distkey(x)", "distkey(v)"),
-        ("distkey(v)", "distkey(k)"),
-        ("distkey(k)", "diststyle even"),
-        ("diststyle even", "diststyle all"),
-        ("diststyle all", "diststyle even"),
+    for (of_table, of_source, partitioned) in [
+        ("distkey(k)", "distkey(k)", true),
+        ("distkey(x)", "distkey(v)", true),
+        ("distkey(v)", "distkey(k)", false),
+        ("diststyle even", "diststyle all", false),
     ] {
-        for partitioned in [true, false] {
-            prunes(of_table, of_source, SPREAD, "t.k = s.k", partitioned).await;
-        }
-        prunes(of_table, of_source, CLOSE, "t.k = s.k and t.x = s.x", true).await;
+        prunes(of_table, of_source, SPREAD, "t.k = s.k", partitioned).await;
+        prunes(of_table, of_source, CLOSE, "t.k = s.k and t.x = s.x", !partitioned).await;
+    }
+}
+
+/// Of what is no table the size is not known: it is built all the same, where the table is not small.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sources_of_unknown_size_tell_their_keys_too() {
+    let warehouse = warehouse(4, 4, Geometry::new(64, 1024).unwrap()).await;
+    let session = warehouse.session();
+    run(&session, "create table t (k bigint, x int) sortkey(k) distkey(x)").await;
+    run(&session, &format!("insert into t select v, v % 5 from generate_series(1, {ROWS}) s(v)")).await;
+    run(&session, "set datafusion.optimizer.hash_join_single_partition_threshold = 0").await;
+    run(&session, "set datafusion.optimizer.hash_join_single_partition_threshold_rows = 0").await;
+    const SOURCE: &str = "(select distinct v * 1000 as k, v from generate_series(1, 8) g(v)) s";
+    for sql in [
+        format!("update t set x = s.v from {SOURCE} where t.k = s.k"),
+        format!("merge into t using {SOURCE} on t.k = s.k when matched then update set x = s.v"),
+        format!(
+            "merge into t using {SOURCE} on t.k = s.k when matched then update set x = s.v when not matched then insert values (s.k, s.v)"
+        ),
+        format!("delete from t using {SOURCE} where t.k = s.k"),
+    ] {
+        let before = warehouse.zones_pruned();
+        assert_eq!(run(&session, &sql).await, 8, "{sql}");
+        let pruned = warehouse.zones_pruned() - before;
+        assert!(pruned + 40 >= ZONES, "{pruned} of {ZONES} zones pruned: {sql}");
     }
 }
 

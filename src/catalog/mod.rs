@@ -40,5 +40,7 @@ pub use overlay::Overlay;
 pub use ranks::{RankColumn, RankMap};
 pub use store::WarehouseStore;
 
-pub use transaction::{Blob, Committed, NewDeleteVector, NewSegment, RankChoice, RunChoice, Telling, Transaction};
+pub use transaction::{
+    Blob, Changed, Committed, NewDeleteVector, NewSegment, RankChoice, RunChoice, Telling, Transaction,
+};
 pub use view::{Binding, CommentOn, Dependency, DependencyColumn, ViewDef};

@@ -8,7 +8,7 @@ use super::entry::{Action, Blobs, TransactionRecord};
 use super::keep::Keeping;
 use super::model::*;
 use super::ranks::RankMap;
-use super::transaction::{Blob, Intent, NewSegment, RankChoice, RunChoice, Target, Telling, Transaction};
+use super::transaction::{Blob, Changed, Intent, NewSegment, RankChoice, RunChoice, Target, Telling, Transaction};
 use super::view::{CommentOn, ViewDef};
 use crate::common::{Error, Result, SchemaId, SqlState, SqlType, TableId, Version};
 
@@ -217,10 +217,12 @@ impl Resolver<'_> {
                 self.act(Action::SetRankMap { table: id, map })
             }
             Intent::SetStatistics { table, blob, telling } => self.set_statistics(*table, blob, *telling),
-            Intent::Append { table, data_change, segments } => self.append(table, *data_change, segments),
-            Intent::Remove { table, data_change, moved, segments } => {
+            Intent::Append { table, data_change, changed, segments } => {
+                self.append(table, *data_change, changed, segments)
+            }
+            Intent::Remove { table, data_change, changed, segments } => {
                 let state = self.table(table)?.clone();
-                self.keeping.removing(&state, *data_change && !moved);
+                self.keeping.removing(&state, changed);
                 let present: BTreeMap<SegmentId, _> = state.segments.iter().map(|s| (s.id, s.deleted)).collect();
                 let id = state.def.id;
                 if segments.iter().any(|(segment, expected)| present.get(segment) != Some(expected)) {
@@ -229,9 +231,9 @@ impl Resolver<'_> {
                 let segments = segments.iter().map(|(segment, _)| *segment).collect();
                 self.act(Action::RemoveSegments { table: id, data_change: *data_change, segments })
             }
-            Intent::SetDeletes { table, data_change, vectors } => {
+            Intent::SetDeletes { table, data_change, changed, vectors } => {
                 let state = self.table(table)?.clone();
-                self.keeping.removing(&state, *data_change);
+                self.keeping.removing(&state, changed);
                 let present: BTreeMap<SegmentId, _> =
                     state.segments.iter().map(|s| (s.id, (s.deleted, s.rows))).collect();
                 let id = state.def.id;
@@ -490,9 +492,11 @@ impl Resolver<'_> {
         Ok(())
     }
 
-    fn append(&mut self, table: &Target, data_change: bool, segments: &[NewSegment]) -> Result<()> {
+    fn append(&mut self, table: &Target, data_change: bool, changed: &Changed, segments: &[NewSegment]) -> Result<()> {
         let state = self.table(table)?.clone();
-        self.keeping.adding(&state, data_change);
+        if data_change {
+            self.keeping.adding(&state, changed);
+        }
         let id = state.def.id;
         let version = self.snapshot.version;
         // Other transactions of the same version have runs of their own.

@@ -25,6 +25,7 @@ use super::coerce::Refused;
 use super::error::from_datafusion;
 use super::identity::{Generate, explicit};
 use super::insert::as_super;
+use super::kept::Thinned;
 use super::load::Load;
 use super::merge;
 use super::names::{self, CATALOG, Place};
@@ -32,7 +33,8 @@ use super::output::Output;
 use super::placing::{placed, placed_stream};
 use super::running::Running;
 use crate::catalog::{
-    Blob, ColumnDef, DeleteVectorRef, Extent, NewDeleteVector, PinnedSnapshot, SegmentId, TableState, Transaction,
+    Blob, Changed, ColumnDef, Committed, DeleteVectorRef, Extent, NewDeleteVector, PinnedSnapshot, SegmentId,
+    TableState, Transaction,
 };
 use crate::common::{Error, Result, SqlState, SqlType};
 use crate::physical_plan::config::BlueshiftOptions;
@@ -67,7 +69,7 @@ pub(super) async fn delete(running: &Running<'_>, delete: &Delete, parameters: O
     let mut notices = Vec::new();
     if count > 0 {
         let mut transaction = target.transaction(running);
-        target.remove(found, &mut transaction).await?;
+        target.remove(found, Changed::All, false, &mut transaction).await?;
         running.check_cancelled()?;
         notices = target.commit(transaction).await?;
     }
@@ -90,16 +92,14 @@ pub(super) async fn update(running: &Running<'_>, update: &Update, parameters: O
         false => Found::default(),
     };
     let rows = found.noting(target.rows(running, query, parameters).await?);
-    let mut transaction = target.transaction(running);
-    let load = target.load(running, &transaction)?.in_place()?;
+    let transaction = target.transaction(running);
+    let changed = target.changed(&update.assignments);
+    let load = target.load(running, &transaction)?.in_place(changed.clone())?;
     load.take_generating(vec![rows], generate).await.map_err(|refused| target.placed(refused, &update.assignments))?;
     let (found, count) = found.take();
     let mut notices = Vec::new();
     if count > 0 {
-        target.remove(found, &mut transaction).await?;
-        notices = load.finish(&mut transaction).await?.1;
-        running.check_cancelled()?;
-        notices.extend(target.commit(transaction).await?);
+        notices = target.replace(running, load, found, changed, transaction).await?;
     }
     Ok(Output::done(format!("UPDATE {count}"), Some(count)).with_notices(notices))
 }
@@ -249,9 +249,37 @@ impl Target {
 
     /// Returns notices.
     pub async fn commit(&self, transaction: Transaction) -> Result<Vec<String>> {
-        let committed = self.place.warehouse.inner.catalog.commit(transaction).await;
+        self.committed(self.place.warehouse.inner.catalog.commit(transaction).await)
+    }
+
+    /// Commits that rows are dead and that those of `load` come in; `changed` are the columns in which the dead ones do not come
+    /// back as they were. Returns notices.
+    pub async fn replace(
+        &self,
+        running: &Running<'_>,
+        load: Load,
+        found: BTreeMap<SegmentId, RoaringBitmap>,
+        changed: Changed,
+        mut transaction: Transaction,
+    ) -> Result<Vec<String>> {
+        let thinned = self.remove(found, changed, load.is_checked().await, &mut transaction).await?;
+        let (_, mut notices, kept) = load.replace(&mut transaction, thinned).await?;
+        running.check_cancelled()?;
+        notices.extend(self.committed(kept.commit(transaction).await)?);
+        Ok(notices)
+    }
+
+    fn committed(&self, committed: Result<Committed>) -> Result<Vec<String>> {
         let committed = committed.map_err(|e| names::at(e, self.name.base()))?;
         Ok(committed.demoted.iter().map(super::verify::demoted).collect())
+    }
+
+    /// The columns that are assigned.
+    pub fn changed(&self, assignments: &[(Ident, InsertValue)]) -> Changed {
+        let id = |(column, _): &(Ident, InsertValue)| {
+            self.table.def.columns.iter().find(|c| c.name == column.value).map(|c| c.id)
+        };
+        Changed::Columns(assignments.iter().filter_map(id).collect())
     }
 
     /// What the table's columns are named with.
@@ -262,7 +290,8 @@ impl Target {
     /// A load of all of its columns.
     pub fn load(&self, running: &Running<'_>, transaction: &Transaction) -> Result<Load> {
         let columns = (0..self.table.def.columns.len()).collect();
-        Ok(Load::new(&self.place.warehouse, &self.table, columns, transaction)?.in_zone(running.zone()?))
+        let load = Load::new(&self.place.warehouse, &self.table, columns, transaction)?.in_zone(running.zone()?);
+        Ok(load.of_statement(running.statement.clone(), running.prunes()))
     }
 
     /// The ordinal of a column that a statement names.
@@ -384,12 +413,15 @@ impl Target {
         Ok(())
     }
 
-    /// Says that rows are dead; segments of which none lives any more go.
+    /// Says that rows are dead, which come back with other values in `changed`; segments of which none lives any more go. Returns
+    /// what becomes of segments; with delete vectors that can be read before the commit where they are to be `checked`.
     pub async fn remove(
         &self,
         mut found: BTreeMap<SegmentId, RoaringBitmap>,
+        changed: Changed,
+        checked: bool,
         transaction: &mut Transaction,
-    ) -> Result<()> {
+    ) -> Result<Thinned> {
         let segments = self.place.warehouse.inner.segments.at(self.pin.clone());
         let mut gone = Vec::new();
         let mut thinned: Vec<(SegmentId, Option<DeleteVectorRef>, Vec<u8>, u32)> = Vec::new();
@@ -408,24 +440,32 @@ impl Target {
             return Err(Error::internal(format!("rows of segment {} were found, which is not there", segment.0)));
         }
         let def = &self.table.def;
+        let mut become_of: Thinned = gone.iter().map(|(id, before)| (*id, (*before, None))).collect();
         if !gone.is_empty() {
-            transaction.remove(def, gone);
+            transaction.remove_changed(def, gone, changed.clone());
         }
         if !thinned.is_empty() {
-            let vectors = self.store(thinned, transaction).await?;
-            transaction.set_delete_vectors(def, vectors);
+            let vectors = self.store(thinned, checked, transaction).await?;
+            for vector in &vectors {
+                if let Blob::Stored(extent) = vector.blob {
+                    let now = DeleteVectorRef { extent, rows: vector.rows };
+                    become_of.insert(vector.segment, (vector.expected, Some(now)));
+                }
+            }
+            transaction.set_delete_vectors_changed(def, vectors, changed);
         }
-        Ok(())
+        Ok(become_of)
     }
 
-    /// Few bytes stand in the log, more in one object.
+    /// Few bytes stand in the log, more in one object, and such as are `read` before the commit.
     async fn store(
         &self,
         thinned: Vec<(SegmentId, Option<DeleteVectorRef>, Vec<u8>, u32)>,
+        read: bool,
         transaction: &Transaction,
     ) -> Result<Vec<NewDeleteVector>> {
         let bytes: usize = thinned.iter().map(|(_, _, bytes, _)| bytes.len()).sum();
-        let object = if bytes <= Blob::MAX_INLINE_BYTES {
+        let object = if bytes <= Blob::MAX_INLINE_BYTES && !read {
             None
         } else {
             let all: Vec<u8> = thinned.iter().flat_map(|(_, _, bytes, _)| bytes.iter().copied()).collect();

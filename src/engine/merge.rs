@@ -24,6 +24,7 @@ use super::identity::{Generate, explicit};
 use super::names;
 use super::output::Output;
 use super::running::Running;
+use crate::catalog::Changed;
 use crate::common::{Error, Result, SqlState};
 use crate::sql;
 use crate::sql::ast::{Ident, InsertValue, Matched, Merge, MergeAction, MergeInsert};
@@ -45,10 +46,10 @@ pub(super) async fn merge(running: &Running<'_>, merge: &Merge, parameters: Opti
         // What several rows of the source find makes room for all of them.
         MergeAction::RemoveDuplicates => Found::default(),
     };
-    let mut transaction = target.transaction(running);
+    let transaction = target.transaction(running);
     let load = target.load(running, &transaction)?;
     // A table of rows keeps its layout, an empty one gets one as from INSERT.
-    let load = if target.table.segments.is_empty() { load } else { load.in_place()? };
+    let load = if target.table.segments.is_empty() { load } else { load.in_place(changes.added(&target, merge))? };
     let schema = rows.schema();
     let (updates, updated) = channel(&schema, changes.updates())?;
     let (inserts, inserted) = channel(&schema, changes.inserts())?;
@@ -71,10 +72,7 @@ pub(super) async fn merge(running: &Running<'_>, merge: &Merge, parameters: Opti
     };
     let mut notices = Vec::new();
     if dead + new > 0 {
-        target.remove(found, &mut transaction).await?;
-        notices = load.finish(&mut transaction).await?.1;
-        running.check_cancelled()?;
-        notices.extend(target.commit(transaction).await?);
+        notices = target.replace(running, load, found, changes.removed(&target, merge), transaction).await?;
     }
     Ok(Output::done(format!("MERGE {count}"), Some(count)).with_notices(notices))
 }
@@ -269,6 +267,16 @@ impl Changes {
     fn inserts(&self) -> Vec<usize> {
         let before = 1 + if self.updates { self.columns } else { 0 };
         if self.inserts { (before..before + self.columns).collect() } else { Vec::new() }
+    }
+
+    /// In which columns rows that are found come back with other values.
+    fn removed(&self, target: &Target, merge: &Merge) -> Changed {
+        if self.updates { target.changed(self.assignments(merge)) } else { Changed::All }
+    }
+
+    /// In which columns rows come in with values that those which go for them have not.
+    fn added(&self, target: &Target, merge: &Merge) -> Changed {
+        if self.inserts { Changed::All } else { self.removed(target, merge) }
     }
 
     fn assignments<'m>(&self, merge: &'m Merge) -> &'m [(Ident, InsertValue)] {

@@ -15,6 +15,7 @@ mod explain_moves;
 mod identity;
 mod interleaved;
 mod join_order;
+mod kept;
 mod key_filters;
 mod lengths;
 mod listing;

@@ -76,6 +76,19 @@ fn placed(refused: Refused, insert: &Insert, targets: &[usize]) -> Error {
     misfit.error.with_position(position.line, position.column)
 }
 
+/// The plans of an INSERT's rows.
+pub(super) async fn plans(
+    running: &Running<'_>,
+    insert: &Insert,
+    parameters: Option<&ParamValues>,
+) -> Result<Vec<LogicalPlan>> {
+    let place = running.place(&insert.table).await?;
+    let pin = running.pins.pin(&place.warehouse).await?;
+    let table = place.table(&pin, &insert.table)?;
+    let (runs, _) = plan(running, &table.def, insert, parameters).await?;
+    Ok(runs.into_iter().map(|run| run.plan).collect())
+}
+
 /// The parameters of an INSERT, and their types: the column's where a parameter is a value of its own.
 pub(super) async fn parameters(running: &Running<'_>, insert: &Insert) -> Result<HashMap<String, Option<DataType>>> {
     let place = running.place(&insert.table).await?;

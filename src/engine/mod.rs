@@ -33,6 +33,7 @@ mod output;
 mod parameters;
 mod placing;
 mod planning;
+mod prepare;
 mod prepared;
 mod profile;
 mod query_log;

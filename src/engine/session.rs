@@ -24,6 +24,7 @@ use super::load::Load;
 use super::names::{CATALOG, Place};
 use super::namespace::{Attached, Namespace, PlanPins, StatementPins};
 use super::output::Output;
+use super::prepare::PreparedStatements;
 use super::prepared::Prepared;
 use super::query_log::Logged;
 use super::running::Running;
@@ -31,12 +32,13 @@ use super::statement::{CancelToken, StatementState};
 use super::warehouse::Warehouse;
 use super::{
     analyze, attach, comments, copy, ddl, delete, describe, explain, information, insert, merge, parameters, planning,
-    show, statistics, summarize, verify, views,
+    prepare, show, statistics, summarize, verify, views,
 };
 use crate::catalog::{PinnedSnapshot, Snapshot};
 use crate::common::{Error, ErrorKind, Result};
 use crate::functions::settings::{self, Setting};
 use crate::functions::{SessionNames, zones};
+use crate::physical_plan::config::BlueshiftOptions;
 use crate::sql::ast::{Insert, ObjectName};
 use crate::sql::{self, Statement, StatementText};
 
@@ -52,6 +54,7 @@ pub struct Session {
     pub(super) context: SessionContext,
     /// What it sees beside the warehouse.
     pub(super) names: Arc<Namespace>,
+    pub(super) prepared: PreparedStatements,
     process: u32,
     /// The settings of the warehouse's runtime.
     runtime: Arc<Vec<Setting>>,
@@ -74,6 +77,7 @@ impl Session {
             warehouse,
             context,
             names,
+            prepared: PreparedStatements::default(),
             process,
             runtime,
             running: Mutex::default(),
@@ -165,9 +169,11 @@ impl Session {
                 };
                 (types, schema)
             }
-            Statement::Insert(insert) => (insert::parameters(&self.begin().await?, insert).await?, none),
-            Statement::Delete(_) | Statement::Update(_) | Statement::Merge(_) => {
-                (delete::parameters(&self.begin().await?, &statement).await?, none)
+            Statement::Insert(_) | Statement::Delete(_) | Statement::Update(_) | Statement::Merge(_) => {
+                (prepare::types(&self.begin().await?, &statement).await?, none)
+            }
+            Statement::Explain(explain) => {
+                (prepare::types(&self.begin().await?, &explain.statement).await?, explain::schema())
             }
             Statement::ShowTable { .. } => (HashMap::new(), ddl::show_table_schema()),
             Statement::AnalyzeCompression(_) => (HashMap::new(), analyze::schema()),
@@ -259,6 +265,18 @@ impl Session {
 
     async fn execute_as(&self, query: u64, statement: Statement, parameters: Option<ParamValues>) -> Result<Output> {
         let statement = match statement {
+            Statement::Query(called) if let Some((change, given)) = self.prepared.called(&called) => {
+                let running = self.begin_as(query, self.warehouse.pin_newest().await?)?;
+                let values = prepare::values(&running, &change, given).await?;
+                return Box::pin(self.execute_as(query, change.statement.clone(), values)).await;
+            }
+            Statement::Explain(explain) if explain.analyze => {
+                let start = std::time::Instant::now();
+                let done = Box::pin(self.execute_as(query, explain.statement.clone(), parameters)).await?;
+                let state = self.context.state();
+                let settings = state.config_options().extensions.get::<BlueshiftOptions>().cloned().unwrap_or_default();
+                return explain::changes::ran(&explain, &done, start.elapsed(), &settings);
+            }
             Statement::Insert(insert) if !insert.source.reads_tables() => {
                 return self.append(query, insert, parameters).await;
             }
@@ -269,7 +287,9 @@ impl Session {
         };
         let running = self.begin_as(query, self.warehouse.pin_newest().await?)?;
         let output = match statement {
-            Statement::Query(query) => running.query(&query, parameters).await,
+            Statement::Query(query) => prepare::query(&running, &query, parameters).await,
+            Statement::Explain(explain) => explain::changes::planned(&running, &explain, parameters).await,
+            Statement::Prepare(prepare) => prepare::prepare(&running, *prepare).await,
             Statement::CreateTable(create) => ddl::create_table(&running, *create).await,
             Statement::AlterConstraint(alter) => verify::alter(&running, alter).await,
             Statement::DropTable(drop) => ddl::drop_table(&running, drop).await,

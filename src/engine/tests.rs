@@ -11,6 +11,7 @@ mod dynamic_filters;
 mod embedding;
 mod execution;
 mod explain;
+mod explain_changes;
 mod explain_moves;
 mod identity;
 mod interleaved;

@@ -49,6 +49,8 @@ pub enum Statement {
     },
     /// `SUMMARIZE {name | query}`: what the columns hold, a row for each.
     Summarize(Relation),
+    Explain(Box<Explain>),
+    Prepare(Box<Prepare>),
     /// Reads only: SELECT, WITH, VALUES, EXPLAIN of these, SHOW FUNCTIONS, SET, PREPARE, EXECUTE, DEALLOCATE. It is
     /// given to DataFusion as it is.
     Query(Box<sqlparser::ast::Statement>),
@@ -58,6 +60,23 @@ pub enum Statement {
         sql: String,
         position: Position,
     },
+}
+
+/// `EXPLAIN [ANALYZE] [VERBOSE]` of a statement that changes rows or makes a table of a query.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Explain {
+    pub analyze: bool,
+    pub verbose: bool,
+    pub statement: Statement,
+}
+
+/// `PREPARE name [(type, …)] AS` a statement that changes rows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prepare {
+    pub name: Ident,
+    /// How many have a type; the statement's are cast to it.
+    pub parameters: usize,
+    pub statement: Statement,
 }
 
 /// SHOW of anything but a table.

@@ -100,6 +100,12 @@ enum Change {
     Merge,
 }
 
+/// Whether a statement that changes rows comes next.
+pub(super) fn is_change(c: &Cursor) -> bool {
+    ["INSERT", "DELETE", "UPDATE", "MERGE"].iter().any(|word| c.is(word))
+        || (c.is("WITH") && change_follows(c).is_some())
+}
+
 /// What follows the common table expressions of a WITH, if it is no query.
 fn change_follows(c: &Cursor) -> Option<Change> {
     let (mut depth, mut n) = (0usize, 1);

@@ -18,6 +18,7 @@ mod insert;
 mod merge;
 mod parser;
 pub mod places;
+mod prepare;
 mod rewrite;
 pub mod select_list;
 mod session;

@@ -8,9 +8,11 @@ use sqlparser::tokenizer::{Span, Token, TokenWithSpan};
 use crate::common::error::Position;
 use crate::common::{Error, Result, SqlState};
 
-use super::ast::{CreateSchema, CreateTable, DropSchema, DropTable, DropView, ObjectName, Relation, Statement};
+use super::ast::{
+    CreateSchema, CreateTable, DropSchema, DropTable, DropView, Explain, ObjectName, Relation, Statement,
+};
 use super::cursor::{Cursor, START, checked_tokens, syntax_error, unsupported};
-use super::{alter, analyze, copy, create_table, delete, insert, merge, session, show, view};
+use super::{alter, analyze, copy, create_table, delete, insert, merge, prepare, session, show, view};
 
 /// The longest statement (Redshift manual, "CREATE TABLE", and others). Data comes by COPY.
 const MAX_STATEMENT_BYTES: usize = 16 << 20;
@@ -131,7 +133,7 @@ const REFUSED: [&str; 23] = [
     "UPSERT",
 ];
 
-fn statement(c: &mut Cursor) -> Result<Statement> {
+pub(super) fn statement(c: &mut Cursor) -> Result<Statement> {
     let position = c.position();
     if *c.token(0) == Token::LParen {
         return read_only(c);
@@ -159,7 +161,7 @@ fn statement(c: &mut Cursor) -> Result<Statement> {
         "COMMENT" => session::comment(c),
         "SET" | "RESET" if let Some(statement) = session::search_path(c)? => Ok(statement),
         "SET" | "EXECUTE" | "DEALLOCATE" => Ok(Statement::Query(Box::new(c.with(|p| p.parse_statement())?))),
-        "PREPARE" => prepare(c),
+        "PREPARE" => prepare::prepare(c),
         "RESET" => Ok(datafusion(c)),
         "ALTER" if c.is("ALTER TABLE") => alter::alter_table(c),
         "ALTER" => {
@@ -318,6 +320,9 @@ fn explain(c: &mut Cursor) -> Result<Statement> {
     if format && c.word(0).is_some() {
         c.skip();
     }
+    if explains && !format && (insert::is_change(c) || c.is("CREATE")) {
+        return change_explained(c, analyze, verbose);
+    }
     if !query_at(c, 0) {
         return Err(not_explained(c));
     }
@@ -336,6 +341,26 @@ fn explain(c: &mut Cursor) -> Result<Statement> {
         format: None,
         options: None,
     })))
+}
+
+/// A statement that changes rows, or makes a table of a query.
+fn change_explained(c: &mut Cursor, analyze: bool, verbose: bool) -> Result<Statement> {
+    let before = c.mark();
+    let statement = match c.is("CREATE") {
+        false => statement(c)?,
+        true => match statement(c) {
+            Ok(statement @ Statement::CreateTable(_)) if has_query(&statement) => statement,
+            _ => {
+                c.back_to(before);
+                return Err(not_explained(c));
+            }
+        },
+    };
+    Ok(Statement::Explain(Box::new(Explain { analyze, verbose, statement })))
+}
+
+fn has_query(statement: &Statement) -> bool {
+    matches!(statement, Statement::CreateTable(create) if create.as_query.is_some())
 }
 
 /// `SUMMARIZE {[TABLE] name | query}`
@@ -365,8 +390,8 @@ fn explain_with_options(c: &mut Cursor, position: Position) -> Result<Statement>
 }
 
 fn not_explained(c: &Cursor) -> Error {
-    const STATEMENTS: [&str; 16] = [
-        "INSERT", "CREATE", "COPY", "DROP", "ALTER", "EXECUTE", "EXPLAIN", "SET", "SHOW", "PREPARE", "TABLE",
+    const STATEMENTS: [&str; 17] = [
+        "INSERT", "CREATE", "MERGE", "COPY", "DROP", "ALTER", "EXECUTE", "EXPLAIN", "SET", "SHOW", "PREPARE", "TABLE",
         "DESCRIBE", "ANALYZE", "DELETE", "UPDATE", "TRUNCATE",
     ];
     match c.upper_word(0) {
@@ -375,38 +400,6 @@ fn not_explained(c: &Cursor) -> Error {
             unsupported(format!("EXPLAIN of {what}"), c.position()).with_hint("explain its query alone")
         }
         _ => c.expected("a query"),
-    }
-}
-
-/// `PREPARE name [(type, …)] AS query`. What follows AS is looked at first: `sqlparser` would read PREPARE within
-/// PREPARE down to a stack overflow.
-fn prepare(c: &mut Cursor) -> Result<Statement> {
-    let position = c.position();
-    let mut n = 2;
-    if *c.token(n) == Token::LParen {
-        let mut depth = 0;
-        loop {
-            match c.token(n) {
-                Token::LParen => depth += 1,
-                Token::RParen => depth -= 1,
-                Token::SemiColon | Token::EOF => break,
-                _ => {}
-            }
-            n += 1;
-            if depth == 0 {
-                break;
-            }
-        }
-    }
-    if c.is_at(n, "AS") && c.word(n + 1).is_some() && !query_at(c, n + 1) {
-        return Err(unsupported("PREPARE of anything but a query", position));
-    }
-    let statement = c.with(|p| p.parse_statement())?;
-    match &statement {
-        SqlStatement::Prepare { statement: prepared, .. } if !matches!(**prepared, SqlStatement::Query(_)) => {
-            Err(unsupported("PREPARE of anything but a query", position))
-        }
-        _ => Ok(Statement::Query(Box::new(statement))),
     }
 }
 

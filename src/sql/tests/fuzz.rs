@@ -49,8 +49,10 @@ fn the_corpus_has_every_kind_of_statement() {
         "drop schema",
         "drop table",
         "drop view",
+        "explain",
         "insert",
         "merge",
+        "prepare",
         "query",
         "search path",
         "show",
@@ -89,6 +91,8 @@ fn kind(statement: &Statement) -> &'static str {
         Statement::Delete(_) => "delete",
         Statement::Update(_) => "update",
         Statement::Merge(_) => "merge",
+        Statement::Explain(_) => "explain",
+        Statement::Prepare(_) => "prepare",
         Statement::Truncate(_) => "truncate",
         Statement::Copy(_) => "copy",
         Statement::ShowTable { .. } => "show table",
@@ -250,6 +254,11 @@ fn places(sql: &str, statement: &Statement) {
         Statement::Update(update) => {
             names.extend(update.table.parts.iter().chain(&update.alias));
             names.extend(update.assignments.iter().map(|(column, _)| column));
+        }
+        Statement::Explain(explain) => return places(sql, &explain.statement),
+        Statement::Prepare(prepare) => {
+            names.push(&prepare.name);
+            places(sql, &prepare.statement);
         }
         Statement::Merge(merge) => {
             names.extend(merge.table.parts.iter().chain(&merge.alias));

@@ -117,8 +117,20 @@ fn explain() {
         assert_eq!(text, sql);
     }
     assert!(matches!(query("explain (select 1)"), SqlStatement::Explain { .. }));
-    unsupported("explain insert into t values (1)", "EXPLAIN of INSERT", 1, 9);
-    unsupported("explain analyze create table t as select 1", "EXPLAIN of CREATE TABLE", 1, 17);
+    for (sql, analyze, verbose) in [
+        ("explain insert into t values (1)", false, false),
+        ("explain analyze create table t as select 1", true, false),
+        ("explain verbose with a as (select 1) update t set x = 1 from a", false, true),
+        ("explain delete from t", false, false),
+        ("explain merge into t using u on t.a = u.a remove duplicates", false, false),
+    ] {
+        let Ok(Statement::Explain(explain)) = parse_one(sql) else { panic!("{sql}") };
+        assert_eq!((explain.analyze, explain.verbose), (analyze, verbose), "{sql}");
+    }
+    unsupported("explain create table t (a int)", "EXPLAIN of CREATE TABLE", 1, 9);
+    unsupported("explain create view v as select 1", "EXPLAIN of CREATE", 1, 9);
+    unsupported("explain explain delete from t", "EXPLAIN of EXPLAIN", 1, 9);
+    unsupported("explain truncate t", "EXPLAIN of TRUNCATE", 1, 9);
     unsupported("explain copy t from 'f'", "EXPLAIN of COPY", 1, 9);
     unsupported("explain (analyze) delete from t", "EXPLAIN of DELETE", 1, 19);
     invalid("explain t", "expected a query", 1, 9);
@@ -149,7 +161,11 @@ fn statements_not_offered_are_named() {
         ("select 1 union select 2 into t", "SELECT … INTO here"),
         ("select 1 into unlogged t", "UNLOGGED"),
         ("insert overwrite t select 1", "INSERT OVERWRITE"),
-        ("prepare p as insert into t values (1)", "PREPARE of anything but a query"),
+        ("prepare p as drop table t", "PREPARE of anything but a query, INSERT, UPDATE, DELETE and MERGE"),
+        (
+            "prepare p as prepare q as delete from t",
+            "PREPARE of anything but a query, INSERT, UPDATE, DELETE and MERGE",
+        ),
     ] {
         unsupported(sql, what, 1, 1);
     }
@@ -345,6 +361,20 @@ fn error_on_nondeterministic_update() {
     let message = "invalid value for setting \"error_on_nondeterministic_update\": \"maybe\"";
     invalid("set error_on_nondeterministic_update = maybe", message, 1, 40);
     invalid("set error_on_nondeterministic_update =", "expected on, off or DEFAULT", 1, 39);
+}
+
+#[test]
+fn prepared_changes() {
+    for (sql, types) in [
+        ("prepare p as insert into t values ($1, 2)", 0),
+        ("prepare P (int, varchar(10)) as update t set a = $1 where b = $2", 2),
+        ("prepare p (decimal(5, 2)) as with x as (select $1 as a) delete from t using x where t.a = x.a", 1),
+        ("prepare p as merge into t using (select $1 as a) s on t.a = s.a when matched then delete", 0),
+    ] {
+        let Ok(Statement::Prepare(prepare)) = parse_one(sql) else { panic!("{sql}") };
+        assert_eq!((prepare.name.value.as_str(), prepare.parameters), ("p", types), "{sql}");
+    }
+    assert!(matches!(parse_one("prepare p as with x as (select 1) select * from x"), Ok(Statement::Query(_))));
 }
 
 #[test]

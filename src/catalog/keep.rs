@@ -1,7 +1,8 @@
 //! How a commit keeps VERIFIED constraints true: rows that were not checked take the state away.
 //!
 //! A commit knows no rows. What it can tell is whether there are any that nobody has checked: rows that came since the
-//! version to which the transaction checked its own, and rows that left a table to which a foreign key refers.
+//! version to which the transaction checked its own, and rows that left a table to which a foreign key refers. Of rows that
+//! take the place of others only the columns count in which they differ.
 
 use std::collections::BTreeMap;
 

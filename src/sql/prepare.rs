@@ -97,10 +97,7 @@ fn declare(statement: &mut Statement, types: &[DataType]) -> Result<()> {
             InsertSource::Values(rows) => given(rows.iter_mut().flatten(), &mut each),
             InsertSource::DefaultValues => ControlFlow::Continue(()),
         },
-        Statement::Delete(Delete { rows, .. }) => match rows {
-            Some(rows) => visit_expressions_mut(rows, &mut declare),
-            None => ControlFlow::Continue(()),
-        },
+        Statement::Delete(Delete { rows: Some(rows), .. }) => visit_expressions_mut(rows, &mut declare),
         Statement::Update(update) => {
             let set = given(update.assignments.iter_mut().map(|(_, value)| value), &mut each);
             if set.is_break() { set } else { visit_expressions_mut(&mut update.rows, &mut declare) }

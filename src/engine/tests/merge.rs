@@ -36,8 +36,12 @@ fn values(rows: &[Row]) -> String {
     rows.iter().map(row).collect::<Vec<_>>().join(", ")
 }
 
+/// Of a row of the table and one of the source.
+type Holds = Box<dyn Fn(&Row, &Row) -> bool>;
+type Inserted = Box<dyn Fn(&Row) -> Row>;
+
 /// A condition, and whether it holds of a row of the table and one of the source.
-fn condition(rng: &mut Rng) -> (String, Box<dyn Fn(&Row, &Row) -> bool>) {
+fn condition(rng: &mut Rng) -> (String, Holds) {
     let n = rng.below(12) as i32;
     let keys = |t: &Row, s: &Row| t.0.is_some() && t.0 == s.0;
     match rng.below(9) {
@@ -64,7 +68,7 @@ fn matched(rng: &mut Rng) -> (&'static str, Made) {
     }
 }
 
-fn not_matched(rng: &mut Rng) -> (&'static str, Box<dyn Fn(&Row) -> Row>) {
+fn not_matched(rng: &mut Rng) -> (&'static str, Inserted) {
     match rng.below(3) {
         0 => ("insert values (s.k, s.x, s.v)", Box::new(|s| *s)),
         1 => ("insert (v, k) values (s.v + 1000, s.x)", Box::new(|s| (Some(s.1), 7, s.2 + 1000))),

@@ -58,7 +58,7 @@ async fn a_change_is_told_over_the_plan_of_its_query() {
         assert!(!text.contains('\0'), "{text}");
     }
     assert_eq!(explained(&session, "explain delete from t").await.len(), 1);
-    assert_eq!(ours(&session, "select 'n=' || count(*) from t").await[0], "| n=5000              |");
+    assert!(ours(&session, "select count(*) from t").await.contains(&"| 5000     |".to_string()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -73,10 +73,8 @@ async fn analyze_does_what_it_tells() {
     let read = lines.iter().skip_while(|line| !line.contains("Seq Scan on t")).find(|line| line.contains("Read: "));
     let zones = read.and_then(|line| line.split(" zones=").nth(1)?.split(' ').next()?.parse::<usize>().ok());
     assert!(zones.is_some_and(|zones| zones <= 20), "{text}");
-    assert_eq!(
-        ours(&session, "select 'n=' || count(*) from t where k % 100 = 0 and x = k / 100").await[0],
-        "| n=10                |"
-    );
+    let changed = "select count(*) from t where k % 100 = 0 and x = k / 100";
+    assert!(ours(&session, changed).await.contains(&"| 10       |".to_string()));
     let lines = explained(&session, "explain analyze insert into s values (1, 1), (2, 2)").await;
     assert!(lines.last().unwrap().starts_with("Total: rows=2 time="), "{lines:?}");
     let prepared = session.prepare("explain update t set x = $1 where k = $2").await.unwrap();

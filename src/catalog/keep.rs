@@ -1,14 +1,15 @@
 //! How a commit keeps VERIFIED constraints true: rows that were not checked take the state away.
 //!
 //! A commit knows no rows. What it can tell is whether there are any that nobody has checked: rows that came since the
-//! version to which the transaction checked its own, and rows that left a table to which a foreign key refers.
+//! version to which the transaction checked its own, and rows that left a table to which a foreign key refers. Of rows that
+//! take the place of others only the columns count in which they differ.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::entry::Action;
 use super::model::*;
 use super::resolve::{Resolver, violation};
-use super::transaction::Target;
+use super::transaction::{Changed, Target};
 use crate::common::{ColumnId, Error, Result, SqlState, TableId, Version};
 
 /// What a transaction does to rows that constraints are about.
@@ -16,8 +17,10 @@ use crate::common::{ColumnId, Error, Result, SqlState, TableId, Version};
 pub(super) struct Keeping {
     /// The tables that it changes, with the version that changed their rows before.
     touched: BTreeMap<TableId, Version>,
-    added_to: BTreeSet<TableId>,
-    removed_from: BTreeSet<TableId>,
+    /// In which columns rows that come in have values that those which go for them have not.
+    added_to: BTreeMap<TableId, Changed>,
+    /// In which columns rows that go have values that those which come in for them have not.
+    removed_from: BTreeMap<TableId, Changed>,
     /// Whether a key may have lost its state, on which others' foreign keys rest.
     weakened: bool,
     /// See [`super::Committed::demoted`].
@@ -25,20 +28,20 @@ pub(super) struct Keeping {
 }
 
 impl Keeping {
-    pub fn adding(&mut self, table: &TableState, data_change: bool) {
-        if data_change {
-            self.touched.entry(table.def.id).or_insert(table.data_changed);
-            self.added_to.insert(table.def.id);
-        }
+    pub fn adding(&mut self, table: &TableState, changed: &Changed) {
+        self.touched.entry(table.def.id).or_insert(table.data_changed);
+        note(&mut self.added_to, table.def.id, changed);
     }
 
-    /// `gone`: the rows are not added again.
-    pub fn removing(&mut self, table: &TableState, gone: bool) {
+    pub fn removing(&mut self, table: &TableState, changed: &Changed) {
         self.touched.entry(table.def.id).or_insert(table.data_changed);
-        if gone {
-            self.removed_from.insert(table.def.id);
-        }
+        note(&mut self.removed_from, table.def.id, changed);
     }
+}
+
+fn note(known: &mut BTreeMap<TableId, Changed>, table: TableId, changed: &Changed) {
+    let before = known.remove(&table).unwrap_or(Changed::NOTHING);
+    known.insert(table, before.and(changed));
 }
 
 impl Resolver<'_> {
@@ -111,14 +114,15 @@ impl Resolver<'_> {
     /// Conflict when rows have come since that were not.
     pub(super) fn keep_constraints(&mut self, checked: &BTreeMap<TableId, Version>) -> Result<()> {
         let checked: BTreeMap<TableId, Version> = checked.iter().map(|(id, upto)| (self.lasting(*id), *upto)).collect();
-        for id in std::mem::take(&mut self.own.keeping.added_to) {
+        for (id, changed) in std::mem::take(&mut self.own.keeping.added_to) {
             let Some(table) = self.snapshot.table(id).map(|table| table.def.clone()) else { continue };
-            let verified: Vec<&ConstraintDef> = table.constraints.iter().filter(|c| c.is_verified()).collect();
+            let concerned = |c: &&ConstraintDef| c.is_verified() && changed.touches(&c.columns);
+            let verified: Vec<&ConstraintDef> = table.constraints.iter().filter(concerned).collect();
             if verified.is_empty() {
                 continue;
             }
             let Some(upto) = checked.get(&id) else {
-                self.demote(id, |_| true)?;
+                self.demote(id, |c| changed.touches(&c.columns))?;
                 continue;
             };
             let parents = verified.iter().filter_map(|c| c.referenced_table());
@@ -135,7 +139,12 @@ impl Resolver<'_> {
         let removed = std::mem::take(&mut self.own.keeping.removed_from);
         if !removed.is_empty() {
             for id in self.with_verified() {
-                self.demote(id, |c| c.referenced_table().is_some_and(|parent| removed.contains(&parent)))?;
+                self.demote(id, |c| match &c.kind {
+                    ConstraintKind::ForeignKey { table, referenced } => {
+                        removed.get(table).is_some_and(|changed| changed.touches(referenced))
+                    }
+                    _ => false,
+                })?;
             }
         }
         while std::mem::take(&mut self.own.keeping.weakened) {

@@ -44,7 +44,7 @@ pub use ranks::{RankColumn, RankMap};
 pub use store::WarehouseStore;
 
 pub use transaction::{
-    Blob, Committed, NewDeleteVector, NewSegment, ObjectNames, RankChoice, Read, RowsRead, RunChoice, Telling,
+    Blob, Changed, Committed, NewDeleteVector, NewSegment, ObjectNames, RankChoice, Read, RowsRead, RunChoice, Telling,
     Transaction,
 };
 pub use view::{Binding, CommentOn, Dependency, DependencyColumn, ViewDef};

@@ -14,8 +14,8 @@ use super::model::*;
 use super::positions::Positions;
 use super::ranks::RankMap;
 use super::transaction::{
-    Blob, Held, Intent, NewDeleteVector, NewSegment, ObjectNames, RankChoice, Read, RunChoice, Target, Telling,
-    Transaction,
+    Blob, Changed, Held, Intent, NewDeleteVector, NewSegment, ObjectNames, RankChoice, Read, RunChoice, Target,
+    Telling, Transaction,
 };
 use super::view::{Binding, CommentOn, ViewDef};
 use crate::common::{Error, Result, SchemaId, SqlState, SqlType, TableId, Version};
@@ -308,10 +308,12 @@ impl Resolver<'_> {
                 self.act(Action::SetRankMap { table: id, map })
             }
             Intent::SetStatistics { table, blob, telling } => self.set_statistics(*table, blob, *telling),
-            Intent::Append { table, data_change, segments } => self.append(table, *data_change, segments),
-            Intent::Remove { table, data_change, moved, segments } => {
+            Intent::Append { table, data_change, changed, segments } => {
+                self.append(table, *data_change, changed, segments)
+            }
+            Intent::Remove { table, data_change, changed, segments } => {
                 let state = self.table(table)?.clone();
-                self.own.keeping.removing(&state, *data_change && !moved);
+                self.own.keeping.removing(&state, changed);
                 let present: BTreeMap<SegmentId, _> = state.segments.iter().map(|s| (s.id, s.deleted)).collect();
                 let id = state.def.id;
                 let mut gone = Vec::with_capacity(segments.len());
@@ -344,9 +346,9 @@ impl Resolver<'_> {
             Intent::Rewrite { table, removed, added, positions, stored } => {
                 self.rewrite(table, removed, added, positions, *stored)
             }
-            Intent::SetDeletes { table, data_change, vectors } => {
+            Intent::SetDeletes { table, data_change, changed, vectors } => {
                 let state = self.table(table)?.clone();
-                self.own.keeping.removing(&state, *data_change);
+                self.own.keeping.removing(&state, changed);
                 let present: BTreeMap<SegmentId, &Arc<SegmentRef>> = state.segments.iter().map(|s| (s.id, s)).collect();
                 let id = state.def.id;
                 let mut new = Vec::with_capacity(vectors.len());
@@ -607,9 +609,11 @@ impl Resolver<'_> {
         Ok(())
     }
 
-    fn append(&mut self, table: &Target, data_change: bool, segments: &[NewSegment]) -> Result<()> {
+    fn append(&mut self, table: &Target, data_change: bool, changed: &Changed, segments: &[NewSegment]) -> Result<()> {
         let state = self.table(table)?.clone();
-        self.own.keeping.adding(&state, data_change);
+        if data_change {
+            self.own.keeping.adding(&state, changed);
+        }
         let id = state.def.id;
         let version = self.snapshot.version;
         let before = self.own.segments.get(&id).map_or(0, Vec::len) as u64;
@@ -857,7 +861,7 @@ impl Resolver<'_> {
         }
         let id = state.def.id;
         self.act(Action::RemoveSegments { table: id, data_change: false, segments: from.clone() })?;
-        self.append(table, false, &added)?;
+        self.append(table, false, &Changed::NOTHING, &added)?;
         let to = self.segments.last().map(|(_, ids)| ids.clone()).unwrap_or_default();
         self.act(Action::Moved { table: id, from, to, positions: stored })
     }

@@ -1,6 +1,6 @@
 //! What a transaction wants to change. It becomes actions when it commits, against the snapshot of that moment.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -16,7 +16,7 @@ use super::model::*;
 use super::positions::Positions;
 use super::ranks::RankMap;
 use super::view::{CommentOn, ViewDef};
-use crate::common::{CommitId, SchemaId, TableId, UserId, Version};
+use crate::common::{ColumnId, CommitId, SchemaId, TableId, UserId, Version};
 
 /// Bytes that a transaction brings: in an object that it wrote, or to stand in the log entry itself.
 #[derive(Debug, Clone, PartialEq)]
@@ -88,6 +88,37 @@ pub struct NewDeleteVector {
     pub killed: Option<Arc<RoaringBitmap>>,
 }
 
+/// The columns of which a transaction may have changed what values there are: all where rows come in or go, those that it
+/// gives other values where rows take the place of others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Changed {
+    All,
+    Columns(BTreeSet<ColumnId>),
+}
+
+impl Changed {
+    /// Of rows that only stand elsewhere.
+    pub const NOTHING: Changed = Changed::Columns(BTreeSet::new());
+
+    /// Whether any of `columns` is among them.
+    pub fn touches(&self, columns: &[ColumnId]) -> bool {
+        match self {
+            Changed::All => true,
+            Changed::Columns(changed) => columns.iter().any(|column| changed.contains(column)),
+        }
+    }
+
+    pub(super) fn and(self, other: &Changed) -> Changed {
+        match (self, other) {
+            (Changed::Columns(mut own), Changed::Columns(other)) => {
+                own.extend(other);
+                Changed::Columns(own)
+            }
+            _ => Changed::All,
+        }
+    }
+}
+
 /// One wish of a transaction. Tables are named, so that an error can name them after they are gone.
 #[derive(Debug, Clone)]
 pub(super) enum Intent {
@@ -146,13 +177,15 @@ pub(super) enum Intent {
     Append {
         table: Target,
         data_change: bool,
+        /// As against the rows that the same transaction removes.
+        changed: Changed,
         segments: Vec<NewSegment>,
     },
     Remove {
         table: Target,
         data_change: bool,
-        /// The same transaction adds the rows again.
-        moved: bool,
+        /// Where the same transaction adds the rows again.
+        changed: Changed,
         segments: Vec<(SegmentId, Option<DeleteVectorRef>)>,
     },
     /// The rows of `removed`, as they were read, are those of `added`. Where others have killed some since, they are dead there.
@@ -166,6 +199,8 @@ pub(super) enum Intent {
     SetDeletes {
         table: Target,
         data_change: bool,
+        /// As for removed segments.
+        changed: Changed,
         vectors: Vec<NewDeleteVector>,
     },
     Unchanged {
@@ -471,18 +506,35 @@ impl Transaction {
 
     /// Adds segments that were written for the definition `table`. Those of a slice are given in the order of keys.
     pub fn append(&mut self, table: &TableDef, segments: Vec<NewSegment>) {
-        self.append_segments(table, segments, true);
+        self.append_segments(table, segments, true, Changed::All);
+    }
+
+    /// The same of segments whose rows take the place of rows that the transaction removes, with other values in `changed`
+    /// alone: constraints of other columns need not be [checked](Transaction::checked).
+    pub fn append_changed(&mut self, table: &TableDef, segments: Vec<NewSegment>, changed: Changed) {
+        self.append_segments(table, segments, true, changed);
     }
 
     /// Removes segments; each with the delete vector that the transaction saw, so that rows deleted since are not
     /// forgotten by what replaces the segment.
     pub fn remove(&mut self, table: &TableDef, segments: Vec<(SegmentId, Option<DeleteVectorRef>)>) {
-        self.intents.push(Intent::Remove { table: table.into(), data_change: true, moved: false, segments });
+        self.remove_changed(table, segments, Changed::All);
+    }
+
+    /// The same where the transaction adds the rows again, with other values in `changed` alone: foreign keys that refer to
+    /// other columns stay VERIFIED.
+    pub fn remove_changed(
+        &mut self,
+        table: &TableDef,
+        segments: Vec<(SegmentId, Option<DeleteVectorRef>)>,
+        changed: Changed,
+    ) {
+        self.intents.push(Intent::Remove { table: table.into(), data_change: true, changed, segments });
     }
 
     /// The same for segments whose rows are among those that the transaction adds.
     pub fn remove_moved(&mut self, table: &TableDef, segments: Vec<(SegmentId, Option<DeleteVectorRef>)>) {
-        self.intents.push(Intent::Remove { table: table.into(), data_change: true, moved: true, segments });
+        self.remove_changed(table, segments, Changed::NOTHING);
     }
 
     /// Removes segments, each as it was read, and adds others with the same rows: a vacuum. `positions` tells which row is
@@ -501,7 +553,12 @@ impl Transaction {
 
     /// Deletes rows.
     pub fn set_delete_vectors(&mut self, table: &TableDef, vectors: Vec<NewDeleteVector>) {
-        self.intents.push(Intent::SetDeletes { table: table.into(), data_change: true, vectors });
+        self.set_delete_vectors_changed(table, vectors, Changed::All);
+    }
+
+    /// The same of rows that the transaction adds again, as [`Transaction::remove_changed`] says.
+    pub fn set_delete_vectors_changed(&mut self, table: &TableDef, vectors: Vec<NewDeleteVector>, changed: Changed) {
+        self.intents.push(Intent::SetDeletes { table: table.into(), data_change: true, changed, vectors });
     }
 
     /// Conflicts when the table's rows or definition are not those of the base: for what was computed from them.
@@ -524,8 +581,8 @@ impl Transaction {
         self.intents.push(intent);
     }
 
-    fn append_segments(&mut self, table: &TableDef, segments: Vec<NewSegment>, data_change: bool) {
-        self.intents.push(Intent::Append { table: table.into(), data_change, segments });
+    fn append_segments(&mut self, table: &TableDef, segments: Vec<NewSegment>, data_change: bool, changed: Changed) {
+        self.intents.push(Intent::Append { table: table.into(), data_change, changed, segments });
     }
 
     /// About how many bytes of log entry it will need.

@@ -49,6 +49,7 @@ impl SqlState {
     pub const DUPLICATE_ALIAS: SqlState = SqlState("42712");
     pub const AMBIGUOUS_ALIAS: SqlState = SqlState("42P09");
     pub const WRONG_OBJECT_TYPE: SqlState = SqlState("42809");
+    pub const DUPLICATE_STATEMENT: SqlState = SqlState("42P05");
     pub const DUPLICATE_TABLE: SqlState = SqlState("42P07");
     pub const UNDEFINED_COLUMN: SqlState = SqlState("42703");
     pub const DUPLICATE_COLUMN: SqlState = SqlState("42701");

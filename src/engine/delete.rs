@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::{DataType, Int64Type};
+use arrow::datatypes::{DataType, Int64Type, Schema, SchemaRef};
 use bytes::Bytes;
-use datafusion::common::{DataFusionError, ParamValues};
+use datafusion::common::ParamValues;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::sql::sqlparser::ast::{
@@ -20,19 +20,28 @@ use futures::StreamExt;
 use parking_lot::Mutex;
 use roaring::RoaringBitmap;
 
-use super::catalog_provider::WITH_ROWS;
+use super::catalog_provider::{WITH_ROWS, external};
 use super::coerce::Refused;
 use super::error::from_datafusion;
+use super::identity::{Generate, explicit};
+use super::insert::as_super;
+use super::kept::Thinned;
 use super::load::Load;
+use super::merge;
 use super::names::{self, CATALOG, Place};
 use super::output::Output;
-use super::placing::placed;
+use super::placing::{placed, placed_stream};
 use super::running::Running;
-use crate::catalog::{Blob, NewDeleteVector, PinnedSnapshot, SegmentId, TableState, Transaction, delete_vector};
-use crate::common::{Error, Result, SqlState};
+use crate::catalog::{
+    Blob, Changed, ColumnDef, Committed, DeleteVectorRef, Extent, NewDeleteVector, PinnedSnapshot, SegmentId,
+    TableState, Transaction, delete_vector,
+};
+use crate::common::{Error, Result, SqlState, SqlType};
+use crate::physical_plan::config::BlueshiftOptions;
 use crate::physical_plan::rows::{ROW_NAME, row_place};
 use crate::sql::ast::{Delete, Ident, InsertValue, ObjectName, Update};
 use crate::sql::{self, Statement};
+use crate::storage::loader::put_bytes;
 use crate::system;
 
 /// Deletes the rows of a table that a condition finds, all in one commit.
@@ -47,16 +56,16 @@ pub(super) async fn delete(running: &Running<'_>, delete: &Delete, parameters: O
     let found = Found::default();
     let mut query = rows.clone();
     target.fill(running, delete.alias.as_ref(), &mut query, Vec::new())?;
-    let mut rows = target.rows(running, query, parameters, &found).await?;
+    let rows = target.rows(running, query, parameters).await?;
+    let mut rows = found.noting(rows);
     while let Some(batch) = rows.next().await {
         batch.map_err(from_datafusion)?;
     }
-    let found = found.take();
-    let count = found.values().map(RoaringBitmap::len).sum();
+    let (found, count) = found.take();
     let mut notices = Vec::new();
     if count > 0 {
         let mut transaction = target.transaction(running)?;
-        target.remove(found, &mut transaction).await?;
+        target.remove(found, Changed::All, false, &mut transaction).await?;
         running.check_cancelled()?;
         notices = target.commit(running, transaction).await?;
     }
@@ -66,34 +75,27 @@ pub(super) async fn delete(running: &Running<'_>, delete: &Delete, parameters: O
 /// Gives the rows of a table that a condition finds other values, all in one commit: they are dead, and added anew where their
 /// distribution and sort keys belong.
 ///
-/// Of a row that FROM finds several times one of the values is taken (Redshift manual, "UPDATE"). Conflict as for [`delete`].
+/// Of a row that FROM finds several times one of the values is taken, unless the session says that this is an error (Redshift
+/// manual, "UPDATE", "error_on_nondeterministic_update"). Conflict as for [`delete`].
 pub(super) async fn update(running: &Running<'_>, update: &Update, parameters: Option<ParamValues>) -> Result<Output> {
     let target = Target::find(running, &update.table).await?;
-    let values = target.values(update)?;
+    let (values, generate) = target.values(target.called(update.alias.as_ref()), &update.assignments)?;
     let mut query = update.rows.clone();
     target.fill(running, update.alias.as_ref(), &mut query, values)?;
-    let found = Found::default();
-    let rows = target.rows(running, query, parameters, &found).await?;
-    let mut transaction = target.transaction(running)?;
-    let columns = (0..target.table.def.columns.len()).collect();
-    let load = Load::new(&target.place.warehouse, &target.table, columns, &transaction)?.in_place()?;
-    let load = load.in_zone(running.zone()?);
-    load.take(vec![rows]).await.map_err(|refused| match refused {
-        Refused::Value(misfit) => {
-            let name = target.table.def.columns.get(misfit.column).map(|column| column.name.as_str());
-            let set = update.assignments.iter().find(|(column, _)| Some(column.value.as_str()) == name);
-            names::at(misfit.error, set.map_or_else(|| update.table.base(), |(column, _)| column))
-        }
-        Refused::Other(error) => error,
-    })?;
-    let found = found.take();
-    let count = found.values().map(RoaringBitmap::len).sum();
+    let options = running.state.config_options().extensions.get::<BlueshiftOptions>();
+    let found = match options.is_some_and(|options| options.error_on_nondeterministic_update) {
+        true => Found::once_each(update.table.base()),
+        false => Found::default(),
+    };
+    let rows = found.noting(target.rows(running, query, parameters).await?);
+    let transaction = target.transaction(running)?;
+    let changed = target.changed(&update.assignments);
+    let load = target.load(running, &transaction)?.in_place(changed.clone())?;
+    load.take_generating(vec![rows], generate).await.map_err(|refused| target.placed(refused, &update.assignments))?;
+    let (found, count) = found.take();
     let mut notices = Vec::new();
     if count > 0 {
-        target.remove(found, &mut transaction).await?;
-        notices = load.finish(&mut transaction).await?.1;
-        running.check_cancelled()?;
-        notices.extend(target.commit(running, transaction).await?);
+        notices = target.replace(running, load, found, changed, transaction).await?;
     }
     Ok(Output::done(format!("UPDATE {count}"), Some(count)).with_notices(notices))
 }
@@ -103,19 +105,28 @@ pub(super) async fn parameters(
     running: &Running<'_>,
     statement: &Statement,
 ) -> Result<HashMap<String, Option<DataType>>> {
+    match query(running, statement).await? {
+        Some(query) => running.plan(&SqlStatement::Query(query)).await?.get_parameter_types().map_err(from_datafusion),
+        None => Ok(HashMap::new()),
+    }
+}
+
+/// The query that finds the rows which a statement changes; `None` where it takes all.
+pub(super) async fn query(running: &Running<'_>, statement: &Statement) -> Result<Option<Box<Query>>> {
     let (target, mut query, alias, values) = match statement {
         Statement::Delete(Delete { table, alias, rows: Some(rows) }) => {
             (Target::find(running, table).await?, rows.clone(), alias.as_ref(), Vec::new())
         }
         Statement::Update(update) => {
             let target = Target::find(running, &update.table).await?;
-            let values = target.values(update)?;
+            let (values, _) = target.values(target.called(update.alias.as_ref()), &update.assignments)?;
             (target, update.rows.clone(), update.alias.as_ref(), values)
         }
-        _ => return Ok(HashMap::new()),
+        Statement::Merge(merge) => return merge::query(running, merge).await.map(Some),
+        _ => return Ok(None),
     };
     target.fill(running, alias, &mut query, values)?;
-    running.plan(&SqlStatement::Query(query)).await?.get_parameter_types().map_err(from_datafusion)
+    Ok(Some(query))
 }
 
 /// Removes all rows of a table at once.
@@ -152,34 +163,79 @@ async fn clear(running: &Running<'_>, name: &ObjectName) -> Result<(u64, Vec<Str
 
 /// The rows that a statement has found, by segment.
 #[derive(Debug, Clone, Default)]
-struct Found(Arc<Mutex<BTreeMap<SegmentId, RoaringBitmap>>>);
+pub(super) struct Found {
+    rows: Arc<Mutex<BTreeMap<SegmentId, RoaringBitmap>>>,
+    /// Names the table, where it is an error to find a row twice.
+    once_each: Option<Ident>,
+}
 
 impl Found {
+    /// Where it is an error to find a row of `table` twice.
+    pub fn once_each(table: &Ident) -> Self {
+        Found { once_each: Some(table.clone()), ..Found::default() }
+    }
+
     /// Notes rows; of each whether it was found for the first time.
-    fn note(&self, identities: &[i64]) -> BooleanArray {
-        let mut found = self.0.lock();
+    pub fn note(&self, identities: &[i64]) -> Result<BooleanArray> {
+        let mut found = self.rows.lock();
         let first = identities.iter().map(|identity| {
             let (segment, position) = row_place(*identity);
             found.entry(segment).or_default().insert(position)
         });
-        first.collect::<Vec<bool>>().into()
+        let first = BooleanArray::from(first.collect::<Vec<bool>>());
+        match &self.once_each {
+            Some(table) if first.true_count() < first.len() => Err(found_twice(table)),
+            _ => Ok(first),
+        }
     }
 
-    fn take(&self) -> BTreeMap<SegmentId, RoaringBitmap> {
-        std::mem::take(&mut self.0.lock())
+    /// Notes the rows of a stream by their identities, which come first; its other columns are left, of each row the first that
+    /// comes.
+    fn noting(&self, rows: SendableRecordBatchStream) -> SendableRecordBatchStream {
+        let (found, schema) = (self.clone(), without_rows(&rows.schema()));
+        let own = Arc::clone(&schema);
+        let rows = rows.map(move |batch| {
+            let batch = batch?;
+            let first = found.note(batch.column(0).as_primitive::<Int64Type>().values()).map_err(external)?;
+            let rest = RecordBatch::try_new_with_options(
+                Arc::clone(&own),
+                batch.columns()[1..].to_vec(),
+                &RecordBatchOptions::new().with_row_count(Some(batch.num_rows())),
+            )?;
+            Ok(if first.true_count() == rest.num_rows() { rest } else { filter_record_batch(&rest, &first)? })
+        });
+        Box::pin(RecordBatchStreamAdapter::new(schema, rows))
     }
+
+    /// The rows, and how many they are.
+    pub fn take(&self) -> (BTreeMap<SegmentId, RoaringBitmap>, u64) {
+        let rows = std::mem::take(&mut *self.rows.lock());
+        let count = rows.values().map(RoaringBitmap::len).sum();
+        (rows, count)
+    }
+}
+
+fn without_rows(schema: &SchemaRef) -> SchemaRef {
+    let fields: Vec<_> = schema.fields().iter().skip(1).cloned().collect();
+    Arc::new(Schema::new(fields))
+}
+
+/// Redshift's words.
+fn found_twice(table: &Ident) -> Error {
+    let error = Error::invalid(SqlState::CARDINALITY_VIOLATION, "Found multiple matches to update the same tuple.");
+    names::at(error.with_hint("let the source have one row for each row of the table, as by GROUP BY its key"), table)
 }
 
 /// The table that a statement changes, at the version that it reads.
-struct Target {
-    place: Place,
-    pin: PinnedSnapshot,
-    table: Arc<TableState>,
-    name: ObjectName,
+pub(super) struct Target {
+    pub place: Place,
+    pub pin: PinnedSnapshot,
+    pub table: Arc<TableState>,
+    pub name: ObjectName,
 }
 
 impl Target {
-    async fn find(running: &Running<'_>, name: &ObjectName) -> Result<Self> {
+    pub async fn find(running: &Running<'_>, name: &ObjectName) -> Result<Self> {
         if running.session.is_foreign(name, &running.pin) {
             let error = Error::unsupported(format!("\"{}\" is no table of the warehouse", name.unquoted()));
             return Err(names::at(error.with_hint("only tables of warehouses are changed"), name.base()));
@@ -196,7 +252,7 @@ impl Target {
         Ok(Target { place, pin, table, name: name.clone() })
     }
 
-    fn transaction(&self, running: &Running<'_>) -> Result<Transaction> {
+    pub fn transaction(&self, running: &Running<'_>) -> Result<Transaction> {
         match &running.statement.block {
             Some(block) => block.statement(&self.place.warehouse),
             None => Ok(self.place.warehouse.inner.catalog.begin_at(running.statement.user, &self.pin)),
@@ -204,49 +260,100 @@ impl Target {
     }
 
     /// Returns notices.
-    async fn commit(&self, running: &Running<'_>, transaction: Transaction) -> Result<Vec<String>> {
-        let committed = running.commit(&self.place.warehouse, transaction).await;
+    pub async fn commit(&self, running: &Running<'_>, transaction: Transaction) -> Result<Vec<String>> {
+        self.committed(running.commit(&self.place.warehouse, transaction).await)
+    }
+
+    /// Commits that rows are dead and that those of `load` come in; `changed` are the columns in which the dead ones do not come
+    /// back as they were. Returns notices.
+    pub async fn replace(
+        &self,
+        running: &Running<'_>,
+        load: Load,
+        found: BTreeMap<SegmentId, RoaringBitmap>,
+        changed: Changed,
+        mut transaction: Transaction,
+    ) -> Result<Vec<String>> {
+        let thinned = self.remove(found, changed, load.is_checked().await, &mut transaction).await?;
+        let (_, mut notices, kept) = load.replace(&mut transaction, thinned).await?;
+        running.check_cancelled()?;
+        notices.extend(self.committed(kept.commit(transaction).await)?);
+        Ok(notices)
+    }
+
+    fn committed(&self, committed: Result<Committed>) -> Result<Vec<String>> {
         let committed = committed.map_err(|e| names::at(e, self.name.base()))?;
         Ok(committed.demoted.iter().map(super::verify::demoted).collect())
     }
 
-    /// What an UPDATE gives each column of a row that it finds.
-    fn values(&self, update: &Update) -> Result<Vec<Expr>> {
+    /// The columns that are assigned.
+    pub fn changed(&self, assignments: &[(Ident, InsertValue)]) -> Changed {
+        let id = |(column, _): &(Ident, InsertValue)| {
+            self.table.def.columns.iter().find(|c| c.name == column.value).map(|c| c.id)
+        };
+        Changed::Columns(assignments.iter().filter_map(id).collect())
+    }
+
+    /// What the table's columns are named with.
+    pub fn called<'n>(&'n self, alias: Option<&'n Ident>) -> &'n Ident {
+        alias.unwrap_or_else(|| self.name.base())
+    }
+
+    /// A load of all of its columns.
+    pub fn load(&self, running: &Running<'_>, transaction: &Transaction) -> Result<Load> {
+        let columns = (0..self.table.def.columns.len()).collect();
+        let load = Load::new(&self.place.warehouse, &self.table, columns, transaction)?.in_zone(running.zone()?);
+        Ok(load.of_statement(running.statement.clone(), running.prunes()))
+    }
+
+    /// The ordinal of a column that a statement names.
+    pub fn ordinal(&self, column: &Ident) -> Result<usize> {
+        let found = self.table.def.columns.iter().position(|c| c.name == column.value);
+        found.ok_or_else(|| names::no_such_column(column, &self.table.def))
+    }
+
+    /// What an UPDATE gives each column of a row that it finds, and which rows it gives values of the identity column.
+    pub fn values(&self, called: &Ident, assignments: &[(Ident, InsertValue)]) -> Result<(Vec<Expr>, Generate)> {
         let def = &self.table.def;
-        let called = update.alias.as_ref().unwrap_or_else(|| update.table.base());
         let mut values: Vec<Expr> = def
             .columns
             .iter()
             .map(|c| [called.value.as_str(), &c.name].map(|name| SqlIdent::with_quote('"', name)).to_vec())
             .map(Expr::CompoundIdentifier)
             .collect();
-        for (column, value) in &update.assignments {
-            let found = def.columns.iter().position(|c| c.name == column.value);
-            let ordinal = found.ok_or_else(|| names::no_such_column(column, def))?;
-            if def.columns[ordinal].identity.is_some_and(|identity| !identity.by_default) {
-                let error = Error::invalid(
-                    SqlState::FEATURE_NOT_SUPPORTED,
-                    format!("column \"{}\" is an IDENTITY column, whose values cannot be set", column.value),
-                );
-                return Err(names::at(error.with_hint("leave it out"), column));
+        let mut generate = Generate::Nothing;
+        for (column, value) in assignments {
+            let ordinal = self.ordinal(column)?;
+            match (&def.columns[ordinal].identity, value) {
+                (Some(_), InsertValue::Default(_)) => generate = Generate::All,
+                (Some(identity), InsertValue::Expr(_)) if !identity.by_default => {
+                    return Err(names::at(explicit(def), column));
+                }
+                _ => {}
             }
-            values[ordinal] = match (value, &def.columns[ordinal].default_sql) {
-                (InsertValue::Expr(expr), _) => expr.clone(),
-                (InsertValue::Default(_), Some(default)) => sql::parse_expr(default)?,
-                (InsertValue::Default(_), None) => sql::parse_expr("NULL")?,
-            };
+            values[ordinal] = assigned(&def.columns[ordinal], value)?;
         }
-        Ok(values)
+        Ok((values, generate))
     }
 
-    /// Runs a query that [`Target::fill`] made. Its identities go into `found`; its other columns are returned, of each row the
-    /// first that the query gives.
-    async fn rows(
+    /// The error of a refused value, at the column that an assignment names, else at the table.
+    pub fn placed(&self, refused: Refused, assignments: &[(Ident, InsertValue)]) -> Error {
+        match refused {
+            Refused::Value(misfit) => {
+                let name = self.table.def.columns.get(misfit.column).map(|column| column.name.as_str());
+                let set = assignments.iter().find(|(column, _)| Some(column.value.as_str()) == name);
+                names::at(misfit.error, set.map_or_else(|| self.name.base(), |(column, _)| column))
+            }
+            Refused::Other(error) => error,
+        }
+    }
+
+    /// Runs a query that [`Target::fill`] made.
+    pub async fn rows(
         &self,
         running: &Running<'_>,
         query: Box<Query>,
         parameters: Option<ParamValues>,
-        found: &Found,
     ) -> Result<SendableRecordBatchStream> {
         let statement = SqlStatement::Query(query);
         let mut plan = running.plan(&statement).await?;
@@ -254,27 +361,29 @@ impl Target {
             plan = plan.with_param_values(parameters).map_err(from_datafusion)?;
         }
         let stream = running.run(&plan).await.map_err(|e| placed(e, &statement))?;
-        let schema = stream.schema();
-        let others: Vec<usize> = (1..schema.fields().len()).collect();
-        let schema = Arc::new(schema.project(&others)?);
-        let (found, own) = (found.clone(), Arc::clone(&schema));
-        let rows = stream.map(move |batch| {
-            let batch =
-                batch.map_err(|e| DataFusionError::External(Box::new(placed(from_datafusion(e), &statement))))?;
-            let first = found.note(batch.column(0).as_primitive::<Int64Type>().values());
-            let rest = RecordBatch::try_new_with_options(
-                Arc::clone(&own),
-                batch.columns()[1..].to_vec(),
-                &RecordBatchOptions::new().with_row_count(Some(batch.num_rows())),
-            )?;
-            Ok(if first.true_count() == rest.num_rows() { rest } else { filter_record_batch(&rest, &first)? })
-        });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
+        Ok(placed_stream(stream, &statement))
     }
 
     /// Makes the query one of the table's row identities and of `others`; `alias` is what the table is called in it.
-    fn fill(&self, running: &Running<'_>, alias: Option<&Ident>, query: &mut Query, others: Vec<Expr>) -> Result<()> {
-        let called = alias.unwrap_or_else(|| self.name.base()).value.clone();
+    pub fn fill(
+        &self,
+        running: &Running<'_>,
+        alias: Option<&Ident>,
+        query: &mut Query,
+        others: Vec<Expr>,
+    ) -> Result<()> {
+        let row = row_of(self.called(alias));
+        self.select(running, alias, query, [row].into_iter().chain(others).collect())
+    }
+
+    /// Makes the query one of `items`, where [`Delete::TARGET`] is the table with its row identities.
+    pub fn select(
+        &self,
+        running: &Running<'_>,
+        alias: Option<&Ident>,
+        query: &mut Query,
+        items: Vec<Expr>,
+    ) -> Result<()> {
         let quoted = |name: &str| SqlIdent::with_quote('"', name);
         let schema = match self.place.temporary {
             true => running.session.names.temp_schema().to_string(),
@@ -286,11 +395,18 @@ impl Target {
         let database = self.name.database().map_or(CATALOG, |database| &database.value);
         let rows = format!("{}{WITH_ROWS}", self.table.def.name);
         if let SetExpr::Select(select) = query.body.as_mut() {
-            let row = Expr::CompoundIdentifier(vec![quoted(&called), quoted(ROW_NAME)]);
             let named = |(at, expr)| SelectItem::ExprWithAlias { expr, alias: quoted(&format!("_{at}")) };
-            select.projection = [row].into_iter().chain(others).enumerate().map(named).collect();
-            if let Some(TableFactor::Table { name, .. }) = select.from.first_mut().map(|from| &mut from.relation) {
-                *name = SqlName::from(vec![quoted(database), quoted(&schema), quoted(&rows)]);
+            select.projection = items.into_iter().enumerate().map(named).collect();
+            let factors = select.from.iter_mut().flat_map(|from| {
+                let joined = from.joins.iter_mut().map(|join| &mut join.relation);
+                [&mut from.relation].into_iter().chain(joined)
+            });
+            for factor in factors {
+                if let TableFactor::Table { name, .. } = factor
+                    && matches!(name.0.as_slice(), [part] if part.as_ident().is_some_and(|i| i.value == Delete::TARGET))
+                {
+                    *name = SqlName::from(vec![quoted(database), quoted(&schema), quoted(&rows)]);
+                }
             }
         }
         // The table is called by its own name alone here, but its columns may be named with its schema, too.
@@ -309,8 +425,15 @@ impl Target {
         Ok(())
     }
 
-    /// Says that rows are dead; segments of which none lives any more go.
-    async fn remove(&self, mut found: BTreeMap<SegmentId, RoaringBitmap>, transaction: &mut Transaction) -> Result<()> {
+    /// Says that rows are dead, which come back with other values in `changed`; segments of which none lives any more go. Returns
+    /// what becomes of segments; with delete vectors that can be read before the commit where they are to be `checked`.
+    pub async fn remove(
+        &self,
+        mut found: BTreeMap<SegmentId, RoaringBitmap>,
+        changed: Changed,
+        checked: bool,
+        transaction: &mut Transaction,
+    ) -> Result<Thinned> {
         let segments = self.place.warehouse.inner.segments.at(self.pin.clone());
         let mut gone = Vec::new();
         let mut thinned = Vec::new();
@@ -337,13 +460,57 @@ impl Target {
             return Err(Error::internal(format!("rows of segment {} were found, which is not there", segment.0)));
         }
         let def = &self.table.def;
+        let mut become_of: Thinned = gone.iter().map(|(id, before)| (*id, (*before, None))).collect();
         if !gone.is_empty() {
-            transaction.remove(def, gone);
+            transaction.remove_changed(def, gone, changed.clone());
         }
         if !thinned.is_empty() {
-            transaction.set_delete_vectors(def, thinned);
-            self.place.warehouse.store_large(transaction).await?;
+            self.store(&mut thinned, checked, transaction).await?;
+            for vector in &thinned {
+                if let Blob::Stored(extent) = vector.blob {
+                    let now = DeleteVectorRef { extent, rows: vector.rows };
+                    become_of.insert(vector.segment, (vector.expected, Some(now)));
+                }
+            }
+            transaction.set_delete_vectors_changed(def, thinned, changed);
+        }
+        Ok(become_of)
+    }
+
+    /// Few bytes stand in the log, more in one object, and such as are `read` before the commit.
+    async fn store(&self, thinned: &mut [NewDeleteVector], read: bool, transaction: &Transaction) -> Result<()> {
+        let inline = |vector: &NewDeleteVector| match &vector.blob {
+            Blob::Inline(bytes) => bytes.clone(),
+            Blob::Stored(_) => Bytes::new(),
+        };
+        let all: Vec<Bytes> = thinned.iter().map(inline).collect();
+        if all.iter().map(Bytes::len).sum::<usize>() <= Blob::MAX_INLINE_BYTES && !read {
+            return Ok(());
+        }
+        let objects = Arc::clone(self.place.warehouse.inner.catalog.store().objects());
+        let object = put_bytes(&objects, transaction.names().next_object(), all.concat().into()).await?.object;
+        let mut offset = 0;
+        for (vector, bytes) in thinned.iter_mut().zip(all) {
+            let len = bytes.len() as u64;
+            vector.blob = Blob::Stored(Extent { object, offset, len });
+            offset += len;
         }
         Ok(())
     }
+}
+
+/// The identity of a row of the table that is called so.
+pub(super) fn row_of(called: &Ident) -> Expr {
+    let parts = [called.value.as_str(), ROW_NAME].map(|name| SqlIdent::with_quote('"', name));
+    Expr::CompoundIdentifier(parts.to_vec())
+}
+
+/// What a statement gives a column, which is SUPER where the column is: text becomes a JSON string.
+pub(super) fn assigned(column: &ColumnDef, value: &InsertValue) -> Result<Expr> {
+    let value = match (value, &column.default_sql) {
+        (InsertValue::Expr(expr), _) => expr.clone(),
+        (InsertValue::Default(_), Some(default)) => sql::parse_expr(default)?,
+        (InsertValue::Default(_), None) => sql::parse_expr("NULL")?,
+    };
+    if column.sql_type == SqlType::Super { as_super(value) } else { Ok(value) }
 }

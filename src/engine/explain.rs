@@ -5,6 +5,7 @@
 //! running counted. DataFusion's own forms remain: `EXPLAIN FORMAT …`, and any setting `datafusion.explain.*`.
 
 pub(super) mod actual;
+pub(super) mod changes;
 mod cost;
 mod hints;
 mod names;

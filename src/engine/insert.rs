@@ -76,6 +76,19 @@ fn placed(refused: Refused, insert: &Insert, targets: &[usize]) -> Error {
     misfit.error.with_position(position.line, position.column)
 }
 
+/// The plans of an INSERT's rows.
+pub(super) async fn plans(
+    running: &Running<'_>,
+    insert: &Insert,
+    parameters: Option<&ParamValues>,
+) -> Result<Vec<LogicalPlan>> {
+    let place = running.place(&insert.table).await?;
+    let pin = running.pins.pin(&place.warehouse).await?;
+    let table = place.table(&pin, &insert.table)?;
+    let (runs, _) = plan(running, &table.def, insert, parameters).await?;
+    Ok(runs.into_iter().map(|run| run.plan).collect())
+}
+
 /// The parameters of an INSERT, and their types: the column's where a parameter is a value of its own.
 pub(super) async fn parameters(running: &Running<'_>, insert: &Insert) -> Result<HashMap<String, Option<DataType>>> {
     let place = running.place(&insert.table).await?;
@@ -250,15 +263,20 @@ fn with_super(source: InsertSource, def: &TableDef, targets: &[usize]) -> Result
     let InsertSource::Values(mut rows) = source else { return Ok(source) };
     for value in rows.iter_mut().flat_map(|row| row.iter_mut().enumerate()).filter(|(field, _)| is_super(*field)) {
         let InsertValue::Expr(given) = value.1 else { continue };
-        let mut call = parse_expr(&format!("{TO_SUPER}(NULL)"))?;
-        if let Expr::Function(function) = &mut call
-            && let FunctionArguments::List(list) = &mut function.args
-        {
-            list.args = vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(given.clone()))];
-        }
-        *given = call;
+        *given = as_super(given.clone())?;
     }
     Ok(InsertSource::Values(rows))
+}
+
+/// An expression whose value is SUPER.
+pub(super) fn as_super(value: Expr) -> Result<Expr> {
+    let mut call = parse_expr(&format!("{TO_SUPER}(NULL)"))?;
+    if let Expr::Function(function) = &mut call
+        && let FunctionArguments::List(list) = &mut function.args
+    {
+        list.args = vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(value))];
+    }
+    Ok(call)
 }
 
 /// The statement's source; VALUES of which some rows write DEFAULT for the identity column say at the end which do.

@@ -1,5 +1,5 @@
-//! Loads keep VERIFIED constraints: new rows are checked against themselves and against the table, and when others commit
-//! first, against what these brought.
+//! Loads keep VERIFIED constraints: new rows are checked against themselves and against the table, without the rows that they
+//! take the place of; and when others commit first, against what these brought.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,8 +8,8 @@ use super::checks::{Broken, Checker, Keyed};
 use super::statement::{StatementState, cancelled};
 use super::warehouse::Warehouse;
 use crate::catalog::{
-    Committed, ConstraintDef, ConstraintKind, NewSegment, PinnedSnapshot, RunId, SegmentId, SegmentRef, Snapshot,
-    TableDef, TableState, Transaction,
+    Changed, Committed, ConstraintDef, ConstraintKind, DeleteVectorRef, NewSegment, PinnedSnapshot, RunId, SegmentId,
+    SegmentRef, Snapshot, TableDef, TableState, Transaction,
 };
 use crate::common::{ColumnId, Error, ErrorKind, Result, SqlState};
 use crate::storage::merge::as_reference;
@@ -17,9 +17,32 @@ use crate::storage::merge::as_reference;
 /// How often a load checks what others committed meanwhile before it gives up.
 const ROUNDS: usize = 1000;
 
-/// Whether rows that come into the table are checked.
-pub(super) fn has_verified(def: &TableDef) -> bool {
-    def.constraints.iter().any(ConstraintDef::is_verified)
+/// Whether rows that come into the table are checked, which have new values in the columns `changed`.
+pub(super) fn has_verified(def: &TableDef, changed: &Changed) -> bool {
+    def.constraints.iter().any(|constraint| concerns(constraint, changed))
+}
+
+fn concerns(constraint: &ConstraintDef, changed: &Changed) -> bool {
+    constraint.is_verified() && changed.touches(&constraint.columns)
+}
+
+/// What becomes of segments of which a statement's transaction removes rows: the delete vector that each had, and the one that
+/// it gets; `None` where no row of it lives on.
+pub(super) type Thinned = BTreeMap<SegmentId, (Option<DeleteVectorRef>, Option<DeleteVectorRef>)>;
+
+/// The rows of a statement, beside which and in which place they come.
+#[derive(Debug)]
+pub(super) struct Replacing {
+    /// In what columns they have other values than those in whose place they come.
+    pub changed: Changed,
+    pub thinned: Thinned,
+}
+
+impl Default for Replacing {
+    /// Of rows that come beside all others.
+    fn default() -> Self {
+        Replacing { changed: Changed::All, thinned: Thinned::new() }
+    }
 }
 
 /// The rows of a load, and what they are to keep.
@@ -28,6 +51,7 @@ pub(super) struct Kept {
     def: Arc<TableDef>,
     /// In objects that no version refers to yet; none where there is nothing to keep.
     new: Vec<Arc<SegmentRef>>,
+    replacing: Replacing,
     /// The table's own rows are among them.
     moved: bool,
     /// No other transaction may come in between.
@@ -42,18 +66,20 @@ impl Kept {
         warehouse: &Warehouse,
         table: &TableState,
         segments: &[NewSegment],
+        replacing: Replacing,
         moved: bool,
         alone: bool,
         (statement, pruning): (Option<StatementState>, bool),
     ) -> Result<Self> {
         let mut new = Vec::new();
-        if has_verified(&table.def) {
+        if has_verified(&table.def, &replacing.changed) {
             for (id, segment) in (table.next_segment..).zip(segments) {
                 let run = RunId(table.next_segment);
                 new.push(Arc::new(SegmentRef { id: SegmentId(id), run, ..as_reference(segment)? }));
             }
         }
-        Ok(Kept { warehouse: warehouse.clone(), def: Arc::clone(&table.def), new, moved, alone, statement, pruning })
+        let (warehouse, def) = (warehouse.clone(), Arc::clone(&table.def));
+        Ok(Kept { warehouse, def, new, replacing, moved, alone, statement, pruning })
     }
 
     /// Commits `transaction`, which adds the rows, once they are checked.
@@ -86,6 +112,11 @@ impl Kept {
         let mut rounds = 0;
         loop {
             let pin = self.warehouse.pin_newest().await?;
+            if !self.replaces_as_seen(&pin) {
+                let message =
+                    format!("rows of table \"{}\" are replaced where others have gone or moved", self.def.name);
+                return Err(Error::conflict(message).with_hint("run the statement again"));
+            }
             if !same(&pin) {
                 // The commit tells what has become of the table.
                 return catalog.commit(with_reads(transaction)).await;
@@ -99,7 +130,7 @@ impl Kept {
             match catalog.commit(with_reads(transaction.again())).await {
                 Err(e) if e.kind() == ErrorKind::Conflict && !self.alone && rounds < ROUNDS => {
                     let newest = catalog.refresh().await?;
-                    if !same(&newest) || newest.version <= pin.version {
+                    if !same(&newest) || !self.replaces_as_seen(&newest) || newest.version <= pin.version {
                         return Err(e);
                     }
                     before = Some(pin);
@@ -113,10 +144,10 @@ impl Kept {
     async fn check(&self, pin: &PinnedSnapshot, before: Option<&PinnedSnapshot>) -> Result<()> {
         let Some(table) = pin.table(self.def.id) else { return Ok(()) };
         let checker = Checker::new(&self.warehouse, pin.clone(), self.statement.clone(), self.pruning);
+        let stay = self.staying(table);
         let old: Vec<Arc<SegmentRef>> = match before {
-            _ if self.moved => Vec::new(),
-            None => table.segments.to_vec(),
-            Some(before) => table.segments.iter().filter(|s| s.added > before.version).cloned().collect(),
+            None => stay.clone(),
+            Some(before) => stay.iter().filter(|s| s.added > before.version).cloned().collect(),
         };
         let keyed = |segments: &[Arc<SegmentRef>], columns: &[ColumnId]| Keyed {
             def: Arc::clone(&self.def),
@@ -124,7 +155,8 @@ impl Kept {
             columns: columns.to_vec(),
         };
         let names = self.def.constraint_names();
-        for (constraint, name) in self.def.constraints.iter().zip(names).filter(|(c, _)| c.is_verified()) {
+        let concerned = |(c, _): &(&ConstraintDef, String)| concerns(c, &self.replacing.changed);
+        for (constraint, name) in self.def.constraints.iter().zip(names).filter(concerned) {
             let new = keyed(&self.new, &constraint.columns);
             let ConstraintKind::ForeignKey { table: parent, referenced } = &constraint.kind else {
                 if before.is_none()
@@ -146,7 +178,7 @@ impl Kept {
             }
             let mut held = parent.segments.to_vec();
             if parent.def.id == self.def.id {
-                held = if self.moved { self.new.clone() } else { held.into_iter().chain(self.new.clone()).collect() };
+                held = stay.iter().chain(&self.new).cloned().collect();
             }
             let parent = Keyed { def: Arc::clone(&parent.def), segments: held, columns: referenced.clone() };
             if let Some(broken) = checker.missing(&new, &parent).await? {
@@ -154,6 +186,28 @@ impl Kept {
             }
         }
         Ok(())
+    }
+
+    /// Whether the rows that are replaced are where the statement found them.
+    fn replaces_as_seen(&self, snapshot: &Snapshot) -> bool {
+        let table = snapshot.table(self.def.id);
+        let deleted = |id: &SegmentId| table.and_then(|table| table.segment(*id)).map(|segment| segment.deleted);
+        self.replacing.thinned.iter().all(|(id, (seen, _))| deleted(id) == Some(*seen))
+    }
+
+    /// The rows that the table keeps beside the new ones.
+    fn staying(&self, table: &TableState) -> Vec<Arc<SegmentRef>> {
+        if self.moved {
+            return Vec::new();
+        }
+        let stay = |segment: &Arc<SegmentRef>| match self.replacing.thinned.get(&segment.id) {
+            None => Some(Arc::clone(segment)),
+            Some((_, deleted @ Some(_))) => {
+                Some(Arc::new(SegmentRef { deleted: *deleted, ..SegmentRef::clone(segment) }))
+            }
+            Some((_, None)) => None,
+        };
+        table.segments.iter().filter_map(stay).collect()
     }
 }
 

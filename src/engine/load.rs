@@ -15,13 +15,13 @@ use super::auto;
 use super::coerce::{Coercion, Misfit, Refused};
 use super::error::from_datafusion;
 use super::identity::{Generate, Identities};
-use super::kept::{Kept, has_verified};
+use super::kept::{Kept, Replacing, Thinned, has_verified};
 use super::names;
 use super::statement::StatementState;
 use super::warehouse::Warehouse;
 use crate::catalog::{
-    Blob, EffectiveDist, Extent, NewSegment, ObjectNames, RankChoice, RunChoice, SegmentRef, TableDef, TableState,
-    Telling, Transaction,
+    Blob, Changed, EffectiveDist, Extent, NewSegment, ObjectNames, RankChoice, RunChoice, SegmentRef, TableDef,
+    TableState, Telling, Transaction,
 };
 use crate::common::{ColumnId, DistStyle, Error, Result, UserId};
 use crate::format::encoding::SMALL_TABLE_BYTES;
@@ -91,6 +91,8 @@ struct Gathered {
     requires_unchanged: bool,
     /// Whether AUTO may choose.
     chooses: bool,
+    /// In which columns the rows have values that those which go for them have not.
+    changed: Changed,
 }
 
 impl Load {
@@ -158,6 +160,7 @@ impl Load {
             chosen: Vec::new(),
             requires_unchanged: false,
             chooses: true,
+            changed: Changed::All,
         };
         Ok(Load {
             coercion,
@@ -186,11 +189,21 @@ impl Load {
         Load { statement: Some(statement), pruning, ..self }
     }
 
-    /// Of rows that take the place of others in the table, which keeps its layout.
-    pub fn in_place(self) -> Result<Self> {
+    /// Of rows of which some or all take the place of others in the table, which keeps its layout. Where all do, `changed` says
+    /// in which columns they have other values.
+    pub fn in_place(self, changed: Changed) -> Result<Self> {
         let held = || Error::internal("a load begins before it is told what its rows are");
-        self.gathered.try_lock().map_err(|_| held())?.chooses = false;
+        {
+            let mut gathered = self.gathered.try_lock().map_err(|_| held())?;
+            (gathered.chooses, gathered.changed) = (false, changed);
+        }
         Ok(self)
+    }
+
+    /// Whether its rows are checked before they are committed.
+    pub async fn is_checked(&self) -> bool {
+        let gathered = self.gathered.lock().await;
+        has_verified(&gathered.def, &gathered.changed)
     }
 
     /// The table's definition, for which the streams' rows are checked.
@@ -200,11 +213,21 @@ impl Load {
 
     /// Takes all rows of all streams, each on a task of its own.
     pub async fn take(&self, streams: Vec<SendableRecordBatchStream>) -> Result<(), Refused> {
+        self.take_generating(streams, self.coercion.generate()).await
+    }
+
+    /// The same, of rows of which others get values of the identity column than [`Load::generating`] said.
+    pub async fn take_generating(
+        &self,
+        streams: Vec<SendableRecordBatchStream>,
+        generate: Generate,
+    ) -> Result<(), Refused> {
+        let coercion = Arc::new(self.coercion.generating(generate));
         let mut tasks: JoinSet<Result<(), Refused>> = JoinSet::new();
         for mut stream in streams {
             let types: Vec<_> = stream.schema().fields().iter().map(|f| f.data_type().clone()).collect();
-            self.coercion.check_types(&types)?;
-            let (coercion, gathered) = (Arc::clone(&self.coercion), Arc::clone(&self.gathered));
+            coercion.check_types(&types)?;
+            let (coercion, gathered) = (Arc::clone(&coercion), Arc::clone(&self.gathered));
             let identities = self.identities.clone();
             tasks.spawn(async move {
                 let mut before = 0;
@@ -247,7 +270,7 @@ impl Load {
     ///
     /// Invalid, with SQLSTATE 23505 or 23503, when they do not.
     pub async fn commit(self, mut transaction: Transaction) -> Result<(u64, Vec<String>)> {
-        let (rows, mut notices, kept) = self.add(&mut transaction).await?;
+        let (rows, mut notices, kept) = self.replace(&mut transaction, Thinned::new()).await?;
         let committed = kept.commit(transaction).await?;
         notices.extend(committed.demoted.iter().map(super::verify::demoted));
         Ok((rows, notices))
@@ -256,11 +279,16 @@ impl Load {
     /// Stores the rows and adds them, with the table that is new, to `transaction`. Returns how many rows there were, and
     /// notices.
     pub async fn finish(self, transaction: &mut Transaction) -> Result<(u64, Vec<String>)> {
-        let (rows, notices, _) = self.add(transaction).await?;
+        let (rows, notices, _) = self.replace(transaction, Thinned::new()).await?;
         Ok((rows, notices))
     }
 
-    async fn add(self, transaction: &mut Transaction) -> Result<(u64, Vec<String>, Kept)> {
+    /// The same where `transaction` removes other rows of the table, and what is to commit it: that checks the rows.
+    pub(super) async fn replace(
+        self,
+        transaction: &mut Transaction,
+        thinned: Thinned,
+    ) -> Result<(u64, Vec<String>, Kept)> {
         let mut gathered = Arc::into_inner(self.gathered)
             .ok_or_else(|| Error::internal("a load's task still holds its rows"))?
             .into_inner();
@@ -269,6 +297,7 @@ impl Load {
             &gathered.warehouse,
             &gathered.table,
             &segments,
+            Replacing { changed: gathered.changed.clone(), thinned },
             gathered.moved.table,
             gathered.requires_unchanged,
             (self.statement, self.pruning),
@@ -303,7 +332,7 @@ impl Load {
         };
         segments.iter_mut().for_each(|s| (s.run, s.ranked) = (run, ranked));
         if !segments.is_empty() {
-            transaction.append(&def, segments);
+            transaction.append_changed(&def, segments, gathered.changed);
         }
         if let Some(identities) = &self.identities {
             identities.reserve_own(transaction).await;
@@ -342,7 +371,7 @@ impl Gathered {
                 self.sorter.set_light();
             }
             // Rows that are checked are read again, from objects.
-            return self.store_gathered(!has_verified(&self.def)).await;
+            return self.store_gathered(!has_verified(&self.def, &self.changed)).await;
         }
         let last = self.store_gathered(false).await?;
         self.runs.push(last);

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use datafusion::common::utils::datafusion_strsim::levenshtein;
+
 use super::warehouse::Warehouse;
 use crate::catalog::{Schema, Snapshot, TableDef, TableState, ViewDef};
 use crate::common::{Error, Result, SqlState};
@@ -121,7 +123,10 @@ pub fn no_such_column(name: &Ident, table: &TableDef) -> Error {
     let message = format!("column \"{}\" of table \"{}\" does not exist", name.value, table.name);
     let columns: Vec<&str> = table.columns.iter().map(|c| c.name.as_str()).collect();
     let error = Error::invalid(SqlState::UNDEFINED_COLUMN, message);
-    at(error.with_hint(format!("its columns are {}", columns.join(", "))), name)
+    let distance = |known: &&str| levenshtein(&name.value, known);
+    let nearest = columns.iter().map(|known| (distance(known), known)).min().filter(|(distance, _)| *distance <= 2);
+    let meant = nearest.map(|(_, nearest)| format!("did you mean {nearest}? ")).unwrap_or_default();
+    at(error.with_hint(format!("{meant}its columns are {}", columns.join(", "))), name)
 }
 
 /// The error of a plan that was made when the table was there: a view's, a prepared statement's.

@@ -95,6 +95,11 @@ impl Output {
         self
     }
 
+    /// What gave the rows of a statement that returns none.
+    pub(super) fn ran(&self) -> Option<&Arc<dyn ExecutionPlan>> {
+        self.ran.as_ref()
+    }
+
     /// Logs the statement once its rows have been read; at once where there are none.
     pub(super) fn with_log(mut self, logged: Logged) -> Self {
         let mut logged = logged.with_plan(self.plan.clone().or(self.ran.take()));

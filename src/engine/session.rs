@@ -26,19 +26,20 @@ use super::load::Load;
 use super::names::{CATALOG, Place};
 use super::namespace::{Attached, Namespace, PlanPins, StatementPins};
 use super::output::Output;
+use super::prepare::PreparedStatements;
 use super::prepared::Prepared;
 use super::query_log::Logged;
 use super::running::Running;
 use super::statement::{CancelToken, StatementState};
 use super::warehouse::Warehouse;
 use super::{
-    analyze, attach, comments, copy, ddl, delete, describe, explain, information, insert, parameters, planning, show,
-    statistics, summarize, vacuum, verify, views,
+    analyze, attach, comments, copy, ddl, delete, describe, explain, information, insert, merge, parameters, planning,
+    prepare, show, statistics, summarize, vacuum, verify, views,
 };
 use crate::catalog::{PinnedSnapshot, Snapshot};
 use crate::common::{Error, ErrorKind, Result, SqlState};
 use crate::functions::SessionNames;
-use crate::functions::settings::Setting;
+use crate::functions::settings::{self, Setting};
 use crate::physical_plan::config::BlueshiftOptions;
 use crate::sql::ast::{Begin, Insert, ObjectName};
 use crate::sql::{self, Statement, StatementText};
@@ -55,6 +56,7 @@ pub struct Session {
     pub(super) context: SessionContext,
     /// What it sees beside the warehouse.
     pub(super) names: Arc<Namespace>,
+    pub(super) prepared: PreparedStatements,
     process: u32,
     /// The settings of the warehouse's runtime.
     runtime: Arc<Vec<Setting>>,
@@ -79,6 +81,7 @@ impl Session {
             warehouse,
             context,
             names,
+            prepared: PreparedStatements::default(),
             process,
             runtime,
             running: Mutex::default(),
@@ -182,9 +185,11 @@ impl Session {
                 };
                 (types, schema)
             }
-            Statement::Insert(insert) => (insert::parameters(&self.begin().await?, insert).await?, none),
-            Statement::Delete(_) | Statement::Update(_) => {
-                (delete::parameters(&self.begin().await?, &statement).await?, none)
+            Statement::Insert(_) | Statement::Delete(_) | Statement::Update(_) | Statement::Merge(_) => {
+                (prepare::types(&self.begin().await?, &statement).await?, none)
+            }
+            Statement::Explain(explain) => {
+                (prepare::types(&self.begin().await?, &explain.statement).await?, explain::schema())
             }
             Statement::ShowTable { .. } => (HashMap::new(), ddl::show_table_schema()),
             Statement::AnalyzeCompression(_) => (HashMap::new(), analyze::schema()),
@@ -275,6 +280,34 @@ impl Session {
     }
 
     async fn execute_as(&self, query: u64, statement: Statement, parameters: Option<ParamValues>) -> Result<Output> {
+        match statement {
+            Statement::Explain(explain) if explain.analyze => {
+                let start = std::time::Instant::now();
+                let done = self.change_or_read(query, explain.statement.clone(), parameters).await?;
+                let state = self.context.state();
+                let settings = state.config_options().extensions.get::<BlueshiftOptions>().cloned().unwrap_or_default();
+                explain::changes::ran(&explain, &done, start.elapsed(), &settings)
+            }
+            statement => self.change_or_read(query, statement, parameters).await,
+        }
+    }
+
+    async fn change_or_read(
+        &self,
+        query: u64,
+        mut statement: Statement,
+        mut parameters: Option<ParamValues>,
+    ) -> Result<Output> {
+        if let Statement::Query(called) = &statement
+            && let Some((change, given)) = self.prepared.called(called)
+        {
+            let values = async {
+                let running = self.begin_as(query, self.pin().await?)?;
+                prepare::values(&running, &change, given).await
+            };
+            parameters = self.read(values.await)?;
+            statement = change.statement.clone();
+        }
         match (&statement, self.names.block()) {
             (Statement::Begin(begin), None) => self.begin_block(begin),
             (Statement::Commit | Statement::Rollback | Statement::Lock(_), None) => Err(no_block(&statement)),
@@ -337,7 +370,7 @@ impl Session {
             Statement::Insert(insert) if !insert.source.reads_tables() => {
                 return self.append(query, insert, parameters).await;
             }
-            Statement::Delete(_) | Statement::Update(_) | Statement::Truncate(_) => {
+            Statement::Delete(_) | Statement::Update(_) | Statement::Merge(_) | Statement::Truncate(_) => {
                 return self.change(query, statement, parameters).await;
             }
             other => other,
@@ -353,7 +386,9 @@ impl Session {
         parameters: Option<ParamValues>,
     ) -> Result<Output> {
         let output = match statement {
-            Statement::Query(query) => running.query(&query, parameters).await,
+            Statement::Query(query) => prepare::query(running, &query, parameters).await,
+            Statement::Explain(explain) => explain::changes::planned(running, &explain, parameters).await,
+            Statement::Prepare(prepare) => prepare::prepare(running, *prepare).await,
             Statement::CreateTable(create) => ddl::create_table(running, *create).await,
             Statement::AlterConstraint(alter) => verify::alter(running, alter).await,
             Statement::DropTable(drop) => ddl::drop_table(running, drop).await,
@@ -367,16 +402,16 @@ impl Session {
                 Ok(Output::done("SET", None))
             }
             Statement::Show(what) => show::show(running, what).await,
-            // The only one there is.
             Statement::ShowParameter(name) => {
-                let percent = statistics::threshold(&running);
-                Ok(Output::text("SHOW", name, &percent.to_string()))
+                let found = settings::find(running.state.config_options(), name)?;
+                Ok(Output::text("SHOW", name, &found.value.unwrap_or_default()))
             }
             Statement::CreateSchema(create) => ddl::create_schema(running, create).await,
             Statement::DropSchema(drop) => ddl::drop_schema(running, drop).await,
             Statement::Insert(insert) => insert::insert(running, insert, parameters).await,
             Statement::Delete(delete) => delete::delete(running, &delete, parameters).await,
             Statement::Update(update) => delete::update(running, &update, parameters).await,
+            Statement::Merge(merge) => merge::merge(running, &merge, parameters).await,
             Statement::Truncate(table) => delete::truncate(running, &table).await,
             Statement::Lock(tables) => delete::lock(running, &tables).await,
             Statement::Begin(_) | Statement::Commit | Statement::Rollback => {
@@ -416,11 +451,15 @@ impl Session {
 
     /// A statement's beginning: the newest version is found and pinned.
     async fn begin(&self) -> Result<Running<'_>> {
-        let pin = match self.names.block() {
-            Some(block) => block.pin(&self.warehouse).await?,
-            None => self.warehouse.pin_newest().await?,
-        };
-        self.begin_at(pin)
+        self.begin_at(self.pin().await?)
+    }
+
+    /// The version that the session reads.
+    async fn pin(&self) -> Result<PinnedSnapshot> {
+        match self.names.block() {
+            Some(block) => block.pin(&self.warehouse).await,
+            None => self.warehouse.pin_newest().await,
+        }
     }
 
     /// Whether transactions are serializable unless they say otherwise.
@@ -429,9 +468,9 @@ impl Session {
         state.config_options().extensions.get::<BlueshiftOptions>().is_some_and(|o| o.isolation == "serializable")
     }
 
-    /// What was parsed; a block does not outlive what is no statement.
-    fn read(&self, parsed: Result<Statement>) -> Result<Statement> {
-        parsed.inspect_err(|_| self.names.block().iter().for_each(|block| block.fail()))
+    /// What was read of a statement; a block does not outlive what is none.
+    fn read<T>(&self, read: Result<T>) -> Result<T> {
+        read.inspect_err(|_| self.names.block().iter().for_each(|block| block.fail()))
     }
 
     /// An INSERT that reads no table. Where its target is known, the store is not asked for a newer version first: the

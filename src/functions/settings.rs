@@ -1,6 +1,6 @@
 //! A session's settings by name, as SHOW and `current_setting` tell them.
 //!
-//! They are `search_path` and `timezone`; Blueshift's, as `blueshift.pruning`; DataFusion's, as
+//! They are `search_path` and `timezone`; Blueshift's, as `blueshift.pruning`, some of them by Redshift's names, too; DataFusion's, as
 //! `datafusion.execution.batch_size`; and what PostgreSQL's clients ask for and nobody sets, as `server_version`.
 
 use datafusion::common::config::ConfigOptions;
@@ -32,9 +32,8 @@ const FIXED: [(&str, &str, &str); 7] = [
 ];
 
 /// Redshift's settings (manual, "Configuration reference") that are not offered.
-const NOT_OFFERED: [&str; 33] = [
+const NOT_OFFERED: [&str; 31] = [
     "activate_aqua",
-    "analyze_threshold_percent",
     "application_name",
     "auto_analyze",
     "auto_mv",
@@ -48,7 +47,6 @@ const NOT_OFFERED: [&str; 33] = [
     "enable_numeric_rounding",
     "enable_result_cache_for_session",
     "enable_vacuum_boost",
-    "error_on_nondeterministic_update",
     "extra_float_digits",
     "json_serialization_enable",
     "json_serialization_parse_nested_strings",
@@ -68,6 +66,12 @@ const NOT_OFFERED: [&str; 33] = [
     "wlm_query_slot_count",
 ];
 
+/// Redshift's names of settings of ours.
+const REDSHIFTS: [(&str, &str); 2] = [
+    ("analyze_threshold_percent", "blueshift.analyze_threshold_percent"),
+    ("error_on_nondeterministic_update", "blueshift.error_on_nondeterministic_update"),
+];
+
 /// All settings, by name.
 pub fn all(options: &ConfigOptions) -> Vec<Setting> {
     let text = |name: &str, value: Option<String>, description: &str| Setting {
@@ -83,6 +87,15 @@ pub fn all(options: &ConfigOptions) -> Vec<Setting> {
     for (prefix, extension) in options.extensions.iter() {
         let entries = extension.entries().into_iter();
         found.extend(entries.map(|entry| text(&format!("{prefix}.{}", entry.key), entry.value, entry.description)));
+    }
+    for (name, ours) in REDSHIFTS {
+        let Some(setting) = found.iter().find(|setting| setting.name == ours).cloned() else { continue };
+        let value = setting.value.map(|value| match value.as_str() {
+            "true" => "on".to_string(),
+            "false" => "off".to_string(),
+            _ => value,
+        });
+        found.push(Setting { name: name.to_string(), value, ..setting });
     }
     let zone = options.execution.time_zone.clone();
     found.push(text("timezone", zone, "The time zone in which a TIMESTAMPTZ is read and shown"));

@@ -69,6 +69,9 @@ extensions_options! {
         /// Which share of a table's rows, in percent, must have changed for ANALYZE to look at it again; 0 for always.
         /// `SET analyze_threshold_percent` is the same, as in Redshift.
         pub analyze_threshold_percent: f64, default = 10.0
+        /// Whether it is an error that the FROM of an UPDATE finds a row several times; otherwise one of the values is taken.
+        /// `SET error_on_nondeterministic_update` is the same, as in Redshift.
+        pub error_on_nondeterministic_update: bool, default = false
     }
 }
 

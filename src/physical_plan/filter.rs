@@ -65,6 +65,11 @@ pub enum Needs {
 impl Needs {
     /// `None` when nothing is known.
     fn of(expr: &Arc<dyn PhysicalExpr>, types: &[SqlType]) -> Option<Self> {
+        if let Some(case) = expr.downcast_ref::<CaseExpr>() {
+            // Whichever is taken; without ELSE that may be NULL, of which no row passes.
+            let taken = case.when_then_expr().iter().map(|(_, then)| then).chain(case.else_expr());
+            return taken.map(|branch| Self::of(branch, types)).collect::<Option<Vec<_>>>().map(Needs::Any);
+        }
         match expr.downcast_ref::<BinaryExpr>().map(|b| (b.op(), b)) {
             Some((Operator::And, and)) => {
                 let known: Vec<Needs> =

@@ -25,6 +25,7 @@ pub enum Statement {
     Insert(Insert),
     Delete(Delete),
     Update(Update),
+    Merge(Box<Merge>),
     /// `TRUNCATE [TABLE] name`
     Truncate(ObjectName),
     Vacuum(Vacuum),
@@ -54,6 +55,8 @@ pub enum Statement {
     },
     /// `SUMMARIZE {name | query}`: what the columns hold, a row for each.
     Summarize(Relation),
+    Explain(Box<Explain>),
+    Prepare(Box<Prepare>),
     /// Reads only: SELECT, WITH, VALUES, EXPLAIN of these, SHOW FUNCTIONS, SET, PREPARE, EXECUTE, DEALLOCATE. It is
     /// given to DataFusion as it is.
     Query(Box<sqlparser::ast::Statement>),
@@ -91,6 +94,23 @@ pub struct Begin {
     /// ISOLATION LEVEL SERIALIZABLE; what the session has otherwise.
     pub serializable: bool,
     pub read_only: bool,
+}
+
+/// `EXPLAIN [ANALYZE] [VERBOSE]` of a statement that changes rows or makes a table of a query.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Explain {
+    pub analyze: bool,
+    pub verbose: bool,
+    pub statement: Statement,
+}
+
+/// `PREPARE name [(type, …)] AS` a statement that changes rows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prepare {
+    pub name: Ident,
+    /// How many have a type; the statement's are cast to it.
+    pub parameters: usize,
+    pub statement: Statement,
 }
 
 /// SHOW of anything but a table.
@@ -499,6 +519,48 @@ pub struct Update {
     pub assignments: Vec<(Ident, InsertValue)>,
     /// As [`Delete::rows`].
     pub rows: Box<Query>,
+}
+
+/// `MERGE INTO table [[AS] alias] USING source ON condition {WHEN … | REMOVE DUPLICATES}`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Merge {
+    pub table: ObjectName,
+    pub alias: Option<Ident>,
+    /// The source, where it is a table or view by name.
+    pub source: Option<ObjectName>,
+    /// What its columns are named with; nothing of a subquery without alias.
+    pub called: Option<Ident>,
+    pub source_position: Position,
+    /// A query from the source, left joined to [`Delete::TARGET`] under the table's alias or its own name.
+    pub rows: Box<Query>,
+    pub action: MergeAction,
+}
+
+/// What a [`Merge`] does.
+#[derive(Debug, Clone, PartialEq)]
+pub enum MergeAction {
+    /// At least one of the two.
+    When { matched: Option<Matched>, not_matched: Option<MergeInsert> },
+    /// Rows of the table that the source matches make room for all of the source's, each once.
+    RemoveDuplicates,
+}
+
+/// `WHEN MATCHED THEN {UPDATE SET column = value, … | DELETE}`
+#[derive(Debug, Clone, PartialEq)]
+pub enum Matched {
+    /// None twice.
+    Update(Vec<(Ident, InsertValue)>),
+    Delete,
+}
+
+/// `WHEN NOT MATCHED THEN INSERT [(columns)] VALUES (value, …)`
+#[derive(Debug, Clone, PartialEq)]
+pub struct MergeInsert {
+    /// Empty where none are named; none twice.
+    pub columns: Vec<Ident>,
+    /// As many as columns that are named; none for DEFAULT VALUES.
+    pub values: Vec<InsertValue>,
+    pub position: Position,
 }
 
 /// The rows that an [`Insert`] adds.

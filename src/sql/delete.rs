@@ -10,9 +10,9 @@ use crate::common::Result;
 use crate::common::error::Position;
 
 use super::ast::{Delete, Ident, InsertValue, Statement, Update};
-use super::cursor::{Cursor, START, syntax_error};
+use super::cursor::{Cursor, START, syntax_error, unsupported};
 use super::insert::value;
-use super::parser::check_query;
+use super::parser::{check_query, query_at};
 
 /// `DELETE [FROM] table [[AS] alias] [USING tables] [WHERE condition]`, behind `with`.
 pub(super) fn delete(c: &mut Cursor, with: Option<With>) -> Result<Statement> {
@@ -33,30 +33,57 @@ pub(super) fn update(c: &mut Cursor, with: Option<With>) -> Result<Statement> {
     let table = c.object_name("a table name")?;
     let alias = alias(c, &["SET"])?;
     c.expect("SET")?;
-    let assignments = c.list(assignment)?;
-    let mut set = HashSet::new();
-    if let Some((twice, _)) = assignments.iter().find(|(column, _)| !set.insert(&column.value)) {
-        return Err(syntax_error(format!("column \"{}\" is set twice", twice.value), twice.position)
-            .with_hint("give each column one value"));
-    }
+    let assignments = assignments(c)?;
     let rows = rows(c, "FROM", alias.as_ref().unwrap_or_else(|| table.base()), with, position)?;
     Ok(Statement::Update(Update { table, alias, assignments, rows }))
 }
 
 /// `[AS] alias`, unless one of `then` or the end comes first.
-fn alias(c: &mut Cursor, then: &[&str]) -> Result<Option<Ident>> {
+pub(super) fn alias(c: &mut Cursor, then: &[&str]) -> Result<Option<Ident>> {
     let given = c.take("AS") || (c.word(0).is_some() && !then.iter().any(|word| c.is(word)));
     given.then(|| c.ident("an alias")).transpose()
 }
 
-/// `column = value`; the column may be named with its table.
-fn assignment(c: &mut Cursor) -> Result<(Ident, InsertValue)> {
+/// `{column = value | (column, …) = (value, …)}, …`, no column twice.
+pub(super) fn assignments(c: &mut Cursor) -> Result<Vec<(Ident, InsertValue)>> {
+    let assignments: Vec<_> = c.list(assignment)?.into_iter().flatten().collect();
+    let mut set = HashSet::new();
+    if let Some((twice, _)) = assignments.iter().find(|(column, _)| !set.insert(&column.value)) {
+        return Err(syntax_error(format!("column \"{}\" is set twice", twice.value), twice.position)
+            .with_hint("give each column one value"));
+    }
+    Ok(assignments)
+}
+
+fn assignment(c: &mut Cursor) -> Result<Vec<(Ident, InsertValue)>> {
+    if *c.token(0) != Token::LParen {
+        let column = column(c)?;
+        c.expect_token(&Token::Eq)?;
+        return Ok(vec![(column, value(c.with(|p| p.parse_expr())?))]);
+    }
+    let position = c.position();
+    let columns = c.parens(column)?;
+    c.expect_token(&Token::Eq)?;
+    c.take("ROW");
+    if *c.token(0) == Token::LParen && query_at(c, 1) {
+        return Err(unsupported("a subquery that gives several columns their values", c.position())
+            .with_hint("write it in FROM, and take its columns one by one"));
+    }
+    let values = c.parens(|c| Ok(value(c.with(|p| p.parse_expr())?)))?;
+    if values.len() != columns.len() {
+        let message = format!("{} columns are set to {} values", columns.len(), values.len());
+        return Err(syntax_error(message, position).with_hint("give each column one value"));
+    }
+    Ok(columns.into_iter().zip(values).collect())
+}
+
+/// A column's name, which may have its table's before it.
+fn column(c: &mut Cursor) -> Result<Ident> {
     let mut column = c.ident("a column name")?;
     while c.take_token(&Token::Period) {
         column = c.ident("a column name")?;
     }
-    c.expect_token(&Token::Eq)?;
-    Ok((column, value(c.with(|p| p.parse_expr())?)))
+    Ok(column)
 }
 
 /// `TRUNCATE [TABLE] table`
@@ -66,7 +93,7 @@ pub(super) fn truncate(c: &mut Cursor) -> Result<Statement> {
     Ok(Statement::Truncate(c.object_name("a table name")?))
 }
 
-/// `[USING tables] [WHERE condition]`, where `others` stands for USING, as a query from [`Delete::TARGET`] and other tables;
+/// `[USING tables] [WHERE condition]`, where `others` stands for USING, as a query from other tables and [`Delete::TARGET`];
 /// whoever knows where the target is fills in that and what is selected.
 fn rows(c: &mut Cursor, others: &str, called: &Ident, with: Option<With>, position: Position) -> Result<Box<Query>> {
     let name = called.value.replace('"', "\"\"");
@@ -74,7 +101,9 @@ fn rows(c: &mut Cursor, others: &str, called: &Ident, with: Option<With>, positi
         .with(|p| p.parse_query())?;
     if let SetExpr::Select(select) = query.body.as_mut() {
         if c.take(others) {
-            select.from.extend(c.with(|p| p.parse_comma_separated(Parser::parse_table_and_joins))?);
+            // The target last: of tables of which no size is known the first is built, and tells the others its keys.
+            let others = c.with(|p| p.parse_comma_separated(Parser::parse_table_and_joins))?;
+            select.from.splice(0..0, others);
         }
         if c.take("WHERE") {
             select.selection = Some(c.with(|p| p.parse_expr())?);

@@ -12,6 +12,7 @@ use crate::common::{Error, Result};
 use super::ast::{Insert, InsertSource, InsertValue, Statement};
 use super::cursor::{Cursor, at, syntax_error, unsupported};
 use super::delete::{delete, update};
+use super::merge::merge;
 use super::parser;
 
 pub(super) fn insert(c: &mut Cursor) -> Result<Statement> {
@@ -75,6 +76,7 @@ pub(super) fn after_with(c: &mut Cursor) -> Result<Option<Statement>> {
         Change::Insert => {}
         Change::Delete => return delete(c, Some(outer)).map(Some),
         Change::Update => return update(c, Some(outer)).map(Some),
+        Change::Merge => return merge(c, Some(outer)).map(Some),
     }
     let Statement::Insert(mut insert) = insert(c)? else {
         return Err(Error::internal("INSERT is read as something else"));
@@ -95,6 +97,13 @@ enum Change {
     Insert,
     Delete,
     Update,
+    Merge,
+}
+
+/// Whether a statement that changes rows comes next.
+pub(super) fn is_change(c: &Cursor) -> bool {
+    ["INSERT", "DELETE", "UPDATE", "MERGE"].iter().any(|word| c.is(word))
+        || (c.is("WITH") && change_follows(c).is_some())
 }
 
 /// What follows the common table expressions of a WITH, if it is no query.
@@ -109,6 +118,7 @@ fn change_follows(c: &Cursor) -> Option<Change> {
             _ if c.is_at(n, "INSERT INTO") => return Some(Change::Insert),
             _ if c.is_at(n, "DELETE") => return Some(Change::Delete),
             _ if c.is_at(n, "UPDATE") => return Some(Change::Update),
+            _ if c.is_at(n, "MERGE INTO") => return Some(Change::Merge),
             _ if c.is_at(n, "SELECT") || c.is_at(n, "VALUES") => return None,
             _ => {}
         }

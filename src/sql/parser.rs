@@ -1,14 +1,20 @@
 //! Which statement it is, and the short ones.
 
-use sqlparser::ast::{DescribeAlias, Expr, Query, SelectInto, Set, SetExpr, Statement as SqlStatement, Value};
+use sqlparser::ast::{
+    DescribeAlias, Expr, ObjectName as SqlName, Query, SelectInto, Set, SetExpr, Statement as SqlStatement, Value,
+};
 use sqlparser::tokenizer::{Span, Token, TokenWithSpan};
 
 use crate::common::error::Position;
 use crate::common::{Error, Result, SqlState};
 
-use super::ast::{CreateSchema, CreateTable, DropSchema, DropTable, DropView, ObjectName, Relation, Statement};
+use super::ast::{
+    CreateSchema, CreateTable, DropSchema, DropTable, DropView, Explain, ObjectName, Relation, Statement,
+};
 use super::cursor::{Cursor, START, checked_tokens, syntax_error, unsupported};
-use super::{alter, analyze, copy, create_table, delete, insert, session, show, transaction, vacuum, view};
+use super::{
+    alter, analyze, copy, create_table, delete, insert, merge, prepare, session, show, transaction, vacuum, view,
+};
 
 /// The longest statement (Redshift manual, "CREATE TABLE", and others). Data comes by COPY.
 const MAX_STATEMENT_BYTES: usize = 16 << 20;
@@ -103,7 +109,7 @@ fn statements(tokens: Vec<TokenWithSpan>, sql: &str, origin: Position) -> Result
 
 /// Statements that are known and not offered, by their first word. ALTER, GRANT and the like name their object in
 /// the next one.
-const REFUSED: [&str; 16] = [
+const REFUSED: [&str; 15] = [
     "ANALYSE",
     "CALL",
     "CANCEL",
@@ -111,7 +117,6 @@ const REFUSED: [&str; 16] = [
     "DECLARE",
     "FETCH",
     "GRANT",
-    "MERGE",
     "REFRESH",
     "REINDEX",
     "REVOKE",
@@ -122,7 +127,7 @@ const REFUSED: [&str; 16] = [
     "UPSERT",
 ];
 
-fn statement(c: &mut Cursor) -> Result<Statement> {
+pub(super) fn statement(c: &mut Cursor) -> Result<Statement> {
     let position = c.position();
     if *c.token(0) == Token::LParen {
         return read_only(c);
@@ -138,6 +143,7 @@ fn statement(c: &mut Cursor) -> Result<Statement> {
         "INSERT" => insert::insert(c),
         "DELETE" => delete::delete(c, None),
         "UPDATE" => delete::update(c, None),
+        "MERGE" => merge::merge(c, None),
         "TRUNCATE" => delete::truncate(c),
         "VACUUM" => vacuum::vacuum(c),
         "BEGIN" | "START" => transaction::begin(c),
@@ -154,7 +160,7 @@ fn statement(c: &mut Cursor) -> Result<Statement> {
         "COMMENT" => session::comment(c),
         "SET" | "RESET" if let Some(statement) = session::search_path(c)? => Ok(statement),
         "SET" | "EXECUTE" | "DEALLOCATE" => Ok(Statement::Query(Box::new(c.with(|p| p.parse_statement())?))),
-        "PREPARE" => prepare(c),
+        "PREPARE" => prepare::prepare(c),
         "RESET" => Ok(datafusion(c)),
         "ALTER" if c.is("ALTER TABLE") => alter::alter_table(c),
         "ALTER" => {
@@ -217,13 +223,7 @@ fn select_into(into: SelectInto, query: Box<Query>, position: Position) -> Resul
     if into.unlogged {
         return Err(unsupported("UNLOGGED", position));
     }
-    let name = parse_name(&into.name.to_string()).map_err(|e| e.with_position(position.line, position.column))?;
-    let mut name = name;
-    let spans = into.name.0.iter().map(|part| part.as_ident().map_or(Span::empty(), |ident| ident.span));
-    for (part, span) in name.parts.iter_mut().zip(spans) {
-        let start = Position { line: span.start.line, column: span.start.column };
-        part.position = if start.line > 0 { start } else { position };
-    }
+    let name = name_of(&into.name, position)?;
     let temporary = into.temporary || name.base().value.starts_with('#');
     Ok(Statement::CreateTable(Box::new(CreateTable {
         temporary,
@@ -240,6 +240,17 @@ fn select_into(into: SelectInto, query: Box<Query>, position: Position) -> Resul
         column_names: Vec::new(),
         as_query: Some(query),
     })))
+}
+
+/// A name that `sqlparser` read, at `position` where it does not tell.
+pub(super) fn name_of(name: &SqlName, position: Position) -> Result<ObjectName> {
+    let mut parsed = parse_name(&name.to_string()).map_err(|e| e.with_position(position.line, position.column))?;
+    let spans = name.0.iter().map(|part| part.as_ident().map_or(Span::empty(), |ident| ident.span));
+    for (part, span) in parsed.parts.iter_mut().zip(spans) {
+        let start = Position { line: span.start.line, column: span.start.column };
+        part.position = if start.line > 0 { start } else { position };
+    }
+    Ok(parsed)
 }
 
 /// Finds an INTO in any SELECT.
@@ -279,7 +290,7 @@ pub(super) fn check_query(query: Box<Query>, position: Position) -> Result<Box<Q
 }
 
 /// Whether a query begins at the `n`th token ahead.
-fn query_at(c: &Cursor, n: usize) -> bool {
+pub(super) fn query_at(c: &Cursor, n: usize) -> bool {
     *c.token(n) == Token::LParen || ["SELECT", "WITH", "VALUES", "FROM"].iter().any(|w| c.is_at(n, w))
 }
 
@@ -308,6 +319,9 @@ fn explain(c: &mut Cursor) -> Result<Statement> {
     if format && c.word(0).is_some() {
         c.skip();
     }
+    if explains && !format && (insert::is_change(c) || c.is("CREATE")) {
+        return change_explained(c, analyze, verbose);
+    }
     if !query_at(c, 0) {
         return Err(not_explained(c));
     }
@@ -326,6 +340,26 @@ fn explain(c: &mut Cursor) -> Result<Statement> {
         format: None,
         options: None,
     })))
+}
+
+/// A statement that changes rows, or makes a table of a query.
+fn change_explained(c: &mut Cursor, analyze: bool, verbose: bool) -> Result<Statement> {
+    let before = c.mark();
+    let statement = match c.is("CREATE") {
+        false => statement(c)?,
+        true => match statement(c) {
+            Ok(statement @ Statement::CreateTable(_)) if has_query(&statement) => statement,
+            _ => {
+                c.back_to(before);
+                return Err(not_explained(c));
+            }
+        },
+    };
+    Ok(Statement::Explain(Box::new(Explain { analyze, verbose, statement })))
+}
+
+fn has_query(statement: &Statement) -> bool {
+    matches!(statement, Statement::CreateTable(create) if create.as_query.is_some())
 }
 
 /// `SUMMARIZE {[TABLE] name | query}`
@@ -355,8 +389,8 @@ fn explain_with_options(c: &mut Cursor, position: Position) -> Result<Statement>
 }
 
 fn not_explained(c: &Cursor) -> Error {
-    const STATEMENTS: [&str; 16] = [
-        "INSERT", "CREATE", "COPY", "DROP", "ALTER", "EXECUTE", "EXPLAIN", "SET", "SHOW", "PREPARE", "TABLE",
+    const STATEMENTS: [&str; 17] = [
+        "INSERT", "CREATE", "MERGE", "COPY", "DROP", "ALTER", "EXECUTE", "EXPLAIN", "SET", "SHOW", "PREPARE", "TABLE",
         "DESCRIBE", "ANALYZE", "DELETE", "UPDATE", "TRUNCATE",
     ];
     match c.upper_word(0) {
@@ -365,38 +399,6 @@ fn not_explained(c: &Cursor) -> Error {
             unsupported(format!("EXPLAIN of {what}"), c.position()).with_hint("explain its query alone")
         }
         _ => c.expected("a query"),
-    }
-}
-
-/// `PREPARE name [(type, …)] AS query`. What follows AS is looked at first: `sqlparser` would read PREPARE within
-/// PREPARE down to a stack overflow.
-fn prepare(c: &mut Cursor) -> Result<Statement> {
-    let position = c.position();
-    let mut n = 2;
-    if *c.token(n) == Token::LParen {
-        let mut depth = 0;
-        loop {
-            match c.token(n) {
-                Token::LParen => depth += 1,
-                Token::RParen => depth -= 1,
-                Token::SemiColon | Token::EOF => break,
-                _ => {}
-            }
-            n += 1;
-            if depth == 0 {
-                break;
-            }
-        }
-    }
-    if c.is_at(n, "AS") && c.word(n + 1).is_some() && !query_at(c, n + 1) {
-        return Err(unsupported("PREPARE of anything but a query", position));
-    }
-    let statement = c.with(|p| p.parse_statement())?;
-    match &statement {
-        SqlStatement::Prepare { statement: prepared, .. } if !matches!(**prepared, SqlStatement::Query(_)) => {
-            Err(unsupported("PREPARE of anything but a query", position))
-        }
-        _ => Ok(Statement::Query(Box::new(statement))),
     }
 }
 

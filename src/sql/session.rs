@@ -59,15 +59,24 @@ pub(super) fn search_path(c: &mut Cursor) -> Result<Option<Statement>> {
 }
 
 /// Redshift's parameters that are settings of ours, under other names, with their defaults.
-const PARAMETERS: [(&str, &str, &str); 1] =
-    [("analyze_threshold_percent", "blueshift.analyze_threshold_percent", "10")];
+const PARAMETERS: [(&str, &str, &str, Kind); 2] = [
+    ("analyze_threshold_percent", "blueshift.analyze_threshold_percent", "10", Kind::Percent),
+    ("error_on_nondeterministic_update", "blueshift.error_on_nondeterministic_update", "false", Kind::Switch),
+];
+
+/// What values a parameter has.
+#[derive(Clone, Copy)]
+enum Kind {
+    Percent,
+    Switch,
+}
 
 /// Whether a SET, SHOW or RESET is about one of [`PARAMETERS`]; then it is read.
 pub(super) fn parameter(c: &mut Cursor) -> Result<Option<Statement>> {
     let verb = c.upper_word(0).unwrap_or_default();
     let scoped = usize::from(c.is("SET SESSION") || c.is("SET LOCAL"));
     let known = PARAMETERS.iter().find(|(name, ..)| c.is_at(1 + scoped, name));
-    let Some((name, setting, default)) = known else { return Ok(None) };
+    let Some((name, setting, default, kind)) = known else { return Ok(None) };
     if c.is("SET LOCAL") {
         return Err(unsupported("SET LOCAL", c.position()).with_hint("use SET: it lasts as long as the session"));
     }
@@ -86,6 +95,15 @@ pub(super) fn parameter(c: &mut Cursor) -> Result<Option<Statement>> {
         return reset();
     }
     let position = c.position();
+    let value = match kind {
+        Kind::Percent => percent(c, name)?,
+        Kind::Switch => switch(c, name)?,
+    };
+    own(&format!("SET {setting} = {value}"), position)
+}
+
+fn percent(c: &mut Cursor, name: &str) -> Result<String> {
+    let position = c.position();
     let negative = c.take_token(&Token::Minus);
     let value = match c.token(0) {
         Token::SingleQuotedString(text) => text.clone(),
@@ -100,7 +118,27 @@ pub(super) fn parameter(c: &mut Cursor) -> Result<Option<Statement>> {
         let error = Error::invalid(SqlState::INVALID_PARAMETER, message);
         return Err(error.with_position(position.line, position.column).with_hint("0 analyzes always"));
     };
-    own(&format!("SET {setting} = {number}"), position)
+    Ok(number.to_string())
+}
+
+fn switch(c: &mut Cursor, name: &str) -> Result<String> {
+    let position = c.position();
+    let value = match c.token(0) {
+        Token::SingleQuotedString(text) => text.clone(),
+        Token::Number(digits, _) => digits.clone(),
+        Token::Word(word) => word.value.clone(),
+        _ => return Err(c.expected("on, off or DEFAULT")),
+    };
+    c.skip();
+    match value.to_ascii_lowercase().as_str() {
+        "on" | "true" | "yes" | "t" | "1" => Ok("true".to_string()),
+        "off" | "false" | "no" | "f" | "0" => Ok("false".to_string()),
+        _ => {
+            let message = format!("invalid value for setting \"{name}\": \"{value}\"");
+            let error = Error::invalid(SqlState::INVALID_PARAMETER, message);
+            Err(error.with_position(position.line, position.column).with_hint("give on or off"))
+        }
+    }
 }
 
 /// A statement of our own making, as if it had been written so.

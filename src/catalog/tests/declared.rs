@@ -271,3 +271,43 @@ async fn rows_that_nobody_checked_take_the_state_away() {
     forged.alter_table(claim);
     assert_eq!(catalog.commit(forged).await.unwrap_err().kind(), ErrorKind::Internal);
 }
+
+/// Of rows that take the place of others only what differs concerns a constraint, unless others of the same transaction come in or
+/// go besides.
+#[tokio::test]
+async fn rows_that_take_the_place_of_others_keep_what_they_do_not_change() {
+    let key = || Changed::Columns([ColumnId(1)].into());
+    let other = || Changed::Columns([ColumnId(2)].into());
+    // What is said of rows that go, of those that come in, whether all else goes too; who falls: parent, child.
+    for (gone, new, besides, falls) in [
+        (other(), other(), false, [false, false]),
+        (Changed::NOTHING, Changed::NOTHING, false, [false, false]),
+        (key(), other(), false, [false, true]),
+        (other(), key(), false, [true, true]),
+        (Changed::All, other(), false, [false, true]),
+        (other(), Changed::All, false, [true, true]),
+        (other(), other(), true, [false, true]),
+    ] {
+        let store = WarehouseStore::memory();
+        let catalog = create(&store).await;
+        let (parent, child) = verified(&catalog).await;
+        for _ in 0..2 {
+            let mut txn = catalog.begin(USER);
+            let def = catalog.snapshot().table(parent).unwrap().def.clone();
+            txn.append(&def, vec![new_segment(inline("rows"), 0, 10)]);
+            txn.checked(&def, catalog.snapshot().version);
+            catalog.commit(txn).await.unwrap();
+        }
+        let table = catalog.snapshot().table(parent).unwrap().clone();
+        let [one, two] = [0, 1].map(|at| vec![(table.segments[at].id, table.segments[at].deleted)]);
+        let mut txn = catalog.begin(USER);
+        txn.remove_changed(&table.def, one, gone.clone());
+        txn.append_changed(&table.def, vec![new_segment(inline("other"), 0, 10)], new.clone());
+        if besides {
+            txn.remove(&table.def, two);
+        }
+        let committed = catalog.commit(txn).await.unwrap();
+        let fell = [parent, child].map(|id| !is_verified(&committed.snapshot, id));
+        assert_eq!(fell, falls, "{gone:?}, {new:?}, besides: {besides}");
+    }
+}

@@ -91,8 +91,13 @@ impl Step {
     }
 
     fn new(operator: impl Into<String>, cost: Cost, plan: &Arc<dyn ExecutionPlan>, children: Vec<Step>) -> Self {
+        Step { plans: vec![Arc::clone(plan)], ..Step::over(operator.into(), cost, children) }
+    }
+
+    /// Of a statement over the queries that it runs, which no node stands for.
+    pub fn over(operator: String, cost: Cost, children: Vec<Step>) -> Self {
         Step {
-            operator: operator.into(),
+            operator,
             label: None,
             details: Vec::new(),
             cost,
@@ -100,7 +105,7 @@ impl Step {
             heading: None,
             scan: None,
             cartesian: false,
-            plans: vec![Arc::clone(plan)],
+            plans: Vec::new(),
             moved: Vec::new(),
         }
     }
@@ -282,7 +287,8 @@ impl Planner {
                 },
                 filtered: condition.is_some(),
             };
-            let alias = scan.alias().map(|alias| format!(" {alias}")).unwrap_or_default();
+            let alias = scan.alias().filter(|alias| **alias != table);
+            let alias = alias.map(|alias| format!(" {alias}")).unwrap_or_default();
             let step = Step::new(format!("Seq Scan on {table}{alias}"), cost.after(work), plan, Vec::new());
             let step = Step { scan: Some(known), ..step.with("Filter", condition) };
             let names = all.project(Some(scan.projection()));

@@ -78,3 +78,22 @@ fn a_filter_that_is_not_routed_as_the_rows_are_is_evaluated() {
         assert!(compiled.encoded.is_empty() && compiled.residual.len() == 1, "{why}: {compiled:?}");
     }
 }
+
+/// Bounds of any branch may hold of a row, wherever it is: only what is outside of all is out.
+#[test]
+fn a_filter_that_is_evaluated_still_tells_what_no_row_of_any_partition_is() {
+    let filter = join_filter(vec![column_at(0)]).unwrap();
+    let compiled = compiled(&filter, 1, PARTITIONS as usize, None);
+    let needs = compiled.residual[0].needs.clone().unwrap();
+    let holds = |key: i64| needs.may_hold(&|_, predicate| predicate.holds(&Scalar::Int(key.into())) != Some(false));
+    assert!(keys().all(holds));
+    assert!(!(1..7).any(holds));
+    // A branch of which nothing is known lets all pass.
+    let unknown: Arc<dyn PhysicalExpr> = Arc::new(BinaryExpr::new(column_at(0), Operator::Eq, column_at(1)));
+    for (otherwise, known) in [(Some(lit(false)), true), (None, true), (Some(lit(true)), false), (Some(unknown), false)]
+    {
+        let own: Arc<dyn PhysicalExpr> = Arc::new(BinaryExpr::new(column_at(0), Operator::Gt, lit(5_i64)));
+        let case = case(Some(column_at(1)), vec![(lit(1_i64), own)], otherwise).unwrap();
+        assert_eq!(Needs::of(&case, &TYPES).is_some(), known, "{case}");
+    }
+}

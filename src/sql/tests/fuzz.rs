@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use crate::common::error::Position;
 use crate::common::{Error, ErrorKind};
-use crate::sql::ast::{Constraint, CreateTable, DistClause, Ident, KeyColumn, Show, SortClause, Statement};
+use crate::sql::ast::{
+    Constraint, CreateTable, DistClause, Ident, KeyColumn, Matched, MergeAction, Show, SortClause, Statement,
+};
 use crate::sql::unparse::create_table_ddl;
 use crate::sql::{is_complete, parse, parse_expr, parse_name, parse_one, split};
 use crate::testing::{Rng, seeds};
@@ -49,8 +51,11 @@ fn the_corpus_has_every_kind_of_statement() {
         "drop schema",
         "drop table",
         "drop view",
+        "explain",
         "insert",
         "lock",
+        "merge",
+        "prepare",
         "query",
         "rollback",
         "search path",
@@ -90,6 +95,9 @@ fn kind(statement: &Statement) -> &'static str {
         Statement::Insert(_) => "insert",
         Statement::Delete(_) => "delete",
         Statement::Update(_) => "update",
+        Statement::Merge(_) => "merge",
+        Statement::Explain(_) => "explain",
+        Statement::Prepare(_) => "prepare",
         Statement::Truncate(_) => "truncate",
         Statement::Begin(_) => "begin",
         Statement::Vacuum(_) => "vacuum",
@@ -256,6 +264,21 @@ fn places(sql: &str, statement: &Statement) {
         Statement::Update(update) => {
             names.extend(update.table.parts.iter().chain(&update.alias));
             names.extend(update.assignments.iter().map(|(column, _)| column));
+        }
+        Statement::Explain(explain) => return places(sql, &explain.statement),
+        Statement::Prepare(prepare) => {
+            names.push(&prepare.name);
+            places(sql, &prepare.statement);
+        }
+        Statement::Merge(merge) => {
+            names.extend(merge.table.parts.iter().chain(&merge.alias));
+            names.extend(merge.source.iter().flat_map(|source| &source.parts));
+            if let MergeAction::When { matched, not_matched } = &merge.action {
+                if let Some(Matched::Update(assignments)) = matched {
+                    names.extend(assignments.iter().map(|(column, _)| column));
+                }
+                names.extend(not_matched.iter().flat_map(|insert| &insert.columns));
+            }
         }
         Statement::Truncate(table) => names.extend(&table.parts),
         Statement::Vacuum(vacuum) => names.extend(vacuum.table.iter().flat_map(|table| &table.parts)),

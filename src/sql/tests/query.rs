@@ -1,6 +1,6 @@
 use sqlparser::ast::{Expr, Statement as SqlStatement};
 
-use crate::sql::ast::{InsertSource, InsertValue, Objective, Statement};
+use crate::sql::ast::{InsertSource, InsertValue, Matched, MergeAction, Objective, Statement};
 use crate::sql::{parse, parse_one};
 
 use super::{invalid, refused, unsupported};
@@ -117,8 +117,20 @@ fn explain() {
         assert_eq!(text, sql);
     }
     assert!(matches!(query("explain (select 1)"), SqlStatement::Explain { .. }));
-    unsupported("explain insert into t values (1)", "EXPLAIN of INSERT", 1, 9);
-    unsupported("explain analyze create table t as select 1", "EXPLAIN of CREATE TABLE", 1, 17);
+    for (sql, analyze, verbose) in [
+        ("explain insert into t values (1)", false, false),
+        ("explain analyze create table t as select 1", true, false),
+        ("explain verbose with a as (select 1) update t set x = 1 from a", false, true),
+        ("explain delete from t", false, false),
+        ("explain merge into t using u on t.a = u.a remove duplicates", false, false),
+    ] {
+        let Ok(Statement::Explain(explain)) = parse_one(sql) else { panic!("{sql}") };
+        assert_eq!((explain.analyze, explain.verbose), (analyze, verbose), "{sql}");
+    }
+    unsupported("explain create table t (a int)", "EXPLAIN of CREATE TABLE", 1, 9);
+    unsupported("explain create view v as select 1", "EXPLAIN of CREATE", 1, 9);
+    unsupported("explain explain delete from t", "EXPLAIN of EXPLAIN", 1, 9);
+    unsupported("explain truncate t", "EXPLAIN of TRUNCATE", 1, 9);
     unsupported("explain copy t from 'f'", "EXPLAIN of COPY", 1, 9);
     unsupported("explain (analyze) delete from t", "EXPLAIN of DELETE", 1, 19);
     invalid("explain t", "expected a query", 1, 9);
@@ -129,7 +141,6 @@ fn explain() {
 fn statements_not_offered_are_named() {
     for (sql, what) in [
         ("unload ('select 1') to 's3://x'", "UNLOAD"),
-        ("merge into t using s on a = b", "MERGE"),
         ("alter table t add column a int", "ALTER TABLE … ADD COLUMN"),
         ("alter schema s", "ALTER SCHEMA"),
         ("grant select on t to u", "GRANT"),
@@ -142,11 +153,15 @@ fn statements_not_offered_are_named() {
         ("select 1 union select 2 into t", "SELECT … INTO here"),
         ("select 1 into unlogged t", "UNLOGGED"),
         ("insert overwrite t select 1", "INSERT OVERWRITE"),
-        ("prepare p as insert into t values (1)", "PREPARE of anything but a query"),
+        ("prepare p as drop table t", "PREPARE of anything but a query, INSERT, UPDATE, DELETE and MERGE"),
+        (
+            "prepare p as prepare q as delete from t",
+            "PREPARE of anything but a query, INSERT, UPDATE, DELETE and MERGE",
+        ),
     ] {
         unsupported(sql, what, 1, 1);
     }
-    unsupported("select 1;\n  merge into t", "MERGE", 2, 3);
+    unsupported("select 1;\n  unload t", "UNLOAD", 2, 3);
 }
 
 #[test]
@@ -320,6 +335,79 @@ fn analyze_threshold_percent() {
     invalid("set analyze_threshold_percent to 'much'", "much must be a number between 0 and 100", 1, 34);
     invalid("set analyze_threshold_percent to much", "expected a number or DEFAULT", 1, 34);
     invalid("set analyze_threshold_percent 5", "expected", 1, 31);
+}
+
+#[test]
+fn error_on_nondeterministic_update() {
+    let set = |sql: &str| match parse_one(sql) {
+        Ok(Statement::Query(statement)) => statement.to_string(),
+        other => panic!("{sql}: {other:?}"),
+    };
+    let setting = "blueshift.error_on_nondeterministic_update";
+    for value in ["on", "TRUE", "'on'", "1"] {
+        assert_eq!(set(&format!("set error_on_nondeterministic_update to {value}")), format!("SET {setting} = true"));
+    }
+    for sql in ["set error_on_nondeterministic_update = off", "reset error_on_nondeterministic_update"] {
+        assert_eq!(set(sql), format!("SET {setting} = false"));
+    }
+    let message = "invalid value for setting \"error_on_nondeterministic_update\": \"maybe\"";
+    invalid("set error_on_nondeterministic_update = maybe", message, 1, 40);
+    invalid("set error_on_nondeterministic_update =", "expected on, off or DEFAULT", 1, 39);
+}
+
+#[test]
+fn prepared_changes() {
+    for (sql, types) in [
+        ("prepare p as insert into t values ($1, 2)", 0),
+        ("prepare P (int, varchar(10)) as update t set a = $1 where b = $2", 2),
+        ("prepare p (decimal(5, 2)) as with x as (select $1 as a) delete from t using x where t.a = x.a", 1),
+        ("prepare p as merge into t using (select $1 as a) s on t.a = s.a when matched then delete", 0),
+    ] {
+        let Ok(Statement::Prepare(prepare)) = parse_one(sql) else { panic!("{sql}") };
+        assert_eq!((prepare.name.value.as_str(), prepare.parameters), ("p", types), "{sql}");
+    }
+    assert!(matches!(parse_one("prepare p as with x as (select 1) select * from x"), Ok(Statement::Query(_))));
+}
+
+#[test]
+fn merge() {
+    let merge = |sql: &str| match parse_one(sql) {
+        Ok(Statement::Merge(merge)) => *merge,
+        other => panic!("{sql}: {other:?}"),
+    };
+    let read = merge("merge into T as a using S.u on a.x = u.x when matched then update set y = 1, a.z = default");
+    assert_eq!((read.table.unquoted().as_str(), read.alias.unwrap().value.as_str()), ("t", "a"));
+    assert_eq!((read.source.unwrap().unquoted().as_str(), read.called.unwrap().value.as_str()), ("s.u", "u"));
+    let MergeAction::When { matched: Some(Matched::Update(set)), not_matched: None } = read.action else { panic!() };
+    assert_eq!(set.iter().map(|(column, _)| column.value.as_str()).collect::<Vec<_>>(), ["y", "z"]);
+    let read =
+        merge("merge into t using (select 1 as x) on true when not matched then insert (b, a) values (x, default)");
+    assert!(read.source.is_none() && read.called.is_some());
+    let MergeAction::When { matched: None, not_matched: Some(insert) } = read.action else { panic!() };
+    assert_eq!((insert.columns.len(), insert.values.len()), (2, 2));
+    assert_eq!(merge("merge into t using u on t.a = u.a remove duplicates").action, MergeAction::RemoveDuplicates);
+    for (sql, message, column) in [
+        ("merge t using u on true remove duplicates", "expected MERGE INTO", 1),
+        ("merge into t using u", "expected ON", 21),
+        ("merge into t using u on t.a = u.a", "expected WHEN MATCHED, WHEN NOT MATCHED or REMOVE DUPLICATES", 34),
+        ("merge into t using t on true remove duplicates", "are both called \"t\"", 20),
+        ("merge into t using u on true when matched then insert values (1)", "expected UPDATE or DELETE", 48),
+        ("merge into t using u on true when not matched then delete", "expected INSERT", 52),
+        ("merge into t using u on true when not matched then insert select 1", "expected VALUES", 59),
+        ("merge into t using u on true when not matched then insert (a, b) values (1)", "names 2 columns", 66),
+        ("merge into t using u on true when matched then update set a = 1, A = 2", "column \"a\" is set twice", 66),
+        ("merge into t using u on true when matched then update set (a, b) = (1)", "2 columns are set to 1", 59),
+        ("merge into t using u on true when matched then delete when matched then delete", "two clauses", 55),
+    ] {
+        invalid(sql, message, 1, column);
+    }
+    for (sql, what, column) in [
+        ("merge into t using u on true when matched and u.a > 1 then delete", "a condition behind MATCHED", 43),
+        ("merge into t using u on true when not matched by source then delete", "WHEN NOT MATCHED BY", 30),
+        ("update t set (a, b) = (select 1, 2)", "a subquery that gives several columns their values", 23),
+    ] {
+        unsupported(sql, what, 1, column);
+    }
 }
 
 #[test]

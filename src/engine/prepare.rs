@@ -1,0 +1,135 @@
+//! PREPARE and EXECUTE of statements that change rows: DataFusion's keep plans, which these are not.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::datatypes::DataType;
+use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::sql::sqlparser::ast::{Expr, Ident as SqlIdent, Statement as SqlStatement};
+use futures::StreamExt;
+use parking_lot::Mutex;
+
+use super::error::from_datafusion;
+use super::output::Output;
+use super::parameters::{self, Parameter};
+use super::running::Running;
+use super::{delete, insert, names};
+use crate::common::{Error, Result, SqlState};
+use crate::sql::ast::{Prepare, values_query};
+use crate::sql::{Statement, rewrite};
+
+/// A session's prepared statements by name: those that change rows, and that a name is one of DataFusion's.
+#[derive(Debug, Default)]
+pub(super) struct PreparedStatements(Mutex<HashMap<String, Option<Arc<Change>>>>);
+
+/// A statement that changes rows.
+#[derive(Debug)]
+pub(super) struct Change {
+    pub statement: Statement,
+    parameters: Vec<Parameter>,
+}
+
+impl PreparedStatements {
+    /// What an EXECUTE calls, with its arguments; `None` of another statement, and where DataFusion knows what it calls.
+    pub fn called(&self, statement: &SqlStatement) -> Option<(Arc<Change>, Vec<Expr>)> {
+        let SqlStatement::Execute { name: Some(name), parameters, .. } = statement else { return None };
+        let [part] = name.0.as_slice() else { return None };
+        let change = self.0.lock().get(&folded(part.as_ident()?)).cloned().flatten()?;
+        Some((change, parameters.clone()))
+    }
+
+    fn is_known(&self, name: &str) -> bool {
+        self.0.lock().contains_key(name)
+    }
+}
+
+/// Keeps a statement, once it is found to be right.
+pub(super) async fn prepare(running: &Running<'_>, prepare: Prepare) -> Result<Output> {
+    let known = &running.session.prepared;
+    let name = prepare.name.value.clone();
+    if known.is_known(&name) {
+        return Err(names::at(exists(&name), &prepare.name));
+    }
+    let mut found = types(running, &prepare.statement).await?;
+    for number in 1..=prepare.parameters {
+        // Casts in the statement say what they are.
+        found.insert(format!("${number}"), None);
+    }
+    let change = Change { statement: prepare.statement, parameters: parameters::in_order(found)? };
+    known.0.lock().insert(name, Some(Arc::new(change)));
+    Ok(Output::done("PREPARE", None))
+}
+
+/// A query, SET or the like; of PREPARE and DEALLOCATE the names are kept.
+pub(super) async fn query(
+    running: &Running<'_>,
+    statement: &SqlStatement,
+    parameters: Option<ParamValues>,
+) -> Result<Output> {
+    let known = &running.session.prepared;
+    match statement {
+        SqlStatement::Prepare { name, .. } => {
+            let name = folded(name);
+            if known.is_known(&name) {
+                return Err(exists(&name));
+            }
+            let output = running.query(statement, parameters).await?;
+            known.0.lock().insert(name, None);
+            Ok(output)
+        }
+        SqlStatement::Deallocate { name, .. } => {
+            let name = folded(name);
+            let ours = matches!(known.0.lock().get(&name), Some(Some(_)));
+            let output = match ours {
+                true => Output::done("DEALLOCATE", None),
+                false => running.query(statement, parameters).await?,
+            };
+            known.0.lock().remove(&name);
+            Ok(output)
+        }
+        _ => running.query(statement, parameters).await,
+    }
+}
+
+/// The values that an EXECUTE gives a statement's parameters.
+pub(super) async fn values(running: &Running<'_>, change: &Change, given: Vec<Expr>) -> Result<Option<ParamValues>> {
+    let mut values: Vec<ScalarValue> = Vec::with_capacity(given.len());
+    for value in given {
+        let mut query = values_query(vec![vec![value]]);
+        rewrite(&mut query)?;
+        let plan = running.plan(&SqlStatement::Query(query)).await?;
+        let mut rows = running.run_in_order(&plan).await?;
+        while let Some(batch) = rows.next().await {
+            let batch = batch.map_err(from_datafusion)?;
+            for row in 0..batch.num_rows() {
+                values.push(ScalarValue::try_from_array(batch.column(0), row).map_err(from_datafusion)?);
+            }
+        }
+    }
+    let values = parameters::check(&change.parameters, values)?;
+    Ok((!values.is_empty()).then(|| ParamValues::from(values)))
+}
+
+/// The types of the parameters of a statement that changes rows, as far as they are known.
+pub(super) async fn types(running: &Running<'_>, statement: &Statement) -> Result<HashMap<String, Option<DataType>>> {
+    match statement {
+        Statement::Insert(insert) => insert::parameters(running, insert).await,
+        Statement::CreateTable(create) => match &create.as_query {
+            Some(query) => {
+                let plan = running.plan(&SqlStatement::Query(query.clone())).await?;
+                plan.get_parameter_types().map_err(from_datafusion)
+            }
+            None => Ok(HashMap::new()),
+        },
+        _ => delete::parameters(running, statement).await,
+    }
+}
+
+fn exists(name: &str) -> Error {
+    Error::invalid(SqlState::DUPLICATE_STATEMENT, format!("prepared statement \"{name}\" already exists"))
+        .with_hint("DEALLOCATE it first, or take another name")
+}
+
+fn folded(name: &SqlIdent) -> String {
+    if name.quote_style.is_some() { name.value.clone() } else { name.value.to_ascii_lowercase() }
+}

@@ -45,7 +45,7 @@ use crate::sql::ast::{Begin, Insert, ObjectName};
 use crate::sql::{self, Statement, StatementText};
 
 /// How often a change is tried when others change the same rows.
-const CHANGES: usize = 20;
+const CHANGES: usize = 50;
 
 /// A session of one user on one warehouse.
 ///
@@ -441,6 +441,11 @@ impl Session {
     async fn change(&self, query: u64, statement: Statement, parameters: Option<ParamValues>) -> Result<Output> {
         let mut attempt = 1;
         loop {
+            // Those that have met a conflict go one after the other, so that each gets on.
+            let _turn = match attempt {
+                1 => None,
+                _ => Some(self.warehouse.inner.contended.lock().await),
+            };
             let running = self.begin_as(query, self.warehouse.pin_newest().await?)?;
             match self.run(&running, statement.clone(), parameters.clone()).await {
                 Err(e) if e.kind() == ErrorKind::Conflict && attempt < CHANGES => attempt += 1,

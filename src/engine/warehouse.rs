@@ -46,6 +46,8 @@ pub(super) struct Inner {
     pub uses: Uses,
     pub log: Arc<QueryLog>,
     pub upkeep: Upkeep,
+    /// Held by a statement that runs again since it met a conflict.
+    pub contended: tokio::sync::Mutex<()>,
     next_query: AtomicU64,
     next_process: AtomicU32,
     /// Where it stands, if it goes with its last handle.
@@ -389,6 +391,7 @@ impl WarehouseBuilder {
                 next_query: AtomicU64::new(log.first_query()),
                 log,
                 upkeep: Upkeep::default(),
+                contended: tokio::sync::Mutex::default(),
                 next_process: AtomicU32::new(1),
                 scratch,
             }),

@@ -239,29 +239,6 @@ mod tests {
     }
 
     #[test]
-    fn numbers_of_ours_have_bounds() {
-        use crate::physical_plan::config::BlueshiftOptions;
-
-        let mut options = ConfigOptions::new();
-        options.extensions.insert(BlueshiftOptions::default());
-        let ours = all(&options).into_iter().filter(|setting| setting.name.starts_with("blueshift."));
-        let mut seen = 0;
-        for Setting { name, value: now, .. } in ours {
-            let now = now.unwrap_or_default();
-            if now.parse::<f64>().is_err() {
-                continue;
-            }
-            assert_eq!(value(&options, &name, &now).unwrap(), now);
-            for wrong in ["nan", "-inf", "-1", "x", ""] {
-                let error = value(&options, &name, wrong).unwrap_err();
-                assert!(error.message().contains(&name), "{name}: {error}");
-            }
-            seen += 1;
-        }
-        assert!(seen > 14, "{seen}");
-    }
-
-    #[test]
     fn some_settings_stay() {
         let options = ConfigOptions::new();
         assert!(check_set(&options, "datafusion.execution.batch_size").is_ok());

@@ -14,6 +14,7 @@ mod explain;
 mod explain_moves;
 mod identity;
 mod interleaved;
+mod isolation;
 mod join_order;
 mod key_filters;
 mod lengths;

@@ -25,6 +25,11 @@ pub(super) struct Keeping {
 }
 
 impl Keeping {
+    /// Nobody else has rows of a table that the transaction makes.
+    pub fn making(&mut self, table: TableId) {
+        self.touched.insert(table, Version(0));
+    }
+
     pub fn adding(&mut self, table: &TableState, data_change: bool) {
         if data_change {
             self.touched.entry(table.def.id).or_insert(table.data_changed);

@@ -5,6 +5,8 @@
 
 mod actor;
 
+use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,6 +14,7 @@ use std::time::Duration;
 use actor::{Actor, Mix, Now};
 
 use crate::catalog::{CatalogOptions, WarehouseStore};
+use crate::common::{Clock, ErrorKind, SystemClock};
 use crate::engine::{Warehouse, WarehouseBuilder};
 use crate::format::Geometry;
 use crate::testing::history::{self, Kind, Level, Outcome, Transaction, check, kinds};
@@ -192,16 +195,103 @@ async fn changes_of_different_rows_never_conflict() {
     }
 }
 
+async fn on_threads(level: Level) {
+    for seed in seeds(101, 2) {
+        let directory = tempfile::tempdir().unwrap();
+        let place = directory.path().join("dw");
+        let open = async || builder(seed).open(place.to_str().unwrap()).await.unwrap();
+        let run = Run::begin(seed, level, Mix::Everything, counted(), vec![open().await]).await;
+        let run = at_once(run, 12).await;
+        expect_right(&run.end(open().await).await, level, seed);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sessions_on_threads_are_isolated() {
-    for level in LEVELS {
-        for seed in seeds(101, 3) {
-            let directory = tempfile::tempdir().unwrap();
-            let place = directory.path().join("dw");
-            let open = async || builder(seed).open(place.to_str().unwrap()).await.unwrap();
-            let run = Run::begin(seed, level, Mix::Everything, counted(), vec![open().await]).await;
-            let run = at_once(run, 12).await;
-            expect_right(&run.end(open().await).await, level, seed);
+    on_threads(Level::Snapshot).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn sessions_on_threads_are_serializable() {
+    on_threads(Level::Serializable).await;
+}
+
+/// A clock that processes of one machine share.
+fn shared() -> Now {
+    Arc::new(|| SystemClock.now_us() as u64)
+}
+
+/// What a process of a run is told, by its environment.
+const PLACE: &str = "BLUESHIFT_TEST_ISOLATION_PLACE";
+const PART: &str = "BLUESHIFT_TEST_ISOLATION_PART";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn processes_on_a_directory_are_isolated() {
+    for (seed, level) in seeds(201, 2).zip(LEVELS.into_iter().cycle()) {
+        let directory = tempfile::tempdir().unwrap();
+        let place = directory.path().join("dw");
+        let open = async || builder(seed).open(place.to_str().unwrap()).await.unwrap();
+        let mut run = Run::begin(seed, level, Mix::Everything, shared(), vec![open().await]).await;
+        let children: Vec<_> = (0..ACTORS)
+            .map(|number| {
+                let serializable = level == Level::Serializable;
+                Command::new(std::env::current_exe().unwrap())
+                    .args(["--exact", "--ignored", "--nocapture", "engine::tests::isolation::in_a_process"])
+                    .env(PLACE, directory.path())
+                    .env(PART, format!("{number} {seed} {serializable}"))
+                    .stdout(std::process::Stdio::null())
+                    .spawn()
+                    .unwrap()
+            })
+            .collect();
+        for (number, mut child) in children.into_iter().enumerate() {
+            let status = tokio::task::spawn_blocking(move || child.wait()).await.unwrap().unwrap();
+            assert!(status.success(), "seed {seed}, actor {number}");
+            let text = std::fs::read_to_string(directory.path().join(format!("history-{number}"))).unwrap();
+            run.history.extend(history::parse(&text).expect("a history"));
         }
+        expect_right(&run.end(open().await).await, level, seed);
+    }
+}
+
+#[ignore = "is one of the processes of another test"]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_a_process() {
+    let (place, part) = (std::env::var(PLACE).unwrap(), std::env::var(PART).unwrap());
+    let mut words = part.split(' ');
+    let (number, seed) = (words.next().unwrap().parse().unwrap(), words.next().unwrap().parse().unwrap());
+    let level = if words.next() == Some("true") { Level::Serializable } else { Level::Snapshot };
+    let place = Path::new(&place);
+    let warehouse = builder(seed).open(place.join("dw").to_str().unwrap()).await.unwrap();
+    let actor = Actor::new(number, ACTORS, warehouse.session(), seed, level, Mix::Everything, shared()).await;
+    let mut actor = actor.with_transactions(10);
+    let mut rng = Rng::new(seed + number);
+    while !actor.is_done() {
+        actor.step().await;
+        if rng.one_in(20) {
+            match warehouse.collect().await {
+                Ok(_) => {}
+                Err(e) => assert_eq!(e.kind(), ErrorKind::Conflict, "{e:?}"),
+            }
+        }
+    }
+    std::fs::write(place.join(format!("history-{number}")), history::write(&actor.history)).unwrap();
+    warehouse.close().await.unwrap();
+}
+
+#[cfg(feature = "s3")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_on_s3_are_isolated() {
+    use crate::testing::s3_server::S3Server;
+    let server = S3Server::start(&["bucket"]).await;
+    for (seed, level) in seeds(301, 2).zip(LEVELS.into_iter().cycle()) {
+        let open = async || {
+            let store = WarehouseStore::new(server.store("bucket", &format!("dw{seed}")));
+            builder(seed).store(store).open("s3://bucket/dw").await.unwrap()
+        };
+        let handles = vec![open().await, open().await];
+        let run = Run::begin(seed, level, Mix::Everything, counted(), handles).await;
+        let run = at_once(run, 5).await;
+        expect_right(&run.end(open().await).await, level, seed);
     }
 }

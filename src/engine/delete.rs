@@ -28,7 +28,10 @@ use super::names::{self, CATALOG, Place};
 use super::output::Output;
 use super::placing::placed;
 use super::running::Running;
-use crate::catalog::{Blob, NewDeleteVector, PinnedSnapshot, SegmentId, TableState, Transaction, delete_vector};
+use crate::catalog::{
+    Blob, NewDeleteVector, PinnedSnapshot, Read, RowsRead, SegmentId, SegmentRef, TableState, Transaction,
+    delete_vector,
+};
 use crate::common::{Error, Result, SqlState};
 use crate::physical_plan::rows::{ROW_NAME, row_place};
 use crate::sql::ast::{Delete, Ident, InsertValue, ObjectName, Update};
@@ -140,6 +143,11 @@ pub(super) async fn lock(running: &Running<'_>, tables: &[ObjectName]) -> Result
 /// Drops all segments that the table has in the statement's version; returns how many rows lived in them, and notices.
 async fn clear(running: &Running<'_>, name: &ObjectName) -> Result<(u64, Vec<String>)> {
     let target = Target::find(running, name).await?;
+    if let Some(reads) = &running.statement.reads {
+        // Rows that others add meanwhile would have gone, too.
+        let (base, table, name) = (Arc::clone(target.pin.base()), target.table.def.id, target.table.def.name.clone());
+        reads.note(&target.place.warehouse, Read { base, table, name, rows: Arc::new(AllRows) });
+    }
     let mut notices = Vec::new();
     let segments: Vec<_> = target.table.segments.iter().map(|s| (s.id, s.deleted)).collect();
     if !segments.is_empty() {
@@ -148,6 +156,16 @@ async fn clear(running: &Running<'_>, name: &ObjectName) -> Result<(u64, Vec<Str
         notices = target.commit(running, transaction).await?;
     }
     Ok((target.table.live_rows(), notices))
+}
+
+/// Of a statement that reads none and is about all.
+#[derive(Debug)]
+struct AllRows;
+
+impl RowsRead for AllRows {
+    fn may_hold(&self, _: &SegmentRef) -> bool {
+        true
+    }
 }
 
 /// The rows that a statement has found, by segment.

@@ -28,6 +28,11 @@ pub(super) struct Keeping {
 }
 
 impl Keeping {
+    /// Nobody else has rows of a table that the transaction makes.
+    pub fn making(&mut self, table: TableId) {
+        self.touched.insert(table, Version(0));
+    }
+
     pub fn adding(&mut self, table: &TableState, changed: &Changed) {
         self.touched.entry(table.def.id).or_insert(table.data_changed);
         note(&mut self.added_to, table.def.id, changed);

@@ -237,6 +237,7 @@ impl Resolver<'_> {
                 self.refer(&mut def)?;
                 def.check_invariants()?;
                 self.declare(&mut def)?;
+                self.own.keeping.making(id);
                 self.act(Action::CreateTable(def))
             }
             Intent::AlterTable(def) => {

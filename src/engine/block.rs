@@ -18,7 +18,7 @@ use crate::sql::ast::Begin;
 ///    the statements before it wrote;
 /// 2. what it writes takes effect in one version when it commits, and is nobody's until then. Of the session's temporary
 ///    tables it does so right after that: they are nobody else's;
-/// 3. once a statement has failed it does nothing any more.
+/// 3. once a statement has failed, or was given up before it ended, it does nothing any more.
 pub(super) struct Block {
     author: UserId,
     read_only: bool,
@@ -57,6 +57,11 @@ impl Block {
         let mut inner = self.inner.lock();
         inner.failed = true;
         inner.writes.clear();
+    }
+
+    /// For as long as a statement runs: one that is given up halfway has failed.
+    pub fn running(&self) -> Halfway<'_> {
+        Halfway { block: self, ended: false }
     }
 
     /// What the block sees of `warehouse`, as far as it has met it.
@@ -142,6 +147,28 @@ impl Block {
             lasts |= !warehouse.is_scratch();
         }
         Ok(())
+    }
+}
+
+/// A statement of a block that has not ended.
+pub(super) struct Halfway<'b> {
+    block: &'b Block,
+    ended: bool,
+}
+
+impl Halfway<'_> {
+    /// The statement has ended, with its outcome.
+    pub fn end<T>(mut self, outcome: Result<T>) -> Result<T> {
+        self.ended = outcome.is_ok();
+        outcome
+    }
+}
+
+impl Drop for Halfway<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.block.fail();
+        }
     }
 }
 

@@ -33,8 +33,8 @@ use super::output::Output;
 use super::placing::{placed, placed_stream};
 use super::running::Running;
 use crate::catalog::{
-    Blob, Changed, ColumnDef, Committed, DeleteVectorRef, Extent, NewDeleteVector, PinnedSnapshot, SegmentId,
-    TableState, Transaction, delete_vector,
+    Blob, Changed, ColumnDef, Committed, DeleteVectorRef, Extent, NewDeleteVector, PinnedSnapshot, Read, RowsRead,
+    SegmentId, SegmentRef, TableState, Transaction, delete_vector,
 };
 use crate::common::{Error, Result, SqlState, SqlType};
 use crate::physical_plan::config::BlueshiftOptions;
@@ -151,6 +151,11 @@ pub(super) async fn lock(running: &Running<'_>, tables: &[ObjectName]) -> Result
 /// Drops all segments that the table has in the statement's version; returns how many rows lived in them, and notices.
 async fn clear(running: &Running<'_>, name: &ObjectName) -> Result<(u64, Vec<String>)> {
     let target = Target::find(running, name).await?;
+    if let Some(reads) = &running.statement.reads {
+        // Rows that others add meanwhile would have gone, too.
+        let (base, table, name) = (Arc::clone(target.pin.base()), target.table.def.id, target.table.def.name.clone());
+        reads.note(&target.place.warehouse, Read { base, table, name, rows: Arc::new(AllRows) });
+    }
     let mut notices = Vec::new();
     let segments: Vec<_> = target.table.segments.iter().map(|s| (s.id, s.deleted)).collect();
     if !segments.is_empty() {
@@ -159,6 +164,16 @@ async fn clear(running: &Running<'_>, name: &ObjectName) -> Result<(u64, Vec<Str
         notices = target.commit(running, transaction).await?;
     }
     Ok((target.table.live_rows(), notices))
+}
+
+/// Of a statement that reads none and is about all.
+#[derive(Debug)]
+struct AllRows;
+
+impl RowsRead for AllRows {
+    fn may_hold(&self, _: &SegmentRef) -> bool {
+        true
+    }
 }
 
 /// The rows that a statement has found, by segment.

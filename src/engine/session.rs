@@ -131,11 +131,12 @@ impl Session {
     pub async fn load(&self, table: &str, streams: Vec<SendableRecordBatchStream>) -> Result<u64> {
         let Some(block) = self.names.block() else { return self.load_as(&self.begin().await?, table, streams).await };
         let _turn = self.turn.lock().await;
-        let loaded = match usable(&block) {
-            Ok(()) => self.load_as(&self.begin().await?, table, streams).await,
-            Err(e) => Err(e),
+        let halfway = block.running();
+        let loaded = async {
+            usable(&block)?;
+            self.load_as(&self.begin().await?, table, streams).await
         };
-        loaded.inspect_err(|_| block.fail())
+        halfway.end(loaded.await)
     }
 
     async fn load_as(
@@ -355,13 +356,14 @@ impl Session {
             }
             _ => {}
         }
+        let halfway = block.running();
         let outcome = async {
             usable(&block)?;
             check_within(&statement)?;
             let running = self.begin_as(query, block.pin(&self.warehouse).await?)?;
             self.run(&running, statement, parameters).await
         };
-        outcome.await.inspect_err(|_| block.fail())
+        halfway.end(outcome.await)
     }
 
     /// A statement that is a transaction of its own.
@@ -577,7 +579,13 @@ impl Session {
         let base = self.context.state();
         let mut state = base.clone();
         information::ours(state.config_mut().options_mut());
-        let catalog = self.catalog(&base);
+        let mut catalog = self.catalog(&base);
+        // Names lead to what a transaction has made; that the plan reads it then is for the statements that run it.
+        if let Some(block) = self.names.block()
+            && let Some(pin) = block.known(&self.warehouse)
+        {
+            catalog = catalog.at(Arc::new(StatementPins::of(self.warehouse.clone(), pin).within(Some(block))));
+        }
         state.register_catalog_list(Arc::new(StatementCatalogs::new(Arc::clone(base.catalog_list()), catalog)));
         state
     }

@@ -1,6 +1,7 @@
 //! The engine as a whole, where a test needs what the crate's users do not see. What a test needs twice is in `util`.
 
 mod auto;
+mod blocks;
 mod changes;
 mod compression;
 mod constraints;
@@ -15,6 +16,7 @@ mod explain_changes;
 mod explain_moves;
 mod identity;
 mod interleaved;
+mod isolation;
 mod join_order;
 mod kept;
 mod key_filters;

@@ -6,6 +6,8 @@ pub mod clock;
 pub mod counting_store;
 pub mod faulty_store;
 #[cfg(test)]
+pub mod history;
+#[cfg(test)]
 pub mod long;
 pub mod rng;
 #[cfg(all(test, feature = "s3"))]

@@ -111,6 +111,73 @@ async fn write_skew_is_a_conflict_under_serializable() {
     }
 }
 
+/// What removes all rows is about those that others add meanwhile, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn emptying_a_table_and_filling_it_are_serializable() {
+    for (empty, rows) in
+        [("truncate t", "values (1)"), ("delete from t", "values (1)"), ("truncate t", "select 1 where 1 = 0")]
+    {
+        let (_directory, warehouse) = opened().await;
+        let (one, two) = (warehouse.session(), warehouse.session());
+        all(&one, &["create table t (k bigint)", "create table u (k bigint)", &format!("insert into t {rows}")]).await;
+        for session in [&one, &two] {
+            all(session, &["set blueshift.isolation = 'serializable'", "begin"]).await;
+        }
+        // In whichever order they ran, the one would have seen the row of the other, or the row would be gone.
+        assert_eq!(number(&two, "select count(*) from u").await, 0);
+        all(&two, &["insert into t values (2)"]).await;
+        all(&one, &[empty, "insert into u values (3)"]).await;
+        all(&two, &["commit"]).await;
+        let error = one.sql("commit").await.err().unwrap_or_else(|| panic!("{empty} {rows}"));
+        assert_eq!(error.kind(), ErrorKind::Conflict, "{empty} {rows}: {error:?}");
+        all(&one, &["begin", empty, "insert into u values (3)", "commit"]).await;
+        assert_eq!(number(&one, "select (select count(*) from t) * 10 + (select count(*) from u)").await, 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lock_conflicts_with_any_change() {
+    let (_directory, warehouse) = opened().await;
+    let (one, two) = (warehouse.session(), warehouse.session());
+    all(&one, &["create table t (k bigint)", "create table u (k bigint)", "insert into t values (1), (2)"]).await;
+    for change in
+        ["insert into t values (3)", "delete from t where k = 3", "update t set k = 5 where k = 2", "truncate t"]
+    {
+        all(&one, &["begin", "lock table t", "insert into u values (1)"]).await;
+        all(&two, &[change]).await;
+        let error = one.sql("commit").await.err().unwrap_or_else(|| panic!("{change}"));
+        assert_eq!(error.kind(), ErrorKind::Conflict, "{change}: {error:?}");
+    }
+    // What it changes itself is none, and other tables are others' affair.
+    all(&one, &["begin", "insert into t values (7)", "lock table t", "delete from t where k = 7", "lock t"]).await;
+    all(&two, &["insert into u values (8)"]).await;
+    all(&one, &["commit"]).await;
+    assert_eq!(number(&one, "select count(*) from u").await, 1);
+}
+
+/// Of two transactions that drop or make the same table, one fails, and says why.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_are_dropped_and_made_once() {
+    let (_directory, warehouse) = opened().await;
+    let (one, two) = (warehouse.session(), warehouse.session());
+    all(&one, &["create table t (k bigint)", "insert into t values (1)"]).await;
+    for (statement, expected) in [("drop table t", 0), ("create table t (v bigint)", 0), ("drop table t", 0)] {
+        for session in [&one, &two] {
+            all(session, &["begin", statement]).await;
+        }
+        all(&one, &["commit"]).await;
+        let error = two.sql("commit").await.err().unwrap_or_else(|| panic!("{statement}"));
+        assert!(matches!(error.kind(), ErrorKind::Conflict | ErrorKind::Invalid), "{statement}: {error:?}");
+        assert!(error.message().contains("\"t\""), "{error:?}");
+        assert_eq!(number(&two, "select count(*) from (select 1 where 1 = 0) x").await, expected);
+    }
+    // Rows that are added to a table which another drops.
+    all(&one, &["create table t (k bigint)", "begin", "insert into t values (1)"]).await;
+    all(&two, &["begin", "drop table t", "create table t (k bigint)", "insert into t values (9)", "commit"]).await;
+    assert_eq!(one.sql("commit").await.unwrap_err().kind(), ErrorKind::Conflict);
+    assert_eq!(number(&one, "select sum(k) from t").await, 9);
+}
+
 /// What a transaction made, and what it read of that, lasts with other numbers when others made things meanwhile.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_transaction_makes_finds_its_place() {

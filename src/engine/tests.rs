@@ -38,6 +38,7 @@ mod result_names;
 #[cfg(feature = "s3")]
 mod s3;
 mod scans;
+mod settings;
 mod show_table;
 mod statistics;
 mod transactions;

@@ -78,32 +78,3 @@ extensions_options! {
 impl ConfigExtension for BlueshiftOptions {
     const PREFIX: &'static str = "blueshift";
 }
-
-#[cfg(test)]
-mod tests {
-    use datafusion::common::config::ConfigOptions;
-
-    use super::*;
-    use crate::functions::settings::{self, Setting};
-
-    #[test]
-    fn numbers_of_ours_have_bounds() {
-        let mut options = ConfigOptions::new();
-        options.extensions.insert(BlueshiftOptions::default());
-        let ours = settings::all(&options).into_iter().filter(|setting| setting.name.starts_with("blueshift."));
-        let mut seen = 0;
-        for Setting { name, value: now, .. } in ours {
-            let now = now.unwrap_or_default();
-            if now.parse::<f64>().is_err() {
-                continue;
-            }
-            assert_eq!(settings::value(&options, &name, &now).unwrap(), now);
-            for wrong in ["nan", "-inf", "-1", "x", ""] {
-                let error = settings::value(&options, &name, wrong).unwrap_err();
-                assert!(error.message().contains(&name), "{name}: {error}");
-            }
-            seen += 1;
-        }
-        assert!(seen > 14, "{seen}");
-    }
-}

@@ -99,7 +99,7 @@ impl LoadLayout {
 
     /// Of the sort key's columns alone, in no order.
     pub(super) fn of_key(&self) -> Self {
-        let columns = self.sort.iter().map(|i| self.columns[*i].clone()).collect();
+        let columns = self.sort.iter().map(|i| self.columns[*i]).collect();
         let absent = self.sort.iter().map(|i| self.absent[*i].clone()).collect();
         LoadLayout { columns, absent, sort: Vec::new(), ranks: None, dist: LoadDist::All, ..self.clone() }
     }

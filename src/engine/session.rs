@@ -371,7 +371,7 @@ impl Session {
             Statement::Show(what) => show::show(running, what).await,
             // The only one there is.
             Statement::ShowParameter(name) => {
-                let percent = statistics::threshold(&running);
+                let percent = statistics::threshold(running);
                 Ok(Output::text("SHOW", name, &percent.to_string()))
             }
             Statement::CreateSchema(create) => ddl::create_schema(running, create).await,

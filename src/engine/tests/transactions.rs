@@ -136,21 +136,31 @@ async fn rows_that_two_transactions_add_at_the_end_are_in_order() {
     use arrow::array::AsArray;
     let (_directory, warehouse) = opened().await;
     let (one, two) = (warehouse.session(), warehouse.session());
-    all(&one, &["create table t (k bigint) diststyle all sortkey(k)"]).await;
-    all(&one, &["insert into t select v from generate_series(1, 100) s(v)"]).await;
+    all(&one, &["create table t (d int default 1, k bigint) distkey(d) sortkey(k)"]).await;
+    all(&one, &["insert into t (k) select v from generate_series(1, 100) s(v)"]).await;
     for session in [&one, &two] {
         all(session, &["begin"]).await;
         assert_eq!(number(session, "select count(*) from t").await, 100);
     }
-    all(&one, &["insert into t values (300), (301)", "insert into t values (400)", "delete from t where k = 301"])
-        .await;
-    all(&two, &["insert into t values (200), (201)", "insert into t values (350)", "delete from t where k = 1"]).await;
-    all(&one, &["commit", "insert into t values (500)"]).await;
-    all(&two, &["commit", "insert into t values (600)"]).await;
-    let rows = one.sql("select k from t order by k").await.unwrap().collect().await.unwrap();
-    let rows = rows.iter().flat_map(|b| b.column(0).as_primitive::<arrow::datatypes::Int64Type>().values().to_vec());
-    let rows: Vec<i64> = rows.collect();
-    assert_eq!(rows, (2..=100).chain([200, 201, 300, 350, 400, 500, 600]).collect::<Vec<_>>());
+    all(
+        &one,
+        &["insert into t (k) values (300), (301)", "insert into t (k) values (400)", "delete from t where k = 301"],
+    )
+    .await;
+    all(
+        &two,
+        &["insert into t (k) values (200), (201)", "insert into t (k) values (350)", "delete from t where k = 1"],
+    )
+    .await;
+    all(&one, &["commit", "insert into t (k) values (500)"]).await;
+    let ordered = async || {
+        let rows = one.sql("select k from t order by k").await.unwrap().collect().await.unwrap();
+        let rows = rows.iter().map(|b| b.column(0).as_primitive::<arrow::datatypes::Int64Type>().values().to_vec());
+        rows.flatten().collect::<Vec<i64>>()
+    };
+    assert_eq!(ordered().await, (1..=100).chain([300, 400, 500]).collect::<Vec<_>>());
+    all(&two, &["commit", "insert into t (k) values (600)"]).await;
+    assert_eq!(ordered().await, (2..=100).chain([200, 201, 300, 350, 400, 500, 600]).collect::<Vec<_>>());
 }
 
 /// What removes all rows is about those that others add meanwhile, too.

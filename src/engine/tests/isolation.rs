@@ -17,7 +17,7 @@ use crate::catalog::{CatalogOptions, WarehouseStore};
 use crate::common::{Clock, ErrorKind, SystemClock};
 use crate::engine::{Warehouse, WarehouseBuilder};
 use crate::format::Geometry;
-use crate::testing::history::{self, Kind, Level, Outcome, Transaction, check, kinds};
+use crate::testing::history::{self, Kind, Level, Op, Outcome, Transaction, check, kinds};
 use crate::testing::long::seeds;
 use crate::testing::rng::Rng;
 
@@ -105,7 +105,7 @@ fn expect_right(history: &[Transaction], level: Level, seed: u64) {
     if !found.is_empty() {
         let shown: Vec<String> = found.iter().take(5).map(|anomaly| anomaly.to_string()).collect();
         // Anomalies name transactions by the actor's number and a number of its own.
-        let named = |t: &&Transaction| shown.iter().any(|text| text.split([' ', ':']).any(|word| word == t.name));
+        let named = |t: &&Transaction| shown.iter().any(|text| text.split([' ', ':', ',']).any(|word| word == t.name));
         let named: Vec<Transaction> = history.iter().filter(named).cloned().collect();
         let events: Vec<String> =
             history::write(&named).lines().map(|line| line.chars().take(2000).collect()).collect();
@@ -160,16 +160,55 @@ async fn at_once(mut run: Run, transactions: usize) -> Run {
     run
 }
 
+/// A true record is right; hardly anything of it can be changed unnoticed.
+fn expect_sensitive(history: &[Transaction], level: Level) {
+    let last = history.len() - 1;
+    let written = |t: &Transaction| t.events.iter().any(|event| matches!(event.op, Op::Append { .. }));
+    // What the last transaction has read, without one of the tokens.
+    let tokens = |t: &mut Transaction, of: usize| {
+        let reads = t.events.iter_mut().filter_map(|event| match &mut event.op {
+            Op::Read { rows, .. } => Some(rows),
+            _ => None,
+        });
+        reads.flatten().nth(of).and_then(|(_, tokens)| tokens.pop())
+    };
+    for of in (0..60).step_by(7) {
+        let mut changed = history.to_vec();
+        if tokens(&mut changed[last], of).is_some() {
+            changed[last].events.iter_mut().for_each(|event| {
+                if let Op::Read { rows, .. } = &mut event.op {
+                    rows.retain(|(_, tokens)| !tokens.is_empty());
+                }
+            });
+            assert!(!check(&changed, level).is_empty(), "row {of} has lost its last token");
+        }
+    }
+    let committed = |t: &&Transaction| t.outcome == Outcome::Committed && written(t);
+    for name in history.iter().filter(committed).map(|t| &t.name).step_by(5) {
+        let mut changed = history.to_vec();
+        changed.iter_mut().filter(|t| t.name == *name).for_each(|t| t.outcome = Outcome::Aborted);
+        let found = kinds(&check(&changed, level));
+        // Only what others have deleted before anybody read it leaves no trace.
+        let seen = found.contains(&Kind::AbortedRead) || found.contains(&Kind::Unwritten);
+        assert!(seen || found.is_empty(), "{name} was aborted: {found:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sessions_in_turns_are_isolated() {
     let mut skews = 0;
     for level in LEVELS {
         let mut tally = Tally::default();
-        for seed in seeds(1, 6) {
+        for seed in seeds(1, 3) {
             let history = in_turns(seed, level, Mix::Everything, 14).await;
             tally.count(&history);
             expect_right(&history, level, seed);
-            skews += usize::from(kinds(&check(&history, Level::Serializable)) == [Kind::WriteSkew]);
+            if tally.all == history.len() {
+                expect_sensitive(&history, level);
+            }
+            if skews == 0 && level == Level::Snapshot {
+                skews += usize::from(kinds(&check(&history, Level::Serializable)) == [Kind::WriteSkew]);
+            }
         }
         assert!(tally.committed * 2 > tally.all, "{level:?}: {tally:?}");
     }
@@ -179,7 +218,7 @@ async fn sessions_in_turns_are_isolated() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn inserts_alone_never_conflict() {
-    for seed in seeds(1, 2) {
+    for seed in seeds(1, 1) {
         for (level, mix) in [(Level::Snapshot, Mix::InsertsAndReads), (Level::Serializable, Mix::Inserts)] {
             let history = in_turns(seed, level, mix, 8).await;
             expect_right(&history, level, seed);
@@ -189,7 +228,7 @@ async fn inserts_alone_never_conflict() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn changes_of_different_rows_never_conflict() {
-    for seed in seeds(1, 4) {
+    for seed in seeds(1, 2) {
         let history = in_turns(seed, Level::Snapshot, Mix::OwnRows, 10).await;
         expect_right(&history, Level::Snapshot, seed);
     }

@@ -111,6 +111,58 @@ async fn write_skew_is_a_conflict_under_serializable() {
     }
 }
 
+/// A row that was read and is gone is as good as one that came.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deleted_row_is_a_conflict_with_whoever_read_it() {
+    for delete in ["delete from a where k = 1", "delete from a where k < 50", "truncate a", "drop table a"] {
+        let (_directory, warehouse) = opened().await;
+        let (one, two) = (warehouse.session(), warehouse.session());
+        all(&one, &["create table a (k bigint)", "create table b (k bigint)"]).await;
+        all(&one, &["insert into a values (1), (2), (100)", "insert into b values (1)"]).await;
+        for session in [&one, &two] {
+            all(session, &["begin isolation level serializable"]).await;
+        }
+        all(&one, &["insert into b select sum(k) from a where k < 50"]).await;
+        assert_eq!(number(&two, "select count(*) from b").await, 1);
+        all(&two, &[delete, "commit"]).await;
+        let error = one.sql("commit").await.err().unwrap_or_else(|| panic!("{delete}"));
+        assert_eq!(error.kind(), ErrorKind::Conflict, "{delete}: {error:?}");
+    }
+}
+
+/// Two transactions add rows behind the same last one: the order that a scan claims is that of the rows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_two_transactions_add_at_the_end_are_in_order() {
+    use arrow::array::AsArray;
+    let (_directory, warehouse) = opened().await;
+    let (one, two) = (warehouse.session(), warehouse.session());
+    all(&one, &["create table t (d int default 1, k bigint) distkey(d) sortkey(k)"]).await;
+    all(&one, &["insert into t (k) select v from generate_series(1, 100) s(v)"]).await;
+    for session in [&one, &two] {
+        all(session, &["begin"]).await;
+        assert_eq!(number(session, "select count(*) from t").await, 100);
+    }
+    all(
+        &one,
+        &["insert into t (k) values (300), (301)", "insert into t (k) values (400)", "delete from t where k = 301"],
+    )
+    .await;
+    all(
+        &two,
+        &["insert into t (k) values (200), (201)", "insert into t (k) values (350)", "delete from t where k = 1"],
+    )
+    .await;
+    all(&one, &["commit", "insert into t (k) values (500)"]).await;
+    let ordered = async || {
+        let rows = one.sql("select k from t order by k").await.unwrap().collect().await.unwrap();
+        let rows = rows.iter().map(|b| b.column(0).as_primitive::<arrow::datatypes::Int64Type>().values().to_vec());
+        rows.flatten().collect::<Vec<i64>>()
+    };
+    assert_eq!(ordered().await, (1..=100).chain([300, 400, 500]).collect::<Vec<_>>());
+    all(&two, &["commit", "insert into t (k) values (600)"]).await;
+    assert_eq!(ordered().await, (2..=100).chain([200, 201, 300, 350, 400, 500, 600]).collect::<Vec<_>>());
+}
+
 /// What removes all rows is about those that others add meanwhile, too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn emptying_a_table_and_filling_it_are_serializable() {

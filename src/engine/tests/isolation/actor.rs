@@ -1,24 +1,26 @@
 //! A session that runs transactions which a seed chooses, and records what it reads and writes.
 
+mod made;
+
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Int32Type, Int64Type};
 
-use crate::common::{ErrorKind, Result};
+use crate::common::{ErrorKind, Result, SqlState};
 use crate::engine::Session;
 use crate::testing::history::{Event, Level, Op, Outcome, Row, Token, Transaction};
 use crate::testing::rng::Rng;
 
 /// The tables that all sessions read and write, `t0` and so on. Each has a view `v0` over it.
-pub const TABLES: u32 = 3;
+pub const TABLES: u32 = 2;
 /// Of each table that transactions have made, a row with its number.
 const REGISTRY: u32 = 10;
 /// The table that the transaction with token `n` makes is the history's `MADE + n`.
 const MADE: u32 = 1000;
 /// Ids of rows stand in so many ranges, each of `RANGE` ids.
-const RANGES: u64 = 6;
+const RANGES: u64 = 4;
 const RANGE: u64 = 1_000_000_000_000;
 
 /// `k` and `n` follow from `hist`: the last token's remainder by 7, and how many there are.
@@ -147,10 +149,12 @@ impl Actor {
         let made = self.read(REGISTRY, everything.clone()).await;
         for number in 0..TABLES {
             let rows = self.read(number, everything.clone()).await.unwrap();
-            let sorted = format!("select id, k from t{number} order by k, id");
-            let batches = self.rows(&sorted).await.unwrap();
-            let pairs: Vec<(i32, i64)> = batches.iter().flat_map(|b| ints(b, 1).into_iter().zip(longs(b, 0))).collect();
+            let sorted = self.must(&format!("select id, k from t{number} order by k, id")).await;
+            let pairs: Vec<(i32, i64)> = sorted.iter().flat_map(|b| ints(b, 1).into_iter().zip(longs(b, 0))).collect();
             assert!(pairs.is_sorted() && pairs.len() == rows.len(), "seed {}: t{number} {pairs:?}", self.seed);
+            let sorted = self.must(&format!("select id from t{number} order by id")).await;
+            let ids: Vec<i64> = sorted.iter().flat_map(|b| longs(b, 0)).collect();
+            assert!(ids.is_sorted() && ids.len() == rows.len(), "seed {}: t{number} {ids:?}", self.seed);
         }
         for (id, _) in made.unwrap() {
             self.read(MADE + id as u32, everything.clone()).await;
@@ -214,9 +218,9 @@ impl Actor {
         };
         let choice = match self.mix {
             Mix::Everything => self.rng.below(30),
-            Mix::InsertsAndReads => [0, 7, 8, 9, 11, 12][self.rng.below(6)],
-            Mix::Inserts => [7, 8, 9][self.rng.below(3)],
-            Mix::OwnRows => [0, 7, 9, 13, 13, 14, 14, 18][self.rng.below(8)],
+            Mix::InsertsAndReads => [0, 7, 8, 9, 11, 12, 29][self.rng.below(7)],
+            Mix::Inserts => [7, 8, 9, 29][self.rng.below(4)],
+            Mix::OwnRows => [0, 7, 9, 13, 13, 14, 14, 18, 29][self.rng.below(9)],
         };
         match (choice, alone) {
             (0..=6, _) => drop(self.read(number, ids).await),
@@ -233,7 +237,13 @@ impl Actor {
             (22..=23, false) => self.make(number, ids).await,
             (24..=25, false) => self.read_made().await,
             (26, false) => self.drop_made().await,
-            (27, false) => drop(self.attempt(&format!("lock table {}", table(number))).await),
+            (27, false) => {
+                let begun = (self.now)();
+                let locked = self.attempt(&format!("lock table {}", table(number))).await;
+                self.did(begun, [Self::no_rows(number)], &locked);
+            }
+            (28, false) => self.fail(number).await,
+            (29, _) => self.insert_last(number).await,
             _ => drop(self.read(number, ids).await),
         }
     }
@@ -289,6 +299,11 @@ impl Actor {
         (self.number + 1) * 100_000 + self.next
     }
 
+    /// What a statement has read that chose the transaction's version, but looked at no row: there is none of the id 0.
+    fn no_rows(table: u32) -> Op {
+        Op::Read { table, ids: 0..=0, rows: Vec::new() }
+    }
+
     fn new_id(range: u64, token: Token, at: u64) -> u64 {
         range * RANGE + token * 1000 + at
     }
@@ -310,6 +325,13 @@ impl Actor {
         let begun = (self.now)();
         let batches = self.rows(&sql).await.expect("a query meets no conflict");
         let rows: Vec<Found> = batches.iter().flat_map(|batch| self.found(&sql, batch)).collect();
+        let by_k = |batch: &RecordBatch| ints(batch, 1).into_iter().zip(longs(batch, 0)).collect::<Vec<_>>();
+        let ordered = match sql.split_once(" order by ") {
+            Some((_, "id")) => rows.iter().map(|(id, _)| id).is_sorted(),
+            Some(_) => batches.iter().flat_map(by_k).is_sorted(),
+            None => true,
+        };
+        assert!(ordered, "seed {}: {sql} gives {:?}", self.seed, rows.iter().map(|(id, _)| id).collect::<Vec<_>>());
         self.known.extend(rows.iter().map(|(id, _)| Row { table: number, id: *id }).filter(|_| number < TABLES));
         let read = Op::Read { table: number, ids: ids.clone(), rows: rows.clone() };
         let in_block = self.open.is_some();
@@ -352,6 +374,44 @@ impl Actor {
         let values: Vec<String> = values.collect();
         let sql = format!("insert into {} (id, k, n, hist) values {}", table(number), values.join(", "));
         self.write(&sql, rows.into_iter().map(|row| Op::Append { row, token, born: true }).collect()).await;
+    }
+
+    /// Adds rows whose ids follow those of all rows before, so that a run of the table may go on with them.
+    async fn insert_last(&mut self, number: u32) {
+        let token = self.token();
+        let first = (RANGES - 1) * RANGE + RANGE / 2 + (self.now)() % 100_000_000 * 1000 + self.number * 8;
+        let rows = (0..2 + self.rng.below(5) as u64).map(|at| Row { table: number, id: first + at });
+        let rows: Vec<Row> = rows.collect();
+        let values = rows.iter().map(|row| format!("({}, {}, 1, '{token}')", row.id, token % 7));
+        let values: Vec<String> = values.collect();
+        let sql = format!("insert into {} (id, k, n, hist) values {}", table(number), values.join(", "));
+        self.write(&sql, rows.into_iter().map(|row| Op::Append { row, token, born: true }).collect()).await;
+    }
+
+    /// Fails within the block, be it before the block has done anything else; what it did is not to be committed.
+    async fn fail(&mut self, number: u32) {
+        let name = table(number);
+        let wrong = [
+            format!("select id / (n - n) from {name} where id >= 0"),
+            format!("insert into {name} (id, k, n, hist) values (1, 2, 3, null)"),
+            "select * from nowhere".to_string(),
+            format!("update {name} set k = 9999999999"),
+        ];
+        let sql = &wrong[self.rng.below(wrong.len())];
+        self.said.push(sql.clone());
+        let output = async { self.session.sql(sql).await?.collect().await };
+        // Where there are no rows, nothing is wrong with them.
+        if output.await.is_ok() {
+            return;
+        }
+        let begun = (self.now)();
+        let end = ["commit", "rollback"][self.rng.below(2)];
+        let ended = self.session.sql(end).await;
+        match end {
+            "commit" => assert_eq!(ended.unwrap_err().state(), SqlState::FAILED_TRANSACTION, "seed {}", self.seed),
+            _ => drop(ended.unwrap()),
+        }
+        self.record(begun, Outcome::Aborted);
     }
 
     async fn insert_many(&mut self, number: u32, range: u64, rows: u64) {
@@ -489,76 +549,6 @@ impl Actor {
         let nothing = Op::Read { table: row.table, ids: row.id..=row.id, rows: Vec::new() };
         let op = if matches!(changed, Ok(0)) { nothing } else { op };
         self.did(begun, [op], &changed);
-    }
-
-    /// Makes a table, filled by hand or from another, and says so in the registry.
-    async fn make(&mut self, number: u32, ids: RangeInclusive<u64>) {
-        let token = self.token();
-        let made = MADE + token as u32;
-        let name = table(made);
-        let rows: Vec<u64> = match self.rng.one_in(2) {
-            true => {
-                self.write(&format!("create table {name} {COLUMNS} distkey(id)"), Vec::new()).await;
-                (0..2).map(|at| Self::new_id(at, token, at)).collect()
-            }
-            false => {
-                let Some(rows) = self.read_range(number, ids.clone()).await else { return };
-                rows.into_iter().map(|(id, _)| id).collect()
-            }
-        };
-        let born: Vec<Op> =
-            rows.iter().map(|id| Op::Append { row: Row { table: made, id: *id }, token, born: true }).collect();
-        let values = |id: &u64| format!("({id}, {}, 1, '{token}')", token % 7);
-        if self.said.last().is_some_and(|said| said.starts_with("create table")) {
-            let values: Vec<String> = rows.iter().map(values).collect();
-            let sql = format!("insert into {name} (id, k, n, hist) values {}", values.join(", "));
-            self.write(&sql, born).await;
-        } else {
-            let sql = format!(
-                "create table {name} as select id, cast({} as int) k, cast(1 as int) n, '{token}' hist from {} \
-                 where id between {} and {}",
-                token % 7,
-                table(number),
-                ids.start(),
-                ids.end()
-            );
-            let begun = (self.now)();
-            let done = self.attempt(&sql).await;
-            self.did(begun, born, &done);
-        }
-        if self.open.is_some() {
-            let row = Row { table: REGISTRY, id: token };
-            let sql = format!("insert into registry (id, k, n, hist) values ({token}, {}, 1, '{token}')", token % 7);
-            self.write(&sql, vec![Op::Append { row, token, born: true }]).await;
-        }
-    }
-
-    /// A table that is made, as the transaction sees it.
-    async fn a_made(&mut self) -> Option<(u64, Vec<Found>)> {
-        let registered = self.read_range(REGISTRY, 0..=RANGES * RANGE).await?;
-        if registered.is_empty() {
-            return None;
-        }
-        let (id, _) = registered[self.rng.below(registered.len())];
-        let rows = self.read_range(MADE + id as u32, 0..=RANGES * RANGE).await?;
-        Some((id, rows))
-    }
-
-    async fn read_made(&mut self) {
-        self.a_made().await;
-    }
-
-    async fn drop_made(&mut self) {
-        let Some((id, rows)) = self.a_made().await else { return };
-        let row = Row { table: REGISTRY, id };
-        self.write(&format!("delete from registry where id = {id}"), vec![Op::Delete { row }]).await;
-        if self.open.is_some() {
-            let made = MADE + id as u32;
-            let begun = (self.now)();
-            let done = self.attempt(&format!("drop table {}", table(made))).await;
-            let deletes = rows.into_iter().map(|(id, _)| Op::Delete { row: Row { table: made, id } });
-            self.did(begun, deletes.collect::<Vec<_>>(), &done);
-        }
     }
 }
 

@@ -1,24 +1,22 @@
 //! From a transaction's wishes to actions, on the newest snapshot: here conflicts are found and ids assigned.
 
+mod relations;
+mod rows;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use roaring::RoaringBitmap;
 
-use super::apply::{PROVISIONAL, apply_action, reaches};
-use super::delete_vector;
+use super::apply::{PROVISIONAL, apply_action};
 use super::entry::{Action, Blobs, TransactionRecord};
 use super::keep::Keeping;
 use super::model::*;
 use super::positions::Positions;
 use super::ranks::RankMap;
-use super::transaction::{
-    Blob, Changed, Held, Intent, NewDeleteVector, NewSegment, ObjectNames, RankChoice, Read, RunChoice, Target,
-    Telling, Transaction,
-};
+use super::transaction::{Blob, Held, Intent, ObjectNames, Read, Target, Telling, Transaction};
 use super::view::{Binding, CommentOn, ViewDef};
-use crate::common::{Error, Result, SchemaId, SqlState, SqlType, TableId, Version};
+use crate::common::{Error, Result, SchemaId, SqlState, TableId, Version};
 
 /// A transaction that holds on the snapshot it was resolved against.
 #[derive(Debug)]
@@ -313,59 +311,13 @@ impl Resolver<'_> {
                 self.append(table, *data_change, changed, segments)
             }
             Intent::Remove { table, data_change, changed, segments } => {
-                let state = self.table(table)?.clone();
-                self.own.keeping.removing(&state, changed);
-                let present: BTreeMap<SegmentId, _> = state.segments.iter().map(|s| (s.id, s.deleted)).collect();
-                let id = state.def.id;
-                let mut gone = Vec::with_capacity(segments.len());
-                let mut killed = BTreeMap::new();
-                for (segment, expected) in segments {
-                    let lasting = self.lasting_segment(id, *segment)?;
-                    if !present.contains_key(&lasting) {
-                        let rows = self.living(&state, lasting, expected.as_ref())?;
-                        self.lead_on(&state, lasting, rows, &mut killed)?;
-                        continue;
-                    }
-                    let as_seen = match self.own.vectors.get(&(id, lasting)) {
-                        Some(own) => *own && present.contains_key(&lasting),
-                        None => present.get(&lasting) == Some(expected),
-                    };
-                    if !as_seen {
-                        return Err(violation(&table.name, &state, self.base));
-                    }
-                    gone.push(lasting);
-                }
-                if !killed.is_empty() {
-                    let vectors = self.killed(&state, killed)?;
-                    self.act(Action::SetDeleteVectors { table: id, data_change: *data_change, vectors })?;
-                }
-                if gone.is_empty() {
-                    return Ok(());
-                }
-                self.act(Action::RemoveSegments { table: id, data_change: *data_change, segments: gone })
+                self.remove(table, *data_change, changed, segments)
             }
             Intent::Rewrite { table, removed, added, positions, stored } => {
                 self.rewrite(table, removed, added, positions, *stored)
             }
             Intent::SetDeletes { table, data_change, changed, vectors } => {
-                let state = self.table(table)?.clone();
-                self.own.keeping.removing(&state, changed);
-                let present: BTreeMap<SegmentId, &Arc<SegmentRef>> = state.segments.iter().map(|s| (s.id, s)).collect();
-                let id = state.def.id;
-                let mut new = Vec::with_capacity(vectors.len());
-                let mut killed = BTreeMap::new();
-                for vector in vectors {
-                    let lasting = self.lasting_segment(id, vector.segment)?;
-                    match (present.get(&lasting), &vector.killed) {
-                        (Some(segment), _) => new.push((lasting, Some(self.thinned(&state, segment, vector)?))),
-                        (None, Some(rows)) => {
-                            self.lead_on(&state, lasting, RoaringBitmap::clone(rows), &mut killed)?;
-                        }
-                        (None, None) => return Err(violation(&table.name, &state, self.base)),
-                    }
-                }
-                new.extend(self.killed(&state, killed)?);
-                self.act(Action::SetDeleteVectors { table: id, data_change: *data_change, vectors: new })
+                self.set_deletes(table, *data_change, changed, vectors)
             }
             Intent::Unchanged { table } => {
                 let state = self.table(table)?.clone();
@@ -393,69 +345,6 @@ impl Resolver<'_> {
         }
     }
 
-    /// Gives foreign keys the lasting ids of what they refer to, which must exist. [`TableDef::SELF`] is the table itself.
-    fn refer(&self, def: &mut TableDef) -> Result<()> {
-        let (own, columns) = (def.id, def.columns.clone());
-        for constraint in &mut def.constraints {
-            let ConstraintKind::ForeignKey { table, referenced } = &mut constraint.kind else { continue };
-            *table = if *table == TableDef::SELF { own } else { self.lasting(*table) };
-            let there = match self.snapshot.table(*table) {
-                _ if *table == own => referenced.iter().all(|id| columns.iter().any(|c| c.id == *id)),
-                Some(parent) => referenced.iter().all(|id| parent.def.column(*id).is_some()),
-                None => false,
-            };
-            if !there {
-                return Err(Error::conflict(format!(
-                    "what a foreign key of table \"{}\" refers to was dropped by another transaction",
-                    def.name
-                ))
-                .with_hint("run the statement again"));
-            }
-        }
-        Ok(())
-    }
-
-    /// Drops tables, and with `cascade` the foreign keys of other tables that refer to them and the views that read them.
-    fn drop_tables(&mut self, tables: Vec<(TableId, String)>, cascade: bool) -> Result<()> {
-        let dropped: BTreeMap<TableId, &str> = tables.iter().map(|(id, name)| (*id, name.as_str())).collect();
-        let is_gone = |id: &TableId| self.snapshot.table(*id).is_none() && !self.own.dropped.contains(id);
-        if let Some((_, name)) = tables.iter().find(|(id, _)| is_gone(id)) {
-            return Err(Error::invalid(SqlState::UNDEFINED_TABLE, format!("table \"{name}\" does not exist")));
-        }
-        let parent = |c: &ConstraintDef| c.referenced_table().and_then(|id| dropped.get(&id).copied());
-        let mut freed = Vec::new();
-        for child in self.snapshot.tables.values().filter(|t| !dropped.contains_key(&t.def.id)) {
-            let Some((at, parent_name)) =
-                child.def.constraints.iter().enumerate().find_map(|(at, c)| Some((at, parent(c)?)))
-            else {
-                continue;
-            };
-            if !cascade {
-                let constraint = child.def.constraint_names().swap_remove(at);
-                return Err(Error::invalid(
-                    SqlState::DEPENDENT_OBJECTS,
-                    format!("cannot drop table {parent_name} because other objects depend on it"),
-                )
-                .with_detail(format!(
-                    "constraint {constraint} on table {} depends on table {parent_name}",
-                    child.def.name
-                ))
-                .with_hint("Use DROP ... CASCADE to drop the dependent objects too."));
-            }
-            let mut def = TableDef::clone(&child.def);
-            def.constraints.retain(|c| parent(c).is_none());
-            def.definition_version += 1;
-            freed.push(def);
-        }
-        for def in freed {
-            self.act(Action::AlterTable(def))?;
-        }
-        for (id, name) in &tables {
-            self.drop_relation(*id, "table", name, cascade)?;
-        }
-        Ok(())
-    }
-
     fn reserve(&mut self, table: TableId, name: &str, identity: Identity, needed: u64, wanted: u64) -> Result<()> {
         let gone = || Error::conflict(format!("table \"{name}\" was dropped or altered by another transaction"));
         let table = self.lasting(table);
@@ -480,193 +369,6 @@ impl Resolver<'_> {
         let count = wanted.clamp(needed, left);
         self.identities.push((given, count));
         self.act(Action::ReserveIdentity { table, given, count })
-    }
-
-    fn drop_relation(&mut self, id: TableId, kind: &str, name: &str, cascade: bool) -> Result<()> {
-        let id = self.lasting(id);
-        if self.own.dropped.contains(&id) {
-            return Ok(());
-        }
-        if self.snapshot.table(id).is_none() && self.snapshot.view(id).is_none() {
-            return Err(Error::invalid(SqlState::UNDEFINED_TABLE, format!("{kind} \"{name}\" does not exist")));
-        }
-        if !cascade {
-            let dropping: BTreeSet<TableId> = self.dropping.iter().map(|id| self.lasting(*id)).collect();
-            if let Some(view) = self.all_views_of(id).into_iter().find(|view| !dropping.contains(&view.id)) {
-                return Err(in_use(&format!("{kind} {name}"), &format!("view {}", view.name)));
-            }
-        }
-        self.drop_with_views(id)
-    }
-
-    /// Drops what reads the relation before it; nothing where it is gone already.
-    fn drop_with_views(&mut self, id: TableId) -> Result<()> {
-        // Views that read others come after these.
-        for view in self.all_views_of(id).into_iter().rev() {
-            if self.own.dropped.insert(view.id) {
-                self.act(Action::DropView(view.id))?;
-            }
-        }
-        match (self.own.dropped.insert(id), self.snapshot.table(id).is_some()) {
-            (false, _) => Ok(()),
-            (true, true) => self.act(Action::DropTable(id)),
-            (true, false) => self.act(Action::DropView(id)),
-        }
-    }
-
-    /// All views that read the relation, also through others; each behind those that it reads.
-    fn all_views_of(&self, id: TableId) -> Vec<Arc<ViewDef>> {
-        let reading: BTreeSet<TableId> =
-            self.snapshot.views.values().filter(|view| reaches(self.snapshot, view, id)).map(|v| v.id).collect();
-        let mut ordered: Vec<Arc<ViewDef>> = Vec::with_capacity(reading.len());
-        let mut placed = BTreeSet::new();
-        while ordered.len() < reading.len() {
-            let before = ordered.len();
-            for view in reading.iter().filter_map(|id| self.snapshot.view(*id)) {
-                let ready =
-                    view.dependencies().iter().all(|d| !reading.contains(&d.relation) || placed.contains(&d.relation));
-                if ready && placed.insert(view.id) {
-                    ordered.push(Arc::clone(view));
-                }
-            }
-            // Views form no circle, so that there is always one more.
-            if ordered.len() == before {
-                break;
-            }
-        }
-        ordered
-    }
-
-    /// A view reads what is there, as it was when the view was planned, and not itself.
-    fn view_holds(&self, def: &ViewDef) -> Result<()> {
-        def.check_invariants()?;
-        for dependency in def.dependencies() {
-            match (self.snapshot.table(dependency.relation), self.snapshot.view(dependency.relation)) {
-                (Some(table), _) => {
-                    let missing = dependency.columns.iter().any(|c| c.read && table.def.column(c.id).is_none());
-                    if missing {
-                        return Err(gone("table", &dependency.name, "altered"));
-                    }
-                }
-                (None, Some(_)) => {}
-                (None, None) => return Err(gone("relation", &dependency.name, "dropped")),
-            }
-        }
-        if reaches(self.snapshot, def, def.id) {
-            return Err(Error::invalid(
-                SqlState::INVALID_TABLE_DEFINITION,
-                format!("view \"{}\" would read itself", def.name),
-            )
-            .with_hint("a view may read tables and other views only"));
-        }
-        if self.depth(def) > ViewDef::MAX_DEPTH {
-            return Err(Error::unsupported(format!(
-                "view \"{}\" stands over more than {} views, one above the other",
-                def.name,
-                ViewDef::MAX_DEPTH - 1
-            ))
-            .with_hint("let it read one of the lower views, or tables"));
-        }
-        Ok(())
-    }
-
-    /// How many views stand above each other, this one included; no more than one beyond the limit are counted.
-    fn depth(&self, def: &ViewDef) -> usize {
-        // By levels, so that a view which is read on many ways is looked at once a level.
-        let mut level: BTreeSet<TableId> = def.dependencies().iter().map(|d| d.relation).collect();
-        let mut depth = 1;
-        while depth <= ViewDef::MAX_DEPTH {
-            level.retain(|id| self.snapshot.view(*id).is_some());
-            if level.is_empty() {
-                break;
-            }
-            depth += 1;
-            let below = level.iter().filter_map(|id| self.snapshot.view(*id));
-            level = below.flat_map(|v| v.dependencies().iter().map(|d| d.relation)).collect();
-        }
-        depth
-    }
-
-    /// Views that are bound to the table still find the columns that they read, of their types.
-    fn views_keep_columns(&self, def: &TableDef) -> Result<()> {
-        let Some(old) = self.snapshot.table(def.id) else { return Ok(()) };
-        for view in self.snapshot.views_of(def.id) {
-            let read = view.dependencies().iter().filter(|d| d.relation == def.id).flat_map(|d| &d.columns);
-            for column in read.filter(|c| c.read) {
-                let (before, now) = (old.def.column(column.id), def.column(column.id));
-                let fits = match (before, now) {
-                    (Some(before), Some(now)) => {
-                        let text = |t: SqlType| matches!(t, SqlType::Varchar(_));
-                        before.sql_type == now.sql_type || (text(before.sql_type) && text(now.sql_type))
-                    }
-                    _ => false,
-                };
-                if !fits {
-                    let what = format!("column {} of table {}", column.name, old.def.name);
-                    return Err(in_use(&what, &format!("view {}", view.name)));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn append(&mut self, table: &Target, data_change: bool, changed: &Changed, segments: &[NewSegment]) -> Result<()> {
-        let state = self.table(table)?.clone();
-        if data_change {
-            self.own.keeping.adding(&state, changed);
-        }
-        let id = state.def.id;
-        let version = self.snapshot.version;
-        let before = self.own.segments.get(&id).map_or(0, Vec::len) as u64;
-        let provisional = u64::from(PROVISIONAL) + before;
-        let first = if self.is_open() { provisional } else { state.next_segment };
-        // Other transactions of the same version have runs of their own.
-        let newest = state.segments.iter().map(|s| s.run.0).max().unwrap_or(0);
-        let own_run = RunId(if self.is_open() { first } else { first.max(newest + 1) });
-        self.own.runs.insert((id, RunId(provisional)), own_run);
-        let mut added = Vec::with_capacity(segments.len());
-        for (next, segment) in (first..).zip(segments) {
-            if segment.slice >= self.snapshot.info.slices {
-                return Err(Error::internal(format!("slice {} does not exist", segment.slice)));
-            }
-            let run = match segment.run {
-                RunChoice::Extend(run) => Some(self.own.runs.get(&(id, run)).copied().unwrap_or(run)),
-                RunChoice::New | RunChoice::Into { .. } => None,
-            };
-            let run = run.filter(|run| self.can_extend(&state, segment.slice, *run)).unwrap_or(own_run);
-            let (run, place) = match segment.run {
-                RunChoice::Into { run, place } => (run, place),
-                _ => (run, SegmentRef::place_of(SegmentId(next))),
-            };
-            self.own.extended.insert((id, segment.slice, run));
-            let rank_map = match segment.ranked {
-                RankChoice::Unranked => 0,
-                RankChoice::By(version) if self.own.late_maps.contains(&(id, version)) => 0,
-                RankChoice::By(version) => version,
-                RankChoice::Brought => self.own.brought.get(&id).copied().unwrap_or(0),
-            };
-            added.push(Arc::new(SegmentRef {
-                id: SegmentId(next),
-                extent: self.place(&segment.blob),
-                footer_len: segment.footer_len,
-                slice: segment.slice,
-                run,
-                place,
-                rows: segment.rows,
-                added: segment.added.unwrap_or(version),
-                columns: segment.columns.clone(),
-                deleted: segment
-                    .deleted
-                    .as_ref()
-                    .map(|(blob, rows)| DeleteVectorRef { extent: self.place(blob), rows: *rows }),
-                rank_map,
-                rank_counts: if rank_map == 0 { Vec::new() } else { segment.rank_counts.clone() },
-            }));
-        }
-        self.own.segments.entry(id).or_default().extend(added.iter().map(|s| s.id));
-        self.segments.push((id, added.iter().map(|s| s.id).collect()));
-        self.act(Action::AddSegments { table: id, data_change, segments: added })?;
-        self.uncover(id, &state)
     }
 
     /// Statistics that another transaction of the same version has brought do not tell of what comes after it.
@@ -699,15 +401,6 @@ impl Resolver<'_> {
         self.act(Action::SetStatistics { table: id, statistics: StatisticsRef { extent, covers, analyzed } })
     }
 
-    /// Whether a run still ends where the transaction saw it end.
-    fn can_extend(&self, state: &TableState, slice: u32, run: RunId) -> bool {
-        if self.own.extended.contains(&(state.def.id, slice, run)) {
-            return true;
-        }
-        let of_run = || state.segments.iter().filter(|s| s.run == run);
-        of_run().next().is_some() && of_run().all(|s| s.slice != slice || s.added <= self.base)
-    }
-
     fn place(&mut self, blob: &Blob) -> Extent {
         match blob {
             Blob::Stored(extent) => *extent,
@@ -724,171 +417,6 @@ impl Resolver<'_> {
                 Extent { object, offset, len }
             }
         }
-    }
-
-    /// A segment's delete vector with the rows that the transaction has killed. Where others have killed rows since, theirs
-    /// are in it, too, unless one is among its own.
-    fn thinned(
-        &mut self,
-        table: &TableState,
-        segment: &SegmentRef,
-        vector: &NewDeleteVector,
-    ) -> Result<DeleteVectorRef> {
-        let key = (table.def.id, segment.id);
-        let as_seen = match self.own.vectors.get(&key) {
-            Some(own) => *own,
-            None => segment.deleted == vector.expected || vector.segment.0 >= u64::from(PROVISIONAL),
-        };
-        self.own.vectors.insert(key, as_seen);
-        if as_seen {
-            if vector.rows > segment.rows {
-                return Err(Error::internal(format!("{} of {} rows are deleted", vector.rows, segment.rows)));
-            }
-            return Ok(DeleteVectorRef { extent: self.place(&vector.blob), rows: vector.rows });
-        }
-        let killed = vector.killed.as_ref().ok_or_else(|| violation(&table.def.name, table, self.base))?;
-        self.kill(table, segment, killed)
-    }
-
-    /// A segment's delete vector with more rows dead, all of which live.
-    fn kill(&mut self, table: &TableState, segment: &SegmentRef, killed: &RoaringBitmap) -> Result<DeleteVectorRef> {
-        let base = self.base;
-        let conflict = || violation(&table.def.name, table, base);
-        let mut dead = match &segment.deleted {
-            Some(present) => self.dead(present, segment.rows)?.ok_or_else(conflict)?,
-            None => RoaringBitmap::new(),
-        };
-        if !dead.is_disjoint(killed) {
-            return Err(conflict());
-        }
-        dead |= killed;
-        let rows = dead.len() as u32;
-        let blob = Blob::Inline(Bytes::from(delete_vector::encode(&dead)?));
-        Ok(DeleteVectorRef { extent: self.place(&blob), rows })
-    }
-
-    /// The rows of a segment that is gone that lived while its dead rows were `expected`.
-    fn living(
-        &mut self,
-        table: &TableState,
-        segment: SegmentId,
-        expected: Option<&DeleteVectorRef>,
-    ) -> Result<RoaringBitmap> {
-        let (base, name) = (self.base, &table.def.name);
-        let conflict = || violation(name, table, base);
-        let moved = move_of(table, segment).ok_or_else(conflict)?;
-        let positions = self.vectors.positions(moved).ok_or_else(conflict)?;
-        let mut rows: RoaringBitmap = (0..positions.rows(segment)).collect();
-        if let Some(expected) = expected {
-            rows -= self.dead(expected, u32::MAX)?.ok_or_else(conflict)?;
-        }
-        Ok(rows)
-    }
-
-    /// Adds to `killed`, by segment, where rows of a segment that is gone stand now.
-    fn lead_on(
-        &mut self,
-        table: &TableState,
-        segment: SegmentId,
-        rows: RoaringBitmap,
-        killed: &mut BTreeMap<SegmentId, RoaringBitmap>,
-    ) -> Result<()> {
-        let (base, name) = (self.base, &table.def.name);
-        let conflict = || violation(name, table, base);
-        let mut open = vec![(segment, rows)];
-        while let Some((segment, rows)) = open.pop() {
-            if table.segment(segment).is_some() {
-                *killed.entry(segment).or_default() |= rows;
-                continue;
-            }
-            let moved = move_of(table, segment).ok_or_else(conflict)?;
-            let positions = self.vectors.positions(moved).ok_or_else(conflict)?;
-            let found = positions.of(segment, &rows).ok_or_else(conflict)?;
-            open.extend(found.into_iter().filter_map(|(at, rows)| Some((*moved.to.get(at)?, rows))));
-        }
-        Ok(())
-    }
-
-    fn killed(
-        &mut self,
-        table: &TableState,
-        killed: BTreeMap<SegmentId, RoaringBitmap>,
-    ) -> Result<Vec<(SegmentId, Option<DeleteVectorRef>)>> {
-        let mut vectors = Vec::with_capacity(killed.len());
-        for (id, rows) in killed {
-            let segment = table.segment(id).ok_or_else(|| Error::internal("a segment was there a moment ago"))?;
-            vectors.push((id, Some(self.kill(table, segment, &rows)?)));
-            self.own.vectors.insert((table.def.id, id), false);
-        }
-        Ok(vectors)
-    }
-
-    /// See [`Intent::Rewrite`].
-    fn rewrite(
-        &mut self,
-        table: &Target,
-        removed: &[(SegmentId, Option<DeleteVectorRef>)],
-        added: &[NewSegment],
-        positions: &Positions,
-        stored: Extent,
-    ) -> Result<()> {
-        let state = self.table(table)?.clone();
-        let taken = || {
-            Error::conflict(format!("segments of table \"{}\" were vacuumed by another process", table.name))
-                .with_hint("vacuum it again")
-        };
-        let (mut from, mut dead) = (Vec::new(), BTreeMap::<usize, RoaringBitmap>::new());
-        for (id, read) in removed {
-            let rows = match state.segment(*id).cloned() {
-                Some(segment) => {
-                    from.push(*id);
-                    self.killed_since(&segment, read.as_ref())?.ok_or_else(taken)?
-                }
-                None if move_of(&state, *id).is_some() => return Err(taken()),
-                // Somebody has killed all of them.
-                None => positions.living(*id),
-            };
-            // Of a row that is dead and was not written, nothing is to be done.
-            let rows = rows & positions.living(*id);
-            let places = positions.of(*id, &rows).ok_or_else(|| Error::internal("a row is nowhere"))?;
-            for (at, rows) in places {
-                *dead.entry(at).or_default() |= rows;
-            }
-        }
-        let mut added = added.to_vec();
-        for (at, rows) in dead {
-            let segment = added.get_mut(at).ok_or_else(|| Error::internal("a row is in no segment"))?;
-            segment.deleted = Some((Blob::Inline(Bytes::from(delete_vector::encode(&rows)?)), rows.len() as u32));
-        }
-        let id = state.def.id;
-        self.act(Action::RemoveSegments { table: id, data_change: false, segments: from.clone() })?;
-        self.append(table, false, &Changed::NOTHING, &added)?;
-        let to = self.segments.last().map(|(_, ids)| ids.clone()).unwrap_or_default();
-        self.act(Action::Moved { table: id, from, to, positions: stored })
-    }
-
-    /// The rows that are dead in a segment and were not by the vector `read`; `None` where that is not at hand.
-    fn killed_since(&mut self, segment: &SegmentRef, read: Option<&DeleteVectorRef>) -> Result<Option<RoaringBitmap>> {
-        let Some(now) = segment.deleted.filter(|now| Some(now) != read) else { return Ok(Some(RoaringBitmap::new())) };
-        let Some(mut dead) = self.dead(&now, segment.rows)? else { return Ok(None) };
-        if let Some(read) = read {
-            let Some(before) = self.dead(read, segment.rows)? else { return Ok(None) };
-            dead -= before;
-        }
-        Ok(Some(dead))
-    }
-
-    /// The dead rows of a segment of `rows` rows, as far as they are at hand.
-    fn dead(&mut self, vector: &DeleteVectorRef, rows: u32) -> Result<Option<RoaringBitmap>> {
-        if let Places::Log(blobs) = &self.places
-            && vector.extent.object == ObjectId::Log(self.snapshot.version)
-        {
-            // Of another transaction in the same entry.
-            let bytes =
-                blobs.at(vector.extent.offset).ok_or_else(|| Error::internal("an entry lacks its own bytes"))?;
-            return delete_vector::decode(bytes, vector.rows, rows).map(Some);
-        }
-        Ok(self.vectors.dead(vector, rows).map(|known| RoaringBitmap::clone(&known)))
     }
 
     /// Whether it is a statement of an open transaction, which keeps the numbers that it gives.
@@ -958,11 +486,6 @@ impl Resolver<'_> {
             _ => Ok(()),
         }
     }
-}
-
-/// By which rows of a segment went elsewhere.
-fn move_of(table: &TableState, segment: SegmentId) -> Option<&Arc<Move>> {
-    table.moves.iter().rev().find(|m| m.from.contains(&segment))
 }
 
 fn gone(kind: &str, name: &str, how: &str) -> Error {

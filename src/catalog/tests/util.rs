@@ -166,7 +166,7 @@ pub async fn rewrite(
     let rows = segments.clone().flat_map(|s| (s.deleted.map_or(0, |d| d.rows)..s.rows).map(|row| (s.id, row)));
     positions.wrote(rows.take(added.rows as usize))?;
     let object = txn.object(1000);
-    let Blob::Stored(stored) = put(store, object, positions.encode()?).await? else { unreachable!() };
+    let Blob::Stored(stored) = put(store, object, positions.encode()?).await? else { panic!("an object is stored") };
     let removed = segments.map(|s| (s.id, s.deleted)).collect();
     txn.rewrite(&table.def, removed, vec![added], (Arc::new(positions), stored));
     Ok(())

@@ -129,8 +129,7 @@ async fn a_full_vacuum_leaves_one_run_of_living_rows() {
 async fn deletes_follow_rows_that_were_moved() {
     for vacuums in 1..4 {
         let warehouse = warehouse(2, 2, Geometry::TINY).await;
-        let sessions: Vec<Session> = (0..5).map(|_| warehouse.session()).collect();
-        let [one, two, three, four, five] = &sessions[..] else { unreachable!() };
+        let [one, two, three, four, five] = &std::array::from_fn(|_| warehouse.session());
         all(one, &["create table t (k int, v int) distkey(k) sortkey(v)", "set blueshift.vacuum_rows = 100"]).await;
         for part in 0..4 {
             all(one, &[&format!("insert into t select g, g * 31 % 100 from generate_series({part}, 999, 4) s(g)")])

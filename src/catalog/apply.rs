@@ -284,6 +284,12 @@ pub(super) fn apply_action(snapshot: &mut Snapshot, action: &Action) -> Result<(
             Arc::make_mut(&mut state.moves).push(Arc::new(moved));
             touch(state, version, false);
         }
+        Action::SetSlices(slices) => {
+            if *slices == 0 || *slices > WarehouseInfo::MAX_SLICES {
+                return Err(broken(format!("a warehouse cannot have {slices} slices")));
+            }
+            Arc::make_mut(&mut snapshot.info).slices = *slices;
+        }
         Action::SetMaintenance(lease) => snapshot.maintenance = *lease,
         Action::DefineUser(id, name) => {
             Arc::make_mut(&mut snapshot.users).insert(*id, name.clone());

@@ -1,6 +1,6 @@
 //! The handle of a warehouse's catalog, and how transactions become versions.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::apply::begin;
 use super::entry::{Action, Blobs, Entry, TransactionRecord};
+use super::fence::{Fence, Fences};
 use super::lease::{self, PinnedSnapshot, Pins, Renewed};
 use super::load;
 use super::model::{DeleteVectorRef, Extent, Move, Schema, Snapshot, WarehouseInfo};
@@ -62,6 +63,7 @@ pub(super) struct Inner {
     /// Where vacuums moved rows that commits were about.
     positions: Cache<Extent, Arc<Positions>>,
     checkpointing: AtomicBool,
+    fences: Fences,
 }
 
 #[derive(Debug, Default)]
@@ -145,6 +147,7 @@ impl Catalog {
             vectors: Cache::new(VECTORS),
             positions: Cache::new(POSITIONS),
             checkpointing: AtomicBool::new(false),
+            fences: Fences::default(),
             options,
         });
         inner.renew().await?;
@@ -208,6 +211,7 @@ impl Catalog {
                 demoted: Vec::new(),
             });
         }
+        self.inner.fences.wait(&transaction).await;
         let (reply, outcome) = oneshot::channel();
         let lead = {
             let mut queue = self.inner.queue.lock();
@@ -218,6 +222,12 @@ impl Catalog {
             tokio::spawn(self.inner.clone().lead());
         }
         outcome.await.unwrap_or_else(|_| Err(unknown_outcome("the commit was interrupted")))
+    }
+
+    /// Keeps other transactions of this process from changing these tables, or all, until it is dropped: for one that has to
+    /// finish with all of their rows. They wait at their commits.
+    pub fn fence(&self, tables: Option<BTreeSet<TableId>>) -> Fence {
+        self.inner.fences.put(tables)
     }
 
     /// Writes a checkpoint of the newest snapshot known. Failing, it leaves nothing that matters.

@@ -574,6 +574,7 @@ pub(crate) fn action(action: &Action) -> proto::Action {
                 .collect(),
         }),
         Action::SetHorizon(version) => K::SetHorizon(version.0),
+        Action::SetSlices(slices) => K::SetSlices(*slices),
         Action::SetMaintenance(lease) => K::SetMaintenance(maintenance(lease)),
         Action::DefineUser(id, name) => K::DefineUser(proto::User { id: id.0, name: name.clone() }),
         Action::ReserveIdentity { table, given, count } => {
@@ -626,6 +627,7 @@ pub(crate) fn read_action(action: proto::Action) -> Result<Action> {
                 .collect::<Result<_>>()?,
         },
         K::SetHorizon(version) => Action::SetHorizon(Version(version)),
+        K::SetSlices(slices) => Action::SetSlices(slices),
         K::SetMaintenance(lease) => Action::SetMaintenance(read_maintenance(lease)?),
         K::DefineUser(user) => Action::DefineUser(UserId(user.id), user.name),
         K::ReserveIdentity(v) => Action::ReserveIdentity { table: TableId(v.table), given: v.given, count: v.count },

@@ -51,6 +51,8 @@ pub enum Action {
         vectors: Vec<(SegmentId, Option<DeleteVectorRef>)>,
     },
     SetHorizon(Version),
+    /// How many slices the warehouse has from now on. What is added later in the entry is placed on these.
+    SetSlices(u32),
     SetMaintenance(Option<MaintenanceLease>),
     DefineUser(UserId, String),
     /// The `count` values of the table's identity column that come after `given` others belong to somebody.
@@ -94,6 +96,7 @@ impl Action {
             Action::SetComment(..) => frame::FEATURE_COMMENTS,
             Action::SetRankMap { .. } => frame::FEATURE_INTERLEAVED,
             Action::Moved { .. } => frame::FEATURE_MOVES,
+            Action::SetSlices(_) => frame::FEATURE_SLICES,
             Action::AddSegments { segments, .. } => segments.iter().fold(0, |features, s| {
                 let ranked = if s.rank_map != 0 { frame::FEATURE_INTERLEAVED } else { 0 };
                 let placed = if s.place != SegmentRef::place_of(s.id) { frame::FEATURE_MOVES } else { 0 };

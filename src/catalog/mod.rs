@@ -12,6 +12,7 @@ pub mod commit;
 mod convert;
 pub mod delete_vector;
 pub mod entry;
+pub mod fence;
 pub mod frame;
 mod keep;
 pub mod lease;
@@ -34,6 +35,7 @@ pub mod view;
 pub use collect::Collected;
 pub use commit::Catalog;
 pub use entry::{Action, Entry, TransactionRecord};
+pub use fence::Fence;
 pub use lease::PinnedSnapshot;
 pub use local_store::LocalStore;
 pub use model::*;
@@ -44,7 +46,7 @@ pub use ranks::{RankColumn, RankMap};
 pub use store::WarehouseStore;
 
 pub use transaction::{
-    Blob, Changed, Committed, NewDeleteVector, NewSegment, ObjectNames, RankChoice, Read, RowsRead, RunChoice, Telling,
-    Transaction,
+    Blob, Changed, Committed, NewDeleteVector, NewSegment, ObjectNames, RankChoice, Read, Rewritten, RowsRead,
+    RunChoice, Telling, Transaction,
 };
 pub use view::{Binding, CommentOn, Dependency, DependencyColumn, ViewDef};

@@ -536,7 +536,7 @@ impl TableState {
     }
 }
 
-/// What never changes in a warehouse's life, or only by a rewrite of it.
+/// What never changes in a warehouse's life, but for the number of slices, which a rewrite of its tables changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WarehouseInfo {
     /// Random, made when the warehouse is created.

@@ -419,7 +419,7 @@ pub struct Maintenance {
 
 #[derive(Clone, PartialEq, Message)]
 pub struct Action {
-    #[prost(oneof = "ActionKind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 20, 24, 28")]
+    #[prost(oneof = "ActionKind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 20, 24, 28, 33")]
     pub kind: Option<ActionKind>,
 }
 
@@ -465,6 +465,8 @@ pub enum ActionKind {
     SetRankMap(SetRankMap),
     #[prost(message, tag = "28")]
     Moved(Moved),
+    #[prost(uint32, tag = "33")]
+    SetSlices(u32),
 }
 
 #[derive(Clone, PartialEq, Message)]

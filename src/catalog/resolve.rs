@@ -102,6 +102,13 @@ pub(super) fn resolve(
         )));
     }
     transaction.reads.iter().try_for_each(|read| check_read(read, snapshot))?;
+    if let Some(read) = transaction.snapshot()
+        && read.info.slices != snapshot.info.slices
+        && transaction.places_rows()
+    {
+        let error = Error::conflict("the warehouse has another number of slices since the transaction began");
+        return Err(error.with_hint("run the statement again"));
+    }
     let mut own = Own::default();
     resolve_on(transaction, snapshot, Places::Log(blobs), vectors, &mut own)
 }
@@ -316,6 +323,8 @@ impl Resolver<'_> {
             Intent::Rewrite { table, removed, added, positions, stored } => {
                 self.rewrite(table, removed, added, positions, *stored)
             }
+            Intent::Relayout { table, def, map, rewritten } => self.relayout(table, def, map.as_ref(), rewritten),
+            Intent::SetSlices(slices) => self.act(Action::SetSlices(*slices)),
             Intent::SetDeletes { table, data_change, changed, vectors } => {
                 self.set_deletes(table, *data_change, changed, vectors)
             }

@@ -196,6 +196,14 @@ pub(super) enum Intent {
         positions: Arc<Positions>,
         stored: Extent,
     },
+    /// All rows of the table, as they were read, are those of what is added, and the definition is another.
+    Relayout {
+        table: Target,
+        def: Box<TableDef>,
+        map: Option<Arc<RankMap>>,
+        rewritten: Vec<Rewritten>,
+    },
+    SetSlices(u32),
     SetDeletes {
         table: Target,
         data_change: bool,
@@ -216,6 +224,16 @@ pub(super) enum Intent {
         lease: Option<MaintenanceLease>,
     },
     DefineUser(UserId, String),
+}
+
+/// Segments that are written anew.
+#[derive(Debug, Clone)]
+pub struct Rewritten {
+    /// Each as it was read.
+    pub removed: Vec<(SegmentId, Option<DeleteVectorRef>)>,
+    pub added: Vec<NewSegment>,
+    /// Which row is which.
+    pub positions: Arc<Positions>,
 }
 
 /// Of which rows statistics tell that a transaction brings.
@@ -264,6 +282,8 @@ pub struct Transaction {
     /// Up to which version the rows were checked that it appended since the last statement's end.
     pub(super) checked: BTreeMap<TableId, Version>,
     pub(super) reads: Vec<Read>,
+    /// Whether it goes on where others wait: see [`super::Catalog::fence`].
+    pub(super) fenced: Option<u64>,
     names: ObjectNames,
     /// What stands in no object until it commits.
     pub(super) held: Arc<Held>,
@@ -282,6 +302,7 @@ impl Transaction {
             intents: Vec::new(),
             checked: BTreeMap::new(),
             reads: Vec::new(),
+            fenced: None,
             names: ObjectNames { start: base, txn: id, next: Arc::default() },
             held: Arc::default(),
             pin: None,
@@ -333,6 +354,7 @@ impl Transaction {
             intents: Vec::new(),
             checked: BTreeMap::new(),
             reads: Vec::new(),
+            fenced: None,
             names: self.names.clone(),
             held: Arc::clone(&self.held),
             pin: self.pin.clone(),
@@ -445,6 +467,7 @@ impl Transaction {
             intents: self.intents.clone(),
             checked: self.checked.clone(),
             reads: self.reads.clone(),
+            fenced: self.fenced,
             names: self.names.clone(),
             held: Arc::clone(&self.held),
             pin: self.pin.clone(),
@@ -551,6 +574,45 @@ impl Transaction {
         self.intents.push(Intent::Rewrite { table: table.into(), removed, added, positions, stored });
     }
 
+    /// Gives a table another definition and all of its rows anew, as that wants them: `rewritten` are all of its segments, be it
+    /// that some were taken by a vacuum whose segments are among them, too. Rows that others have deleted meanwhile are dead.
+    /// `map` is what orders the rows of an interleaved sort key.
+    ///
+    /// Conflict when the table has other segments, or another definition.
+    pub fn relayout(&mut self, table: &TableDef, def: TableDef, map: Option<Arc<RankMap>>, rewritten: Vec<Rewritten>) {
+        self.intents.push(Intent::Relayout { table: table.into(), def: Box::new(def), map, rewritten });
+    }
+
+    /// Gives the warehouse another number of slices. All tables whose rows are on more than one are to be written anew after it,
+    /// by [`Transaction::relayout`].
+    pub fn set_slices(&mut self, slices: u32) {
+        self.intents.push(Intent::SetSlices(slices));
+    }
+
+    /// The tables that it changes; `None` of all.
+    pub(super) fn changes(&self) -> Option<BTreeSet<TableId>> {
+        let mut tables = BTreeSet::new();
+        for intent in &self.intents {
+            match intent {
+                Intent::Append { table, .. }
+                | Intent::Remove { table, .. }
+                | Intent::Rewrite { table, .. }
+                | Intent::Relayout { table, .. }
+                | Intent::SetDeletes { table, .. }
+                | Intent::SetConstraint { table, .. } => drop(tables.insert(table.id)),
+                Intent::AlterTable(def) => drop(tables.insert(def.id)),
+                Intent::CreateTable(_) => return None,
+                _ => {}
+            }
+        }
+        Some(tables)
+    }
+
+    /// Whether it places rows on slices that it has not changed itself.
+    pub(super) fn places_rows(&self) -> bool {
+        self.intents.iter().any(|intent| matches!(intent, Intent::Append { .. } | Intent::Rewrite { .. }))
+    }
+
     /// Deletes rows.
     pub fn set_delete_vectors(&mut self, table: &TableDef, vectors: Vec<NewDeleteVector>) {
         self.set_delete_vectors_changed(table, vectors, Changed::All);
@@ -599,6 +661,9 @@ impl Transaction {
             .map(|intent| match intent {
                 Intent::Append { segments, .. } => segments.iter().map(segment).sum(),
                 Intent::Rewrite { removed, added, .. } => added.iter().map(segment).sum::<usize>() + 64 * removed.len(),
+                Intent::Relayout { rewritten, .. } => {
+                    rewritten.iter().map(|r| r.added.iter().map(segment).sum::<usize>() + 64 * r.removed.len()).sum()
+                }
                 Intent::SetDeletes { vectors, .. } => vectors.iter().map(|v| blob(&v.blob)).sum(),
                 Intent::Remove { segments, .. } => 8 * segments.len(),
                 Intent::SetRankMap { map, .. } => map.weight(),
@@ -662,6 +727,12 @@ impl ObjectNames {
     pub fn next_object(&self) -> ObjectId {
         let sequence = self.next.fetch_add(1, Ordering::Relaxed);
         ObjectId::Data { start: self.start, txn: self.txn, sequence }
+    }
+
+    /// The names that were given so far.
+    pub fn given(&self) -> impl Iterator<Item = ObjectId> {
+        let (start, txn) = (self.start, self.txn);
+        (0..self.next.load(Ordering::Relaxed)).map(move |sequence| ObjectId::Data { start, txn, sequence })
     }
 }
 

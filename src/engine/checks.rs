@@ -10,8 +10,8 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::catalog::Session;
 use datafusion::common::{Column, JoinType, Result as DfResult, ScalarValue};
 use datafusion::dataframe::DataFrame;
-use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::SessionContext;
+use datafusion::execution::{FunctionRegistry, SessionStateBuilder};
 use datafusion::functions_aggregate::expr_fn::{count, max, min, sum};
 use datafusion::logical_expr::{Expr, cast, lit};
 use futures::future::{BoxFuture, ready};
@@ -132,6 +132,20 @@ impl Checker {
         Ok(rows.iter().any(|batch| batch.num_rows() > 0))
     }
 
+    /// Bytes of the longest value of a column of text.
+    pub async fn longest(&self, rows: &Keyed) -> Result<u64> {
+        let found = || {
+            let length = FunctionRegistry::udf(&self.context, "octet_length")?;
+            let lengths = columns(rows).into_iter().map(|c| cast(length.call(vec![column(c)]), DataType::Int64));
+            let table = self.context.read_table(self.provider(rows)?)?;
+            table.aggregate(Vec::new(), lengths.map(max).collect())
+        };
+        let rows = self.collect(found().map_err(from_datafusion)?).await?;
+        let longest =
+            |batch: &RecordBatch| batch.column(0).as_primitive_opt::<Int64Type>().and_then(arrow::compute::max);
+        Ok(rows.iter().filter_map(longest).max().map_or(0, |longest| longest as u64))
+    }
+
     fn joins(&self, new: &Keyed) -> bool {
         new.segments.iter().map(|s| u64::from(s.rows)).sum::<u64>() <= self.most_joined
     }
@@ -208,7 +222,7 @@ impl Checker {
     fn provider(&self, rows: &Keyed) -> DfResult<Arc<BlueshiftTable>> {
         let geometry = self.warehouse.geometry().map_err(super::catalog_provider::external)?;
         let mut segments = rows.segments.clone();
-        segments.sort_by_key(|s| (s.slice, s.run, s.id));
+        segments.sort_by_key(|s| (s.slice, s.run, s.place));
         let table = ScanTable {
             def: Arc::clone(&rows.def),
             segments: Arc::new(segments),

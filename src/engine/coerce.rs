@@ -198,7 +198,8 @@ fn assignable(from: &DataType, to: &DataType) -> bool {
     }
 }
 
-fn coerce_column(array: &ArrayRef, column: &ColumnDef, nullable: bool, table: &str, zone: Tz) -> Result<ArrayRef> {
+/// Values for a column, as [`Coercion::coerce`] makes them.
+pub fn coerce_column(array: &ArrayRef, column: &ColumnDef, nullable: bool, table: &str, zone: Tz) -> Result<ArrayRef> {
     let to = column.sql_type.arrow_type();
     let array = if let Some(special) = cast_specially(array, column, zone)? {
         special

@@ -339,7 +339,7 @@ fn column(spec: &ColumnSpec, id: ColumnId) -> ColumnDef {
 
 /// What a column without ENCODE gets in a table where another column has one (Redshift manual, "Compression
 /// encodings").
-fn default_encoding(sql_type: SqlType, in_sort_key: bool) -> EncodingName {
+pub(super) fn default_encoding(sql_type: SqlType, in_sort_key: bool) -> EncodingName {
     match sql_type {
         _ if in_sort_key => EncodingName::Raw,
         SqlType::Boolean | SqlType::Real | SqlType::Double => EncodingName::Raw,
@@ -350,7 +350,7 @@ fn default_encoding(sql_type: SqlType, in_sort_key: bool) -> EncodingName {
 }
 
 /// Each DEFAULT must be a constant of the column's type.
-fn check_defaults(running: &Running<'_>, columns: &[ColumnSpec]) -> Result<()> {
+pub(super) fn check_defaults(running: &Running<'_>, columns: &[ColumnSpec]) -> Result<()> {
     for spec in columns {
         let Some(default) = &spec.default else { continue };
         let planned = running.state.create_logical_expr(&default.to_string(), &DFSchema::empty());
@@ -445,7 +445,7 @@ fn like_table(
 }
 
 /// With columns of the statement's own, of which `before` stand before those of the parent.
-fn with_columns(mut def: TableDef, specs: &[ColumnSpec], before: usize) -> Result<TableDef> {
+pub(super) fn with_columns(mut def: TableDef, specs: &[ColumnSpec], before: usize) -> Result<TableDef> {
     if def.columns.len() + specs.len() > MAX_COLUMNS {
         let message = format!("a table has at most {MAX_COLUMNS} columns");
         let error = Error::invalid(SqlState::INVALID_TABLE_DEFINITION, message);

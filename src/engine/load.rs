@@ -137,7 +137,9 @@ impl Load {
         transaction: &Transaction,
         creates: bool,
     ) -> Result<Self> {
-        let sorter = SliceSorter::new(layout(warehouse, &table, &table.def)?)?;
+        let unread = || Error::internal("a load is of a transaction that was begun by a catalog");
+        let slices = transaction.snapshot().ok_or_else(unread)?.info.slices;
+        let sorter = SliceSorter::new(layout(warehouse, &table, &table.def, slices)?)?;
         let coercion = Arc::new(Coercion::new(Arc::clone(&table.def), source));
         let identities = Identities::of(warehouse, &table).map(Arc::new);
         let key = table.def.interleaved();
@@ -458,7 +460,7 @@ impl Gathered {
             return Ok(());
         }
         self.def.definition_version = self.table.def.definition_version + 1;
-        let layout = layout(&self.warehouse, &self.table, &self.def)?;
+        let layout = layout(&self.warehouse, &self.table, &self.def, self.sorter.layout().slices)?;
         let ranks = self.sorter.layout().ranks().cloned();
         self.sorter.replace_layout(layout.ranked(ranks))?;
         match self.def.effective_dist {
@@ -546,8 +548,7 @@ impl Gathered {
     }
 }
 
-fn layout(warehouse: &Warehouse, table: &TableState, def: &TableDef) -> Result<LoadLayout> {
-    let slices = warehouse.info().slices;
+fn layout(warehouse: &Warehouse, table: &TableState, def: &TableDef, slices: u32) -> Result<LoadLayout> {
     Ok(LoadLayout::new(def, warehouse.geometry()?, slices, emptiest_slice(table, slices))?
         .ranked(table.rank_map.clone()))
 }

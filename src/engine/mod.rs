@@ -1,5 +1,6 @@
 //! Sessions and statements: where everything below is put together.
 
+mod alter;
 mod analyze;
 mod attach;
 mod auto;

@@ -33,8 +33,8 @@ use super::running::Running;
 use super::statement::{CancelToken, StatementState};
 use super::warehouse::Warehouse;
 use super::{
-    analyze, attach, comments, copy, ddl, delete, describe, explain, information, insert, merge, parameters, planning,
-    prepare, show, statistics, summarize, vacuum, verify, views,
+    alter, analyze, attach, comments, copy, ddl, delete, describe, explain, information, insert, merge, parameters,
+    planning, prepare, show, statistics, summarize, vacuum, verify, views,
 };
 use crate::catalog::{PinnedSnapshot, Snapshot};
 use crate::common::{Error, ErrorKind, Result, SqlState};
@@ -65,7 +65,11 @@ pub struct Session {
     turn: tokio::sync::Mutex<()>,
     /// The number of the statement before; -1 of the first.
     last_query: AtomicI64,
+    /// Hears what long statements have to say while they run.
+    listener: Mutex<Option<Listener>>,
 }
+
+type Listener = Arc<dyn Fn(&str) + Send + Sync>;
 
 impl Session {
     pub(super) fn new(warehouse: Warehouse) -> Self {
@@ -87,6 +91,25 @@ impl Session {
             running: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
             last_query: AtomicI64::new(-1),
+            listener: Mutex::default(),
+        }
+    }
+
+    /// Has `listener` hear at once what statements say before they have ended, such as how long an ALTER will take. Otherwise
+    /// that is among [`Output::notices`].
+    pub fn on_notice(&self, listener: impl Fn(&str) + Send + Sync + 'static) {
+        *self.listener.lock() = Some(Arc::new(listener));
+    }
+
+    /// Says something at once; gives it back where nobody listens.
+    pub(super) fn tell(&self, notice: String) -> Option<String> {
+        let listener = self.listener.lock().clone();
+        match listener {
+            Some(listener) => {
+                listener(&notice);
+                None
+            }
+            None => Some(notice),
         }
     }
 
@@ -393,6 +416,8 @@ impl Session {
             Statement::Prepare(prepare) => prepare::prepare(running, *prepare).await,
             Statement::CreateTable(create) => ddl::create_table(running, *create).await,
             Statement::AlterConstraint(alter) => verify::alter(running, alter).await,
+            Statement::AlterTable(alter) => alter::alter_table(running, *alter).await,
+            Statement::SetSlices { slices, position } => alter::set_slices(running, slices, position).await,
             Statement::DropTable(drop) => ddl::drop_table(running, drop).await,
             Statement::CreateView(create) => views::create_view(running, *create).await,
             Statement::DropView(drop) => views::drop_view(running, drop).await,

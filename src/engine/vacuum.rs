@@ -10,8 +10,7 @@ mod upkeep;
 use std::sync::Arc;
 
 use plan::{Layout, Step, Work};
-use upkeep::Ongoing;
-pub(super) use upkeep::{Upkeep, keep};
+pub(super) use upkeep::{Altering, Ongoing, Upkeep, keep};
 
 use super::analyze::stored_table;
 use super::names::at;
@@ -111,6 +110,10 @@ impl Operation<'_> {
     async fn run(&self, mode: VacuumMode, percent: u8) -> Result<Option<String>> {
         let pin = self.warehouse.pin_newest().await?;
         let Some(table) = pin.table(self.table).cloned() else { return Ok(None) };
+        if self.warehouse.inner.upkeep.is_altered(self.table) {
+            let message = format!("table \"{}\" is being altered, which writes its rows anew", table.def.name);
+            return Err(Error::conflict(message).with_hint("vacuum it when that has ended, if it still needs it"));
+        }
         let layout = Layout::new(&table, self.budget);
         let (sorted, rows) = layout.sorted_rows();
         let sorts = matches!(mode, VacuumMode::Full | VacuumMode::SortOnly) && table.def.sort.is_some();
@@ -275,7 +278,7 @@ impl Operation<'_> {
     async fn step(&self, pin: &PinnedSnapshot, table: &TableState, step: Step) -> Result<()> {
         let inner = &self.warehouse.inner;
         let mut transaction = inner.catalog.begin_at(self.author, pin);
-        let layout = self.layout(table)?;
+        let layout = self.layout(table, pin.info.slices)?;
         let removed = step.jobs.iter().flat_map(|job| job.segments()).map(|s| (s.id, s.deleted)).collect();
         let (written, positions) = rewrite(step.jobs, &layout, &self.resources(pin), &transaction.names()).await?;
         let ranked = table.rank_map.as_ref().map_or(RankChoice::Unranked, |map| RankChoice::By(map.version));
@@ -299,8 +302,13 @@ impl Operation<'_> {
 
     /// Gives an interleaved table a rank map of all its rows, by which those that come now are ordered.
     async fn make_ranks(&self, pin: &PinnedSnapshot, table: &TableState) -> Result<()> {
-        let sampled =
-            sample(&table.segments, &self.layout(table)?, table.def.interleaved(), &self.resources(pin)).await?;
+        let sampled = sample(
+            &table.segments,
+            &self.layout(table, pin.info.slices)?,
+            table.def.interleaved(),
+            &self.resources(pin),
+        )
+        .await?;
         if sampled.rows() == 0 {
             return Ok(());
         }
@@ -310,9 +318,9 @@ impl Operation<'_> {
         Ok(())
     }
 
-    fn layout(&self, table: &TableState) -> Result<LoadLayout> {
+    fn layout(&self, table: &TableState, slices: u32) -> Result<LoadLayout> {
         let bytes: u64 = table.segments.iter().flat_map(|s| &s.columns).map(|c| c.bytes).sum();
-        let layout = LoadLayout::new(&table.def, self.warehouse.geometry()?, self.warehouse.info().slices, 0)?;
+        let layout = LoadLayout::new(&table.def, self.warehouse.geometry()?, slices, 0)?;
         Ok(layout.ranked(table.rank_map.clone()).lightly(bytes <= SMALL_TABLE_BYTES))
     }
 

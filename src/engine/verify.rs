@@ -7,7 +7,7 @@ use super::names::{Place, at};
 use super::output::Output;
 use super::running::Running;
 use crate::catalog::{Committed, ConstraintDef, ConstraintKind, ConstraintState, PinnedSnapshot, TableState};
-use crate::common::{Error, ErrorKind, Result, SqlState};
+use crate::common::{Error, ErrorKind, Result, SqlState, Version};
 use crate::sql::ast::{self, AlterConstraint};
 
 pub(super) async fn alter(running: &Running<'_>, alter: AlterConstraint) -> Result<Output> {
@@ -53,8 +53,7 @@ async fn once(running: &Running<'_>, place: &Place, alter: &AlterConstraint) -> 
             verify(running, place, &pin, table, constraint, name).await.map_err(|e| at(e, &alter.name))?;
             let parent = constraint.referenced_table().and_then(|id| pin.table(id));
             if [Some(table), parent].into_iter().flatten().any(|t| t.data_changed > pin.base().version) {
-                let error = Error::unsupported("a constraint of rows that the transaction itself has changed");
-                return Err(at(error.with_hint("COMMIT first, then verify it"), &alter.name));
+                return Err(at(of_own_rows(), &alter.name));
             }
             ConstraintState::Verified { at: pin.base().version }
         }
@@ -62,6 +61,34 @@ async fn once(running: &Running<'_>, place: &Place, alter: &AlterConstraint) -> 
     let (mut transaction, _) = running.transaction(&place.warehouse)?;
     transaction.set_constraint_state(&table.def, ordinal, state);
     running.commit(&place.warehouse, transaction).await.map(Some).map_err(|e| at(e, &alter.name))
+}
+
+/// Checks a constraint of `table` that is to be added, and tells of which version it holds.
+///
+/// Errors: as those of a constraint that the table has.
+pub(super) async fn verified_at(
+    running: &Running<'_>,
+    place: &Place,
+    table: &TableState,
+    constraint: &ConstraintDef,
+    name: &str,
+) -> Result<Version> {
+    let pin = match &running.statement.block {
+        Some(block) => block.pin(&place.warehouse).await?,
+        None => place.warehouse.pin_newest().await?,
+    };
+    let table = pin.table(table.def.id).cloned().ok_or_else(|| Error::conflict("the table was dropped"))?;
+    verify(running, place, &pin, &table, constraint, name).await?;
+    let parent = constraint.referenced_table().and_then(|id| pin.table(id));
+    if [Some(&table), parent].into_iter().flatten().any(|t| t.data_changed > pin.base().version) {
+        return Err(of_own_rows());
+    }
+    Ok(pin.base().version)
+}
+
+fn of_own_rows() -> Error {
+    Error::unsupported("a constraint of rows that the transaction itself has changed")
+        .with_hint("COMMIT first, then verify it")
 }
 
 /// Whether a constraint holds of the rows of `pin`.

@@ -174,6 +174,20 @@ impl Column {
         self.stored() == stored || matches!(self.values, Values::Bytes(_)) && stored == Stored::Binary
     }
 
+    /// A value; `None` is NULL.
+    pub fn scalar(&self, i: usize) -> Option<Scalar> {
+        self.is_valid(i).then(|| match &self.values {
+            Values::Bool(v) => Scalar::Bool(v.value(i)),
+            Values::I16(v) => Scalar::Int(v[i].into()),
+            Values::I32(v) => Scalar::Int(v[i].into()),
+            Values::I64(v) => Scalar::Int(v[i].into()),
+            Values::I128(v) => Scalar::Int(v[i]),
+            Values::F32(v) => Scalar::Float(v[i].into()),
+            Values::F64(v) => Scalar::Float(v[i]),
+            Values::Bytes(v) => Scalar::Bytes(v.value(i).to_vec()),
+        })
+    }
+
     pub fn null_count(&self) -> usize {
         self.validity.as_ref().map_or(0, NullBuffer::null_count)
     }

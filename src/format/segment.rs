@@ -14,7 +14,7 @@ use super::bytes::WriteLe;
 use super::column::Column;
 use super::encoding::{ChunkEncoder, DictionaryUse};
 use super::stable::{
-    BLOCK_BYTES, Geometry, KNOWN_FEATURES, SECTION_REQUIRED, SEGMENT_MAGIC, SEGMENT_VERSION, SectionKind,
+    BLOCK_BYTES, EncodingId, Geometry, KNOWN_FEATURES, SECTION_REQUIRED, SEGMENT_MAGIC, SEGMENT_VERSION, SectionKind,
     TRAILER_BYTES, stored_byte,
 };
 use super::zone_map::{ZoneStats, write_section, zone_stats};
@@ -38,6 +38,37 @@ pub struct FinishedSegment {
     pub rows: u32,
     /// Per column: its bounds and encoded bytes.
     pub columns: Vec<(ColumnId, Bounds, u64)>,
+}
+
+/// A chunk of a column for a [`SegmentBuilder`].
+#[derive(Debug)]
+pub enum ChunkColumn {
+    /// To be encoded.
+    Values(Column),
+    /// As another segment of the same geometry has it.
+    Encoded(EncodedChunk),
+}
+
+/// A column's chunk as a segment has it.
+#[derive(Debug, Clone)]
+pub struct EncodedChunk {
+    pub encoding: EncodingId,
+    /// Where it stood, which is the same for chunks that share it, and its bytes.
+    pub dictionary: Option<(u64, Bytes)>,
+    /// One a zone, each checked.
+    pub pages: Vec<Bytes>,
+    /// One a zone.
+    pub zones: Vec<ZoneStats>,
+    pub rows: usize,
+}
+
+impl ChunkColumn {
+    fn rows(&self) -> usize {
+        match self {
+            ChunkColumn::Values(column) => column.len(),
+            ChunkColumn::Encoded(chunk) => chunk.rows,
+        }
+    }
 }
 
 /// Builds segments of one slice, one after another.
@@ -80,27 +111,49 @@ impl SegmentBuilder {
 
     /// Takes the next chunk: per column as many rows, `chunk_rows` of them unless it is the segment's last.
     pub fn push_chunk(&mut self, chunk: &[Column]) -> Result<()> {
-        let rows = chunk.first().map_or(0, Column::len);
-        let fits = chunk.len() == self.columns.len()
-            && chunk.iter().all(|c| c.len() == rows)
+        self.check(chunk.iter().map(Column::len))?;
+        for (writer, column) in self.columns.iter_mut().zip(chunk) {
+            writer.push(column, self.geometry)?;
+        }
+        self.took(chunk.first().map_or(0, Column::len));
+        Ok(())
+    }
+
+    /// The same where some columns are encoded already.
+    pub fn push_mixed(&mut self, chunk: &[ChunkColumn]) -> Result<()> {
+        self.check(chunk.iter().map(ChunkColumn::rows))?;
+        for (writer, column) in self.columns.iter_mut().zip(chunk) {
+            match column {
+                ChunkColumn::Values(column) => writer.push(column, self.geometry)?,
+                ChunkColumn::Encoded(encoded) => writer.push_encoded(encoded, self.geometry)?,
+            }
+        }
+        self.took(chunk.first().map_or(0, ChunkColumn::rows));
+        Ok(())
+    }
+
+    fn check(&self, mut rows_of: impl ExactSizeIterator<Item = usize>) -> Result<()> {
+        let columns = rows_of.len();
+        let rows = rows_of.next().unwrap_or(0);
+        let fits = columns == self.columns.len()
+            && rows_of.all(|other| other == rows)
             && rows > 0
             && rows <= self.geometry.chunk_rows()
             && !self.is_full()
             && self.rows == self.chunks * self.geometry.chunk_rows();
-        if !fits {
-            return Err(Error::internal(format!(
-                "a chunk of {rows} rows and {} columns after {} rows of {} columns",
-                chunk.len(),
+        match fits {
+            true => Ok(()),
+            false => Err(Error::internal(format!(
+                "a chunk of {rows} rows and {columns} columns after {} rows of {} columns",
                 self.rows,
                 self.columns.len()
-            )));
+            ))),
         }
-        for (writer, column) in self.columns.iter_mut().zip(chunk) {
-            writer.push(column, self.geometry)?;
-        }
+    }
+
+    fn took(&mut self, rows: usize) {
         self.rows += rows;
         self.chunks += 1;
-        Ok(())
     }
 
     /// The segment of the rows taken, after which the next one begins.
@@ -156,6 +209,8 @@ struct ColumnWriter {
     chunks: Vec<WrittenChunk>,
     /// The dictionary that the segment's next chunks may share.
     dictionary: Option<WrittenRange>,
+    /// The one of chunks that came encoded, by where it stood.
+    taken: Option<(u64, WrittenRange)>,
     zones: Vec<ZoneStats>,
 }
 
@@ -193,6 +248,7 @@ impl ColumnWriter {
             blocks: Vec::new(),
             chunks: Vec::new(),
             dictionary: None,
+            taken: None,
             zones: Vec::new(),
         }
     }
@@ -224,6 +280,31 @@ impl ColumnWriter {
         Ok(())
     }
 
+    fn push_encoded(&mut self, chunk: &EncodedChunk, geometry: Geometry) -> Result<()> {
+        let zones = chunk.rows.div_ceil(geometry.zone_rows());
+        if chunk.pages.len() != zones || chunk.zones.len() != zones {
+            return Err(Error::internal(format!("{} pages of {zones} zones", chunk.pages.len())));
+        }
+        let dictionary = match (&chunk.dictionary, self.taken) {
+            (None, _) => None,
+            (Some((at, _)), Some((taken, range))) if *at == taken => Some(range),
+            (Some((at, bytes)), _) => {
+                let range = self.append(bytes);
+                self.taken = Some((*at, range));
+                Some(range)
+            }
+        };
+        let first_page = self.bytes.len() as u64;
+        let pages = chunk.pages.iter().map(|page| {
+            let range = self.append(page);
+            (range.len, range.crc)
+        });
+        let pages = pages.collect();
+        self.chunks.push(WrittenChunk { encoding: chunk.encoding as u8, dictionary, first_page, pages });
+        self.zones.extend(chunk.zones.iter().cloned());
+        Ok(())
+    }
+
     /// Appends a page or dictionary, closing the present block first when it would grow beyond its target.
     fn append(&mut self, bytes: &[u8]) -> WrittenRange {
         if self.bytes.len() > self.block_start && self.bytes.len() - self.block_start + bytes.len() > BLOCK_BYTES {
@@ -245,6 +326,7 @@ impl ColumnWriter {
         self.close_block();
         self.block_start = 0;
         self.dictionary = None;
+        self.taken = None;
         FinishedColumn {
             spec: self.spec,
             bytes: std::mem::take(&mut self.bytes),

@@ -17,6 +17,12 @@ use super::cursor::at;
 pub enum Statement {
     CreateTable(Box<CreateTable>),
     AlterConstraint(AlterConstraint),
+    AlterTable(Box<AlterTable>),
+    /// `ALTER WAREHOUSE SET SLICES n`
+    SetSlices {
+        slices: u64,
+        position: Position,
+    },
     DropTable(DropTable),
     CreateView(Box<CreateView>),
     DropView(DropView),
@@ -251,6 +257,27 @@ pub struct CreateTable {
     pub as_query: Option<Box<Query>>,
 }
 
+impl CreateTable {
+    /// A table of which nothing is said but its constraints.
+    pub fn constrained(name: ObjectName, constraints: Vec<Constraint>) -> Self {
+        CreateTable {
+            temporary: false,
+            if_not_exists: false,
+            name,
+            columns: Vec::new(),
+            constraints,
+            like: None,
+            dist: None,
+            sort: None,
+            encode_auto: false,
+            backup: None,
+            cut_names: Vec::new(),
+            column_names: Vec::new(),
+            as_query: None,
+        }
+    }
+}
+
 /// One column of a [`CreateTable`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct ColumnSpec {
@@ -300,6 +327,54 @@ pub struct AlterConstraint {
     pub name: Ident,
     /// `Verified` is VERIFY.
     pub state: ConstraintState,
+}
+
+/// `ALTER TABLE table change`
+#[derive(Debug, Clone, PartialEq)]
+pub struct AlterTable {
+    pub table: ObjectName,
+    pub change: TableChange,
+}
+
+/// What ALTER TABLE changes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TableChange {
+    /// `RENAME TO name`
+    Rename(Ident),
+    /// `RENAME [COLUMN] name TO name`
+    RenameColumn { from: Ident, to: Ident },
+    /// `ADD [COLUMN] name type [DEFAULT value] [ENCODE encoding] [NOT NULL | NULL]`
+    AddColumn(ColumnSpec),
+    /// `DROP [COLUMN] name [RESTRICT | CASCADE]`
+    DropColumn { name: Ident, cascade: bool },
+    /// `ALTER [COLUMN] name TYPE type`
+    Type { name: Ident, sql_type: SqlType },
+    /// `ALTER [COLUMN] name ENCODE encoding, …`
+    Encode(Vec<(Ident, EncodingName)>),
+    /// `ALTER ENCODE AUTO`
+    EncodeAuto,
+    /// `ALTER {DISTSTYLE … | DISTKEY column | [COMPOUND | INTERLEAVED] SORTKEY (column, …) | SORTKEY {AUTO | NONE}}, …`; at least
+    /// one of the two.
+    Layout { dist: Option<DistClause>, sort: Option<SortClause> },
+    /// `ADD [CONSTRAINT name] {PRIMARY KEY | UNIQUE | FOREIGN KEY} (column, …) …`
+    AddConstraint(Constraint),
+    /// `DROP CONSTRAINT name [RESTRICT | CASCADE]`
+    DropConstraint { name: Ident, cascade: bool },
+    /// `OWNER TO user`
+    Owner(Ident),
+    /// `APPEND FROM table [IGNOREEXTRA | FILLTARGET]`
+    Append { source: ObjectName, extra: Option<Extra> },
+    /// `SWAP WITH table`
+    Swap(ObjectName),
+}
+
+/// What becomes of columns that only one of the two tables of an APPEND has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extra {
+    /// Those of the source go with its rows.
+    Ignore,
+    /// Those of the target get their defaults.
+    Fill,
 }
 
 /// What a [`Constraint`] says.

@@ -117,7 +117,7 @@ pub(super) fn create_table(c: &mut Cursor, temporary: bool) -> Result<Statement>
 }
 
 /// One of the comma-separated parts between the parentheses.
-fn element(c: &mut Cursor, body: &mut Body) -> Result<()> {
+pub(super) fn element(c: &mut Cursor, body: &mut Body) -> Result<()> {
     let position = c.position();
     if c.take("LIKE") {
         let parent = c.object_name("a table name")?;
@@ -160,7 +160,7 @@ fn element(c: &mut Cursor, body: &mut Body) -> Result<()> {
         None if constraint_name.is_some() => return Err(c.expected("PRIMARY KEY, UNIQUE or FOREIGN KEY")),
         None => {
             let name = c.ident("a column name")?;
-            if matches!(c.token(0), Token::Comma | Token::RParen) {
+            if c.at_end() || matches!(c.token(0), Token::Comma | Token::RParen) {
                 body.names.push(name);
             } else {
                 column(c, name, body)?;
@@ -194,7 +194,7 @@ fn column(c: &mut Cursor, name: Ident, body: &mut Body) -> Result<()> {
         sortkey: false,
     };
     let mut keys = ColumnKeys::default();
-    while !matches!(c.token(0), Token::Comma | Token::RParen) {
+    while !c.at_end() && !matches!(c.token(0), Token::Comma | Token::RParen) {
         let position = c.position();
         let twice = |word: &str| {
             Err(syntax_error(format!("{word} is given twice for column \"{}\"", spec.name.value), position)
@@ -328,7 +328,7 @@ fn constraint_state(c: &mut Cursor) -> ConstraintState {
 }
 
 /// Behind ENCODE.
-fn encoding(c: &mut Cursor) -> Result<EncodingName> {
+pub(super) fn encoding(c: &mut Cursor) -> Result<EncodingName> {
     let position = c.position();
     let Some(word) = c.word(0) else { return Err(c.expected("an encoding")) };
     let name = EncodingName::from_str(&word.value).map_err(|e| e.with_position(position.line, position.column))?;
@@ -404,7 +404,7 @@ fn attributes(c: &mut Cursor) -> Result<Attributes> {
     }
 }
 
-fn key_column(c: &mut Cursor) -> Result<KeyColumn> {
+pub(super) fn key_column(c: &mut Cursor) -> Result<KeyColumn> {
     let position = c.position();
     if !matches!(c.token(0), Token::Number(..)) {
         return Ok(KeyColumn::Name(c.ident("a column name")?));

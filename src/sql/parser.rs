@@ -163,6 +163,7 @@ pub(super) fn statement(c: &mut Cursor) -> Result<Statement> {
         "PREPARE" => prepare::prepare(c),
         "RESET" => Ok(datafusion(c)),
         "ALTER" if c.is("ALTER TABLE") => alter::alter_table(c),
+        "ALTER" if c.is("ALTER WAREHOUSE") => alter::alter_warehouse(c),
         "ALTER" => {
             let object = c.upper_word(1).unwrap_or_default();
             Err(unsupported(format!("ALTER {object}").trim_end(), position))

@@ -257,23 +257,7 @@ fn sort(body: &Body, said: Option<(SortClause, Position)>, resolver: &Resolver) 
         (None, None) => Ok(None),
         (None, Some((said @ (SortClause::Auto | SortClause::None), _))) => Ok(Some(said)),
         (None, Some((SortClause::Columns { style, columns }, _))) => {
-            let (what, most, hint) = match style {
-                SortStyle::Compound => {
-                    ("SORTKEY", MAX_SORT_COLUMNS, "keep the first few: later ones hardly order anything")
-                }
-                SortStyle::Interleaved => (
-                    "INTERLEAVED SORTKEY",
-                    SortKey::MAX_INTERLEAVED,
-                    "keep the columns that filters name most: each further one makes all others coarser",
-                ),
-            };
-            if let Some(beyond) = columns.get(most) {
-                return Err(wrong(
-                    format!("{what} has at most {most} columns, here are {}", columns.len()),
-                    beyond.position(),
-                )
-                .with_hint(hint));
-            }
+            check_sort(style, &columns)?;
             let columns = columns.into_iter().map(|c| resolver.resolve(c, "SORTKEY")).collect::<Result<Vec<_>>>()?;
             distinct_keys(&columns)?;
             Ok(Some(SortClause::Columns { style, columns }))
@@ -281,7 +265,26 @@ fn sort(body: &Body, said: Option<(SortClause, Position)>, resolver: &Resolver) 
     }
 }
 
-fn distinct_keys(columns: &[KeyColumn]) -> Result<()> {
+/// Not too many columns for a sort key.
+pub(super) fn check_sort(style: SortStyle, columns: &[KeyColumn]) -> Result<()> {
+    let (what, most, hint) = match style {
+        SortStyle::Compound => ("SORTKEY", MAX_SORT_COLUMNS, "keep the first few: later ones hardly order anything"),
+        SortStyle::Interleaved => (
+            "INTERLEAVED SORTKEY",
+            SortKey::MAX_INTERLEAVED,
+            "keep the columns that filters name most: each further one makes all others coarser",
+        ),
+    };
+    match columns.get(most) {
+        Some(beyond) => {
+            Err(wrong(format!("{what} has at most {most} columns, here are {}", columns.len()), beyond.position())
+                .with_hint(hint))
+        }
+        None => Ok(()),
+    }
+}
+
+pub(super) fn distinct_keys(columns: &[KeyColumn]) -> Result<()> {
     let mut names = HashSet::new();
     let mut ordinals = HashSet::new();
     let twice = columns.iter().find(|c| match c {

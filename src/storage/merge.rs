@@ -20,7 +20,7 @@ use crate::catalog::model::{ObjectId, RunId, SegmentId, SegmentRef};
 use crate::catalog::paths;
 use crate::catalog::transaction::ObjectNames;
 use crate::catalog::transaction::{Blob, NewSegment};
-use crate::common::{ColumnId, Error, Result, Version};
+use crate::common::{ColumnId, Error, Result, Scalar, SqlType, Version};
 use crate::format::column::{Column, ColumnBuilder};
 use crate::format::encoding::{Page, Selection};
 use crate::format::segment::SegmentBuilder;
@@ -140,9 +140,9 @@ pub(super) struct Merged {
 }
 
 /// A row of a chunk that was read.
-struct Row {
-    chunk: Arc<Chunk>,
-    row: u32,
+pub(super) struct Row {
+    pub chunk: Arc<Chunk>,
+    pub row: u32,
 }
 
 impl Merge {
@@ -207,7 +207,7 @@ impl Merge {
 }
 
 /// A segment being written, chunk by chunk.
-struct Writer<'a> {
+pub(super) struct Writer<'a> {
     slice: u32,
     layout: &'a LoadLayout,
     builder: SegmentBuilder,
@@ -222,7 +222,7 @@ struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    fn new(slice: u32, layout: &'a LoadLayout) -> Self {
+    pub fn new(slice: u32, layout: &'a LoadLayout) -> Self {
         Writer {
             slice,
             layout,
@@ -237,7 +237,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Takes a row; whether a chunk was written.
-    fn push(&mut self, Row { chunk, row }: Row) -> Result<bool> {
+    pub fn push(&mut self, Row { chunk, row }: Row) -> Result<bool> {
         if let Some(z) = chunk.keys.z(row as usize) {
             self.ranks.add(z);
         }
@@ -262,17 +262,17 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    fn is_full(&self) -> bool {
+    pub fn is_full(&self) -> bool {
         self.builder.is_full()
     }
 
-    fn finish(mut self) -> Result<Merged> {
+    pub fn finish(mut self) -> Result<Merged> {
         let segment = SliceSegment::finish(self.slice, &mut self.builder, &mut self.ranks, &mut self.sketches)?;
         Ok(Merged { segment, trail: self.trail })
     }
 
     /// What is left at the end, if anything is.
-    fn finish_rest(mut self) -> Result<Option<Merged>> {
+    pub fn finish_rest(mut self) -> Result<Option<Merged>> {
         if !self.rows.is_empty() {
             self.write_chunk()?;
         }
@@ -303,7 +303,7 @@ impl Sorter {
         while taken < bytes.max(1) {
             self.cursor.next_chunk(&self.layout, &self.encoder, &self.segments).await?;
             let Some(chunk) = self.cursor.chunk.take() else { return Ok(true) };
-            taken += chunk.columns.iter().map(|c| c.get_array_memory_size()).sum::<usize>() + 24 * chunk.rows();
+            taken += chunk.bytes();
             self.chunks.push(chunk);
         }
         Ok(false)
@@ -364,18 +364,18 @@ struct Cursor {
 }
 
 /// A segment being read.
-struct Reading {
-    id: SegmentId,
-    open: Arc<OpenSegment>,
-    deleted: Option<Arc<RoaringBitmap>>,
-    next_chunk: usize,
-    next_row: u32,
+pub(super) struct Reading {
+    pub id: SegmentId,
+    pub open: Arc<OpenSegment>,
+    pub deleted: Option<Arc<RoaringBitmap>>,
+    pub next_chunk: usize,
+    pub next_row: u32,
 }
 
 /// The rows of a chunk that are not dead, decoded.
-struct Chunk {
-    columns: Vec<ArrayRef>,
-    keys: SortKeys,
+pub(super) struct Chunk {
+    pub columns: Vec<ArrayRef>,
+    pub keys: SortKeys,
     segment: SegmentId,
     /// Of its first row, dead or not.
     first: u32,
@@ -384,7 +384,22 @@ struct Chunk {
 }
 
 impl Chunk {
-    fn rows(&self) -> usize {
+    /// Bytes that it takes, with what sorting it takes.
+    pub fn bytes(&self) -> usize {
+        self.columns.iter().map(|c| c.get_array_memory_size()).sum::<usize>() + 24 * self.rows()
+    }
+
+    /// Those of its rows that are chosen.
+    pub fn only(&self, chosen: &BooleanArray, layout: &LoadLayout, encoder: &KeyEncoder) -> Result<Chunk> {
+        let columns = self.columns.iter().map(|column| filter(column, chosen));
+        let columns: Vec<ArrayRef> = columns.collect::<std::result::Result<_, _>>()?;
+        let keys: Vec<ArrayRef> = layout.sort_columns().iter().map(|c| Arc::clone(&columns[*c])).collect();
+        let of = (0..self.rows() as u32).filter(|row| chosen.value(*row as usize));
+        let positions = Some(of.map(|row| self.position(row)).collect());
+        Ok(Chunk { keys: encoder.encode(&keys)?, columns, segment: self.segment, first: self.first, positions })
+    }
+
+    pub fn rows(&self) -> usize {
         self.columns.first().map_or(0, |column| column.len())
     }
 
@@ -427,7 +442,7 @@ impl Cursor {
 
 impl Reading {
     /// The rows of the next chunk that live, if there are any.
-    async fn read(
+    pub async fn read(
         &mut self,
         layout: &LoadLayout,
         encoder: &KeyEncoder,
@@ -461,30 +476,46 @@ async fn read_chunk(
     layout: &LoadLayout,
     segments: &SegmentStore,
 ) -> Result<Vec<ArrayRef>> {
-    let footer = &open.footer;
-    let first = chunk * footer.geometry().zones_per_chunk();
-    let zones: Vec<usize> = (first..first + footer.chunk_rows(chunk).div_ceil(footer.geometry().zone_rows())).collect();
     let mut columns = Vec::with_capacity(layout.columns.len());
     for (at, spec) in layout.columns.iter().enumerate() {
-        let mut builder = ColumnBuilder::new(spec.sql_type, footer.chunk_rows(chunk));
-        let Some(ordinal) = open.ordinal(spec.id) else {
-            builder.append_constant(layout.absent(at), footer.chunk_rows(chunk))?;
-            columns.push(builder.finish()?);
-            continue;
-        };
-        let dictionary = segments.dictionary(open, ordinal, chunk).await?;
-        let pages = segments.pages(open, ordinal, &zones).await?;
-        let directory = open.directory(ordinal)?;
-        let encoding = directory.chunks[chunk].encoding;
-        for (zone, bytes) in zones.iter().zip(&pages) {
-            let (rows, range) = (footer.zone_rows(*zone), open.page(ordinal, *zone)?.range);
-            Page::open(encoding, directory.stored, rows, bytes, dictionary.as_deref())
-                .and_then(|mut page| page.decode(Selection::All, &mut builder))
-                .map_err(|e| open.locate(e, range.offset))?;
-        }
-        columns.push(builder.finish()?);
+        columns.push(read_column(open, chunk, (spec.id, spec.sql_type), layout.absent(at), segments).await?);
     }
     Ok(columns)
+}
+
+/// One column of a chunk, decoded; `absent` where the segment does not hold it.
+pub(super) async fn read_column(
+    open: &OpenSegment,
+    chunk: usize,
+    (id, sql_type): (ColumnId, SqlType),
+    absent: Option<&Scalar>,
+    segments: &SegmentStore,
+) -> Result<ArrayRef> {
+    let footer = &open.footer;
+    let mut builder = ColumnBuilder::new(sql_type, footer.chunk_rows(chunk));
+    let Some(ordinal) = open.ordinal(id) else {
+        builder.append_constant(absent, footer.chunk_rows(chunk))?;
+        return builder.finish();
+    };
+    let zones = zones_of(open, chunk);
+    let dictionary = segments.dictionary(open, ordinal, chunk).await?;
+    let pages = segments.pages(open, ordinal, &zones).await?;
+    let directory = open.directory(ordinal)?;
+    let encoding = directory.chunks[chunk].encoding;
+    for (zone, bytes) in zones.iter().zip(&pages) {
+        let (rows, range) = (footer.zone_rows(*zone), open.page(ordinal, *zone)?.range);
+        Page::open(encoding, directory.stored, rows, bytes, dictionary.as_deref())
+            .and_then(|mut page| page.decode(Selection::All, &mut builder))
+            .map_err(|e| open.locate(e, range.offset))?;
+    }
+    builder.finish()
+}
+
+/// A chunk's zones, counted over the segment.
+pub(super) fn zones_of(open: &OpenSegment, chunk: usize) -> Vec<usize> {
+    let (footer, per_chunk) = (&open.footer, open.footer.geometry().zones_per_chunk());
+    let first = chunk * per_chunk;
+    (first..first + footer.chunk_rows(chunk).div_ceil(footer.geometry().zone_rows())).collect()
 }
 
 /// The rows of a stored segment that are not dead, a chunk at a time.

@@ -4,6 +4,8 @@ pub mod block_store;
 pub mod interleave;
 pub mod loader;
 pub mod merge;
+pub mod reencode;
+pub mod relayout;
 pub mod rewrite;
 pub mod sample;
 pub mod segment;

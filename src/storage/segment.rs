@@ -300,6 +300,19 @@ impl SegmentStore {
         Ok(Some(dictionary))
     }
 
+    /// The bytes of a chunk's dictionary, and where they stand in the segment, if it has one.
+    pub(super) async fn dictionary_bytes(
+        &self,
+        segment: &OpenSegment,
+        ordinal: usize,
+        chunk: usize,
+    ) -> Result<Option<(u64, Bytes)>> {
+        let Some(range) = segment.directory(ordinal)?.chunks[chunk].dictionary else { return Ok(None) };
+        let bytes = self.read_one(segment.extent.object, absolute(segment.extent, &range)).await?;
+        range.check(&bytes).map_err(|e| segment.locate(e, 0))?;
+        Ok(Some((range.range.offset, bytes)))
+    }
+
     /// The positions of a segment's dead rows; `None` when all live.
     ///
     /// Errors: Corrupt when they are not as many as the catalog counts, or not positions of the segment.

@@ -30,13 +30,13 @@ enum KeyValues {
 }
 
 /// One row's sort key. Keys of one [`KeyEncoder`] can be compared.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RowKey {
     z: u64,
     value: RowValue,
 }
 
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum RowValue {
     Packed(u128),
     Bytes(Vec<u8>),

@@ -3,6 +3,7 @@
 //! A sorter keeps the batches it is given; when they exceed the load's memory, its owner stores them as a run and goes
 //! on with another. At the end [`super::merge`] makes one run of several, so that a load is sorted however large it is.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -104,6 +105,24 @@ impl LoadLayout {
         LoadLayout { columns, absent, sort: Vec::new(), ranks: None, dist: LoadDist::All, ..self.clone() }
     }
 
+    /// Of some columns alone, in no order and no place.
+    pub fn of_columns(&self, ids: &BTreeSet<ColumnId>) -> Self {
+        let kept: Vec<usize> = (0..self.columns.len()).filter(|i| ids.contains(&self.columns[*i].id)).collect();
+        let columns = kept.iter().map(|i| self.columns[*i]).collect();
+        let absent = kept.iter().map(|i| self.absent[*i].clone()).collect();
+        LoadLayout { columns, absent, sort: Vec::new(), ranks: None, dist: LoadDist::All, ..self.clone() }
+    }
+
+    /// Of the sort key's columns alone, in their order.
+    pub(super) fn of_sort_key(&self) -> Self {
+        LoadLayout { sort: (0..self.sort.len()).collect(), ranks: self.ranks.clone(), ..self.of_key() }
+    }
+
+    /// Whether all rows are on slice 0.
+    pub(super) fn is_all(&self) -> bool {
+        self.dist == LoadDist::All
+    }
+
     /// Of a small table.
     pub fn lightly(self, light: bool) -> Self {
         LoadLayout { light, ..self }
@@ -160,25 +179,24 @@ impl LoadLayout {
         &self.sort
     }
 
-    /// The slice of each row of `batch`, the first of which is row number `start` of the load.
-    fn place(&self, batch: &RecordBatch, start: u64) -> Result<Placement> {
+    /// The slice of each of `rows` rows, the first of which is row number `start` of the load.
+    pub(super) fn place(&self, columns: &[ArrayRef], rows: usize, start: u64) -> Result<Placement> {
         Ok(match self.dist {
             LoadDist::All => Placement::One(0),
             _ if self.slices == 1 => Placement::One(0),
             LoadDist::Even { first } => Placement::Each(
-                (0..batch.num_rows() as u64)
-                    .map(|i| ((u64::from(first) + start + i) % u64::from(self.slices)) as u32)
-                    .collect(),
+                (0..rows as u64).map(|i| ((u64::from(first) + start + i) % u64::from(self.slices)) as u32).collect(),
             ),
             LoadDist::Key(ordinal) => {
-                let hashes = hash_array(batch.column(ordinal))?;
+                let hashes = hash_array(&columns[ordinal])?;
                 Placement::Each(hashes.into_iter().map(|h| slice_of_hash(h, self.slices)).collect())
             }
         })
     }
 }
 
-enum Placement {
+/// The slices of some rows.
+pub(super) enum Placement {
     One(u32),
     Each(Vec<u32>),
 }
@@ -237,7 +255,7 @@ impl SliceSorter {
         }
         let number = u32::try_from(self.batches.len())
             .map_err(|_| Error::unavailable("a load of more than 4 billion batches").with_hint("load in parts"))?;
-        match self.layout.place(&batch, self.total_rows)? {
+        match self.layout.place(batch.columns(), batch.num_rows(), self.total_rows)? {
             Placement::One(slice) => {
                 self.rows[slice as usize].extend((0..batch.num_rows() as u32).map(|row| (number, row)));
             }

@@ -1,6 +1,6 @@
 //! Segments that come and go, rows that die, and rows that a vacuum has moved.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,7 +12,10 @@ use crate::catalog::delete_vector;
 use crate::catalog::entry::Action;
 use crate::catalog::model::*;
 use crate::catalog::positions::Positions;
-use crate::catalog::transaction::{Blob, Changed, NewDeleteVector, NewSegment, RankChoice, RunChoice, Target};
+use crate::catalog::ranks::RankMap;
+use crate::catalog::transaction::{
+    Blob, Changed, NewDeleteVector, NewSegment, RankChoice, Rewritten, RunChoice, Target,
+};
 use crate::common::{Error, Result};
 
 impl Resolver<'_> {
@@ -255,7 +258,7 @@ impl Resolver<'_> {
         Ok(vectors)
     }
 
-    /// See [`Intent::Rewrite`].
+    /// A vacuum's segments take the place of others.
     pub(super) fn rewrite(
         &mut self,
         table: &Target,
@@ -269,15 +272,37 @@ impl Resolver<'_> {
             Error::conflict(format!("segments of table \"{}\" were vacuumed by another process", table.name))
                 .with_hint("vacuum it again")
         };
+        if removed.iter().any(|(id, _)| state.segment(*id).is_none() && move_of(&state, *id).is_some()) {
+            return Err(taken());
+        }
+        let (from, added) = self.replaced(&state, removed, added, positions)?.ok_or_else(taken)?;
+        let id = state.def.id;
+        self.act(Action::RemoveSegments { table: id, data_change: false, segments: from.clone() })?;
+        self.append(table, false, &Changed::NOTHING, &added)?;
+        let to = self.segments.last().map(|(_, ids)| ids.clone()).unwrap_or_default();
+        self.act(Action::Moved { table: id, from, to, positions: stored })
+    }
+
+    /// Which of `removed` are there, and `added`, where those rows are dead that others have killed since or that are gone. `None`
+    /// where it is not at hand who killed which.
+    fn replaced(
+        &mut self,
+        state: &TableState,
+        removed: &[(SegmentId, Option<DeleteVectorRef>)],
+        added: &[NewSegment],
+        positions: &Positions,
+    ) -> Result<Option<(Vec<SegmentId>, Vec<NewSegment>)>> {
         let (mut from, mut dead) = (Vec::new(), BTreeMap::<usize, RoaringBitmap>::new());
         for (id, read) in removed {
             let rows = match state.segment(*id).cloned() {
                 Some(segment) => {
                     from.push(*id);
-                    self.killed_since(&segment, read.as_ref())?.ok_or_else(taken)?
+                    match self.killed_since(&segment, read.as_ref())? {
+                        Some(rows) => rows,
+                        None => return Ok(None),
+                    }
                 }
-                None if move_of(&state, *id).is_some() => return Err(taken()),
-                // Somebody has killed all of them.
+                // Somebody has killed all of them, or they stand elsewhere.
                 None => positions.living(*id),
             };
             // Of a row that is dead and was not written, nothing is to be done.
@@ -292,11 +317,49 @@ impl Resolver<'_> {
             let segment = added.get_mut(at).ok_or_else(|| Error::internal("a row is in no segment"))?;
             segment.deleted = Some((Blob::Inline(Bytes::from(delete_vector::encode(&rows)?)), rows.len() as u32));
         }
+        Ok(Some((from, added)))
+    }
+
+    /// See [`Transaction::relayout`](crate::catalog::transaction::Transaction::relayout).
+    pub(super) fn relayout(
+        &mut self,
+        table: &Target,
+        def: &TableDef,
+        map: Option<&Arc<RankMap>>,
+        rewritten: &[Rewritten],
+    ) -> Result<()> {
+        let state = self.table(table)?.clone();
         let id = state.def.id;
-        self.act(Action::RemoveSegments { table: id, data_change: false, segments: from.clone() })?;
-        self.append(table, false, &Changed::NOTHING, &added)?;
-        let to = self.segments.last().map(|(_, ids)| ids.clone()).unwrap_or_default();
-        self.act(Action::Moved { table: id, from, to, positions: stored })
+        let came = || {
+            Error::conflict(format!("rows came to table \"{}\" while it was written anew", table.name))
+                .with_hint("run the statement again")
+        };
+        let known: BTreeSet<SegmentId> = rewritten.iter().flat_map(|r| r.removed.iter().map(|(id, _)| *id)).collect();
+        if state.segments.iter().any(|s| !known.contains(&s.id)) {
+            return Err(came());
+        }
+        let mut parts = Vec::with_capacity(rewritten.len());
+        for Rewritten { removed, added, positions } in rewritten {
+            parts.push(self.replaced(&state, removed, added, positions)?.ok_or_else(came)?);
+        }
+        let gone = parts.iter().flat_map(|(from, _)| from.iter().copied()).collect();
+        self.act(Action::RemoveSegments { table: id, data_change: false, segments: gone })?;
+        let mut def = TableDef { id, schema: state.def.schema, name: state.def.name.clone(), ..def.clone() };
+        self.refer(&mut def)?;
+        def.check_invariants()?;
+        self.carry_states(&mut def)?;
+        let altered = Target::from(&def);
+        self.act(Action::AlterTable(def))?;
+        if let Some(map) = map {
+            let version = self.table(&altered)?.rank_version() + 1;
+            self.own.brought.insert(id, version);
+            let map = Arc::new(RankMap { version, ..RankMap::clone(map) });
+            self.act(Action::SetRankMap { table: id, map })?;
+        }
+        for (_, added) in parts {
+            self.append(&altered, false, &Changed::NOTHING, &added)?;
+        }
+        Ok(())
     }
 
     /// The rows that are dead in a segment and were not by the vector `read`; `None` where that is not at hand.

@@ -29,10 +29,28 @@ pub struct Upkeep {
     looked_at: Mutex<BTreeMap<TableId, Version>>,
     /// Statements that run.
     statements: AtomicU64,
+    /// Tables that are written anew by ALTER; all with `None`.
+    altered: Arc<Mutex<Vec<Option<TableId>>>>,
+}
+
+/// An ALTER that writes a table anew, or all, until this is dropped.
+#[derive(Debug)]
+pub struct Altering {
+    table: Option<TableId>,
+    altered: Arc<Mutex<Vec<Option<TableId>>>>,
+}
+
+impl Drop for Altering {
+    fn drop(&mut self) {
+        let mut altered = self.altered.lock();
+        if let Some(at) = altered.iter().position(|table| *table == self.table) {
+            altered.swap_remove(at);
+        }
+    }
 }
 
 /// A vacuum that goes on, until this is dropped.
-pub(super) struct Ongoing {
+pub struct Ongoing {
     inner: Arc<Inner>,
     number: u64,
 }
@@ -41,6 +59,21 @@ impl Upkeep {
     /// The vacuums that go on.
     pub fn progress(&self) -> Vec<VacuumProgress> {
         self.ongoing.lock().values().cloned().collect()
+    }
+
+    /// Begins to alter a table, or all; `None` where one of these is being altered already.
+    pub fn alter(&self, table: Option<TableId>) -> Option<Altering> {
+        let mut altered = self.altered.lock();
+        if altered.iter().any(|other| other.is_none() || table.is_none() || *other == table) {
+            return None;
+        }
+        altered.push(table);
+        Some(Altering { table, altered: Arc::clone(&self.altered) })
+    }
+
+    /// Whether the table is written anew by an ALTER.
+    pub fn is_altered(&self, table: TableId) -> bool {
+        self.altered.lock().iter().any(|other| other.is_none_or(|other| other == table))
     }
 
     /// A statement begins.
@@ -96,6 +129,9 @@ impl Warehouse {
 
     async fn maintain_table(&self, pin: &PinnedSnapshot, id: TableId) -> Result<Totals> {
         let Some(table) = pin.table(id) else { return Ok(Totals::default()) };
+        if self.inner.upkeep.is_altered(id) {
+            return Ok(Totals::default());
+        }
         if self.inner.upkeep.looked_at.lock().get(&id) == Some(&table.changed) {
             return Ok(Totals::default());
         }

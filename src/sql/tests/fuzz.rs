@@ -11,6 +11,7 @@ use crate::common::error::Position;
 use crate::common::{Error, ErrorKind};
 use crate::sql::ast::{
     Constraint, CreateTable, DistClause, Ident, KeyColumn, Matched, MergeAction, Show, SortClause, Statement,
+    TableChange,
 };
 use crate::sql::unparse::create_table_ddl;
 use crate::sql::{is_complete, parse, parse_expr, parse_name, parse_one, split};
@@ -34,6 +35,7 @@ fn the_corpus_has_every_kind_of_statement() {
     }
     let all = [
         "alter constraint",
+        "alter table",
         "analyze",
         "analyze compression",
         "attach",
@@ -59,6 +61,7 @@ fn the_corpus_has_every_kind_of_statement() {
         "query",
         "rollback",
         "search path",
+        "set slices",
         "show",
         "show parameter",
         "show table",
@@ -79,6 +82,8 @@ fn kind(statement: &Statement) -> &'static str {
     match statement {
         Statement::CreateTable(_) => "create table",
         Statement::AlterConstraint(_) => "alter constraint",
+        Statement::AlterTable(_) => "alter table",
+        Statement::SetSlices { .. } => "set slices",
         Statement::DropTable(_) => "drop table",
         Statement::CreateView(_) => "create view",
         Statement::DropView(_) => "drop view",
@@ -245,6 +250,21 @@ fn places(sql: &str, statement: &Statement) {
             names.extend(table.like.iter().flat_map(|like| &like.parent.parts));
         }
         Statement::AlterConstraint(alter) => names.extend(alter.table.parts.iter().chain([&alter.name])),
+        Statement::AlterTable(alter) => {
+            names.extend(&alter.table.parts);
+            match &alter.change {
+                TableChange::RenameColumn { from, to } => names.extend([from, to]),
+                TableChange::Encode(encodings) => names.extend(encodings.iter().map(|(name, _)| name)),
+                TableChange::Append { source: other, .. } | TableChange::Swap(other) => names.extend(&other.parts),
+                TableChange::AddColumn(spec) => names.push(&spec.name),
+                TableChange::Rename(name)
+                | TableChange::DropColumn { name, .. }
+                | TableChange::Type { name, .. }
+                | TableChange::DropConstraint { name, .. }
+                | TableChange::Owner(name) => names.push(name),
+                _ => {}
+            }
+        }
         Statement::DropTable(drop) => names.extend(drop.names.iter().flat_map(|name| &name.parts)),
         Statement::CreateView(view) => names.extend(view.name.parts.iter().chain(&view.columns)),
         Statement::DropView(drop) => names.extend(drop.names.iter().flat_map(|name| &name.parts)),
@@ -265,6 +285,7 @@ fn places(sql: &str, statement: &Statement) {
             names.extend(update.table.parts.iter().chain(&update.alias));
             names.extend(update.assignments.iter().map(|(column, _)| column));
         }
+        Statement::SetSlices { .. } => {}
         Statement::Explain(explain) => return places(sql, &explain.statement),
         Statement::Prepare(prepare) => {
             names.push(&prepare.name);

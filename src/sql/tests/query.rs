@@ -141,7 +141,7 @@ fn explain() {
 fn statements_not_offered_are_named() {
     for (sql, what) in [
         ("unload ('select 1') to 's3://x'", "UNLOAD"),
-        ("alter table t add column a int", "ALTER TABLE … ADD COLUMN"),
+        ("alter table t row level security on", "ALTER TABLE … ROW LEVEL SECURITY"),
         ("alter schema s", "ALTER SCHEMA"),
         ("grant select on t to u", "GRANT"),
         ("revoke select on t from u", "REVOKE"),

@@ -41,6 +41,7 @@ pub struct Shell {
 
 impl Shell {
     pub fn new(session: Session, format: Format, timing: bool) -> Self {
+        session.on_notice(|notice| note(&format!("NOTICE: {notice}")));
         Shell { session: Arc::new(session), format, timing, expanded: Expanded::Auto, max_rows: MAX_ROWS, file: None }
     }
 

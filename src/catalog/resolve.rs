@@ -173,6 +173,9 @@ fn check_read(read: &Read, now: &Snapshot) -> Result<()> {
             None => Ok(()),
         };
     };
+    if was.def.columns != is.def.columns {
+        return Err(gone("table", &read.name, "altered"));
+    }
     if is.data_changed <= base.version {
         return Ok(());
     }

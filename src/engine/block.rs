@@ -1,8 +1,11 @@
 //! A transaction block: the statements from BEGIN to COMMIT or ROLLBACK as one transaction.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use datafusion::catalog::TableProvider;
+use datafusion::config::ConfigOptions;
 use parking_lot::Mutex;
 
 use super::namespace::Reads;
@@ -18,13 +21,24 @@ use crate::sql::ast::Begin;
 ///    the statements before it wrote;
 /// 2. what it writes takes effect in one version when it commits, and is nobody's until then. Of the session's temporary
 ///    tables it does so right after that: they are nobody else's;
-/// 3. once a statement has failed, or was given up before it ended, it does nothing any more.
+/// 3. settings, the search path and temporary views that its statements change are as before unless it commits;
+/// 4. once a statement has failed, or was given up before it ended, it does nothing any more.
 pub(super) struct Block {
     author: UserId,
     read_only: bool,
+    /// What the session was when it began.
+    pub before: Before,
     /// What it has read, if it is serializable.
     pub reads: Option<Arc<Reads>>,
     inner: Mutex<Inner>,
+}
+
+/// What a session has that a block may change and that its ROLLBACK gives back.
+#[derive(Default)]
+pub(super) struct Before {
+    pub options: ConfigOptions,
+    pub path: Option<Vec<String>>,
+    pub temporary_views: BTreeMap<String, Arc<dyn TableProvider>>,
 }
 
 #[derive(Default)]
@@ -42,9 +56,9 @@ impl Inner {
 }
 
 impl Block {
-    pub fn begin(begin: &Begin, author: UserId, serializable: bool) -> Self {
+    pub fn begin(begin: &Begin, author: UserId, serializable: bool, before: Before) -> Self {
         let reads = (begin.serializable || serializable).then(Arc::default);
-        Block { author, read_only: begin.read_only, reads, inner: Mutex::default() }
+        Block { author, read_only: begin.read_only, before, reads, inner: Mutex::default() }
     }
 
     /// Whether a statement has failed.
@@ -137,7 +151,7 @@ impl Block {
                 continue;
             }
             let mut transaction = open.into_transaction();
-            self.reads.iter().for_each(|reads| reads.require(&warehouse, &mut transaction));
+            self.reads.iter().try_for_each(|reads| reads.require(&warehouse, &mut transaction))?;
             warehouse.store_large(&mut transaction).await?;
             let committed = warehouse.inner.catalog.commit(transaction).await;
             committed.map_err(|e| match lasts {

@@ -672,7 +672,11 @@ where
 {
     running
         .retry_while(
-            |e| e.kind() == ErrorKind::Conflict,
+            // What was read is not read again here.
+            |e| {
+                let reads = running.statement.reads.as_ref();
+                e.kind() == ErrorKind::Conflict && reads.is_none_or(|reads| reads.is_empty())
+            },
             || async {
                 let place = running.place(name).await?;
                 place.check_writable(name)?;

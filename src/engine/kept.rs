@@ -89,7 +89,7 @@ impl Kept {
         let catalog = &self.warehouse.inner.catalog;
         let with_reads = |transaction| match &self.statement {
             Some(statement) => statement.with_reads(&self.warehouse, transaction),
-            None => transaction,
+            None => Ok(transaction),
         };
         let block = self.statement.as_ref().and_then(|statement| statement.block.as_ref());
         if let Some(block) = block {
@@ -103,7 +103,7 @@ impl Kept {
         if self.new.is_empty() {
             // Without rows, there is nothing that a check could find.
             transaction.checked(&self.def, transaction.base());
-            return catalog.commit(with_reads(transaction)).await;
+            return catalog.commit(with_reads(transaction)?).await;
         }
         let same = |snapshot: &Snapshot| {
             snapshot.table(self.def.id).is_some_and(|t| t.def.definition_version == self.def.definition_version)
@@ -119,7 +119,7 @@ impl Kept {
             }
             if !same(&pin) {
                 // The commit tells what has become of the table.
-                return catalog.commit(with_reads(transaction)).await;
+                return catalog.commit(with_reads(transaction)?).await;
             }
             self.check(&pin, before.as_ref()).await?;
             if self.statement.as_ref().is_some_and(|statement| statement.cancel.is_cancelled()) {
@@ -127,10 +127,16 @@ impl Kept {
             }
             transaction.checked(&self.def, pin.version);
             rounds += 1;
-            match catalog.commit(with_reads(transaction.again())).await {
+            match catalog.commit(with_reads(transaction.again())?).await {
                 Err(e) if e.kind() == ErrorKind::Conflict && !self.alone && rounds < ROUNDS => {
                     let newest = catalog.refresh().await?;
-                    if !same(&newest) || !self.replaces_as_seen(&newest) || newest.version <= pin.version {
+                    // What the statement has read stays changed.
+                    let read = self.statement.as_ref().and_then(|statement| statement.reads.as_ref());
+                    if read.is_some_and(|reads| !reads.is_empty())
+                        || !same(&newest)
+                        || !self.replaces_as_seen(&newest)
+                        || newest.version <= pin.version
+                    {
                         return Err(e);
                     }
                     before = Some(pin);

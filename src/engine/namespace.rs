@@ -76,6 +76,11 @@ impl Namespace {
         *self.path.write() = path;
     }
 
+    /// The path as it was set, if it was.
+    pub fn set_to(&self) -> Option<Vec<String>> {
+        self.path.read().clone()
+    }
+
     /// The path as it was set.
     pub fn path(&self) -> Vec<String> {
         self.path.read().clone().unwrap_or_else(|| DEFAULT_PATH.map(String::from).to_vec())
@@ -209,6 +214,21 @@ impl ForeignTables {
         self.tables.write().remove(&(schema.to_string(), table.to_string()))
     }
 
+    /// All of a schema.
+    pub fn of(&self, schema: &str) -> BTreeMap<String, Arc<dyn TableProvider>> {
+        let tables = self.tables.read();
+        let of = tables.iter().filter(|((of, _), _)| of == schema);
+        of.map(|((_, table), provider)| (table.clone(), Arc::clone(provider))).collect()
+    }
+
+    /// Makes these all of a schema.
+    pub fn restore(&self, schema: &str, all: &BTreeMap<String, Arc<dyn TableProvider>>) {
+        let mut tables = self.tables.write();
+        tables.retain(|(of, _), _| of != schema);
+        let restored = all.iter().map(|(name, provider)| ((schema.to_string(), name.clone()), Arc::clone(provider)));
+        tables.extend(restored);
+    }
+
     pub fn names(&self, schema: &str) -> Vec<String> {
         self.tables.read().keys().filter(|(of, _)| of == schema).map(|(_, table)| table.clone()).collect()
     }
@@ -234,10 +254,24 @@ impl Reads {
         self.0.lock().push((of.clone(), read));
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.0.lock().is_empty()
+    }
+
     /// Has the transaction, of `warehouse`, conflict with whoever changes what was read of it.
-    pub fn require(&self, warehouse: &Warehouse, transaction: &mut Transaction) {
+    ///
+    /// Unsupported where another database was read, whose changes no commit of this one can exclude.
+    pub fn require(&self, warehouse: &Warehouse, transaction: &mut Transaction) -> Result<()> {
         let reads = self.0.lock();
+        if !warehouse.is_scratch()
+            && let Some((_, read)) = reads.iter().find(|(of, _)| !of.is(warehouse) && !of.is_scratch())
+        {
+            let message = format!("a serializable transaction has read table \"{}\" of another database", read.name);
+            return Err(Error::unsupported(message)
+                .with_hint("SET blueshift.isolation = 'snapshot', or copy the table into this database before"));
+        }
         reads.iter().filter(|(of, _)| of.is(warehouse)).for_each(|(_, read)| transaction.require_reads(read.clone()));
+        Ok(())
     }
 }
 

@@ -8,14 +8,14 @@ use std::sync::atomic::{AtomicI64, Ordering as AtomicOrdering};
 
 use datafusion::common::ParamValues;
 use datafusion::execution::context::SessionContext;
-use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::execution::{FunctionRegistry, SendableRecordBatchStream, SessionState, SessionStateBuilder};
+use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
 use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 
-use super::block::Block;
+use super::block::{Before, Block};
 use super::catalog_provider::{StatementCatalogs, WarehouseCatalog};
 use super::coerce::Coercion;
 use super::describe::Described;
@@ -348,8 +348,32 @@ impl Session {
     }
 
     fn begin_block(&self, begin: &Begin) -> Result<Output> {
-        self.names.set_block(Some(Arc::new(Block::begin(begin, self.warehouse.owner(), self.is_serializable()))));
+        let before = Before {
+            options: self.context.state_ref().read().config_options().as_ref().clone(),
+            path: self.names.set_to(),
+            temporary_views: self.names.foreign.of(self.names.temp_schema()),
+        };
+        let block = Block::begin(begin, self.warehouse.owner(), self.is_serializable(), before);
+        self.names.set_block(Some(Arc::new(block)));
         Ok(Output::done("BEGIN", None))
+    }
+
+    /// Gives back what a block that takes no effect has changed of the session.
+    fn restore(&self, before: &Before) {
+        let state = self.context.state_ref();
+        let mut state = state.write();
+        *state.config_mut().options_mut() = before.options.clone();
+        // Functions keep the settings that they were made with.
+        let remade = |function: &Arc<ScalarUDF>| function.inner().with_updated_config(&before.options).map(Arc::new);
+        let functions: Vec<Arc<ScalarUDF>> = state.scalar_functions().values().filter_map(remade).collect();
+        for function in functions {
+            if let Err(e) = state.register_udf(function) {
+                tracing::warn!("a function keeps the settings of a transaction that was rolled back: {e}");
+            }
+        }
+        drop(state);
+        self.names.set_path(before.path.clone());
+        self.names.foreign.restore(self.names.temp_schema(), &before.temporary_views);
     }
 
     /// A statement of a block, which fails with it.
@@ -363,19 +387,26 @@ impl Session {
         match &statement {
             Statement::Rollback => {
                 self.names.set_block(None);
+                self.restore(&block.before);
                 return Ok(Output::done("ROLLBACK", None));
             }
             Statement::Commit => {
                 self.names.set_block(None);
                 if block.has_failed() {
+                    self.restore(&block.before);
                     let error = Error::invalid(
                         SqlState::FAILED_TRANSACTION,
                         "the transaction was rolled back, since one of its statements has failed",
                     );
                     return Err(error.with_hint("nothing of it took effect: run it again"));
                 }
-                block.commit().await?;
-                return Ok(Output::done("COMMIT", None));
+                let outcome = block.commit().await;
+                if let Err(e) = &outcome
+                    && e.kind() == ErrorKind::Conflict
+                {
+                    self.restore(&block.before);
+                }
+                return outcome.map(|()| Output::done("COMMIT", None));
             }
             _ => {}
         }
@@ -398,6 +429,7 @@ impl Session {
             Statement::Delete(_) | Statement::Update(_) | Statement::Merge(_) | Statement::Truncate(_) => {
                 return self.change(query, statement, parameters).await;
             }
+            Statement::Insert(_) if self.is_serializable() => return self.change(query, statement, parameters).await,
             other => other,
         };
         let running = self.begin_as(query, self.warehouse.pin_newest().await?)?;

@@ -80,15 +80,15 @@ impl StatementState {
     pub async fn commit(&self, warehouse: &Warehouse, transaction: Transaction) -> Result<Committed> {
         match &self.block {
             Some(block) => block.add(warehouse, transaction),
-            None => warehouse.inner.catalog.commit(self.with_reads(warehouse, transaction)).await,
+            None => warehouse.inner.catalog.commit(self.with_reads(warehouse, transaction)?).await,
         }
     }
 
     /// A transaction of the statement alone, which conflicts with whoever changes what it has read, if it is to be
     /// serializable.
-    pub fn with_reads(&self, warehouse: &Warehouse, mut transaction: Transaction) -> Transaction {
-        self.reads.iter().for_each(|reads| reads.require(warehouse, &mut transaction));
-        transaction
+    pub fn with_reads(&self, warehouse: &Warehouse, mut transaction: Transaction) -> Result<Transaction> {
+        self.reads.iter().try_for_each(|reads| reads.require(warehouse, &mut transaction))?;
+        Ok(transaction)
     }
 
     /// The statement's rows, which end with an error once it is cancelled.

@@ -1,10 +1,12 @@
 //! The engine as a whole, where a test needs what the crate's users do not see. What a test needs twice is in `util`.
 
+mod alter;
 mod auto;
 mod blocks;
 mod changes;
 mod compression;
 mod constraints;
+mod crash;
 mod damage;
 mod delete_vectors;
 mod derived;

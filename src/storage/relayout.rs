@@ -385,9 +385,11 @@ impl Runs {
     }
 
     async fn store(&mut self, held: Held, resources: &Resources, names: &ObjectNames) -> Result<()> {
-        let (sender, mut finished) = mpsc::channel::<Merged>(1);
+        let (sender, finished) = mpsc::channel::<Merged>(1);
         let writing = async move { held.write(resources, &sender).await };
         let storing = async {
+            // It goes where this ends, so that nobody waits for what is not taken.
+            let mut finished = finished;
             let mut run: BTreeMap<u32, Vec<SegmentRef>> = BTreeMap::new();
             while let Some(Merged { segment, trail }) = finished.recv().await {
                 let mut packer = ObjectPacker::default();

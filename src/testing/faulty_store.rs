@@ -47,6 +47,11 @@ impl FaultyStore {
         Arc::new(Wrapped(self.clone()))
     }
 
+    /// From now on, put `n` goes wrong as `fault` says.
+    pub fn fail(&self, n: usize, fault: Fault) {
+        self.state.lock().plan = Some((n, fault));
+    }
+
     /// How many puts there have been.
     pub fn puts(&self) -> usize {
         self.state.lock().puts

@@ -340,7 +340,10 @@ impl Resolver<'_> {
         }
         let mut parts = Vec::with_capacity(rewritten.len());
         for Rewritten { removed, added, positions } in rewritten {
-            parts.push(self.replaced(&state, removed, added, positions)?.ok_or_else(came)?);
+            let (from, mut added) = self.replaced(&state, removed, added, positions)?.ok_or_else(came)?;
+            // Where a vacuum took all rows of a segment, what it made of them may have the same place.
+            added.retain(|segment| segment.deleted.as_ref().is_none_or(|(_, rows)| *rows < segment.rows));
+            parts.push((from, added));
         }
         let gone = parts.iter().flat_map(|(from, _)| from.iter().copied()).collect();
         self.act(Action::RemoveSegments { table: id, data_change: false, segments: gone })?;

@@ -58,7 +58,7 @@ async fn once(
     let outcome = append_to(running, &place, &pin, &mut transaction, to, from, &columns).await;
     let names = transaction.names();
     let outcome = match outcome {
-        Ok(()) => catalog.commit(running.statement.with_reads(&place.warehouse, transaction)).await,
+        Ok(()) => catalog.commit(running.statement.with_reads(&place.warehouse, transaction)?).await,
         Err(e) => Err(e),
     };
     match outcome {

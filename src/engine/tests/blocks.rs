@@ -8,7 +8,7 @@ use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::memory::MemoryStream;
 use futures::{FutureExt, StreamExt};
 
-use super::util::{error, lines, ours};
+use super::util::{all, error, lines, ours};
 use crate::common::{ErrorKind, SqlState};
 use crate::engine::{Session, Warehouse};
 
@@ -20,13 +20,6 @@ async fn opened() -> (tempfile::TempDir, Warehouse) {
     let directory = tempfile::tempdir().unwrap();
     let warehouse = open(directory.path()).await;
     (directory, warehouse)
-}
-
-async fn all(session: &Session, statements: &[&str]) {
-    for sql in statements {
-        let output = session.sql(sql).await.unwrap_or_else(|e| panic!("{sql}: {e:?}"));
-        output.collect().await.unwrap_or_else(|e| panic!("{sql}: {e:?}"));
-    }
 }
 
 /// The answers to some queries; an error is its code.

@@ -1,5 +1,6 @@
 //! Transactions of several statements and sessions.
 
+use super::util::all;
 use crate::common::{ErrorKind, SqlState};
 use crate::engine::{Session, Warehouse};
 
@@ -7,12 +8,6 @@ async fn opened() -> (tempfile::TempDir, Warehouse) {
     let directory = tempfile::tempdir().unwrap();
     let warehouse = Warehouse::open(directory.path().to_str().unwrap()).await.unwrap();
     (directory, warehouse)
-}
-
-async fn all(session: &Session, statements: &[&str]) {
-    for sql in statements {
-        session.sql(sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
-    }
 }
 
 async fn number(session: &Session, sql: &str) -> i64 {

@@ -43,6 +43,14 @@ pub async fn ours(session: &Session, sql: &str) -> Vec<String> {
     lines(&batches(session, sql).await)
 }
 
+/// Runs statements to their ends, all of which succeed.
+pub async fn all(session: &Session, statements: &[&str]) {
+    for sql in statements {
+        let output = session.sql(sql).await.unwrap_or_else(|e| panic!("{sql}: {e:?}"));
+        output.collect().await.unwrap_or_else(|e| panic!("{sql}: {e:?}"));
+    }
+}
+
 /// The error that a query ends with.
 pub async fn error(session: &Session, sql: &str) -> Error {
     match session.sql(sql).await {

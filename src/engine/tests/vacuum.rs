@@ -17,12 +17,6 @@ use crate::storage::writer::LoadLayout;
 use crate::testing::long::seeds;
 use crate::testing::rng::Rng;
 
-async fn all(session: &Session, statements: &[&str]) {
-    for sql in statements {
-        session.sql(sql).await.unwrap_or_else(|e| panic!("{sql}: {e:?}"));
-    }
-}
-
 async fn values(session: &Session, sql: &str) -> Vec<i32> {
     let mut found = Vec::new();
     for batch in batches(session, sql).await {

@@ -380,6 +380,10 @@ impl<'h> Checker<'h> {
     /// A row was not there: not yet, or no more. Where both may be, nothing is known.
     fn absence(&self, graph: &mut Graph, by: usize, row: Row, killer: Option<usize>) {
         let Some(born) = self.born.get(&row).copied().filter(|born| self.lasting[*born]) else { return };
+        if killer == Some(born) {
+            // It is in no version: to miss it proves nothing.
+            return;
+        }
         let chosen = self.history[by].events.first().map_or(0, |event| event.ended);
         let before = |of: usize| chosen < self.history[of].finish.0;
         match killer {

@@ -114,6 +114,22 @@ fn one_after_the_other_is_right() {
     hand.is_right();
 }
 
+/// A row that comes and goes within a transaction is in no version, and missing it depends on nobody.
+#[test]
+fn a_row_that_its_maker_deletes_is_never_there() {
+    let mut hand = Hand::filled();
+    let (a, b) = (hand.begin("a"), hand.begin("b"));
+    hand.read(a, 0, &[(1, &[1]), (2, &[2])]);
+    hand.read(b, 0, &[(1, &[1]), (2, &[2])]);
+    hand.insert(a, 0, 7, 11);
+    hand.delete(a, 0, 7);
+    hand.insert(b, 0, 8, 12);
+    hand.commit(a);
+    hand.commit(b);
+    hand.last(0, &[(1, &[1]), (2, &[2]), (8, &[12])]);
+    hand.is_right();
+}
+
 #[test]
 fn transactions_beside_each_other_read_what_was_before_both() {
     let mut hand = Hand::filled();

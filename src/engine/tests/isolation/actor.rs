@@ -399,10 +399,11 @@ impl Actor {
         ];
         let sql = &wrong[self.rng.below(wrong.len())];
         self.said.push(sql.clone());
+        let begun = (self.now)();
         let output = async { self.session.sql(sql).await?.collect().await };
         // Where there are no rows, nothing is wrong with them.
         if output.await.is_ok() {
-            return;
+            return self.did(begun, [], &Ok(()));
         }
         let begun = (self.now)();
         let end = ["commit", "rollback"][self.rng.below(2)];

@@ -148,7 +148,7 @@ async fn what_a_newer_blueshift_wrote_is_told_from_what_is_damaged() {
     let (store, _) = small_warehouse().await;
     let path = paths::log_entry(Version(2));
     let good = store.get(&path).await.unwrap().unwrap();
-    for (at, what) in [(8, "format"), (16, "features"), (23, "features")] {
+    for (at, what) in [(8, "format"), (17, "features"), (23, "features")] {
         let mut bytes = good.to_vec();
         bytes[at] |= 0x80;
         let crc = crc32c::crc32c(&bytes[..44]);

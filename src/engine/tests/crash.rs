@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::util::*;
 use crate::catalog::{CatalogOptions, LocalStore, WarehouseStore};
 use crate::common::Result;
-use crate::engine::Warehouse;
+use crate::engine::{Warehouse, WarehouseBuilder};
 use crate::format::Geometry;
 use crate::testing::{Crash, SimDisk, SimFiles, TestClock, seeds};
 
@@ -24,9 +24,13 @@ const BEFORE: [&str; 6] = [
 ];
 
 async fn open(files: Arc<SimFiles>) -> Result<Warehouse> {
+    open_as(files, Warehouse::builder()).await
+}
+
+async fn open_as(files: Arc<SimFiles>, builder: WarehouseBuilder) -> Result<Warehouse> {
     let local = LocalStore::open_without(ROOT, files, Arc::new(TestClock::default()), None).await?;
     let options = CatalogOptions { background: false, retry_delay: Duration::ZERO, ..CatalogOptions::default() };
-    let builder = Warehouse::builder().slices(2).threads(1).geometry(Geometry::TINY).load_memory(4096).upkeep(false);
+    let builder = builder.threads(1).load_memory(32 << 10).upkeep(false);
     builder.catalog_options(options).store(WarehouseStore::local(local)).open(ROOT).await
 }
 
@@ -46,7 +50,8 @@ async fn content(warehouse: &Warehouse) -> Vec<String> {
 /// Cuts statements at every change that they make to the disk.
 async fn cut_everywhere(what: &str, statements: &[&str]) {
     let disk = SimDisk::default();
-    let warehouse = open(disk.process(None)).await.unwrap();
+    let made = Warehouse::builder().slices(2).geometry(Geometry::TINY);
+    let warehouse = open_as(disk.process(None), made).await.unwrap();
     all(&warehouse.session(), &BEFORE).await;
     let mut states = vec![content(&warehouse).await];
     warehouse.close().await.unwrap();

@@ -37,7 +37,10 @@ impl Catalog {
     ///    transactions that began at the horizon or after it;
     /// 3. log entries go only below the newest checkpoint that is not above the horizon, never entry 0, never one
     ///    with inline rows that guarantee 2 would keep; that checkpoint and its tables stay;
-    /// 4. names that Blueshift does not give are not touched.
+    /// 4. names that Blueshift does not give are not touched;
+    /// 5. who said in a lease that it needs a past version, and found afterwards that the horizon has not passed it, keeps
+    ///    it, even if the collector had read the leases before: it reads them again behind the horizon's commit, and sweeps
+    ///    below the lowest version that they name instead.
     ///
     /// Conflict when another process is at it. Any error leaves the warehouse whole and the rest for the next time.
     pub async fn collect(&self) -> Result<Collected> {
@@ -58,7 +61,10 @@ impl Catalog {
         transaction.push(Intent::SetHorizon(floor));
         let committed = self.commit(transaction).await?;
 
-        let collected = self.sweep(committed.snapshot.horizon, committed.version, &leases, now_us).await;
+        let collected = match self.needed_from(committed.snapshot.horizon, newest.horizon, now_us).await {
+            Ok(from) => self.sweep(committed.snapshot.horizon, from, committed.version, &leases, now_us).await,
+            Err(e) => Err(e),
+        };
         let mut release = Transaction::new(self.options().ids.next(), committed.version, UserId(0));
         release.push(Intent::SetMaintenance { holder, lease: None });
         match self.commit(release).await {
@@ -69,15 +75,41 @@ impl Catalog {
         collected
     }
 
-    async fn sweep(&self, horizon: Version, last: Version, leases: &[Lease], now_us: i64) -> Result<Collected> {
+    /// The lowest version that is still read, the horizon having been moved from `before` to where it is: whoever looked up a
+    /// past version meanwhile has seen it `before`.
+    async fn needed_from(&self, horizon: Version, before: Version, now_us: i64) -> Result<Version> {
+        let leases = read_leases(self.store()).await?;
+        let now_us = self.options().clock.now_us().max(now_us);
+        let own_lease = self.inner.state.lock().lease;
+        let live = leases.iter().filter(|lease| lease.until_us >= now_us && lease.process != own_lease);
+        // A process that opens the warehouse names version 0, and means that the horizon may stay where it is.
+        let floors = live.map(Lease::floor).map(|floor| if floor == Version(0) { before } else { floor });
+        Ok(floors.min().unwrap_or(horizon).min(self.inner.own_floor().0).min(horizon))
+    }
+
+    async fn sweep(
+        &self,
+        horizon: Version,
+        mut from: Version,
+        last: Version,
+        leases: &[Lease],
+        now_us: i64,
+    ) -> Result<Collected> {
         let store = self.store();
         let roots = store.checkpoints().await?;
-        let kept_root = roots.iter().rev().find(|v| **v <= horizon).copied();
-        let referenced = referenced(store, horizon, last).await?;
+        let referenced = match referenced(store, from, last).await {
+            // Of a process that slept longer than its lease, what it had read before may be gone already.
+            Err(e) if e.kind() == ErrorKind::Unavailable && from < horizon => {
+                from = horizon;
+                referenced(store, from, last).await?
+            }
+            referenced => referenced?,
+        };
+        let kept_root = roots.iter().rev().find(|v| **v <= from).copied();
 
         let data = store.list(&paths::data_folder()).await?.into_iter().map(|o| o.location);
         let dead = |path: &Path| match paths::parse_data(path) {
-            Some(id @ ObjectId::Data { start, .. }) => start < horizon && !referenced.contains(&id),
+            Some(id @ ObjectId::Data { start, .. }) => start < from && !referenced.contains(&id),
             _ => false,
         };
         let data: Vec<Path> = data.filter(dead).collect();
@@ -142,16 +174,16 @@ async fn read_leases(store: &WarehouseStore) -> Result<Vec<Lease>> {
     Ok(leases)
 }
 
-/// The objects that any snapshot from `horizon` to `last` refers to.
-async fn referenced(store: &WarehouseStore, horizon: Version, last: Version) -> Result<BTreeSet<ObjectId>> {
+/// The objects that any snapshot from `from` to `last` refers to.
+async fn referenced(store: &WarehouseStore, from: Version, last: Version) -> Result<BTreeSet<ObjectId>> {
     let incomplete = || Error::unavailable("the log changed while it was read for collection");
-    let loaded = load::load(store, horizon).await?.ok_or_else(incomplete)?;
-    if loaded.snapshot.version != horizon {
+    let loaded = load::load(store, from).await?.ok_or_else(incomplete)?;
+    if loaded.snapshot.version != from {
         return Err(incomplete());
     }
     let mut objects = BTreeSet::new();
     add_snapshot(&loaded.snapshot, &mut objects);
-    for version in (horizon.0 + 1..=last.0).map(Version) {
+    for version in (from.0 + 1..=last.0).map(Version) {
         let entry = load::read_entry(store, version).await?.ok_or_else(incomplete)?;
         for action in entry.transactions.iter().flat_map(|t| &t.actions) {
             match action {

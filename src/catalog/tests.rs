@@ -9,6 +9,7 @@ mod group;
 mod interleave;
 mod local;
 mod overlay;
+mod past;
 mod ranks;
 #[cfg(feature = "s3")]
 mod s3;

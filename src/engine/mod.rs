@@ -32,6 +32,7 @@ mod names;
 mod namespace;
 mod output;
 mod parameters;
+mod past;
 mod placing;
 mod planning;
 mod prepare;

@@ -27,6 +27,7 @@ mod merge;
 mod movement;
 mod mutants;
 mod namespaces;
+mod past;
 mod prepared;
 mod processes;
 mod properties;

@@ -26,7 +26,7 @@ use super::scan_stream::ScanStream;
 use super::statistics;
 use super::work::{self, SharedUnits, Unit, zones_of};
 use crate::catalog::model::{EffectiveDist, SegmentRef, TableDef};
-use crate::common::SqlType;
+use crate::common::{SqlType, Version};
 use crate::distribution::SliceMap;
 use crate::format::Geometry;
 use crate::statistics::TableStatistics;
@@ -38,6 +38,8 @@ pub struct ScanTable {
     pub def: Arc<TableDef>,
     /// By slice, run, position within the run.
     pub segments: Arc<Vec<Arc<SegmentRef>>>,
+    /// The version, where the query names it.
+    pub as_of: Option<Version>,
     /// Reads that version, and keeps its objects from being collected.
     pub store: SegmentStore,
     pub geometry: Geometry,
@@ -329,7 +331,9 @@ impl DataSource for SliceScan {
         let filters: Vec<String> = self.filters.iter().map(|e| e.to_string()).collect();
         match t {
             DisplayFormatType::Default | DisplayFormatType::Verbose => {
-                write!(f, "SliceScan: table={}, dist={dist}, slices={}", def.name, self.options.slices.slices())?;
+                let version = self.table.as_of.map(|version| format!(", version={version}")).unwrap_or_default();
+                let slices = self.options.slices.slices();
+                write!(f, "SliceScan: table={}{version}, dist={dist}, slices={slices}", def.name)?;
                 write!(f, ", segments={}, columns=[{}]", self.table.segments.len(), columns.join(", "))?;
                 if !filters.is_empty() {
                     write!(f, ", filters=[{}]", filters.join(", "))?;
@@ -341,6 +345,9 @@ impl DataSource for SliceScan {
             }
             DisplayFormatType::TreeRender => {
                 writeln!(f, "table={}", def.name)?;
+                if let Some(version) = self.table.as_of {
+                    writeln!(f, "version={version}")?;
+                }
                 writeln!(f, "dist={dist}")?;
                 if !filters.is_empty() {
                     writeln!(f, "filters={}", filters.join(" AND "))?;

@@ -136,6 +136,11 @@ impl PinnedSnapshot {
         self.with(None, true)
     }
 
+    /// The committed version alone.
+    pub(super) fn committed(&self) -> PinnedSnapshot {
+        self.with(None, false)
+    }
+
     /// With what a transaction has written over it.
     pub(crate) fn overlaid(&self, overlay: Arc<Overlay>) -> PinnedSnapshot {
         self.with(Some(overlay), self.transaction)

@@ -7,12 +7,14 @@
 
 pub mod apply;
 pub mod checkpoint;
+mod clone;
 pub mod collect;
 pub mod commit;
 mod convert;
 pub mod delete_vector;
 pub mod entry;
 pub mod frame;
+mod history;
 mod keep;
 pub mod lease;
 mod load;
@@ -35,6 +37,7 @@ pub mod view;
 pub use collect::Collected;
 pub use commit::Catalog;
 pub use entry::{Action, Entry, TransactionRecord};
+pub use history::Change;
 pub use lease::PinnedSnapshot;
 pub use local_store::LocalStore;
 pub use model::*;

@@ -230,16 +230,10 @@ impl Resolver<'_> {
                 self.act(Action::DropSchema(id))
             }
             Intent::CreateTable(def) => {
-                let schema = self.schema(def.schema, "of the table")?;
-                self.table_name_is_free(schema, &def.name, None)?;
-                let id = self.new_relation(def.id);
-                let mut def = TableDef { id, schema, created_us: self.snapshot.time_us, ..def.clone() };
-                self.refer(&mut def)?;
-                def.check_invariants()?;
-                self.declare(&mut def)?;
-                self.own.keeping.making(id);
-                self.act(Action::CreateTable(def))
+                self.create_table(def)?;
+                Ok(())
             }
+            Intent::CloneTable { def, of, version } => self.clone_table(def, of, version),
             Intent::AlterTable(def) => {
                 let mut target = Target::from(def);
                 target.definition_version = def.definition_version.wrapping_sub(1);
@@ -391,6 +385,19 @@ impl Resolver<'_> {
             }
             Intent::DefineUser(id, name) => self.act(Action::DefineUser(*id, name.clone())),
         }
+    }
+
+    pub(super) fn create_table(&mut self, def: &TableDef) -> Result<TableId> {
+        let schema = self.schema(def.schema, "of the table")?;
+        self.table_name_is_free(schema, &def.name, None)?;
+        let id = self.new_relation(def.id);
+        let mut def = TableDef { id, schema, created_us: self.snapshot.time_us, ..def.clone() };
+        self.refer(&mut def)?;
+        def.check_invariants()?;
+        self.declare(&mut def)?;
+        self.own.keeping.making(id);
+        self.act(Action::CreateTable(def))?;
+        Ok(id)
     }
 
     /// Gives foreign keys the lasting ids of what they refer to, which must exist. [`TableDef::SELF`] is the table itself.

@@ -33,8 +33,8 @@ use super::running::Running;
 use super::statement::{CancelToken, StatementState};
 use super::warehouse::Warehouse;
 use super::{
-    analyze, attach, comments, copy, ddl, delete, describe, explain, information, insert, merge, parameters, planning,
-    prepare, show, statistics, summarize, vacuum, verify, views,
+    analyze, attach, clone, comments, copy, ddl, delete, describe, explain, information, insert, merge, parameters,
+    planning, prepare, show, statistics, summarize, vacuum, verify, views,
 };
 use crate::catalog::{PinnedSnapshot, Snapshot};
 use crate::common::{Error, ErrorKind, Result, SqlState};
@@ -392,6 +392,7 @@ impl Session {
             Statement::Explain(explain) => explain::changes::planned(running, &explain, parameters).await,
             Statement::Prepare(prepare) => prepare::prepare(running, *prepare).await,
             Statement::CreateTable(create) => ddl::create_table(running, *create).await,
+            Statement::CloneTable(create) => clone::clone_table(running, *create).await,
             Statement::AlterConstraint(alter) => verify::alter(running, alter).await,
             Statement::DropTable(drop) => ddl::drop_table(running, drop).await,
             Statement::CreateView(create) => views::create_view(running, *create).await,

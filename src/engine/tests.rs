@@ -3,6 +3,7 @@
 mod auto;
 mod blocks;
 mod changes;
+mod clones;
 mod compression;
 mod constraints;
 mod damage;

@@ -16,6 +16,7 @@ use super::cursor::at;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Statement {
     CreateTable(Box<CreateTable>),
+    CloneTable(Box<CloneTable>),
     AlterConstraint(AlterConstraint),
     DropTable(DropTable),
     CreateView(Box<CreateView>),
@@ -134,6 +135,11 @@ pub enum Show {
         table: ObjectName,
         filter: ShowFilter,
     },
+    /// `SHOW HISTORY [OF] table [LIMIT rows]`: the versions that have changed it.
+    History {
+        table: ObjectName,
+        limit: Option<u64>,
+    },
 }
 
 /// `SHOW name [VERBOSE]`; a name of several parts is one here.
@@ -249,6 +255,17 @@ pub struct CreateTable {
     /// Names for the columns of `as_query`, else empty.
     pub column_names: Vec<Ident>,
     pub as_query: Option<Box<Query>>,
+}
+
+/// `CREATE [TEMP] TABLE [IF NOT EXISTS] name CLONE source [FOR SYSTEM_TIME AS OF version]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct CloneTable {
+    pub temporary: bool,
+    pub if_not_exists: bool,
+    pub name: ObjectName,
+    pub source: ObjectName,
+    /// The version of the source, or the time; the present one without it.
+    pub at: Option<Expr>,
 }
 
 /// One column of a [`CreateTable`].

@@ -17,8 +17,8 @@ use crate::testing::long::seeds;
 use crate::testing::rng::Rng;
 
 /// 2026-01-01 00:00:00
-const NEW_YEAR: i64 = 1_767_225_600_000_000;
-const HOUR: i64 = 3_600_000_000;
+pub const NEW_YEAR: i64 = 1_767_225_600_000_000;
+pub const HOUR: i64 = 3_600_000_000;
 
 pub fn quiet(clock: &Arc<TestClock>) -> WarehouseBuilder {
     let options = CatalogOptions {
@@ -30,7 +30,7 @@ pub fn quiet(clock: &Arc<TestClock>) -> WarehouseBuilder {
     Warehouse::builder().catalog_options(options).slices(2).threads(2).geometry(Geometry::TINY)
 }
 
-async fn run(session: &Session, sql: &str) {
+pub async fn run(session: &Session, sql: &str) {
     session.sql(sql).await.unwrap_or_else(|e| panic!("{sql}: {e:?}"));
 }
 
@@ -39,7 +39,7 @@ pub fn version(warehouse: &Warehouse) -> u64 {
     warehouse.inner.catalog.snapshot().version.0
 }
 
-async fn one(session: &Session, sql: &str) -> i64 {
+pub async fn one(session: &Session, sql: &str) -> i64 {
     let rows = batches(session, sql).await;
     rows.iter().find(|b| b.num_rows() > 0).unwrap().column(0).as_primitive::<Int64Type>().value(0)
 }
@@ -323,4 +323,80 @@ async fn what_was_there_is_there_as_long_as_it_is_kept() {
             assert_eq!(ours(session, &sql).await, *rows, "seed {seed}, step {step}: {sql}");
         }
     }
+}
+
+#[tokio::test]
+async fn the_history_of_a_table_tells_its_changes() {
+    let clock = Arc::new(TestClock::at(NEW_YEAR));
+    let warehouse = quiet(&clock).open("memory://").await.unwrap();
+    let session = warehouse.session();
+    run(&session, "create table t (k int, constraint u unique (k))").await;
+    run(&session, "create table other (k int)").await;
+    for sql in [
+        "insert into t select i from generate_series(1, 10) s(i)",
+        "insert into other values (1)",
+        "delete from t where k > 8",
+        "update t set k = k + 100 where k < 4",
+        "alter table t alter constraint u rely",
+        "comment on table t is 'x'",
+        "analyze t",
+        "vacuum full t to 100 percent",
+        "truncate t",
+    ] {
+        clock.advance(HOUR);
+        run(&session, sql).await;
+    }
+    run(&session, "begin").await;
+    run(&session, "insert into t values (1), (2)").await;
+    run(&session, "insert into other values (3)").await;
+    run(&session, "commit").await;
+    run(&session, "create table c clone t").await;
+    let rows = |text: &'static str| {
+        let session = &session;
+        async move {
+            let found = batches(session, text).await;
+            let mut rows = Vec::new();
+            for batch in found {
+                let numbers = |n: usize| batch.column(n).as_primitive::<Int64Type>().clone();
+                for row in 0..batch.num_rows() {
+                    let what = batch.column(3).as_string::<i32>().value(row).to_string();
+                    assert_eq!(batch.column(2).as_string::<i32>().value(row), "admin");
+                    assert_eq!(batch.column(6).as_string::<i32>().value(row).len(), 32);
+                    rows.push((what, numbers(4).value(row), numbers(5).value(row)));
+                }
+            }
+            rows
+        }
+    };
+    let of = |what: &str, added, removed| (what.to_string(), added, removed);
+    let all = rows("show history t").await;
+    let expected = [
+        of("insert", 2, 0),
+        of("truncate", 0, 8),
+        of("vacuum", 0, 0),
+        of("analyze", 0, 0),
+        of("comment", 0, 0),
+        of("alter", 0, 0),
+        of("update", 3, 3),
+        of("delete", 0, 2),
+        of("insert", 10, 0),
+        of("create", 0, 0),
+    ];
+    assert_eq!(all, expected);
+    assert_eq!(rows("show history of public.t limit 2").await, expected[..2]);
+    assert_eq!(rows("show history c").await, [of("clone", 2, 0)]);
+    // As far back as the log goes.
+    for _ in 0..3 {
+        warehouse.inner.catalog.checkpoint().await.unwrap();
+        run(&session, "insert into t values (9)").await;
+        warehouse.collect().await.unwrap();
+    }
+    let later = rows("show history t").await;
+    assert!(!later.is_empty() && later.len() < 10, "{later:?}");
+    let e = error(&session, "show history nothing").await;
+    assert_eq!(e.state(), SqlState::UNDEFINED_TABLE);
+    run(&session, "begin").await;
+    run(&session, "create table own (k int)").await;
+    assert_eq!(rows("show history own").await, []);
+    run(&session, "rollback").await;
 }

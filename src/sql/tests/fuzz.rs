@@ -38,6 +38,7 @@ fn the_corpus_has_every_kind_of_statement() {
         "analyze compression",
         "attach",
         "begin",
+        "clone table",
         "comment",
         "commit",
         "copy",
@@ -78,6 +79,7 @@ fn the_corpus_has_every_kind_of_statement() {
 fn kind(statement: &Statement) -> &'static str {
     match statement {
         Statement::CreateTable(_) => "create table",
+        Statement::CloneTable(_) => "clone table",
         Statement::AlterConstraint(_) => "alter constraint",
         Statement::DropTable(_) => "drop table",
         Statement::CreateView(_) => "create view",
@@ -244,6 +246,7 @@ fn places(sql: &str, statement: &Statement) {
             names.extend(&table.column_names);
             names.extend(table.like.iter().flat_map(|like| &like.parent.parts));
         }
+        Statement::CloneTable(clone) => names.extend(clone.name.parts.iter().chain(&clone.source.parts)),
         Statement::AlterConstraint(alter) => names.extend(alter.table.parts.iter().chain([&alter.name])),
         Statement::DropTable(drop) => names.extend(drop.names.iter().flat_map(|name| &name.parts)),
         Statement::CreateView(view) => names.extend(view.name.parts.iter().chain(&view.columns)),
@@ -292,7 +295,9 @@ fn places(sql: &str, statement: &Statement) {
             let start = offset(sql, *position).unwrap_or_else(|| panic!("{position:?} of {sql:?}"));
             assert!(sql[start..].starts_with(text.as_str()), "{text:?} at {position:?} of {sql:?}");
         }
-        Statement::Show(Show::View(name) | Show::Columns { table: name, .. }) => names.extend(&name.parts),
+        Statement::Show(Show::View(name) | Show::Columns { table: name, .. } | Show::History { table: name, .. }) => {
+            names.extend(&name.parts)
+        }
         Statement::Show(Show::Tables { schema, .. }) => names.extend(schema.iter().flat_map(|name| &name.parts)),
         Statement::Show(Show::Schemas { database, .. }) => names.extend(database),
         Statement::Comment(_)

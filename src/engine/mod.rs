@@ -63,6 +63,7 @@ mod vacuum;
 mod verify;
 mod views;
 mod warehouse;
+mod whole;
 mod wording;
 
 pub use describe::Described;

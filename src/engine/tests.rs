@@ -47,3 +47,4 @@ mod transactions;
 mod unions;
 mod util;
 mod vacuum;
+mod whole;

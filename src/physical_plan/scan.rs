@@ -155,6 +155,16 @@ impl SliceScan {
         SliceScan { key_filters, ..self.clone() }
     }
 
+    /// Whether it was told of a join's keys.
+    pub(super) fn has_key_filters(&self) -> bool {
+        !self.key_filters.is_empty()
+    }
+
+    /// The same over other segments of the table.
+    pub(super) fn over(&self, table: Arc<ScanTable>) -> Self {
+        SliceScan { table, ..self.clone() }
+    }
+
     /// How many rows it gives at most.
     pub fn limit(&self) -> Option<usize> {
         self.fetch

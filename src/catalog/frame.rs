@@ -57,6 +57,7 @@ pub enum Magic {
     CheckpointRoot,
     CheckpointTable,
     Lease,
+    Backup,
 }
 
 impl Magic {
@@ -66,6 +67,7 @@ impl Magic {
             Magic::CheckpointRoot => b"BLUSHCKR",
             Magic::CheckpointTable => b"BLUSHCKT",
             Magic::Lease => b"BLUSHLSE",
+            Magic::Backup => b"BLUSHBKP",
         }
     }
 }

@@ -6,6 +6,7 @@
 //! [`local_store`] the durable store for `file://`.
 
 pub mod apply;
+pub mod backup;
 pub mod checkpoint;
 mod clone;
 pub mod collect;
@@ -28,12 +29,14 @@ pub mod positions;
 mod proto;
 pub mod ranks;
 mod resolve;
+mod restore;
 pub mod store;
 #[cfg(test)]
 mod tests;
 pub mod transaction;
 pub mod view;
 
+pub use backup::{BackedUp, Backup};
 pub use collect::Collected;
 pub use commit::Catalog;
 pub use entry::{Action, Entry, TransactionRecord};

@@ -234,6 +234,7 @@ impl Resolver<'_> {
                 Ok(())
             }
             Intent::CloneTable { def, of, version } => self.clone_table(def, of, version),
+            Intent::Restore { of } => self.restore(of),
             Intent::AlterTable(def) => {
                 let mut target = Target::from(def);
                 target.definition_version = def.definition_version.wrapping_sub(1);

@@ -1,6 +1,7 @@
 //! The catalog as a whole. What a test needs twice is in `util`.
 
 mod background;
+mod backup;
 mod basics;
 mod crash;
 mod declared;

@@ -137,6 +137,10 @@ pub(super) enum Intent {
         of: Arc<TableState>,
         version: PinnedSnapshot,
     },
+    /// All that a backup holds, its objects under names of the transaction's.
+    Restore {
+        of: Arc<Snapshot>,
+    },
     SetConstraint {
         table: Target,
         /// Its ordinal in the definition.
@@ -621,6 +625,9 @@ impl Transaction {
                 Intent::SetRankMap { map, .. } => map.weight(),
                 Intent::SetStatistics { blob: place, .. } => blob(place),
                 Intent::CreateTable(def) | Intent::AlterTable(def) => 64 * def.columns.len(),
+                Intent::Restore { of } => {
+                    of.tables.values().map(|t| 64 * t.def.columns.len() * (t.segments.len() + 1)).sum()
+                }
                 Intent::CloneTable { def, of, .. } => 64 * def.columns.len() * (of.segments.len() + 1),
                 Intent::CreateView(def) | Intent::AlterView(def) => {
                     let columns = def.dependencies().iter().map(|d| d.columns.len()).sum::<usize>();

@@ -3,6 +3,7 @@
 mod analyze;
 mod attach;
 mod auto;
+mod backup;
 mod block;
 mod cast_types;
 mod catalog_provider;

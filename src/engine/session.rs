@@ -33,8 +33,8 @@ use super::running::Running;
 use super::statement::{CancelToken, StatementState};
 use super::warehouse::Warehouse;
 use super::{
-    analyze, attach, clone, comments, copy, ddl, delete, describe, explain, information, insert, merge, parameters,
-    planning, prepare, show, statistics, summarize, vacuum, verify, views,
+    analyze, attach, backup, clone, comments, copy, ddl, delete, describe, explain, information, insert, merge,
+    parameters, planning, prepare, show, statistics, summarize, vacuum, verify, views,
 };
 use crate::catalog::{PinnedSnapshot, Snapshot};
 use crate::common::{Error, ErrorKind, Result, SqlState};
@@ -421,6 +421,8 @@ impl Session {
                 Err(Error::internal("a block begins and ends elsewhere"))
             }
             Statement::Copy(copy) => copy::copy(running, *copy).await,
+            Statement::Backup(location) => backup::backup(running, &location).await,
+            Statement::Restore(wanted) => backup::restore(running, &wanted).await,
             Statement::Vacuum(statement) => vacuum::vacuum(running, &statement).await,
             Statement::Analyze(statement) => statistics::analyze(running, statement).await,
             Statement::AnalyzeCompression(statement) => analyze::compression(running, statement).await,
@@ -620,6 +622,8 @@ fn check_within(statement: &Statement) -> Result<()> {
             Err(error.with_hint("COMMIT or ROLLBACK it first"))
         }
         Statement::Vacuum(_) => refused("VACUUM", "run it by itself: it commits step by step"),
+        Statement::Backup(_) => refused("BACKUP", "run it by itself: it copies a committed version"),
+        Statement::Restore(_) => refused("RESTORE", "run it by itself: it commits by itself"),
         Statement::Attach(_) => refused("ATTACH", "attach the database before BEGIN"),
         Statement::Detach(_) => refused("DETACH", "detach the database after COMMIT"),
         _ => Ok(()),

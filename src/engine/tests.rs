@@ -1,6 +1,7 @@
 //! The engine as a whole, where a test needs what the crate's users do not see. What a test needs twice is in `util`.
 
 mod auto;
+mod backup;
 mod blocks;
 mod changes;
 mod clones;

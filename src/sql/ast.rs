@@ -36,6 +36,9 @@ pub enum Statement {
     /// `LOCK [TABLE] name, …`
     Lock(Vec<ObjectName>),
     Copy(Box<Copy>),
+    /// `BACKUP TO 'location'`
+    Backup(String),
+    Restore(Box<Restore>),
     Comment(Comment),
     Attach(Attach),
     Detach(Detach),
@@ -67,6 +70,14 @@ pub enum Statement {
         sql: String,
         position: Position,
     },
+}
+
+/// `RESTORE FROM 'location' [AS OF version]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Restore {
+    pub location: String,
+    /// The version or the time; of the newest backup without it.
+    pub at: Option<Expr>,
 }
 
 /// `VACUUM …`
@@ -140,6 +151,8 @@ pub enum Show {
         table: ObjectName,
         limit: Option<u64>,
     },
+    /// `SHOW BACKUPS FROM 'location'`
+    Backups(String),
 }
 
 /// `SHOW name [VERBOSE]`; a name of several parts is one here.

@@ -7,6 +7,7 @@
 mod alter;
 mod analyze;
 pub mod ast;
+mod backup;
 mod copy;
 mod create_table;
 mod cursor;

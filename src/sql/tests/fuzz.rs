@@ -37,6 +37,7 @@ fn the_corpus_has_every_kind_of_statement() {
         "analyze",
         "analyze compression",
         "attach",
+        "backup",
         "begin",
         "clone table",
         "comment",
@@ -58,6 +59,7 @@ fn the_corpus_has_every_kind_of_statement() {
         "merge",
         "prepare",
         "query",
+        "restore",
         "rollback",
         "search path",
         "show",
@@ -80,6 +82,8 @@ fn kind(statement: &Statement) -> &'static str {
     match statement {
         Statement::CreateTable(_) => "create table",
         Statement::CloneTable(_) => "clone table",
+        Statement::Backup(_) => "backup",
+        Statement::Restore(_) => "restore",
         Statement::AlterConstraint(_) => "alter constraint",
         Statement::DropTable(_) => "drop table",
         Statement::CreateView(_) => "create view",
@@ -301,6 +305,8 @@ fn places(sql: &str, statement: &Statement) {
         Statement::Show(Show::Tables { schema, .. }) => names.extend(schema.iter().flat_map(|name| &name.parts)),
         Statement::Show(Show::Schemas { database, .. }) => names.extend(database),
         Statement::Comment(_)
+        | Statement::Backup(_)
+        | Statement::Restore(_)
         | Statement::Begin(_)
         | Statement::Commit
         | Statement::Rollback

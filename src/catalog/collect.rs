@@ -1,6 +1,7 @@
 //! Collection: deleting what nobody can see.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
@@ -44,6 +45,22 @@ impl Catalog {
     ///
     /// Conflict when another process is at it. Any error leaves the warehouse whole and the rest for the next time.
     pub async fn collect(&self) -> Result<Collected> {
+        self.collect_up_to(None).await
+    }
+
+    /// The same of versions that are older than `keep`: the newest of them stays, which was the present one then. `None` where
+    /// there is none below it, and nothing is done.
+    pub async fn collect_older(&self, keep: Duration) -> Result<Option<Collected>> {
+        let keep_us = i64::try_from(keep.as_micros()).unwrap_or(i64::MAX);
+        let newest = self.refresh().await?;
+        let from = self.options().clock.now_us().saturating_sub(keep_us);
+        match self.inner.version_at(from, &newest).await? {
+            Some(version) if version > newest.horizon => self.collect_up_to(Some(version)).await.map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    async fn collect_up_to(&self, most: Option<Version>) -> Result<Collected> {
         let newest = self.refresh().await?;
         let now_us = self.options().clock.now_us().max(newest.time_us);
         let leases = read_leases(self.store()).await?;
@@ -51,7 +68,13 @@ impl Catalog {
         let live = leases.iter().filter(|lease| lease.until_us >= now_us && lease.process != own_lease);
         let (own, own_transaction) = self.inner.own_floor();
         let own = own.min(own_transaction.unwrap_or(own));
-        let floor = live.map(Lease::floor).min().unwrap_or(own).min(own).min(newest.version);
+        let floor = live
+            .map(Lease::floor)
+            .min()
+            .unwrap_or(own)
+            .min(own)
+            .min(most.unwrap_or(newest.version))
+            .min(newest.version);
 
         let ttl_us = i64::try_from(self.options().lease_ttl.as_micros()).unwrap_or(i64::MAX);
         let holder = self.inner.process;

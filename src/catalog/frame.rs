@@ -40,13 +40,16 @@ pub const FEATURE_CONSTRAINT_STATES: u64 = 1 << 4;
 /// Required feature: rows were written anew. Segments may stand between others of their run, and deletes of what is gone
 /// are to be led on.
 pub const FEATURE_MOVES: u64 = 1 << 5;
+/// Required feature: a table's rows are kept for a number of days; who does not know it would lose the word.
+pub const FEATURE_RETENTION: u64 = 1 << 6;
 /// The required features that this code knows.
 pub const KNOWN_FEATURES: u64 = FEATURE_VIEWS
     | FEATURE_COMMENTS
     | FEATURE_TABLE_WORDS
     | FEATURE_INTERLEAVED
     | FEATURE_CONSTRAINT_STATES
-    | FEATURE_MOVES;
+    | FEATURE_MOVES
+    | FEATURE_RETENTION;
 /// A body or the blobs of one object, at most.
 pub const MAX_PART_BYTES: usize = 1 << 28;
 

@@ -161,6 +161,11 @@ pub struct TableDef {
     /// 0: AUTO where there is no sort key, else declared; 1: the sort key is what AUTO chose; 2: none is declared.
     #[prost(uint32, tag = "19")]
     pub sort_word: u32,
+    /// 0: rows are kept for ever.
+    #[prost(uint32, tag = "20")]
+    pub retain_days: u32,
+    #[prost(uint32, tag = "21")]
+    pub retain_column: u32,
 }
 
 #[derive(Clone, PartialEq, Message)]

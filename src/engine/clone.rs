@@ -92,6 +92,9 @@ fn definition(
     def.name = name.base().value.clone();
     def.owner = running.statement.user;
     def.definition_version = 1;
+    if let Some(retain) = def.retain.take() {
+        notices.push(format!("the clone keeps its rows: RETAIN {} DAYS is not taken along", retain.days));
+    }
     let constraints = def.constraints.drain(..).zip(names).filter_map(|(mut constraint, called)| {
         match refer(&mut constraint, of, now) {
             Refers::ToNothing => {

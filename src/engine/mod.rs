@@ -43,6 +43,7 @@ mod prepared;
 mod profile;
 mod query_log;
 mod remarks;
+mod retention;
 mod running;
 mod session;
 mod show;

@@ -34,7 +34,7 @@ use super::statement::{CancelToken, StatementState};
 use super::warehouse::Warehouse;
 use super::{
     analyze, attach, backup, clone, comments, copy, ddl, delete, describe, explain, information, insert, merge,
-    parameters, planning, prepare, show, statistics, summarize, vacuum, verify, views,
+    parameters, planning, prepare, retention, show, statistics, summarize, vacuum, verify, views,
 };
 use crate::catalog::{PinnedSnapshot, Snapshot};
 use crate::common::{Error, ErrorKind, Result, SqlState};
@@ -394,6 +394,7 @@ impl Session {
             Statement::CreateTable(create) => ddl::create_table(running, *create).await,
             Statement::CloneTable(create) => clone::clone_table(running, *create).await,
             Statement::AlterConstraint(alter) => verify::alter(running, alter).await,
+            Statement::AlterRetention(alter) => retention::alter(running, &alter).await,
             Statement::DropTable(drop) => ddl::drop_table(running, drop).await,
             Statement::CreateView(create) => views::create_view(running, *create).await,
             Statement::DropView(drop) => views::drop_view(running, drop).await,

@@ -38,6 +38,7 @@ mod races;
 mod random_joins;
 mod rate;
 mod result_names;
+mod retention;
 #[cfg(feature = "s3")]
 mod s3;
 mod scans;

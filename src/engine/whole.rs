@@ -44,10 +44,11 @@ impl Target {
     }
 }
 
+/// What is to be read, and what goes unread.
+type Split = (Arc<dyn ExecutionPlan>, Vec<Arc<SegmentRef>>);
+
 /// A plan that does nothing but scan one table, without the segments of which all rows pass; any other as it is.
-fn without_whole(
-    plan: Arc<dyn ExecutionPlan>,
-) -> datafusion::common::Result<(Arc<dyn ExecutionPlan>, Vec<Arc<SegmentRef>>)> {
+fn without_whole(plan: Arc<dyn ExecutionPlan>) -> datafusion::common::Result<Split> {
     let mut scans = 0;
     let mut plain = true;
     plan.apply(|node| {

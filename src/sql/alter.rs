@@ -4,6 +4,7 @@ use crate::common::Result;
 
 use super::ast::{AlterConstraint, ConstraintState, Statement};
 use super::cursor::{Cursor, unsupported};
+use super::retention;
 
 /// What follows the table's name and is not offered, by its first words (Redshift manual, "ALTER TABLE").
 const REFUSED: [&str; 22] = [
@@ -36,6 +37,9 @@ pub(super) fn alter_table(c: &mut Cursor) -> Result<Statement> {
     let start = c.position();
     c.expect("ALTER TABLE")?;
     let table = c.object_name("a table name")?;
+    if c.is("RETAIN") {
+        return retention::retain(c, table);
+    }
     if c.take("VERIFY CONSTRAINT") {
         let name = c.ident("a constraint name")?;
         return Ok(Statement::AlterConstraint(AlterConstraint { table, name, state: ConstraintState::Verified }));

@@ -18,6 +18,7 @@ pub enum Statement {
     CreateTable(Box<CreateTable>),
     CloneTable(Box<CloneTable>),
     AlterConstraint(AlterConstraint),
+    AlterRetention(AlterRetention),
     DropTable(DropTable),
     CreateView(Box<CreateView>),
     DropView(DropView),
@@ -330,6 +331,13 @@ pub struct AlterConstraint {
     pub name: Ident,
     /// `Verified` is VERIFY.
     pub state: ConstraintState,
+}
+
+/// `ALTER TABLE table {RETAIN n DAYS ON column | RETAIN NONE}`
+#[derive(Debug, Clone, PartialEq)]
+pub struct AlterRetention {
+    pub table: ObjectName,
+    pub retain: Option<(u32, Ident)>,
 }
 
 /// What a [`Constraint`] says.

@@ -21,6 +21,7 @@ mod parser;
 mod past;
 pub mod places;
 mod prepare;
+mod retention;
 mod rewrite;
 pub mod select_list;
 mod session;

@@ -65,6 +65,7 @@ pub fn table_def(schema: SchemaId, name: &str) -> TableDef {
         hash_id: 1,
         constraints: Vec::new(),
         backup: true,
+        retain: None,
     }
 }
 

@@ -179,9 +179,9 @@ async fn what_is_there_is_not_copied_again_and_older_backups_stay() {
 
     for (as_of, sum, rows) in [
         (format!(" as of {}", first[0]), Some(&first_sum), first[2]),
-        (format!(" as of timestamp '2026-01-01 00:30:00'"), Some(&first_sum), first[2]),
+        (" as of timestamp '2026-01-01 00:30:00'".to_string(), Some(&first_sum), first[2]),
         (format!(" as of {}", second[0]), Some(&second_sum), second[2]),
-        (format!(" as of timestamp '2026-01-01 01:00:00'"), Some(&second_sum), second[2]),
+        (" as of timestamp '2026-01-01 01:00:00'".to_string(), Some(&second_sum), second[2]),
         (String::new(), None, fourth[2]),
     ] {
         let restored = quiet(&clock).open("memory://").await.unwrap();

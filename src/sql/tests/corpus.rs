@@ -7,6 +7,8 @@ pub(super) const READ: &[&str] = &[
     "alter table s.t verify constraint \"c d\"",
     "alter table t alter constraint c norely",
     "show history s.t limit 3",
+    "alter table s.t retain 30 days on \"day\"",
+    "alter table t retain none",
     "backup to 's3://bucket/backups'",
     "restore from '/backups' as of timestamp '2026-01-01'",
     "show backups from '/backups'",

@@ -34,6 +34,7 @@ fn the_corpus_has_every_kind_of_statement() {
     }
     let all = [
         "alter constraint",
+        "alter retention",
         "analyze",
         "analyze compression",
         "attach",
@@ -85,6 +86,7 @@ fn kind(statement: &Statement) -> &'static str {
         Statement::Backup(_) => "backup",
         Statement::Restore(_) => "restore",
         Statement::AlterConstraint(_) => "alter constraint",
+        Statement::AlterRetention(_) => "alter retention",
         Statement::DropTable(_) => "drop table",
         Statement::CreateView(_) => "create view",
         Statement::DropView(_) => "drop view",
@@ -252,6 +254,9 @@ fn places(sql: &str, statement: &Statement) {
         }
         Statement::CloneTable(clone) => names.extend(clone.name.parts.iter().chain(&clone.source.parts)),
         Statement::AlterConstraint(alter) => names.extend(alter.table.parts.iter().chain([&alter.name])),
+        Statement::AlterRetention(alter) => {
+            names.extend(alter.table.parts.iter().chain(alter.retain.iter().map(|(_, column)| column)));
+        }
         Statement::DropTable(drop) => names.extend(drop.names.iter().flat_map(|name| &name.parts)),
         Statement::CreateView(view) => names.extend(view.name.parts.iter().chain(&view.columns)),
         Statement::DropView(drop) => names.extend(drop.names.iter().flat_map(|name| &name.parts)),

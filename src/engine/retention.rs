@@ -51,7 +51,8 @@ fn name_of(pin: &PinnedSnapshot, def: &TableDef) -> Option<String> {
 impl Warehouse {
     /// Deletes the rows of a table that are older than it keeps; returns how many. Of a DATE all days before that many days ago
     /// are too old, of a time whatever is longer ago.
-    pub(super) async fn expire(&self, pin: &PinnedSnapshot, table: &TableState) -> Result<u64> {
+    /// Without `prune` all rows are read, which makes no other difference.
+    pub(super) async fn expire(&self, pin: &PinnedSnapshot, table: &TableState, prune: bool) -> Result<u64> {
         let def = &table.def;
         let Some((retain, column)) = def.retain.as_ref().and_then(|r| Some((r, def.column(r.column)?))) else {
             return Ok(0);
@@ -71,7 +72,11 @@ impl Warehouse {
         };
         let name = name_of(pin, def).ok_or_else(|| Error::internal("a table has no schema"))?;
         let sql = format!("DELETE FROM {CATALOG}.{name} WHERE {} < {cutoff}", quote_ident(&column.name));
-        Ok(self.session().sql(&sql).await?.changed.unwrap_or(0))
+        let session = self.session();
+        if !prune {
+            session.sql("SET blueshift.pruning = false").await?;
+        }
+        Ok(session.sql(&sql).await?.changed.unwrap_or(0))
     }
 
     /// The same in the background, not too often. Returns whether it has deleted rows.
@@ -83,6 +88,6 @@ impl Warehouse {
         if !self.inner.upkeep.is_time_to_expire(table.def.id, table.def.definition_version, now_us, INTERVAL_US) {
             return Ok(false);
         }
-        Ok(self.expire(pin, table).await? > 0)
+        Ok(self.expire(pin, table, true).await? > 0)
     }
 }

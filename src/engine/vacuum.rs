@@ -37,13 +37,13 @@ const BOOST: u64 = 4;
 const ATTEMPTS: usize = 10;
 
 /// Deletes rows of the table that are older than it keeps.
-async fn expire(warehouse: &Warehouse, table: &TableState) -> Result<()> {
+async fn expire(warehouse: &Warehouse, table: &TableState, prune: bool) -> Result<()> {
     if table.def.retain.is_none() {
         return Ok(());
     }
     let pin = warehouse.pin_newest().await?;
     match pin.table(table.def.id) {
-        Some(table) => Box::pin(warehouse.expire(&pin, table)).await.map(drop),
+        Some(table) => Box::pin(warehouse.expire(&pin, table, prune)).await.map(drop),
         None => Ok(()),
     }
 }
@@ -64,7 +64,7 @@ pub(super) async fn vacuum(running: &Running<'_>, statement: &Vacuum) -> Result<
     let boosts = statement.boost && statement.mode != VacuumMode::DeleteOnly;
     let mut notices = Vec::new();
     for table in tables {
-        expire(&warehouse, &table).await?;
+        expire(&warehouse, &table, running.prunes()).await?;
         let operation = Operation {
             warehouse: &warehouse,
             table: table.def.id,

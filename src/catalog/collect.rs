@@ -85,7 +85,7 @@ impl Catalog {
         let committed = self.commit(transaction).await?;
 
         let collected = match self.needed_from(committed.snapshot.horizon, newest.horizon, now_us).await {
-            Ok(from) => self.sweep(committed.snapshot.horizon, from, committed.version, &leases, now_us).await,
+            Ok(from) => self.sweep(committed.snapshot.horizon, &from, committed.version, &leases, now_us).await,
             Err(e) => Err(e),
         };
         let mut release = Transaction::new(self.options().ids.next(), committed.version, UserId(0));
@@ -98,36 +98,44 @@ impl Catalog {
         collected
     }
 
-    /// The lowest version that is still read, the horizon having been moved from `before` to where it is: whoever looked up a
-    /// past version meanwhile has seen it `before`.
-    async fn needed_from(&self, horizon: Version, before: Version, now_us: i64) -> Result<Version> {
+    /// The versions up to the horizon that are still read, ascending, the horizon last. It has been moved from `before` to where
+    /// it is: whoever looked up a past version meanwhile has seen it `before`.
+    async fn needed_from(&self, horizon: Version, before: Version, now_us: i64) -> Result<Vec<Version>> {
         let leases = read_leases(self.store()).await?;
         let now_us = self.options().clock.now_us().max(now_us);
         let own_lease = self.inner.state.lock().lease;
         let live = leases.iter().filter(|lease| lease.until_us >= now_us && lease.process != own_lease);
-        // A process that opens the warehouse names version 0, and means that the horizon may stay where it is.
-        let floors = live.map(Lease::floor).map(|floor| if floor == Version(0) { before } else { floor });
-        Ok(floors.min().unwrap_or(horizon).min(self.inner.own_floor().0).min(horizon))
+        let floors = live.map(|lease| if lease.is_opening() { before } else { lease.floor() });
+        let mut needed: Vec<Version> = floors.chain([self.inner.own_floor().0]).filter(|v| *v < horizon).collect();
+        needed.sort_unstable();
+        needed.dedup();
+        needed.push(horizon);
+        Ok(needed)
     }
 
     async fn sweep(
         &self,
         horizon: Version,
-        mut from: Version,
+        needed: &[Version],
         last: Version,
         leases: &[Lease],
         now_us: i64,
     ) -> Result<Collected> {
         let store = self.store();
         let roots = store.checkpoints().await?;
-        let referenced = match referenced(store, from, last).await {
-            // Of a process that slept longer than its lease, what it had read before may be gone already.
-            Err(e) if e.kind() == ErrorKind::Unavailable && from < horizon => {
-                from = horizon;
-                referenced(store, from, last).await?
+        let mut from = horizon;
+        let mut kept = None;
+        for version in needed {
+            match referenced(store, *version, last).await {
+                // Of who slept longer than its lease, or has named what was gone already, there may be nothing to keep.
+                Err(e) if e.kind() == ErrorKind::Unavailable && *version < horizon => {}
+                found => {
+                    (from, kept) = (*version, Some(found?));
+                    break;
+                }
             }
-            referenced => referenced?,
-        };
+        }
+        let referenced = kept.ok_or_else(|| Error::internal("a collection needs a horizon"))?;
         let kept_root = roots.iter().rev().find(|v| **v <= from).copied();
 
         let data = store.list(&paths::data_folder()).await?.into_iter().map(|o| o.location);

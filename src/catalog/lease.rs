@@ -37,6 +37,11 @@ impl Lease {
         self.oldest_transaction.map_or(self.oldest_pinned, |t| t.min(self.oldest_pinned))
     }
 
+    /// Whether its process is only about to read the log: it needs no version of its own, but that the horizon stays.
+    pub fn is_opening(&self) -> bool {
+        self.oldest_transaction == Some(Version(0))
+    }
+
     pub fn encode(&self) -> Result<Bytes> {
         let message = proto::Lease {
             process: convert::id_bytes(self.process.0),
@@ -291,7 +296,7 @@ pub(super) fn opening(process: CommitId, time_us: i64, ttl: Duration) -> Lease {
         time_us,
         until_us: time_us.saturating_add(ttl_us),
         oldest_pinned: Version(0),
-        oldest_transaction: None,
+        oldest_transaction: Some(Version(0)),
     }
 }
 

@@ -26,14 +26,20 @@ impl Catalog {
     /// time before the warehouse was made.
     pub async fn pin_past(&self, at: AsOf) -> Result<PinnedSnapshot> {
         // The lease comes first: from here on no collector passes what is about to be read.
-        let known = self.snapshot();
-        let lowest = match at {
+        let mut lowest = match at {
             AsOf::Version(version) => version,
-            AsOf::Time(_) => known.horizon,
+            AsOf::Time(_) => self.refresh().await?.horizon,
         };
-        let hold = Hold::new(&self.inner, lowest);
-        self.inner.renew().await?;
-        let newest = self.inner.refresh().await?;
+        let (hold, newest) = loop {
+            let hold = Hold::new(&self.inner, lowest);
+            self.inner.renew().await?;
+            let newest = self.inner.refresh().await?;
+            match at {
+                // A collector was first: what is named must be there.
+                AsOf::Time(_) if newest.horizon > lowest => lowest = newest.horizon,
+                _ => break (hold, newest),
+            }
+        };
         let version = match at {
             AsOf::Version(version) if version > newest.version => return Err(not_yet(version, &newest)),
             AsOf::Version(version) if version < newest.horizon => return Err(self.inner.collected(at, &newest).await),

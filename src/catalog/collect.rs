@@ -1,6 +1,7 @@
 //! Collection: deleting what nobody can see.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
@@ -37,10 +38,29 @@ impl Catalog {
     ///    transactions that began at the horizon or after it;
     /// 3. log entries go only below the newest checkpoint that is not above the horizon, never entry 0, never one
     ///    with inline rows that guarantee 2 would keep; that checkpoint and its tables stay;
-    /// 4. names that Blueshift does not give are not touched.
+    /// 4. names that Blueshift does not give are not touched;
+    /// 5. who said in a lease that it needs a past version, and found afterwards that the horizon has not passed it, keeps
+    ///    it, even if the collector had read the leases before: it reads them again behind the horizon's commit, and sweeps
+    ///    below the lowest version that they name instead.
     ///
     /// Conflict when another process is at it. Any error leaves the warehouse whole and the rest for the next time.
     pub async fn collect(&self) -> Result<Collected> {
+        self.collect_up_to(None).await
+    }
+
+    /// The same of versions that are older than `keep`: the newest of them stays, which was the present one then. `None` where
+    /// there is none below it, and nothing is done.
+    pub async fn collect_older(&self, keep: Duration) -> Result<Option<Collected>> {
+        let keep_us = i64::try_from(keep.as_micros()).unwrap_or(i64::MAX);
+        let newest = self.refresh().await?;
+        let from = self.options().clock.now_us().saturating_sub(keep_us);
+        match self.inner.version_at(from, &newest).await? {
+            Some(version) if version > newest.horizon => self.collect_up_to(Some(version)).await.map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    async fn collect_up_to(&self, most: Option<Version>) -> Result<Collected> {
         let newest = self.refresh().await?;
         let now_us = self.options().clock.now_us().max(newest.time_us);
         let leases = read_leases(self.store()).await?;
@@ -48,7 +68,13 @@ impl Catalog {
         let live = leases.iter().filter(|lease| lease.until_us >= now_us && lease.process != own_lease);
         let (own, own_transaction) = self.inner.own_floor();
         let own = own.min(own_transaction.unwrap_or(own));
-        let floor = live.map(Lease::floor).min().unwrap_or(own).min(own).min(newest.version);
+        let floor = live
+            .map(Lease::floor)
+            .min()
+            .unwrap_or(own)
+            .min(own)
+            .min(most.unwrap_or(newest.version))
+            .min(newest.version);
 
         let ttl_us = i64::try_from(self.options().lease_ttl.as_micros()).unwrap_or(i64::MAX);
         let holder = self.inner.process;
@@ -58,7 +84,10 @@ impl Catalog {
         transaction.push(Intent::SetHorizon(floor));
         let committed = self.commit(transaction).await?;
 
-        let collected = self.sweep(committed.snapshot.horizon, committed.version, &leases, now_us).await;
+        let collected = match self.needed_from(committed.snapshot.horizon, newest.horizon, now_us).await {
+            Ok(from) => self.sweep(committed.snapshot.horizon, &from, committed.version, &leases, now_us).await,
+            Err(e) => Err(e),
+        };
         let mut release = Transaction::new(self.options().ids.next(), committed.version, UserId(0));
         release.push(Intent::SetMaintenance { holder, lease: None });
         match self.commit(release).await {
@@ -69,15 +98,49 @@ impl Catalog {
         collected
     }
 
-    async fn sweep(&self, horizon: Version, last: Version, leases: &[Lease], now_us: i64) -> Result<Collected> {
+    /// The versions up to the horizon that are still read, ascending, the horizon last. It has been moved from `before` to where
+    /// it is: whoever looked up a past version meanwhile has seen it `before`.
+    async fn needed_from(&self, horizon: Version, before: Version, now_us: i64) -> Result<Vec<Version>> {
+        let leases = read_leases(self.store()).await?;
+        let now_us = self.options().clock.now_us().max(now_us);
+        let own_lease = self.inner.state.lock().lease;
+        let live = leases.iter().filter(|lease| lease.until_us >= now_us && lease.process != own_lease);
+        let floors = live.map(|lease| if lease.is_opening() { before } else { lease.floor() });
+        let mut needed: Vec<Version> = floors.chain([self.inner.own_floor().0]).filter(|v| *v < horizon).collect();
+        needed.sort_unstable();
+        needed.dedup();
+        needed.push(horizon);
+        Ok(needed)
+    }
+
+    async fn sweep(
+        &self,
+        horizon: Version,
+        needed: &[Version],
+        last: Version,
+        leases: &[Lease],
+        now_us: i64,
+    ) -> Result<Collected> {
         let store = self.store();
         let roots = store.checkpoints().await?;
-        let kept_root = roots.iter().rev().find(|v| **v <= horizon).copied();
-        let referenced = referenced(store, horizon, last).await?;
+        let mut from = horizon;
+        let mut kept = None;
+        for version in needed {
+            match referenced(store, *version, last).await {
+                // Of who slept longer than its lease, or has named what was gone already, there may be nothing to keep.
+                Err(e) if e.kind() == ErrorKind::Unavailable && *version < horizon => {}
+                found => {
+                    (from, kept) = (*version, Some(found?));
+                    break;
+                }
+            }
+        }
+        let referenced = kept.ok_or_else(|| Error::internal("a collection needs a horizon"))?;
+        let kept_root = roots.iter().rev().find(|v| **v <= from).copied();
 
         let data = store.list(&paths::data_folder()).await?.into_iter().map(|o| o.location);
         let dead = |path: &Path| match paths::parse_data(path) {
-            Some(id @ ObjectId::Data { start, .. }) => start < horizon && !referenced.contains(&id),
+            Some(id @ ObjectId::Data { start, .. }) => start < from && !referenced.contains(&id),
             _ => false,
         };
         let data: Vec<Path> = data.filter(dead).collect();
@@ -142,16 +205,16 @@ async fn read_leases(store: &WarehouseStore) -> Result<Vec<Lease>> {
     Ok(leases)
 }
 
-/// The objects that any snapshot from `horizon` to `last` refers to.
-async fn referenced(store: &WarehouseStore, horizon: Version, last: Version) -> Result<BTreeSet<ObjectId>> {
+/// The objects that any snapshot from `from` to `last` refers to.
+async fn referenced(store: &WarehouseStore, from: Version, last: Version) -> Result<BTreeSet<ObjectId>> {
     let incomplete = || Error::unavailable("the log changed while it was read for collection");
-    let loaded = load::load(store, horizon).await?.ok_or_else(incomplete)?;
-    if loaded.snapshot.version != horizon {
+    let loaded = load::load(store, from).await?.ok_or_else(incomplete)?;
+    if loaded.snapshot.version != from {
         return Err(incomplete());
     }
     let mut objects = BTreeSet::new();
     add_snapshot(&loaded.snapshot, &mut objects);
-    for version in (horizon.0 + 1..=last.0).map(Version) {
+    for version in (from.0 + 1..=last.0).map(Version) {
         let entry = load::read_entry(store, version).await?.ok_or_else(incomplete)?;
         for action in entry.transactions.iter().flat_map(|t| &t.actions) {
             match action {

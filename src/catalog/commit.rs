@@ -18,6 +18,7 @@ use super::lease::{self, PinnedSnapshot, Pins, Renewed};
 use super::load;
 use super::model::{DeleteVectorRef, Extent, Move, Schema, Snapshot, WarehouseInfo};
 use super::options::{CatalogOptions, Genesis, OpenMode};
+use super::past;
 use super::paths;
 use super::positions::Positions;
 use super::resolve::{Resolved, Vectors, resolve};
@@ -45,6 +46,8 @@ pub(super) struct State {
     pub current: Arc<Snapshot>,
     pub pins: Pins,
     pub renewed: Renewed,
+    /// Below it nothing is kept any more for this process, whatever it pins: its lease had lapsed when a collector passed.
+    pub forfeited: Version,
     /// The name of this process's lease.
     pub lease: CommitId,
     /// The tables' objects that the last known checkpoint names.
@@ -62,6 +65,8 @@ pub(super) struct Inner {
     vectors: Cache<Extent, Arc<RoaringBitmap>>,
     /// Where vacuums moved rows that commits were about.
     positions: Cache<Extent, Arc<Positions>>,
+    /// Past versions that were read.
+    pub(super) past: Cache<Version, Arc<Snapshot>>,
     checkpointing: AtomicBool,
     fences: Fences,
 }
@@ -140,12 +145,14 @@ impl Catalog {
                 current: Arc::new(loaded.snapshot),
                 pins: Pins::default(),
                 renewed,
+                forfeited: Version(0),
                 lease: process,
                 checkpointed: Arc::new(loaded.checkpointed),
             }),
             queue: Mutex::default(),
             vectors: Cache::new(VECTORS),
             positions: Cache::new(POSITIONS),
+            past: Cache::new(past::KEPT),
             checkpointing: AtomicBool::new(false),
             fences: Fences::default(),
             options,

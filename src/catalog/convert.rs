@@ -241,6 +241,8 @@ pub(crate) fn table_def(def: &TableDef) -> proto::TableDef {
             (None, false) => 2,
             _ => 0,
         },
+        retain_days: def.retain.map_or(0, |retain| retain.days),
+        retain_column: def.retain.map_or(0, |retain| retain.column.0),
     }
 }
 
@@ -285,6 +287,10 @@ pub(crate) fn read_table_def(def: proto::TableDef) -> Result<TableDef> {
         hash_id: u8::try_from(def.hash_id).map_err(|_| damaged("an unknown slice hash"))?,
         constraints: def.constraints.into_iter().map(read_constraint).collect::<Result<_>>()?,
         backup: !def.backup_no,
+        retain: match (def.retain_days, def.retain_column) {
+            (0, _) => None,
+            (days, column) => Some(Retention { days, column: ColumnId(column) }),
+        },
     };
     table.check_invariants().map_err(|e| damaged(e.message()))?;
     Ok(table)

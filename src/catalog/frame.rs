@@ -42,6 +42,8 @@ pub const FEATURE_CONSTRAINT_STATES: u64 = 1 << 4;
 pub const FEATURE_MOVES: u64 = 1 << 5;
 /// Required feature: the number of slices has changed.
 pub const FEATURE_SLICES: u64 = 1 << 7;
+/// Required feature: a table's rows are kept for a number of days; who does not know it would lose the word.
+pub const FEATURE_RETENTION: u64 = 1 << 6;
 /// The required features that this code knows.
 pub const KNOWN_FEATURES: u64 = FEATURE_VIEWS
     | FEATURE_COMMENTS
@@ -49,6 +51,7 @@ pub const KNOWN_FEATURES: u64 = FEATURE_VIEWS
     | FEATURE_INTERLEAVED
     | FEATURE_CONSTRAINT_STATES
     | FEATURE_MOVES
+    | FEATURE_RETENTION
     | FEATURE_SLICES;
 /// A body or the blobs of one object, at most.
 pub const MAX_PART_BYTES: usize = 1 << 28;
@@ -60,6 +63,7 @@ pub enum Magic {
     CheckpointRoot,
     CheckpointTable,
     Lease,
+    Backup,
 }
 
 impl Magic {
@@ -69,6 +73,7 @@ impl Magic {
             Magic::CheckpointRoot => b"BLUSHCKR",
             Magic::CheckpointTable => b"BLUSHCKT",
             Magic::Lease => b"BLUSHLSE",
+            Magic::Backup => b"BLUSHBKP",
         }
     }
 }

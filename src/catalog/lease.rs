@@ -13,7 +13,7 @@ use super::frame::{self, HEADER_BYTES, Magic};
 use super::model::{ObjectId, Snapshot};
 use super::options::CatalogOptions;
 use super::overlay::Overlay;
-use super::{load, paths, proto};
+use super::{paths, proto};
 use crate::common::{CommitId, Error, Result, SqlState, Version};
 
 /// A process's promise of what it needs.
@@ -35,6 +35,11 @@ impl Lease {
     /// The oldest version that must stay whole.
     pub fn floor(&self) -> Version {
         self.oldest_transaction.map_or(self.oldest_pinned, |t| t.min(self.oldest_pinned))
+    }
+
+    /// Whether its process is only about to read the log: it needs no version of its own, but that the horizon stays.
+    pub fn is_opening(&self) -> bool {
+        self.oldest_transaction == Some(Version(0))
     }
 
     pub fn encode(&self) -> Result<Bytes> {
@@ -110,6 +115,12 @@ pub struct PinnedSnapshot {
 }
 
 impl PinnedSnapshot {
+    /// A version that is held until then.
+    pub(super) fn of(inner: &Arc<Inner>, snapshot: Arc<Snapshot>) -> Self {
+        inner.state.lock().pins.add(snapshot.version, false);
+        PinnedSnapshot { inner: Arc::clone(inner), snapshot, overlay: None, transaction: false }
+    }
+
     /// What is seen.
     pub fn snapshot(&self) -> &Arc<Snapshot> {
         self.overlay.as_ref().map_or(&self.snapshot, |overlay| overlay.snapshot())
@@ -128,6 +139,11 @@ impl PinnedSnapshot {
     /// The same, which also keeps what a transaction that read it writes.
     pub(super) fn for_transaction(&self) -> PinnedSnapshot {
         self.with(None, true)
+    }
+
+    /// The committed version alone.
+    pub(super) fn committed(&self) -> PinnedSnapshot {
+        self.with(None, false)
     }
 
     /// With what a transaction has written over it.
@@ -167,13 +183,13 @@ impl Drop for PinnedSnapshot {
 }
 
 /// A version that this process needs while its snapshot is being read.
-struct Hold {
+pub(super) struct Hold {
     inner: Arc<Inner>,
     version: Version,
 }
 
 impl Hold {
-    fn new(inner: &Arc<Inner>, version: Version) -> Self {
+    pub fn new(inner: &Arc<Inner>, version: Version) -> Self {
         inner.state.lock().pins.add(version, false);
         Hold { inner: Arc::clone(inner), version }
     }
@@ -219,7 +235,8 @@ impl Inner {
     pub(super) fn own_floor(&self) -> (Version, Option<Version>) {
         let state = self.state.lock();
         let oldest = state.pins.oldest().map_or(state.current.version, |pin| pin.min(state.current.version));
-        (oldest, state.pins.oldest_transaction())
+        let kept = |version: Version| version.max(state.forfeited);
+        (kept(oldest), state.pins.oldest_transaction().map(kept))
     }
 
     pub(super) async fn renew(&self) -> Result<()> {
@@ -233,7 +250,12 @@ impl Inner {
         self.write_lease(renewed.at_us, oldest_pinned, oldest_transaction).await?;
         if lapsed {
             // A collector may have passed this process before the new lease was there: see where the log is now.
-            self.refresh().await?;
+            let horizon = self.refresh().await?.horizon;
+            self.state.lock().forfeited = horizon;
+            let (now_pinned, now_transaction) = self.own_floor();
+            if (now_pinned, now_transaction) != (oldest_pinned, oldest_transaction) {
+                self.write_lease(renewed.at_us, now_pinned, now_transaction).await?;
+            }
         }
         self.state.lock().renewed = renewed;
         Ok(())
@@ -274,7 +296,7 @@ pub(super) fn opening(process: CommitId, time_us: i64, ttl: Duration) -> Lease {
         time_us,
         until_us: time_us.saturating_add(ttl_us),
         oldest_pinned: Version(0),
-        oldest_transaction: None,
+        oldest_transaction: Some(Version(0)),
     }
 }
 
@@ -318,18 +340,15 @@ impl Catalog {
         // The lease comes first: from here on no collector passes what is about to be read.
         let hold = Hold::new(&self.inner, version);
         self.inner.renew().await?;
-        let horizon = self.refresh().await?.horizon;
-        let loaded = if version < horizon { None } else { load::load(&self.inner.store, version).await? };
-        let Some(loaded) = loaded.filter(|loaded| loaded.snapshot.version == version) else {
-            return Err(Error::unavailable(format!(
-                "version {version} was collected: those from {horizon} on are kept"
-            ))
-            .with_state(SqlState::SNAPSHOT_TOO_OLD)
-            .with_hint("plan the query again, and keep its version pinned where it was planned until it has run"));
-        };
-        self.inner.state.lock().pins.add(version, false);
-        let inner = Arc::clone(&hold.inner);
-        Ok(PinnedSnapshot { inner, snapshot: Arc::new(loaded.snapshot), overlay: None, transaction: false })
+        let newest = self.refresh().await?;
+        let horizon = newest.horizon;
+        let pin = if version < horizon { None } else { self.inner.pin_loaded(version, &newest).await? };
+        drop(hold);
+        pin.ok_or_else(|| {
+            Error::unavailable(format!("version {version} was collected: those from {horizon} on are kept"))
+                .with_state(SqlState::SNAPSHOT_TOO_OLD)
+                .with_hint("plan the query again, and keep its version pinned where it was planned until it has run")
+        })
     }
 
     /// Says what this process needs, as the background task does. Unavailable when the store refuses.

@@ -6,7 +6,9 @@
 //! [`local_store`] the durable store for `file://`.
 
 pub mod apply;
+pub mod backup;
 pub mod checkpoint;
+mod clone;
 pub mod collect;
 pub mod commit;
 mod convert;
@@ -14,6 +16,7 @@ pub mod delete_vector;
 pub mod entry;
 pub mod fence;
 pub mod frame;
+mod history;
 mod keep;
 pub mod lease;
 mod load;
@@ -21,26 +24,31 @@ pub mod local_store;
 pub mod model;
 pub mod options;
 pub mod overlay;
+mod past;
 pub mod paths;
 pub mod positions;
 mod proto;
 pub mod ranks;
 mod resolve;
+mod restore;
 pub mod store;
 #[cfg(test)]
 mod tests;
 pub mod transaction;
 pub mod view;
 
+pub use backup::{BackedUp, Backup};
 pub use collect::Collected;
 pub use commit::Catalog;
 pub use entry::{Action, Entry, TransactionRecord};
 pub use fence::Fence;
+pub use history::Change;
 pub use lease::PinnedSnapshot;
 pub use local_store::LocalStore;
 pub use model::*;
 pub use options::{CatalogOptions, Genesis, IdSource, OpenMode, RandomIds};
 pub use overlay::{OpenTransaction, Overlay};
+pub use past::AsOf;
 pub use positions::Positions;
 pub use ranks::{RankColumn, RankMap};
 pub use store::WarehouseStore;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::apply::PROVISIONAL;
 use super::entry::MaintenanceLease;
-use super::frame::{FEATURE_CONSTRAINT_STATES, FEATURE_INTERLEAVED, FEATURE_TABLE_WORDS};
+use super::frame::{FEATURE_CONSTRAINT_STATES, FEATURE_INTERLEAVED, FEATURE_RETENTION, FEATURE_TABLE_WORDS};
 use super::ranks::RankMap;
 use super::view::{CommentOn, ViewDef};
 use crate::common::{
@@ -130,6 +130,22 @@ impl ConstraintDef {
     }
 }
 
+/// How long rows are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// At least 1.
+    pub days: u32,
+    /// A DATE, TIMESTAMP or TIMESTAMPTZ.
+    pub column: ColumnId,
+}
+
+impl Retention {
+    /// Whether a column of that type tells how old a row is.
+    pub fn fits(sql_type: SqlType) -> bool {
+        matches!(sql_type, SqlType::Date | SqlType::Timestamp | SqlType::TimestampTz)
+    }
+}
+
 /// What AUTO amounts to at present.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EffectiveDist {
@@ -147,7 +163,8 @@ pub enum EffectiveDist {
 /// 4. at most one column is an identity: INTEGER or BIGINT, NOT NULL, without DEFAULT, its step not 0;
 /// 5. constraints name existing columns, at least one and none twice; one at most is a primary key; a foreign key
 ///    refers to as many columns as it has; names of constraints are distinct;
-/// 6. an interleaved sort key has at most [`SortKey::MAX_INTERLEAVED`] columns, none twice.
+/// 6. an interleaved sort key has at most [`SortKey::MAX_INTERLEAVED`] columns, none twice;
+/// 7. `retain` names a column that tells a day, and at least one day.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TableDef {
     pub id: TableId,
@@ -172,6 +189,8 @@ pub struct TableDef {
     pub constraints: Vec<ConstraintDef>,
     /// BACKUP YES, which is the default; NO changes nothing here, and is shown.
     pub backup: bool,
+    /// Rows that are older are deleted.
+    pub retain: Option<Retention>,
 }
 
 impl TableDef {
@@ -236,7 +255,8 @@ impl TableDef {
         let words = if words { FEATURE_TABLE_WORDS } else { 0 };
         let trusted = self.constraints.iter().any(ConstraintDef::is_trusted);
         let states = if trusted { FEATURE_CONSTRAINT_STATES } else { 0 };
-        words | states | if self.interleaved().is_empty() { 0 } else { FEATURE_INTERLEAVED }
+        let retains = if self.retain.is_some() { FEATURE_RETENTION } else { 0 };
+        words | states | retains | if self.interleaved().is_empty() { 0 } else { FEATURE_INTERLEAVED }
     }
 
     /// The columns of an interleaved sort key; none where rows have another order.
@@ -315,6 +335,11 @@ impl TableDef {
         let interleaved: BTreeSet<ColumnId> = self.interleaved().iter().copied().collect();
         if interleaved.len() > SortKey::MAX_INTERLEAVED || interleaved.len() != self.interleaved().len() {
             return broken(6, "an interleaved sort key has too many columns, or one twice");
+        }
+        if let Some(retain) = &self.retain
+            && (retain.days == 0 || !self.column(retain.column).is_some_and(|c| Retention::fits(c.sql_type)))
+        {
+            return broken(7, "RETAIN names no day, or a column that is not there or tells none");
         }
         self.check_constraints(&ids)
     }

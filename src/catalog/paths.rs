@@ -6,6 +6,8 @@
 //! _log/checkpoint/table/<id, 8 hex>-<version, 20 digits> a table as the version that last changed it left it
 //! _lease/<process, 32 hex>                               what a process still reads
 //! data/<start, 16 hex>-<transaction, 32 hex>-<sequence, at least 4 hex>
+//! _backup/<version, 20 digits>                           backups (in a place of backups, which is no warehouse)
+//! _backup/table/<id, 8 hex>-<version, 20 digits>         a table as that version left it
 //! _sys/...                                               operational logs, outside the version chain
 //! _tmp/...                                               files being written (local store only)
 //! ```
@@ -23,6 +25,8 @@ const CHECKPOINT_TABLE: &str = "_log/checkpoint/table";
 const LEASE: &str = "_lease";
 const DATA: &str = "data";
 const SYS: &str = "_sys";
+const BACKUP: &str = "_backup";
+const BACKUP_TABLE: &str = "_backup/table";
 
 /// The folder of log entries (and, below it, checkpoints).
 pub fn log_folder() -> Path {
@@ -106,6 +110,26 @@ pub fn parse_data(path: &Path) -> Option<ObjectId> {
     let sequence = u32::try_from(hex(sequence, sequence.len())?).ok()?;
     let id = ObjectId::Data { start, txn, sequence };
     (parts.next().is_none() && id.to_string() == path.as_ref()).then_some(id)
+}
+
+/// The folder of backups.
+pub fn backup_folder() -> Path {
+    Path::from(BACKUP)
+}
+
+/// The backup of a version.
+pub fn backup(version: Version) -> Path {
+    Path::from(format!("{BACKUP}/{:020}", version.0))
+}
+
+/// The version whose backup stands at `path`.
+pub fn parse_backup(path: &Path) -> Option<Version> {
+    digits(path.as_ref().strip_prefix(BACKUP)?.strip_prefix('/')?)
+}
+
+/// A table as `changed` left it, in a place of backups.
+pub fn backup_table(table: TableId, changed: Version) -> Path {
+    Path::from(format!("{BACKUP_TABLE}/{:08x}-{:020}", table.0, changed.0))
 }
 
 /// An operational log's object: `_sys/<log>/<name>`.

@@ -161,6 +161,11 @@ pub struct TableDef {
     /// 0: AUTO where there is no sort key, else declared; 1: the sort key is what AUTO chose; 2: none is declared.
     #[prost(uint32, tag = "19")]
     pub sort_word: u32,
+    /// 0: rows are kept for ever.
+    #[prost(uint32, tag = "20")]
+    pub retain_days: u32,
+    #[prost(uint32, tag = "21")]
+    pub retain_column: u32,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -578,4 +583,59 @@ pub struct Lease {
     pub oldest_transaction: Option<u64>,
     #[prost(sint64, tag = "5")]
     pub until_us: i64,
+}
+
+/// A part of an object that a table refers to.
+#[derive(Clone, PartialEq, Message)]
+pub struct BackupPart {
+    #[prost(uint64, tag = "1")]
+    pub offset: u64,
+    #[prost(uint64, tag = "2")]
+    pub len: u64,
+    #[prost(fixed32, tag = "3")]
+    pub crc: u32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct BackupObject {
+    /// Its name in the backup, which is that in the warehouse.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    #[prost(uint64, tag = "2")]
+    pub bytes: u64,
+    #[prost(fixed32, tag = "3")]
+    pub crc: u32,
+    #[prost(message, repeated, tag = "4")]
+    pub parts: Vec<BackupPart>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct BackupTable {
+    #[prost(uint32, tag = "1")]
+    pub id: u32,
+    #[prost(uint64, tag = "2")]
+    pub changed: u64,
+    #[prost(uint64, tag = "3")]
+    pub rows: u64,
+    #[prost(fixed32, tag = "4")]
+    pub checksum: u32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct Backup {
+    #[prost(bytes = "vec", tag = "1")]
+    pub uuid: Vec<u8>,
+    #[prost(uint64, tag = "2")]
+    pub version: u64,
+    #[prost(sint64, tag = "3")]
+    pub time_us: i64,
+    /// As a checkpoint's root.
+    #[prost(bytes = "vec", tag = "4")]
+    pub root: Vec<u8>,
+    #[prost(message, repeated, tag = "5")]
+    pub tables: Vec<BackupTable>,
+    #[prost(message, repeated, tag = "6")]
+    pub objects: Vec<BackupObject>,
+    #[prost(fixed32, tag = "7")]
+    pub checksum: u32,
 }

@@ -238,16 +238,11 @@ impl Resolver<'_> {
                 self.act(Action::DropSchema(id))
             }
             Intent::CreateTable(def) => {
-                let schema = self.schema(def.schema, "of the table")?;
-                self.table_name_is_free(schema, &def.name, None)?;
-                let id = self.new_relation(def.id);
-                let mut def = TableDef { id, schema, created_us: self.snapshot.time_us, ..def.clone() };
-                self.refer(&mut def)?;
-                def.check_invariants()?;
-                self.declare(&mut def)?;
-                self.own.keeping.making(id);
-                self.act(Action::CreateTable(def))
+                self.create_table(def)?;
+                Ok(())
             }
+            Intent::CloneTable { def, of, version } => self.clone_table(def, of, version),
+            Intent::Restore { of } => self.restore(of),
             Intent::AlterTable(def) => {
                 let mut target = Target::from(def);
                 target.definition_version = def.definition_version.wrapping_sub(1);
@@ -355,6 +350,19 @@ impl Resolver<'_> {
             }
             Intent::DefineUser(id, name) => self.act(Action::DefineUser(*id, name.clone())),
         }
+    }
+
+    pub(super) fn create_table(&mut self, def: &TableDef) -> Result<TableId> {
+        let schema = self.schema(def.schema, "of the table")?;
+        self.table_name_is_free(schema, &def.name, None)?;
+        let id = self.new_relation(def.id);
+        let mut def = TableDef { id, schema, created_us: self.snapshot.time_us, ..def.clone() };
+        self.refer(&mut def)?;
+        def.check_invariants()?;
+        self.declare(&mut def)?;
+        self.own.keeping.making(id);
+        self.act(Action::CreateTable(def))?;
+        Ok(id)
     }
 
     fn reserve(&mut self, table: TableId, name: &str, identity: Identity, needed: u64, wanted: u64) -> Result<()> {

@@ -1,6 +1,7 @@
 //! The catalog as a whole. What a test needs twice is in `util`.
 
 mod background;
+mod backup;
 mod basics;
 mod crash;
 mod declared;
@@ -9,6 +10,7 @@ mod group;
 mod interleave;
 mod local;
 mod overlay;
+mod past;
 mod ranks;
 #[cfg(feature = "s3")]
 mod s3;

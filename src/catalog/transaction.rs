@@ -131,6 +131,16 @@ pub(super) enum Intent {
     },
     CreateTable(TableDef),
     AlterTable(TableDef),
+    /// A table with the rows, the order, the statistics and the comments of another, as a version has it.
+    CloneTable {
+        def: TableDef,
+        of: Arc<TableState>,
+        version: PinnedSnapshot,
+    },
+    /// All that a backup holds, its objects under names of the transaction's.
+    Restore {
+        of: Arc<Snapshot>,
+    },
     SetConstraint {
         table: Target,
         /// Its ordinal in the definition.
@@ -439,6 +449,17 @@ impl Transaction {
         id
     }
 
+    /// Creates a table of the same rows as one of `version`, whose objects the two share from then on; `def` is as for
+    /// [`Transaction::create_table`], with the columns of that one. What the transaction itself has written is not in it.
+    ///
+    /// Conflict when the horizon has passed the version by then.
+    pub fn clone_table(&mut self, mut def: TableDef, of: &Arc<TableState>, version: &PinnedSnapshot) -> TableId {
+        let id = TableId(provisional());
+        def.id = id;
+        self.intents.push(Intent::CloneTable { def, of: Arc::clone(of), version: version.committed() });
+        id
+    }
+
     /// Replaces a definition. `def.definition_version` must be one more than the one it replaces.
     pub fn alter_table(&mut self, def: TableDef) {
         self.intents.push(Intent::AlterTable(def));
@@ -669,6 +690,10 @@ impl Transaction {
                 Intent::SetRankMap { map, .. } => map.weight(),
                 Intent::SetStatistics { blob: place, .. } => blob(place),
                 Intent::CreateTable(def) | Intent::AlterTable(def) => 64 * def.columns.len(),
+                Intent::Restore { of } => {
+                    of.tables.values().map(|t| 64 * t.def.columns.len() * (t.segments.len() + 1)).sum()
+                }
+                Intent::CloneTable { def, of, .. } => 64 * def.columns.len() * (of.segments.len() + 1),
                 Intent::CreateView(def) | Intent::AlterView(def) => {
                     let columns = def.dependencies().iter().map(|d| d.columns.len()).sum::<usize>();
                     def.sql.len() + 64 * (def.columns.len() + columns)

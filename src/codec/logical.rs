@@ -19,6 +19,11 @@ use crate::system;
 impl BlueshiftCodec {
     fn told_provider(&self, name: &TableReference, provider: &dyn TableProvider) -> crate::common::Result<Provider> {
         let kind = if let Some(table) = provider.downcast_ref::<BlueshiftTable>() {
+            if let Some(version) = table.version() {
+                let message =
+                    format!("a logical plan that reads version {version} of \"{}\" cannot travel", table.def().name);
+                return Err(Error::unsupported(message).with_hint("send the physical plan, or the statement's text"));
+            }
             let uuid = table.warehouse().ok_or_else(|| unsupported(name))?;
             let alias = table.alias().map(str::to_string);
             ProviderKind::Table(NamedTable { table: Some(self.told(uuid, table.def())?), alias })

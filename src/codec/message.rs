@@ -119,6 +119,9 @@ pub struct Scan {
     pub wanted_first: Option<WantedFirst>,
     #[prost(string, optional, tag = "13")]
     pub alias: Option<String>,
+    /// The query names the version.
+    #[prost(bool, tag = "14")]
+    pub past: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -137,6 +137,7 @@ impl BlueshiftCodec {
             mistrust_bounds: scan.trust() == BoundsTrust::None,
             wanted_first,
             alias: scan.alias().map(|alias| alias.to_string()),
+            past: table.as_of.is_some(),
         })
     }
 
@@ -245,7 +246,8 @@ impl BlueshiftCodec {
         let wanted_first = scan.wanted_first.map(wanted).transpose()?;
         let trust = if scan.mistrust_bounds { BoundsTrust::None } else { BoundsTrust::All };
         let state = Arc::clone(state);
-        let rows = carried(warehouse.rows_of(pin, &state))?;
+        let mut rows = carried(warehouse.rows_of(pin, &state))?;
+        rows.as_of = scan.past.then_some(Version(scan.version));
         let options = ScanOptions { slices, claim_hash: scan.claim_hash, prune: scan.prune };
         let made = SliceScan::new(Arc::new(rows), options, projection, filters, fetch);
         Ok(made.planned(wanted_first, trust).called(scan.alias.map(Arc::from)))

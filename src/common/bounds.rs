@@ -79,6 +79,21 @@ impl Bounds {
         }
     }
 
+    /// `true` only when it is proven that every row satisfies `predicate`: none is NULL, and no value satisfies its opposite.
+    pub fn must_satisfy(&self, predicate: &Predicate) -> bool {
+        let opposite = match predicate {
+            Predicate::IsNull => return self.all_null(),
+            Predicate::IsNotNull => return self.null_count == 0,
+            Predicate::Compare(op, literal) => Predicate::Compare(op.negated(), literal.clone()),
+            Predicate::Between { low, high, negated } => {
+                Predicate::Between { low: low.clone(), high: high.clone(), negated: !negated }
+            }
+            Predicate::In { values, negated } => Predicate::In { values: values.clone(), negated: !negated },
+            Predicate::Like { .. } => return false,
+        };
+        self.null_count == 0 && !self.may_satisfy(&opposite)
+    }
+
     /// `false` only when it is proven that no row satisfies `predicate`.
     pub fn may_satisfy(&self, predicate: &Predicate) -> bool {
         match predicate {

@@ -320,6 +320,7 @@ fn catalog_frames_are_as_described() {
         (Magic::CheckpointRoot, "Root"),
         (Magic::CheckpointTable, "Table"),
         (Magic::Lease, "Lease"),
+        (Magic::Backup, "Backup"),
     ];
     let layout = table_below("## Catalog frame");
     check_offsets(&layout[..layout.len() - 2], frame::HEADER_BYTES);

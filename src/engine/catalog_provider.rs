@@ -23,10 +23,11 @@ use super::listing::Listing;
 use super::load::TableSink;
 use super::names::{self, CATALOG, DEFAULT_SCHEMA, PATH_SCHEMA};
 use super::namespace::{Attached, ForeignTables, Namespace, PlanPins, StatementPins};
+use super::past::{past_provider, read_past_name};
 use super::views::{self, ViewPlans};
 use super::warehouse::Warehouse;
-use crate::catalog::{Binding, PinnedSnapshot, Read, RowsRead, SegmentRef, TableDef, TableState};
-use crate::common::Error;
+use crate::catalog::{AsOf, Binding, PinnedSnapshot, Read, RowsRead, SegmentRef, TableDef, TableState};
+use crate::common::{Error, Version};
 use crate::physical_plan::load::RowSink;
 use crate::physical_plan::provider::{BlueshiftTable, Disproof, TableSource};
 use crate::physical_plan::rows::{Identified, with_rows};
@@ -102,6 +103,8 @@ pub struct WarehouseCatalog {
     plans: Arc<ViewPlans>,
     /// How many views are being planned around.
     depth: usize,
+    /// The version of the past that it shows of its warehouse.
+    past: Option<PinnedSnapshot>,
 }
 
 impl WarehouseCatalog {
@@ -115,6 +118,7 @@ impl WarehouseCatalog {
             planner: None,
             plans: Arc::default(),
             depth: 0,
+            past: None,
         }
     }
 
@@ -140,7 +144,25 @@ impl WarehouseCatalog {
 
     /// Another warehouse beside this one.
     pub(super) fn other(&self, warehouse: Warehouse) -> Self {
-        WarehouseCatalog { warehouse, names: None, foreign: None, plans: Arc::default(), ..self.clone() }
+        WarehouseCatalog { warehouse, names: None, foreign: None, plans: Arc::default(), past: None, ..self.clone() }
+    }
+
+    /// The warehouse as it was. Views' plans are its own: those that are kept are of the present.
+    fn of_past(&self, pin: PinnedSnapshot) -> Self {
+        WarehouseCatalog { plans: Arc::default(), past: Some(pin), ..self.clone() }
+    }
+
+    /// A provider of one of its tables, which `pin` shows.
+    pub(super) fn table_of(&self, pin: &PinnedSnapshot, state: &Arc<TableState>) -> Arc<dyn TableProvider> {
+        match self.past {
+            Some(_) => past_provider(&self.warehouse, pin, state),
+            None => table_provider(&self.warehouse, state),
+        }
+    }
+
+    /// Whether it shows a version of the past.
+    pub(super) fn is_past(&self) -> bool {
+        self.past.is_some()
     }
 
     /// What its system tables show.
@@ -188,6 +210,10 @@ impl WarehouseCatalog {
     }
 
     fn provider(&self, name: &str) -> Option<WarehouseSchema> {
+        if let Some((name, _)) = read_past_name(name) {
+            let home = Some(self.warehouse.clone());
+            return Some(WarehouseSchema { catalog: self.clone(), home, name: name.into() });
+        }
         let schema =
             |home: Option<Warehouse>, name: &str| WarehouseSchema { catalog: self.clone(), home, name: name.into() };
         if let Some(names) = &self.names
@@ -305,6 +331,9 @@ impl WarehouseSchema {
                 return Ok(Some(table));
             }
             let Some(home) = &self.home else { return Ok(None) };
+            if let Some((name, version)) = read_past_name(name) {
+                return self.find_past(home, name, version).await;
+            }
             let pin = self.catalog.choose(home).await?;
             if let Some(schema) = pin.schema_named(&self.name) {
                 if let Some(name) = name.strip_suffix(WITH_ROWS)
@@ -324,6 +353,27 @@ impl WarehouseSchema {
             // A context that is not ours has no search path to find them by.
             let system = self.name == system::SCHEMA || (self.name == DEFAULT_SCHEMA && self.catalog.names.is_none());
             Ok(if system { system::table(name, self.catalog.source()) } else { None })
+        })
+    }
+
+    /// A table or view of a version that the statement has named.
+    fn find_past<'a>(
+        &'a self,
+        home: &'a Warehouse,
+        name: &'a str,
+        version: Version,
+    ) -> BoxFuture<'a, Result<Option<Arc<dyn TableProvider>>>> {
+        Box::pin(async move {
+            let pins = self.catalog.pins.as_ref();
+            let Some(pin) = pins.and_then(|pins| pins.past(home, AsOf::Version(version))) else { return Ok(None) };
+            let Some(schema) = pin.schema_named(&self.name) else { return Ok(None) };
+            if let Some(state) = pin.table_named(schema.id, name) {
+                know_statistics(home, &pin, state).await;
+                return Ok(Some(past_provider(home, &pin, state)));
+            }
+            let Some(view) = pin.view_named(schema.id, name) else { return Ok(None) };
+            let catalog = self.catalog.of_past(pin.clone());
+            views::provider(&catalog, &pin, view).await.map(Some).map_err(external)
         })
     }
 
@@ -432,6 +482,7 @@ pub(super) fn scan_table(
     Ok(ScanTable {
         def: Arc::clone(&state.def),
         segments: Arc::clone(&state.segments),
+        as_of: None,
         statistics: state.statistics.and_then(|reference| store.known_statistics(&reference)),
         statistics_off: state.statistics_off(),
         store,

@@ -224,6 +224,7 @@ impl Checker {
         let mut segments = rows.segments.clone();
         segments.sort_by_key(|s| (s.slice, s.run, s.place));
         let table = ScanTable {
+            as_of: None,
             def: Arc::clone(&rows.def),
             segments: Arc::new(segments),
             store: self.warehouse.inner.segments.at(self.pin.clone()),

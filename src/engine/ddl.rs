@@ -304,6 +304,7 @@ fn define(
         hash_id: HASH_ID,
         constraints,
         backup: create.backup != Some(false),
+        retain: None,
     };
     for (spec, i) in specs.iter().zip(0..) {
         let encoding = match spec.encode {
@@ -428,6 +429,7 @@ fn like_table(
     def.owner = running.statement.user;
     def.definition_version = 1;
     def.constraints.clear();
+    def.retain = None;
     if def.dist == DistStyle::Auto {
         def.effective_dist = EffectiveDist::All;
     }

@@ -56,15 +56,19 @@ pub(super) async fn delete(running: &Running<'_>, delete: &Delete, parameters: O
     let found = Found::default();
     let mut query = rows.clone();
     target.fill(running, delete.alias.as_ref(), &mut query, Vec::new())?;
-    let rows = target.rows(running, query, parameters).await?;
+    let (rows, whole) = target.rows_or_segments(running, query, parameters).await?;
     let mut rows = found.noting(rows);
     while let Some(batch) = rows.next().await {
         batch.map_err(from_datafusion)?;
     }
     let (found, count) = found.take();
+    let count = count + whole.iter().map(|s| u64::from(s.rows - s.deleted.map_or(0, |d| d.rows))).sum::<u64>();
     let mut notices = Vec::new();
     if count > 0 {
         let mut transaction = target.transaction(running)?;
+        if !whole.is_empty() {
+            transaction.remove(&target.table.def, whole.iter().map(|s| (s.id, s.deleted)).collect());
+        }
         target.remove(found, Changed::All, false, &mut transaction).await?;
         running.check_cancelled()?;
         notices = target.commit(running, transaction).await?;

@@ -15,7 +15,7 @@ use super::names::CATALOG;
 use super::temporary;
 use super::views::ViewPlans;
 use super::warehouse::Warehouse;
-use crate::catalog::{PinnedSnapshot, Read, Snapshot, Transaction};
+use crate::catalog::{AsOf, PinnedSnapshot, Read, Snapshot, Transaction};
 use crate::common::{Error, Result, SqlState};
 use crate::system;
 
@@ -239,6 +239,8 @@ impl ForeignTables {
 #[derive(Debug)]
 pub struct StatementPins {
     pins: Mutex<Vec<(Warehouse, PinnedSnapshot)>>,
+    /// The versions of the past that it names.
+    past: Mutex<Vec<(Warehouse, AsOf, PinnedSnapshot)>>,
     /// Chooses for all of its statements.
     block: Option<Arc<Block>>,
     /// Where what the statement reads is noted, if it is to be serializable.
@@ -278,7 +280,7 @@ impl Reads {
 impl StatementPins {
     /// Of a statement that reads `warehouse` at `pin`.
     pub fn of(warehouse: Warehouse, pin: PinnedSnapshot) -> Self {
-        StatementPins { pins: Mutex::new(vec![(warehouse, pin)]), block: None, reads: None }
+        StatementPins { pins: Mutex::new(vec![(warehouse, pin)]), past: Mutex::default(), block: None, reads: None }
     }
 
     /// Of a statement of a block.
@@ -296,6 +298,18 @@ impl StatementPins {
         let pins = self.pins.lock();
         let known = pins.iter().find(|(of, _)| of.is(warehouse)).map(|(_, pin)| pin.clone());
         known.or_else(|| self.block.as_ref()?.known(warehouse))
+    }
+
+    /// A version of the past of `warehouse` that the statement has named.
+    pub fn past(&self, warehouse: &Warehouse, at: AsOf) -> Option<PinnedSnapshot> {
+        let meant = |pin: &PinnedSnapshot, named: AsOf| named == at || at == AsOf::Version(pin.version);
+        let past = self.past.lock();
+        past.iter().find(|(of, named, pin)| of.is(warehouse) && meant(pin, *named)).map(|(_, _, pin)| pin.clone())
+    }
+
+    /// Keeps it for as long as the statement is planned; its scans keep it themselves.
+    pub fn keep_past(&self, warehouse: &Warehouse, at: AsOf, pin: PinnedSnapshot) {
+        self.past.lock().push((warehouse.clone(), at, pin));
     }
 
     /// The version of `warehouse`; the newest, where none was chosen yet.

@@ -26,6 +26,9 @@ use crate::sql::select_list::{self, Column, Item, shown_name};
 ///
 /// Errors: Invalid where a subquery has two columns of one name.
 pub(super) async fn plan(state: &SessionState, statement: &SqlStatement) -> Result<LogicalPlan> {
+    if let Some(query) = sql::query_in(statement) {
+        sql::check_present(query, "in what is planned once for many statements")?;
+    }
     let plan = plan_with_names(state, statement).await.map_err(|error| placed(error, statement))?;
     check_unions(&plan).map_err(|error| placed(error, statement))?;
     Ok(plan)

@@ -32,7 +32,7 @@ use super::placing::{placed, placed_stream};
 use super::session::Session;
 use super::statement::{StatementState, cancelled};
 use super::warehouse::Warehouse;
-use super::{explain, planning, uses};
+use super::{explain, past, planning, uses};
 use crate::catalog::{Committed, PinnedSnapshot, Snapshot, Transaction};
 use crate::common::sql_type::UTC;
 use crate::common::{Error, Result};
@@ -174,8 +174,11 @@ impl Running<'_> {
         self.session.catalog(&self.state).at(Arc::clone(&self.pins))
     }
 
-    /// The logical plan of a query; its columns are named as [`planning::plan`] says.
+    /// The logical plan of a query, its tables of the past at the versions that it names; its columns are named as
+    /// [`planning::plan`] says.
     pub async fn plan(&self, query: &SqlStatement) -> Result<LogicalPlan> {
+        let past = past::settled(self, query).await?;
+        let query = past.as_deref().unwrap_or(query);
         let full = self.with_full_names(query)?.await;
         planning::plan(&self.state, full.as_deref().unwrap_or(query)).await
     }

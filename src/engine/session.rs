@@ -33,8 +33,8 @@ use super::running::Running;
 use super::statement::{CancelToken, StatementState};
 use super::warehouse::Warehouse;
 use super::{
-    alter, analyze, attach, comments, copy, ddl, delete, describe, explain, information, insert, merge, parameters,
-    planning, prepare, show, statistics, summarize, vacuum, verify, views,
+    alter, analyze, attach, backup, clone, comments, copy, ddl, delete, describe, explain, information, insert, merge,
+    parameters, planning, prepare, retention, show, statistics, summarize, vacuum, verify, views,
 };
 use crate::catalog::{PinnedSnapshot, Snapshot};
 use crate::common::{Error, ErrorKind, Result, SqlState};
@@ -447,9 +447,11 @@ impl Session {
             Statement::Explain(explain) => explain::changes::planned(running, &explain, parameters).await,
             Statement::Prepare(prepare) => prepare::prepare(running, *prepare).await,
             Statement::CreateTable(create) => ddl::create_table(running, *create).await,
+            Statement::CloneTable(create) => clone::clone_table(running, *create).await,
             Statement::AlterConstraint(alter) => verify::alter(running, alter).await,
             Statement::AlterTable(alter) => alter::alter_table(running, *alter).await,
             Statement::SetSlices { slices, position } => alter::set_slices(running, slices, position).await,
+            Statement::AlterRetention(alter) => retention::alter(running, &alter).await,
             Statement::DropTable(drop) => ddl::drop_table(running, drop).await,
             Statement::CreateView(create) => views::create_view(running, *create).await,
             Statement::DropView(drop) => views::drop_view(running, drop).await,
@@ -477,6 +479,8 @@ impl Session {
                 Err(Error::internal("a block begins and ends elsewhere"))
             }
             Statement::Copy(copy) => copy::copy(running, *copy).await,
+            Statement::Backup(location) => backup::backup(running, &location).await,
+            Statement::Restore(wanted) => backup::restore(running, &wanted).await,
             Statement::Vacuum(statement) => vacuum::vacuum(running, &statement).await,
             Statement::Analyze(statement) => statistics::analyze(running, statement).await,
             Statement::AnalyzeCompression(statement) => analyze::compression(running, statement).await,
@@ -676,6 +680,8 @@ fn check_within(statement: &Statement) -> Result<()> {
             Err(error.with_hint("COMMIT or ROLLBACK it first"))
         }
         Statement::Vacuum(_) => refused("VACUUM", "run it by itself: it commits step by step"),
+        Statement::Backup(_) => refused("BACKUP", "run it by itself: it copies a committed version"),
+        Statement::Restore(_) => refused("RESTORE", "run it by itself: it commits by itself"),
         Statement::Attach(_) => refused("ATTACH", "attach the database before BEGIN"),
         Statement::Detach(_) => refused("DETACH", "detach the database after COMMIT"),
         _ => Ok(()),

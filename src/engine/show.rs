@@ -6,7 +6,9 @@ use std::sync::Arc;
 use arrow::array::{RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 
+use super::backup;
 use super::describe::{Found, find, provider};
+use super::history;
 use super::names::{self, CATALOG, at};
 use super::output::Output;
 use super::running::Running;
@@ -51,6 +53,8 @@ pub(super) async fn show(running: &Running<'_>, show: Show) -> Result<Output> {
             };
             list(running, columns, "svv_all_tables", wanted, "table_name", &filter).await
         }
+        Show::Backups(location) => backup::show_backups(&location).await,
+        Show::History { table, limit } => history::show_history(running, &table, limit).await,
         Show::Columns { table, filter } => {
             let Found { database, schema, name } = find(running, &table).await?;
             let columns = "database_name, schema_name, table_name, column_name, ordinal_position, column_default, \

@@ -2,8 +2,10 @@
 
 mod alter;
 mod auto;
+mod backup;
 mod blocks;
 mod changes;
+mod clones;
 mod compression;
 mod constraints;
 mod crash;
@@ -29,6 +31,7 @@ mod merge;
 mod movement;
 mod mutants;
 mod namespaces;
+mod past;
 mod prepared;
 mod processes;
 mod properties;
@@ -37,6 +40,7 @@ mod races;
 mod random_joins;
 mod rate;
 mod result_names;
+mod retention;
 #[cfg(feature = "s3")]
 mod s3;
 mod scans;
@@ -47,3 +51,4 @@ mod transactions;
 mod unions;
 mod util;
 mod vacuum;
+mod whole;

@@ -35,6 +35,18 @@ const BOOST: u64 = 4;
 /// How often a step is tried when others vacuum the same segments.
 const ATTEMPTS: usize = 10;
 
+/// Deletes rows of the table that are older than it keeps.
+async fn expire(warehouse: &Warehouse, table: &TableState, prune: bool) -> Result<()> {
+    if table.def.retain.is_none() {
+        return Ok(());
+    }
+    let pin = warehouse.pin_newest().await?;
+    match pin.table(table.def.id) {
+        Some(table) => Box::pin(warehouse.expire(&pin, table, prune)).await.map(drop),
+        None => Ok(()),
+    }
+}
+
 /// Runs VACUUM. What was left out is told by notices.
 pub(super) async fn vacuum(running: &Running<'_>, statement: &Vacuum) -> Result<Output> {
     let (warehouse, tables) = match &statement.table {
@@ -51,6 +63,7 @@ pub(super) async fn vacuum(running: &Running<'_>, statement: &Vacuum) -> Result<
     let boosts = statement.boost && statement.mode != VacuumMode::DeleteOnly;
     let mut notices = Vec::new();
     for table in tables {
+        expire(&warehouse, &table, running.prunes()).await?;
         let operation = Operation {
             warehouse: &warehouse,
             table: table.def.id,

@@ -22,7 +22,7 @@ use datafusion::sql::sqlparser::ast::{Query, Statement as SqlStatement};
 use futures::future::{BoxFuture, FutureExt, ready};
 use parking_lot::Mutex;
 
-use super::catalog_provider::{StatementCatalogs, WarehouseCatalog, external, table_provider};
+use super::catalog_provider::{StatementCatalogs, WarehouseCatalog, external};
 use super::ddl;
 use super::error::from_datafusion;
 use super::extension::planning_state;
@@ -188,6 +188,10 @@ async fn plan(catalog: &WarehouseCatalog, pin: &PinnedSnapshot, view: &ViewDef) 
     };
     let list: Arc<dyn CatalogProviderList> = match &view.binding {
         Binding::Bound(dependencies) => Arc::new(bind(catalog, pin, dependencies).await.map_err(from_datafusion)?),
+        Binding::Late if catalog.is_past() => {
+            return Err(Error::unsupported("it binds late, so that its names have no version")
+                .with_hint("write its query with FOR SYSTEM_TIME AS OF behind each table"));
+        }
         Binding::Late => {
             let others: Arc<dyn CatalogProviderList> = match catalog.planner() {
                 Some(state) => Arc::clone(state.catalog_list()),
@@ -257,7 +261,7 @@ async fn bind(
     let mut relations = HashMap::with_capacity(dependencies.len());
     for dependency in dependencies {
         let provider: Arc<dyn TableProvider> = if let Some(table) = pin.table(dependency.relation) {
-            as_it_was(table_provider(catalog.warehouse(), table), &table.def, dependency)?
+            as_it_was(catalog.table_of(pin, table), &table.def, dependency)?
         } else if let Some(view) = pin.view(dependency.relation) {
             Box::pin(provider(&catalog.deeper(), pin, view)).await.map_err(external)?
         } else {

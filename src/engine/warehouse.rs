@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use datafusion::catalog::{CatalogProvider, TableProvider};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
@@ -46,6 +47,7 @@ pub(super) struct Inner {
     pub uses: Uses,
     pub log: Arc<QueryLog>,
     pub upkeep: Upkeep,
+    keep_versions: Duration,
     /// Held by a statement that runs again since it met a conflict.
     pub contended: tokio::sync::Mutex<()>,
     next_query: AtomicU64,
@@ -141,6 +143,12 @@ impl Warehouse {
         self.inner.catalog.collect().await
     }
 
+    /// The same of what no version needs that is younger than the warehouse keeps them: see
+    /// [`WarehouseBuilder::keep_versions`]. The background does so every ten minutes. `None` where nothing is old enough.
+    pub async fn collect_expired(&self) -> Result<Option<Collected>> {
+        self.inner.catalog.collect_older(self.inner.keep_versions).await
+    }
+
     /// Gives the lease back, so that what this process pinned may be collected at once, and writes the log of statements.
     pub async fn close(self) -> Result<()> {
         self.inner.log.flush().await;
@@ -223,6 +231,7 @@ pub struct WarehouseBuilder {
     store: Option<WarehouseStore>,
     runtime: Option<Arc<RuntimeEnv>>,
     upkeep: bool,
+    keep_versions: Duration,
 }
 
 impl Default for WarehouseBuilder {
@@ -238,11 +247,15 @@ impl Default for WarehouseBuilder {
             store: None,
             runtime: None,
             upkeep: true,
+            keep_versions: WarehouseBuilder::KEEP_VERSIONS,
         }
     }
 }
 
 impl WarehouseBuilder {
+    /// Our own choice: long enough to notice a mistake and undo it.
+    const KEEP_VERSIONS: Duration = Duration::from_secs(24 * 60 * 60);
+
     /// Slices of a new warehouse, 1 to 1,024; by default as many as there are cores, at least 4. Opening a warehouse
     /// that has another number is an error.
     pub fn slices(mut self, slices: u32) -> Self {
@@ -284,6 +297,13 @@ impl WarehouseBuilder {
     /// Whether the warehouse vacuums its tables by itself, in the background (the default); see [`Warehouse::maintain`].
     pub fn upkeep(mut self, upkeep: bool) -> Self {
         self.upkeep = upkeep;
+        self
+    }
+
+    /// How long the background keeps versions of the past, for FOR SYSTEM_TIME AS OF; a day by default. What is older goes once
+    /// nobody reads it any more. [`Warehouse::collect`] deletes them at once, whatever was said here.
+    pub fn keep_versions(mut self, keep: Duration) -> Self {
+        self.keep_versions = keep;
         self
     }
 
@@ -391,6 +411,7 @@ impl WarehouseBuilder {
                 next_query: AtomicU64::new(log.first_query()),
                 log,
                 upkeep: Upkeep::default(),
+                keep_versions: self.keep_versions,
                 contended: tokio::sync::Mutex::default(),
                 next_process: AtomicU32::new(1),
                 scratch,

@@ -22,4 +22,5 @@ pub mod rows;
 pub mod scan;
 mod scan_stream;
 pub mod statistics;
+mod whole;
 mod work;

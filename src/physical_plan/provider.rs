@@ -25,7 +25,7 @@ use super::filter::{BoundsTrust, CompiledFilter, FilterCompiler, Routing};
 use super::load::{LoadExec, RowSink};
 use super::scan::{ScanOptions, ScanTable, SliceScan, table_schema};
 use crate::catalog::{ConstraintDef, SegmentRef, TableDef};
-use crate::common::ColumnId;
+use crate::common::{ColumnId, Version};
 use crate::distribution::SliceMap;
 use crate::distribution::slice_hash::golden_arrays;
 
@@ -52,6 +52,11 @@ pub trait TableSource: fmt::Debug + Send + Sync {
 
     /// The warehouse, by which another process finds it; `None` for rows that no other process can read.
     fn warehouse(&self) -> Option<u128> {
+        None
+    }
+
+    /// The version that it gives to whoever reads it; `None` where each statement has its own.
+    fn version(&self) -> Option<Version> {
         None
     }
 
@@ -117,6 +122,11 @@ impl BlueshiftTable {
     /// See [`TableSource::warehouse`].
     pub fn warehouse(&self) -> Option<u128> {
         self.source.warehouse()
+    }
+
+    /// See [`TableSource::version`].
+    pub fn version(&self) -> Option<Version> {
+        self.source.version()
     }
 
     /// The table as it was when it was looked up.

@@ -26,7 +26,7 @@ use super::scan_stream::ScanStream;
 use super::statistics;
 use super::work::{self, SharedUnits, Unit, zones_of};
 use crate::catalog::model::{EffectiveDist, SegmentRef, TableDef};
-use crate::common::SqlType;
+use crate::common::{SqlType, Version};
 use crate::distribution::SliceMap;
 use crate::format::Geometry;
 use crate::statistics::TableStatistics;
@@ -38,6 +38,8 @@ pub struct ScanTable {
     pub def: Arc<TableDef>,
     /// By slice, run, position within the run.
     pub segments: Arc<Vec<Arc<SegmentRef>>>,
+    /// The version, where the query names it.
+    pub as_of: Option<Version>,
     /// Reads that version, and keeps its objects from being collected.
     pub store: SegmentStore,
     pub geometry: Geometry,
@@ -151,6 +153,16 @@ impl SliceScan {
     pub fn told(&self, filter: Arc<dyn PhysicalExpr>) -> Self {
         let key_filters = self.key_filters.iter().cloned().chain([filter]).collect();
         SliceScan { key_filters, ..self.clone() }
+    }
+
+    /// Whether it was told of a join's keys.
+    pub(super) fn has_key_filters(&self) -> bool {
+        !self.key_filters.is_empty()
+    }
+
+    /// The same over other segments of the table.
+    pub(super) fn over(&self, table: Arc<ScanTable>) -> Self {
+        SliceScan { table, ..self.clone() }
     }
 
     /// How many rows it gives at most.
@@ -329,7 +341,9 @@ impl DataSource for SliceScan {
         let filters: Vec<String> = self.filters.iter().map(|e| e.to_string()).collect();
         match t {
             DisplayFormatType::Default | DisplayFormatType::Verbose => {
-                write!(f, "SliceScan: table={}, dist={dist}, slices={}", def.name, self.options.slices.slices())?;
+                let version = self.table.as_of.map(|version| format!(", version={version}")).unwrap_or_default();
+                let slices = self.options.slices.slices();
+                write!(f, "SliceScan: table={}{version}, dist={dist}, slices={slices}", def.name)?;
                 write!(f, ", segments={}, columns=[{}]", self.table.segments.len(), columns.join(", "))?;
                 if !filters.is_empty() {
                     write!(f, ", filters=[{}]", filters.join(", "))?;
@@ -341,6 +355,9 @@ impl DataSource for SliceScan {
             }
             DisplayFormatType::TreeRender => {
                 writeln!(f, "table={}", def.name)?;
+                if let Some(version) = self.table.as_of {
+                    writeln!(f, "version={version}")?;
+                }
                 writeln!(f, "dist={dist}")?;
                 if !filters.is_empty() {
                     writeln!(f, "filters={}", filters.join(" AND "))?;

@@ -9,7 +9,7 @@ use super::ast::{AlterConstraint, AlterTable, ConstraintState, DistClause, Extra
 use super::create_table::{Body, element, encoding, key_column};
 use super::cursor::{Cursor, invalid, syntax_error, unsupported};
 use super::data_type::data_type;
-use super::validate;
+use super::{retention, validate};
 
 /// What follows the table's name and is not offered, by its first words (Redshift manual, "ALTER TABLE").
 const REFUSED: [&str; 5] = ["ADD PARTITION", "DROP PARTITION", "ROW LEVEL SECURITY", "SET", "MASKING"];
@@ -23,6 +23,9 @@ pub(super) fn alter_table(c: &mut Cursor) -> Result<Statement> {
     let start = c.position();
     c.expect("ALTER TABLE")?;
     let table = c.object_name("a table name")?;
+    if c.is("RETAIN") {
+        return retention::retain(c, table);
+    }
     if c.take("VERIFY CONSTRAINT") {
         let name = c.ident("a constraint name")?;
         return Ok(Statement::AlterConstraint(AlterConstraint { table, name, state: ConstraintState::Verified }));

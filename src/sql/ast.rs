@@ -16,6 +16,7 @@ use super::cursor::at;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Statement {
     CreateTable(Box<CreateTable>),
+    CloneTable(Box<CloneTable>),
     AlterConstraint(AlterConstraint),
     AlterTable(Box<AlterTable>),
     /// `ALTER WAREHOUSE SET SLICES n`
@@ -23,6 +24,7 @@ pub enum Statement {
         slices: u64,
         position: Position,
     },
+    AlterRetention(AlterRetention),
     DropTable(DropTable),
     CreateView(Box<CreateView>),
     DropView(DropView),
@@ -41,6 +43,9 @@ pub enum Statement {
     /// `LOCK [TABLE] name, …`
     Lock(Vec<ObjectName>),
     Copy(Box<Copy>),
+    /// `BACKUP TO 'location'`
+    Backup(String),
+    Restore(Box<Restore>),
     Comment(Comment),
     Attach(Attach),
     Detach(Detach),
@@ -72,6 +77,14 @@ pub enum Statement {
         sql: String,
         position: Position,
     },
+}
+
+/// `RESTORE FROM 'location' [AS OF version]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Restore {
+    pub location: String,
+    /// The version or the time; of the newest backup without it.
+    pub at: Option<Expr>,
 }
 
 /// `VACUUM …`
@@ -140,6 +153,13 @@ pub enum Show {
         table: ObjectName,
         filter: ShowFilter,
     },
+    /// `SHOW HISTORY [OF] table [LIMIT rows]`: the versions that have changed it.
+    History {
+        table: ObjectName,
+        limit: Option<u64>,
+    },
+    /// `SHOW BACKUPS FROM 'location'`
+    Backups(String),
 }
 
 /// `SHOW name [VERBOSE]`; a name of several parts is one here.
@@ -278,6 +298,17 @@ impl CreateTable {
     }
 }
 
+/// `CREATE [TEMP] TABLE [IF NOT EXISTS] name CLONE source [FOR SYSTEM_TIME AS OF version]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct CloneTable {
+    pub temporary: bool,
+    pub if_not_exists: bool,
+    pub name: ObjectName,
+    pub source: ObjectName,
+    /// The version of the source, or the time; the present one without it.
+    pub at: Option<Expr>,
+}
+
 /// One column of a [`CreateTable`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct ColumnSpec {
@@ -375,6 +406,13 @@ pub enum Extra {
     Ignore,
     /// Those of the target get their defaults.
     Fill,
+}
+
+/// `ALTER TABLE table {RETAIN n DAYS ON column | RETAIN NONE}`
+#[derive(Debug, Clone, PartialEq)]
+pub struct AlterRetention {
+    pub table: ObjectName,
+    pub retain: Option<(u32, Ident)>,
 }
 
 /// What a [`Constraint`] says.

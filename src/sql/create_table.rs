@@ -9,8 +9,8 @@ use crate::common::error::Position;
 use crate::common::{EncodingName, Result, SortStyle, SqlState};
 
 use super::ast::{
-    ColumnSpec, Constraint, ConstraintKind, ConstraintState, CreateTable, Ident, IdentityClause, KeyColumn, Like,
-    ObjectName, SortClause, Statement,
+    CloneTable, ColumnSpec, Constraint, ConstraintKind, ConstraintState, CreateTable, Ident, IdentityClause, KeyColumn,
+    Like, ObjectName, SortClause, Statement,
 };
 use super::cursor::{Cursor, invalid, syntax_error, unsupported};
 use super::{data_type, parser, validate};
@@ -57,6 +57,12 @@ pub(super) fn create_table(c: &mut Cursor, temporary: bool) -> Result<Statement>
     c.take_cut();
     let if_not_exists = c.take("IF NOT EXISTS");
     let name = c.object_name("a table name")?;
+    if c.take("CLONE") {
+        let source = c.object_name("the name of the table to clone")?;
+        let at = if c.take("FOR SYSTEM_TIME AS OF") { Some(c.with(|p| p.parse_expr())?) } else { None };
+        let temporary = temporary || name.base().value.starts_with('#');
+        return Ok(Statement::CloneTable(Box::new(CloneTable { temporary, if_not_exists, name, source, at })));
+    }
     let mut body = Body::default();
     let with_body = *c.token(0) == Token::LParen;
     if with_body {

@@ -1,6 +1,7 @@
 //! A place in the tokens of a text, and the small readings that all statements share.
 
 use sqlparser::ast::VisitMut;
+use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, TokenizerError, Word};
 
@@ -12,7 +13,8 @@ use super::dialect::BlueshiftDialect;
 use super::rewrite::{rewrite, rewrite_tokens};
 use super::{depth, unparse};
 
-static DIALECT: BlueshiftDialect = BlueshiftDialect;
+static DIALECT: BlueshiftDialect = BlueshiftDialect { table_versions: false };
+static VERSIONED: BlueshiftDialect = BlueshiftDialect { table_versions: true };
 
 /// Where a text begins.
 pub(super) const START: Position = Position { line: 1, column: 1 };
@@ -128,7 +130,9 @@ impl<'a> Cursor<'a> {
     pub fn over(tokens: Vec<TokenWithSpan>, sql: &'a str, origin: Position) -> Self {
         let last = tokens.iter().rfind(|t| !matches!(t.token, Token::Whitespace(_)));
         let end = last.map_or(origin, |t| at(t.span.end));
-        let parser = Parser::new(&DIALECT).with_tokens_with_locations(tokens);
+        let versioned = tokens.iter().any(|t| matches!(&t.token, Token::Word(w) if w.keyword == Keyword::SYSTEM_TIME));
+        let dialect = if versioned { &VERSIONED } else { &DIALECT };
+        let parser = Parser::new(dialect).with_tokens_with_locations(tokens);
         Cursor { parser, sql, origin, end, cut: Vec::new() }
     }
 

@@ -13,13 +13,14 @@ use super::ast::{Delete, Ident, InsertValue, Statement, Update};
 use super::cursor::{Cursor, START, syntax_error, unsupported};
 use super::insert::value;
 use super::parser::{check_query, query_at};
+use super::past;
 
 /// `DELETE [FROM] table [[AS] alias] [USING tables] [WHERE condition]`, behind `with`.
 pub(super) fn delete(c: &mut Cursor, with: Option<With>) -> Result<Statement> {
     let position = c.position();
     c.expect("DELETE")?;
     c.take("FROM");
-    let table = c.object_name("a table name")?;
+    let table = past::present_table(c)?;
     let alias = alias(c, &["USING", "WHERE"])?;
     let whole = c.at_end() || *c.token(0) == Token::SemiColon;
     let rows = rows(c, "USING", alias.as_ref().unwrap_or_else(|| table.base()), with, position)?;
@@ -30,7 +31,7 @@ pub(super) fn delete(c: &mut Cursor, with: Option<With>) -> Result<Statement> {
 pub(super) fn update(c: &mut Cursor, with: Option<With>) -> Result<Statement> {
     let position = c.position();
     c.expect("UPDATE")?;
-    let table = c.object_name("a table name")?;
+    let table = past::present_table(c)?;
     let alias = alias(c, &["SET"])?;
     c.expect("SET")?;
     let assignments = assignments(c)?;
@@ -90,7 +91,7 @@ fn column(c: &mut Cursor) -> Result<Ident> {
 pub(super) fn truncate(c: &mut Cursor) -> Result<Statement> {
     c.expect("TRUNCATE")?;
     c.take("TABLE");
-    Ok(Statement::Truncate(c.object_name("a table name")?))
+    Ok(Statement::Truncate(past::present_table(c)?))
 }
 
 /// `[USING tables] [WHERE condition]`, where `others` stands for USING, as a query from other tables and [`Delete::TARGET`];

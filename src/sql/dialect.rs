@@ -16,7 +16,11 @@ use super::rewrite::call;
 /// within quotes as an escape (the standard: itself). Statements of Redshift that `sqlparser` cannot read are parsed
 /// by this module.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct BlueshiftDialect;
+pub struct BlueshiftDialect {
+    /// Whether FOR SYSTEM_TIME AS OF is read behind a table. `sqlparser` then reads AT, BEFORE and CHANGES there, too, which
+    /// are names elsewhere: it is for texts that say FOR SYSTEM_TIME.
+    pub(super) table_versions: bool,
+}
 
 /// Operators that PostgreSQL gives no precedence of their own (its manual, "Operator Precedence").
 fn is_other(token: &Token) -> bool {
@@ -80,6 +84,10 @@ impl Dialect for BlueshiftDialect {
         }
         let is = |n, keyword| matches!(&parser.peek_nth_token_ref(n).token, Token::Word(w) if w.keyword == keyword);
         (is(0, Keyword::NOT) && is(1, Keyword::NULL)).then(|| Ok(self.prec_unknown()))
+    }
+
+    fn supports_table_versioning(&self) -> bool {
+        self.table_versions
     }
 
     fn prec_value(&self, prec: Precedence) -> u8 {

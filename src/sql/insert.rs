@@ -13,7 +13,7 @@ use super::ast::{Insert, InsertSource, InsertValue, Statement};
 use super::cursor::{Cursor, at, syntax_error, unsupported};
 use super::delete::{delete, update};
 use super::merge::merge;
-use super::parser;
+use super::{parser, past};
 
 pub(super) fn insert(c: &mut Cursor) -> Result<Statement> {
     let position = c.position();
@@ -22,7 +22,7 @@ pub(super) fn insert(c: &mut Cursor) -> Result<Statement> {
         return Err(unsupported("INSERT OVERWRITE", position));
     }
     c.expect("INTO")?;
-    let table = c.object_name("a table name")?;
+    let table = past::present_table(c)?;
     // A parenthesis may also open the query.
     let query_follows = ["SELECT", "WITH", "VALUES", "FROM"].iter().any(|w| c.is_at(1, w));
     let columns = if *c.token(0) == Token::LParen && *c.token(1) != Token::LParen && !query_follows {

@@ -11,6 +11,7 @@ use super::cursor::{Cursor, START, at, syntax_error, unsupported};
 use super::delete::{alias, assignments};
 use super::insert::value;
 use super::parser::{check_query, name_of};
+use super::past;
 
 /// What a subquery is called that has no alias.
 const UNNAMED: &str = "the source";
@@ -19,7 +20,7 @@ const UNNAMED: &str = "the source";
 pub(super) fn merge(c: &mut Cursor, with: Option<With>) -> Result<Statement> {
     let position = c.position();
     c.expect("MERGE INTO")?;
-    let table = c.object_name("a table name")?;
+    let table = past::present_table(c)?;
     let alias = alias(c, &["USING"])?;
     c.expect("USING")?;
     let source_position = c.position();
@@ -64,7 +65,9 @@ fn source(factor: &TableFactor, position: Position) -> Result<(Option<ObjectName
         Ident { value, quoted, position: at(name.span.start) }
     });
     let called = alias.or_else(|| name.as_ref().map(|name| name.base().clone()));
-    Ok((name, called))
+    // As it was, a table is another than it is.
+    let past = matches!(factor, TableFactor::Table { version: Some(_), .. });
+    Ok((name.filter(|_| !past), called))
 }
 
 /// The source's rows, each with those of the target that the condition finds.

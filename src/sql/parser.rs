@@ -13,7 +13,8 @@ use super::ast::{
 };
 use super::cursor::{Cursor, START, checked_tokens, syntax_error, unsupported};
 use super::{
-    alter, analyze, copy, create_table, delete, insert, merge, prepare, session, show, transaction, vacuum, view,
+    alter, analyze, backup, copy, create_table, delete, insert, merge, prepare, session, show, transaction, vacuum,
+    view,
 };
 
 /// The longest statement (Redshift manual, "CREATE TABLE", and others). Data comes by COPY.
@@ -151,6 +152,8 @@ pub(super) fn statement(c: &mut Cursor) -> Result<Statement> {
         "ROLLBACK" | "ABORT" => transaction::rollback(c),
         "LOCK" => transaction::lock(c),
         "COPY" => copy::copy(c),
+        "BACKUP" => backup::backup(c),
+        "RESTORE" => backup::restore(c),
         "ANALYZE" => analyze::analyze(c),
         "SHOW" | "SET" | "RESET" if let Some(statement) = session::parameter(c)? => Ok(statement),
         "SHOW" => show::show(c),

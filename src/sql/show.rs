@@ -63,6 +63,18 @@ pub(super) fn show(c: &mut Cursor) -> Result<Statement> {
         let table = c.object_name("a table name")?;
         return Ok(Statement::Show(Show::Columns { table, filter: filter(c)? }));
     }
+    if c.take("BACKUPS") {
+        if !c.take("FROM") && !c.take("IN") {
+            return Err(c.expected("FROM and a location"));
+        }
+        return Ok(Statement::Show(Show::Backups(c.string("a location in quotes")?)));
+    }
+    if c.take("HISTORY") {
+        c.take("OF");
+        let table = c.object_name("a table name")?;
+        let limit = if c.take("LIMIT") { Some(c.number("a number of rows")?) } else { None };
+        return Ok(Statement::Show(Show::History { table, limit }));
+    }
     if let Some(what) = REFUSED.iter().find(|what| c.is(what)) {
         return Err(unsupported(format!("SHOW {what}"), position));
     }

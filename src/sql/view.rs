@@ -12,7 +12,7 @@ use crate::common::{Result, SqlState};
 
 use super::ast::{CreateView, Ident, ObjectName, Statement};
 use super::cursor::{Cursor, at, syntax_error, unsupported};
-use super::parser;
+use super::{parser, past};
 
 /// From behind `CREATE [OR REPLACE] [TEMP] VIEW`.
 pub(super) fn create_view(c: &mut Cursor, or_replace: bool, temporary: bool) -> Result<Statement> {
@@ -24,6 +24,7 @@ pub(super) fn create_view(c: &mut Cursor, or_replace: bool, temporary: bool) -> 
     c.expect("AS")?;
     let position = c.position();
     let query = parser::query(c)?;
+    past::check_present(&query, "in a view")?;
     let late_binding = c.take("WITH NO SCHEMA BINDING");
     if c.is("WITH CHECK OPTION") || c.is("WITH LOCAL CHECK") || c.is("WITH CASCADED CHECK") {
         return Err(unsupported("WITH CHECK OPTION", c.position()).with_hint("leave it out: views are only read"));
@@ -188,7 +189,7 @@ pub(super) fn folded(name: &SqlIdent) -> String {
 }
 
 /// As our own statements write it; `None` for a name that is computed.
-fn object_name(name: &SqlName) -> Option<ObjectName> {
+pub(super) fn object_name(name: &SqlName) -> Option<ObjectName> {
     let part = |part: &ObjectNamePart| match part {
         ObjectNamePart::Identifier(ident) => {
             Some(Ident { value: folded(ident), quoted: ident.quote_style.is_some(), position: at(ident.span.start) })

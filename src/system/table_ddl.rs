@@ -41,7 +41,7 @@ pub(super) fn columns(context: &SystemContext) -> Result<Vec<ArrayRef>> {
     ])
 }
 
-/// The statement that makes the table again, with its semicolon. What AUTO chose is not in it: AUTO chooses anew.
+/// The statement that makes the table again, with its semicolon, and behind it how long rows are kept. What AUTO chose is not in it: AUTO chooses anew.
 ///
 /// Internal when the stored definition cannot be told, as by a DEFAULT that no longer parses.
 pub fn table_ddl(snapshot: &Snapshot, def: &TableDef) -> Result<String> {
@@ -76,7 +76,11 @@ pub fn table_ddl(snapshot: &Snapshot, def: &TableDef) -> Result<String> {
         column_names: Vec::new(),
         as_query: None,
     };
-    Ok(format!("{};", unparse::create_table_ddl(&statement)))
+    let created = format!("{};", unparse::create_table_ddl(&statement));
+    let Some(retain) = &def.retain else { return Ok(created) };
+    let (table, column) = (object_name(snapshot, def), column_ident(def, retain.column)?);
+    let column = unparse::quote_ident(&column.value);
+    Ok(format!("{created}\nALTER TABLE {table} RETAIN {} DAYS ON {column};", retain.days))
 }
 
 fn column(def: &TableDef, column: &crate::catalog::ColumnDef) -> Result<ColumnSpec> {

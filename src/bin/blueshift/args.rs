@@ -1,6 +1,7 @@
 //! Options that the commands share, and the notations of their values.
 
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use blueshift::engine::{Warehouse, WarehouseBuilder};
 
@@ -15,6 +16,9 @@ pub struct EngineArgs {
     /// Memory that queries may use together, as 4GiB, 500MB or bytes; by default 75 % of the machine's
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     memory_limit: Option<usize>,
+    /// Hours for which versions of the past are kept, to be read by FOR SYSTEM_TIME AS OF; by default 24
+    #[arg(long, value_name = "HOURS")]
+    keep_versions: Option<u32>,
 }
 
 impl EngineArgs {
@@ -30,6 +34,9 @@ impl EngineArgs {
         }
         if let Some(bytes) = self.memory_limit {
             builder = builder.memory_limit(bytes);
+        }
+        if let Some(hours) = self.keep_versions {
+            builder = builder.keep_versions(Duration::from_secs(u64::from(hours) * 3600));
         }
         builder
     }

@@ -138,7 +138,7 @@ impl Process {
             catalog.renew_lease().await.unwrap();
             let pin = catalog.pin();
             self.maybe_sleep();
-            for _ in 0..self.rng.below(40) {
+            for _ in 0..self.rng.below(120) {
                 self.store.checkpoints().await.unwrap();
             }
             for table in pin.tables.values() {

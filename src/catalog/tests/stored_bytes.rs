@@ -75,6 +75,7 @@ fn digest(magic: Magic, bytes: &Bytes, snapshot: &Snapshot) -> Result<()> {
         Magic::CheckpointRoot => decode_root(snapshot.version, bytes).map(|_| ()),
         Magic::CheckpointTable => decode_table(table.def.id, table.changed, bytes).map(|_| ()),
         Magic::Lease => Lease::decode(CommitId(5), bytes).map(|_| ()),
+        Magic::Backup => backup::decode(snapshot.version, bytes).map(|_| ()),
     }
 }
 

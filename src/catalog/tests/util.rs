@@ -65,6 +65,7 @@ pub fn table_def(schema: SchemaId, name: &str) -> TableDef {
         hash_id: 1,
         constraints: Vec::new(),
         backup: true,
+        retain: None,
     }
 }
 
@@ -125,7 +126,9 @@ pub async fn read_everything(store: &WarehouseStore, snapshot: &Snapshot) -> std
     for table in snapshot.tables.values() {
         let of_segments = table.segments.iter().flat_map(|s| [Some(s.extent), s.deleted.map(|d| d.extent)]);
         let of_moves = table.moves.iter().map(|m| Some(m.positions));
-        for extent in of_segments.chain([table.statistics.map(|s| s.extent)]).chain(of_moves).flatten() {
+        let all = of_segments.chain([table.statistics.map(|s| s.extent)]).chain(of_moves);
+        let all: Vec<Extent> = all.flatten().collect();
+        for extent in all {
             let bytes = store.read(&extent).await.map_err(|e| e.to_string())?;
             let bytes = bytes.ok_or_else(|| format!("{} is gone", extent.object))?;
             let whole = match extent.object {

@@ -120,6 +120,9 @@ pub async fn drop(running: &Running<'_>, table: &ObjectName, name: &Ident, casca
             // Rows stay in their order; AUTO may choose another.
             altered.def.sort = None;
         }
+        if altered.def.retain.as_ref().is_some_and(|retain| retain.column == id) {
+            return wrong(format!("{what} tells how old its rows are"), "ALTER TABLE … RETAIN NONE before");
+        }
         let several = altered.def.constraints.iter().position(|c| c.columns.contains(&id) && c.columns.len() > 1);
         if let (Some(ordinal), false) = (several, cascade) {
             let constraint = altered.def.constraint_names().swap_remove(ordinal);

@@ -289,7 +289,8 @@ impl Planner {
             };
             let alias = scan.alias().filter(|alias| **alias != table);
             let alias = alias.map(|alias| format!(" {alias}")).unwrap_or_default();
-            let step = Step::new(format!("Seq Scan on {table}{alias}"), cost.after(work), plan, Vec::new());
+            let version = scan.table().as_of.map(|v| format!(" FOR SYSTEM_TIME AS OF {v}")).unwrap_or_default();
+            let step = Step::new(format!("Seq Scan on {table}{version}{alias}"), cost.after(work), plan, Vec::new());
             let step = Step { scan: Some(known), ..step.with("Filter", condition) };
             let names = all.project(Some(scan.projection()));
             return (self.limited(step, plan, plan.fetch()), names);

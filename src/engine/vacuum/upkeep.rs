@@ -19,6 +19,8 @@ use crate::system::VacuumProgress;
 
 /// How often the background looks whether there is something to do.
 const INTERVAL: Duration = Duration::from_secs(10);
+/// How often it looks whether versions are older than they are kept.
+const COLLECT: u32 = 60;
 
 /// The vacuums of a warehouse in this process.
 #[derive(Debug, Default)]
@@ -27,6 +29,8 @@ pub struct Upkeep {
     ongoing: Mutex<BTreeMap<u64, VacuumProgress>>,
     /// What each table was when nothing was to be done.
     looked_at: Mutex<BTreeMap<TableId, Version>>,
+    /// When rows of each table, by its definition, were last looked at that may be too old.
+    expired: Mutex<BTreeMap<(TableId, u32), i64>>,
     /// Statements that run.
     statements: AtomicU64,
     /// Tables that are written anew by ALTER; all with `None`.
@@ -76,6 +80,18 @@ impl Upkeep {
         self.altered.lock().iter().any(|other| other.is_none_or(|other| other == table))
     }
 
+    /// Whether so much time has passed since it last was; then it is as of now.
+    pub fn is_time_to_expire(&self, table: TableId, definition: u32, now_us: i64, interval_us: i64) -> bool {
+        let mut expired = self.expired.lock();
+        let last = expired.get(&(table, definition)).copied();
+        if last.is_some_and(|last| now_us.saturating_sub(last).abs() < interval_us) {
+            return false;
+        }
+        expired.retain(|(of, _), _| *of != table);
+        expired.insert((table, definition), now_us);
+        true
+    }
+
     /// A statement begins.
     pub fn busy(&self) {
         self.statements.fetch_add(1, Ordering::Relaxed);
@@ -112,7 +128,7 @@ impl Drop for Ongoing {
 }
 
 impl Warehouse {
-    /// Does what is worth its cost: merges small runs, rows that come in another order than that of the sort key, small segments
+    /// Does what is worth its cost: deletes rows that are older than their table keeps them, merges small runs, rows that come in another order than that of the sort key, small segments
     /// that follow each other, and segments with many dead rows. Returns how many commits that took; none when there is nothing
     /// to do.
     ///
@@ -121,7 +137,8 @@ impl Warehouse {
     pub async fn maintain(&self) -> Result<usize> {
         let pin = self.pin_newest().await?;
         let mut steps = 0;
-        for id in pin.tables.keys() {
+        for (id, table) in pin.tables.iter() {
+            steps += usize::from(self.expire_now_and_then(&pin, table).await?);
             steps += self.maintain_table(&pin, *id).await?.steps;
         }
         Ok(steps)
@@ -157,9 +174,16 @@ impl Warehouse {
 
 /// Looks after the warehouse until it is closed, whenever no more statements run than it has threads.
 pub async fn keep(inner: Weak<Inner>) {
-    loop {
+    for round in 1_u32.. {
         tokio::time::sleep(INTERVAL).await;
         let Some(inner) = inner.upgrade() else { return };
+        if round.is_multiple_of(COLLECT) {
+            match (Warehouse { inner: Arc::clone(&inner) }).collect_expired().await {
+                Ok(_) => {}
+                Err(e) if e.kind() == ErrorKind::Conflict => tracing::debug!("another process collects, too: {e}"),
+                Err(e) => tracing::warn!("old versions could not be collected: {e}"),
+            }
+        }
         if inner.upkeep.statements.load(Ordering::Relaxed) >= inner.threads as u64 {
             continue;
         }

@@ -145,6 +145,17 @@ impl CompiledFilter {
         })
     }
 
+    /// Whether the catalog alone proves that each row of the segment passes the conjuncts that encoded data answers.
+    pub(in crate::physical_plan) fn holds_of_all(&self, def: &TableDef, segment: &SegmentRef) -> bool {
+        self.encoded.iter().all(|conjunct| {
+            let column = &def.columns[conjunct.column];
+            match segment.columns.iter().find(|c| c.id == column.id) {
+                Some(stored) => stored.bounds.must_satisfy(&conjunct.predicate),
+                None => absent_bounds(column, segment.rows).must_satisfy(&conjunct.predicate),
+            }
+        })
+    }
+
     /// The kind of a conjunct of which `may` proves that no row passes it.
     fn refuted(&self, may: &dyn Fn(usize, &Predicate) -> bool) -> Option<FilterKind> {
         let encoded = self.encoded.iter().find(|c| !may(c.column, &c.predicate)).map(|c| c.kind);

@@ -30,6 +30,14 @@ pub(super) const READ: &[&str] = &[
     "alter table t append from u filltarget",
     "alter table t swap with s.\"U\"",
     "alter warehouse set slices 16",
+    "show history s.t limit 3",
+    "alter table s.t retain 30 days on \"day\"",
+    "alter table t retain none",
+    "backup to 's3://bucket/backups'",
+    "restore from '/backups' as of timestamp '2026-01-01'",
+    "show backups from '/backups'",
+    "create table if not exists s.c clone t for system_time as of timestamp '2026-01-01' - interval '1 day'",
+    "select * from t for system_time as of 3 as a join s.t for system_time as of sysdate b on a.k = b.k",
     "create table t (a int unique rely references p verified, b int, primary key (a) norely)",
     "CREATE TABLE IF NOT EXISTS dev.public.\"My Table\" (id bigint NOT NULL DISTKEY ENCODE az64 PRIMARY KEY, \
      \"order\" varchar(20) ENCODE zstd DEFAULT 'it''s' || 'y' NOT NULL UNIQUE, price numeric(12, 2) DEFAULT -5 NULL, \

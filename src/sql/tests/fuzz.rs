@@ -36,10 +36,13 @@ fn the_corpus_has_every_kind_of_statement() {
     let all = [
         "alter constraint",
         "alter table",
+        "alter retention",
         "analyze",
         "analyze compression",
         "attach",
+        "backup",
         "begin",
+        "clone table",
         "comment",
         "commit",
         "copy",
@@ -59,6 +62,7 @@ fn the_corpus_has_every_kind_of_statement() {
         "merge",
         "prepare",
         "query",
+        "restore",
         "rollback",
         "search path",
         "set slices",
@@ -81,9 +85,13 @@ fn the_corpus_has_every_kind_of_statement() {
 fn kind(statement: &Statement) -> &'static str {
     match statement {
         Statement::CreateTable(_) => "create table",
+        Statement::CloneTable(_) => "clone table",
+        Statement::Backup(_) => "backup",
+        Statement::Restore(_) => "restore",
         Statement::AlterConstraint(_) => "alter constraint",
         Statement::AlterTable(_) => "alter table",
         Statement::SetSlices { .. } => "set slices",
+        Statement::AlterRetention(_) => "alter retention",
         Statement::DropTable(_) => "drop table",
         Statement::CreateView(_) => "create view",
         Statement::DropView(_) => "drop view",
@@ -249,6 +257,7 @@ fn places(sql: &str, statement: &Statement) {
             names.extend(&table.column_names);
             names.extend(table.like.iter().flat_map(|like| &like.parent.parts));
         }
+        Statement::CloneTable(clone) => names.extend(clone.name.parts.iter().chain(&clone.source.parts)),
         Statement::AlterConstraint(alter) => names.extend(alter.table.parts.iter().chain([&alter.name])),
         Statement::AlterTable(alter) => {
             names.extend(&alter.table.parts);
@@ -264,6 +273,9 @@ fn places(sql: &str, statement: &Statement) {
                 | TableChange::Owner(name) => names.push(name),
                 _ => {}
             }
+        }
+        Statement::AlterRetention(alter) => {
+            names.extend(alter.table.parts.iter().chain(alter.retain.iter().map(|(_, column)| column)));
         }
         Statement::DropTable(drop) => names.extend(drop.names.iter().flat_map(|name| &name.parts)),
         Statement::CreateView(view) => names.extend(view.name.parts.iter().chain(&view.columns)),
@@ -313,10 +325,14 @@ fn places(sql: &str, statement: &Statement) {
             let start = offset(sql, *position).unwrap_or_else(|| panic!("{position:?} of {sql:?}"));
             assert!(sql[start..].starts_with(text.as_str()), "{text:?} at {position:?} of {sql:?}");
         }
-        Statement::Show(Show::View(name) | Show::Columns { table: name, .. }) => names.extend(&name.parts),
+        Statement::Show(Show::View(name) | Show::Columns { table: name, .. } | Show::History { table: name, .. }) => {
+            names.extend(&name.parts)
+        }
         Statement::Show(Show::Tables { schema, .. }) => names.extend(schema.iter().flat_map(|name| &name.parts)),
         Statement::Show(Show::Schemas { database, .. }) => names.extend(database),
         Statement::Comment(_)
+        | Statement::Backup(_)
+        | Statement::Restore(_)
         | Statement::Begin(_)
         | Statement::Commit
         | Statement::Rollback

@@ -24,6 +24,7 @@ mod isolation;
 mod join_order;
 mod kept;
 mod key_filters;
+mod killed;
 mod lengths;
 mod listing;
 mod manual_functions;

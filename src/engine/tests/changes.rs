@@ -12,12 +12,17 @@ use crate::format::Geometry;
 use crate::testing::long::seeds;
 use crate::testing::rng::Rng;
 
-type Row = (Option<i32>, i32, i32);
+pub type Row = (Option<i32>, i32, i32);
 
 /// The table's rows, sorted.
-async fn stored(session: &Session) -> Vec<Row> {
+pub async fn stored(session: &Session) -> Vec<Row> {
+    stored_in(session, "t").await
+}
+
+/// The rows of a table, or of one as it was, sorted.
+async fn stored_in(session: &Session, table: &str) -> Vec<Row> {
     let mut rows = Vec::new();
-    for batch in batches(session, "select k, x, v from t").await {
+    for batch in batches(session, &format!("select k, x, v from {table}")).await {
         let column = |at: usize| batch.column(at).as_primitive::<Int32Type>().clone();
         let (k, x, v) = (column(0), column(1), column(2));
         rows.extend((0..batch.num_rows()).map(|i| (k.is_valid(i).then(|| k.value(i)), x.value(i), v.value(i))));
@@ -27,7 +32,7 @@ async fn stored(session: &Session) -> Vec<Row> {
 }
 
 /// A statement, and what it does to rows.
-fn change(rng: &mut Rng, rows: &mut Vec<Row>, next: &mut i32) -> String {
+pub fn change(rng: &mut Rng, rows: &mut Vec<Row>, next: &mut i32) -> String {
     let (m, r) = (2 + rng.below(9) as i32, rng.below(4) as i32);
     match rng.below(12) {
         0..=2 => {
@@ -92,19 +97,43 @@ async fn changes_do_what_they_do_to_a_model() {
     for seed in seeds(1, 24) {
         let mut rng = Rng::new(seed);
         let slices = 1 + rng.below(4) as u32;
-        let session = warehouse(slices, 1 + rng.below(4), Geometry::TINY).await.session();
+        let warehouse = warehouse(slices, 1 + rng.below(4), Geometry::TINY).await;
+        let session = warehouse.session();
         let dist = ["distkey(k)", "distkey(x)", "diststyle even", "diststyle all", ""][rng.below(5)];
         let sort = ["", "sortkey(v)", "sortkey(k, v)", "interleaved sortkey(k, v)"][rng.below(4)];
         session.sql(&format!("create table t (k int, x int not null, v int not null) {dist} {sort}")).await.unwrap();
         session.sql("create table u (k int, y int)").await.unwrap();
         session.sql("insert into u select v % 4, v % 4 * 10 from generate_series(0, 39) s(v)").await.unwrap();
-        let (mut rows, mut next, mut done) = (Vec::new(), 1, Vec::new());
-        for _ in 0..14 {
+        let (mut rows, mut next, mut done): (Vec<Row>, i32, Vec<String>) = (Vec::new(), 1, Vec::new());
+        let (mut past, mut clones) = (Vec::new(), Vec::<(String, Vec<Row>)>::new());
+        for step in 0..14 {
             if rng.one_in(5) {
                 let vacuum = ["vacuum t to 100 percent", "vacuum delete only t", "vacuum"][rng.below(3)];
                 done.push(vacuum.to_string());
                 session.sql(vacuum).await.unwrap_or_else(|e| panic!("seed {seed}: {done:?}\n{e}"));
             }
+            if rng.one_in(4) {
+                let alters =
+                    ["distkey k", "diststyle even", "diststyle all", "sortkey (v)", "sortkey (x, k)", "sortkey none"];
+                let alter = format!("alter table t alter {}", alters[rng.below(6)]);
+                done.push(alter.clone());
+                session.sql(&alter).await.unwrap_or_else(|e| panic!("seed {seed}: {done:?}\n{e}"));
+            }
+            if rng.one_in(5) {
+                let clone = format!("create table c{step} clone t");
+                done.push(clone.clone());
+                session.sql(&clone).await.unwrap_or_else(|e| panic!("seed {seed}: {done:?}\n{e}"));
+                clones.push((format!("c{step}"), rows.clone()));
+            }
+            if !clones.is_empty() && rng.one_in(3) {
+                let chosen = rng.below(clones.len());
+                let (name, rows) = &mut clones[chosen];
+                let delete = format!("delete from {name} where v % 3 = {}", step % 3);
+                done.push(delete.clone());
+                session.sql(&delete).await.unwrap_or_else(|e| panic!("seed {seed}: {done:?}\n{e}"));
+                rows.retain(|(_, _, v)| v % 3 != step as i32 % 3);
+            }
+            past.push((warehouse.inner.catalog.snapshot().version, rows.clone()));
             let before = rows.clone();
             let sql = change(&mut rng, &mut rows, &mut next);
             done.push(sql.clone());
@@ -114,6 +143,13 @@ async fn changes_do_what_they_do_to_a_model() {
             }
             rows.sort();
             assert_eq!(stored(&session).await, rows, "seed {seed}, {dist} {sort}: {done:#?}");
+            // As it was before any of the steps, and what has gone its own way since.
+            let (version, then) = &past[rng.below(past.len())];
+            let of_then = format!("t for system_time as of {}", version.0);
+            assert_eq!(stored_in(&session, &of_then).await, *then, "seed {seed}: {of_then}: {done:#?}");
+            for (name, rows) in &clones {
+                assert_eq!(stored_in(&session, name).await, *rows, "seed {seed}: {name}: {done:#?}");
+            }
         }
     }
 }

@@ -1,12 +1,13 @@
 //! `x IN (SELECT …)` and `EXISTS (SELECT …)` in a select list, as counts: DataFusion runs them as joins only, which a
 //! condition of WHERE, HAVING or ON is, and a value is not.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
     BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident, Query, Select,
     SelectItem, SetExpr, TableAlias, TableAliasColumnDef, TableFactor, TableWithJoins, Value, VisitMut, VisitorMut,
-    visit_expressions,
+    visit_expressions, visit_expressions_mut,
 };
 use sqlparser::tokenizer::Span;
 
@@ -22,6 +23,7 @@ pub const TABLE: &str = "in (…)";
 const COLUMN: &str = "in (…) value";
 
 pub(super) fn select(select: &mut Select) -> Result<()> {
+    set_apart(select);
     for item in &mut select.projection {
         let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item else { continue };
         let mut values = Values { depth: 0, changed: false };
@@ -60,6 +62,42 @@ pub(super) fn name_column(expr: &mut Expr) {
     {
         *item = SelectItem::ExprWithAlias { expr: take(value), alias: Ident::with_quote('"', COLUMN) };
     }
+}
+
+/// Gives the rows of `value >= ALL (SELECT …)` and its kin a name of their own where a table of the subquery is called as one
+/// outside: DataFusion 55.2 looks the value's columns up among those of the subquery.
+fn set_apart(select: &mut Select) {
+    let outside = called(select);
+    let apart = |expr: &mut Expr| -> ControlFlow<()> {
+        let (Expr::AnyOp { right, .. } | Expr::AllOp { right, .. }) = expr else { return ControlFlow::Continue(()) };
+        let Expr::Subquery(subquery) = right.as_mut() else { return ControlFlow::Continue(()) };
+        let SetExpr::Select(inner) = subquery.body.as_ref() else { return ControlFlow::Continue(()) };
+        if inner.projection.len() == 1 && called(inner).iter().any(|name| outside.contains(name)) {
+            let rows = derived(Query::clone(subquery));
+            let column = Expr::CompoundIdentifier(vec![Ident::with_quote('"', TABLE), Ident::with_quote('"', COLUMN)]);
+            **right = counting(column, rows, None);
+        }
+        ControlFlow::Continue(())
+    };
+    for condition in [&mut select.selection, &mut select.having].into_iter().flatten() {
+        let _ = visit_expressions_mut(condition, apart);
+    }
+}
+
+/// What the tables of FROM are called, in lower case.
+fn called(select: &Select) -> BTreeSet<String> {
+    let joined = |from: &TableWithJoins| -> Vec<TableFactor> {
+        std::iter::once(from.relation.clone()).chain(from.joins.iter().map(|join| join.relation.clone())).collect()
+    };
+    let name = |table: TableFactor| match table {
+        TableFactor::Table { alias: Some(alias), .. } => Some(alias.name.value),
+        TableFactor::Table { name, .. } => {
+            name.0.last().and_then(|part| part.as_ident()).map(|ident| ident.value.clone())
+        }
+        TableFactor::Derived { alias: Some(alias), .. } => Some(alias.name.value),
+        _ => None,
+    };
+    select.from.iter().flat_map(joined).filter_map(name).map(|name| name.to_lowercase()).collect()
 }
 
 /// Rewrites what is not within a subquery.

@@ -165,8 +165,10 @@ fn check_layout(here: &WarehouseInfo, there: &WarehouseInfo) -> Result<()> {
     ] {
         if here != there {
             let message = format!("the warehouse has {here} {what}, the one that was backed up had {there}");
-            return Err(Error::invalid(SqlState::INVALID_PARAMETER, message)
-                .with_hint("make a new warehouse with as many as that had, and restore there"));
+            return Err(Error::invalid(SqlState::INVALID_PARAMETER, message).with_hint(match what {
+                "slices" => format!("ALTER WAREHOUSE SET SLICES {there} before"),
+                _ => "make a new warehouse with as many as that had, and restore there".to_string(),
+            }));
         }
     }
     Ok(())

@@ -316,6 +316,9 @@ impl<'a> Rewriting<'a> {
         let unknown = |e: &Error| e.kind() == ErrorKind::Unavailable && e.message().contains("unknown");
         match outcome {
             Ok(mut notices) => {
+                if self.written == 0 {
+                    return Ok(notices);
+                }
                 let bytes: u64 = self.parts().flat_map(|part| &part.added).map(stored_bytes).sum();
                 let took = began.elapsed().as_secs_f64();
                 notices.push(format!("{} rows were written anew, {} in {took:.1} s", self.written, shown(bytes)));

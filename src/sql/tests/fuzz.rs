@@ -35,8 +35,8 @@ fn the_corpus_has_every_kind_of_statement() {
     }
     let all = [
         "alter constraint",
-        "alter table",
         "alter retention",
+        "alter table",
         "analyze",
         "analyze compression",
         "attach",

@@ -131,7 +131,7 @@ async fn changes_do_what_they_do_to_a_model() {
                 let delete = format!("delete from {name} where v % 3 = {}", step % 3);
                 done.push(delete.clone());
                 session.sql(&delete).await.unwrap_or_else(|e| panic!("seed {seed}: {done:?}\n{e}"));
-                rows.retain(|(_, _, v)| v % 3 != step as i32 % 3);
+                rows.retain(|(_, _, v)| v % 3 != step % 3);
             }
             past.push((warehouse.inner.catalog.snapshot().version, rows.clone()));
             let before = rows.clone();

@@ -622,6 +622,8 @@ fn the_stories_of_the_seeds_hold() {
         &out,
         &["saw all rows", "copied in a transaction", "rows lost", "conflict, nothing done", "ALTER SORTKEY"],
     );
+    let out = example("seeds", &["mobify", "3"]);
+    in_order(&out, &["4 days", "project_id, date ", "date, project_id ", "by itself", "rewrites"]);
     in_order(&example("seeds", &["periscope", "2"]), &["SWAP WITH", "DROP and RENAME", "the views have followed"]);
 }
 

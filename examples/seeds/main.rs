@@ -13,6 +13,7 @@
 
 mod claes;
 mod heap;
+mod mobify;
 mod periscope;
 mod segment;
 mod tools;
@@ -21,7 +22,7 @@ use std::process::ExitCode;
 
 use blueshift::Result;
 
-const STORIES: [&str; 4] = ["heap", "segment", "claes", "periscope"];
+const STORIES: [&str; 5] = ["heap", "segment", "claes", "mobify", "periscope"];
 const USAGE: &str = "usage: seeds heap|segment|claes|mobify|periscope|all [PERCENT], as in: seeds heap 10";
 
 #[tokio::main]
@@ -53,6 +54,7 @@ async fn tell(story: &str, percent: u64) -> Result<()> {
         "heap" => heap::tell(percent).await,
         "segment" => segment::tell(percent).await,
         "claes" => claes::tell(percent).await,
+        "mobify" => mobify::tell(percent).await,
         _ => periscope::tell(percent).await,
     }
 }

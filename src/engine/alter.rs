@@ -28,7 +28,7 @@ pub(super) async fn alter_table(running: &Running<'_>, alter: AlterTable) -> Res
     match alter.change {
         TableChange::Rename(name) => rename(running, table, &name).await,
         TableChange::RenameColumn { from, to } => columns::rename(running, table, &from, &to).await,
-        TableChange::AddColumn(spec) => columns::add(running, table, spec).await,
+        TableChange::AddColumn(spec) => columns::add(running, table, *spec).await,
         TableChange::DropColumn { name, cascade } => columns::drop(running, table, &name, cascade).await,
         TableChange::Type { name, sql_type } => columns::retype(running, table, &name, sql_type).await,
         TableChange::Encode(encodings) => layout::encode(running, table, &encodings).await,

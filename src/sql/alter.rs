@@ -143,7 +143,7 @@ fn add(c: &mut Cursor, start: Position) -> Result<TableChange> {
         Some(_) if *c.token(0) == Token::Comma => {
             Err(syntax_error("one column is added at a time", c.position()).with_hint("write a statement for each"))
         }
-        Some(spec) => Ok(TableChange::AddColumn(spec)),
+        Some(spec) => Ok(TableChange::AddColumn(Box::new(spec))),
         None => Err(syntax_error("a column or a constraint is missing", start).with_hint(FORMS)),
     }
 }

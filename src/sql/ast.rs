@@ -375,7 +375,7 @@ pub enum TableChange {
     /// `RENAME [COLUMN] name TO name`
     RenameColumn { from: Ident, to: Ident },
     /// `ADD [COLUMN] name type [DEFAULT value] [ENCODE encoding] [NOT NULL | NULL]`
-    AddColumn(ColumnSpec),
+    AddColumn(Box<ColumnSpec>),
     /// `DROP [COLUMN] name [RESTRICT | CASCADE]`
     DropColumn { name: Ident, cascade: bool },
     /// `ALTER [COLUMN] name TYPE type`

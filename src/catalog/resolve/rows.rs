@@ -116,12 +116,12 @@ impl Resolver<'_> {
         }
         if !killed.is_empty() {
             let vectors = self.killed(&state, killed)?;
-            self.act(Action::SetDeleteVectors { table: id, data_change: data_change, vectors })?;
+            self.act(Action::SetDeleteVectors { table: id, data_change, vectors })?;
         }
         if gone.is_empty() {
             return Ok(());
         }
-        self.act(Action::RemoveSegments { table: id, data_change: data_change, segments: gone })
+        self.act(Action::RemoveSegments { table: id, data_change, segments: gone })
     }
 
     /// Kills rows, where they are now.
@@ -149,7 +149,7 @@ impl Resolver<'_> {
             }
         }
         new.extend(self.killed(&state, killed)?);
-        self.act(Action::SetDeleteVectors { table: id, data_change: data_change, vectors: new })
+        self.act(Action::SetDeleteVectors { table: id, data_change, vectors: new })
     }
 
     /// Whether a run still ends where the transaction saw it end.

@@ -81,7 +81,9 @@ pub async fn tell(percent: u64) -> Result<()> {
             line
         })
         .collect();
-    println!();
+    println!(
+        "(a) to (c) scan without what a join knows of its other side, as their teller's warehouse did; (d) with it\n"
+    );
     print_table(&["joined", "rows changed", "zones read", "pruned", "rows moved", "time", "of (a)"], &lines);
 
     let staged = number(&session, "SELECT count(*) FROM staged").await? as u64;

@@ -524,17 +524,52 @@ fn tpch_loads_once_runs_checks_and_reports() {
     assert!(err.contains("not those of scale 0.002"), "{err}");
 }
 
+#[test]
+fn tpch_streams_run_beside_refresh_functions() {
+    let dir = tempfile::tempdir().unwrap();
+    let arguments = ["tpch", "--scale", "0.001", "-w", "w", "--streams", "2", "--refresh", "--json", "figures.json"];
+    let out = succeeds(dir.path(), &arguments);
+    in_order(
+        &out,
+        &[
+            "2 streams of 22 queries",
+            "     1 ",
+            "     2 ",
+            "queries per hour: ",
+            " alone, ",
+            "2 pairs of refresh functions in ",
+            "of 10 orders",
+            "each of 88 versions read",
+            "22 of 22 answers afterwards are plain DataFusion's",
+        ],
+    );
+    let json = std::fs::read_to_string(dir.path().join("figures.json")).unwrap();
+    in_order(&json, &["\"streams\": {\"alone\": {", "\"refreshed\": {", "\"inserts_s\": [", "\"wrong\": []"]);
+    // The tables are as they were loaded.
+    let counts = "select (select count(*) from orders), (select count(*) from lineitem), count(*) from svv_all_tables \
+                  where schema_name = 'tpch_streams'";
+    let out = succeeds(dir.path(), &["sql", "-w", "w", "--format", "csv", "-c", counts]);
+    assert!(out.ends_with("1500,6005,0\r\n"), "{out}");
+    let err = fails(dir.path(), &["tpch", "--scale", "0.001", "--refresh"]);
+    assert!(err.contains("--streams <N>"), "{err}");
+    let err = fails(dir.path(), &["tpch", "--streams", "0"]);
+    assert!(err.contains("0 is not in 1..=64"), "{err}");
+    let err = fails(dir.path(), &["tpch", "--streams", "2", "--iterations", "2"]);
+    assert!(err.contains("cannot be used with"), "{err}");
+}
+
 /// Longer than an example takes in a debug build on a busy machine.
 const EXAMPLE_LIMIT: Duration = Duration::from_secs(180);
 
 /// What `cargo test` has built of an example, run; its standard output. The example's own assertions are part of the
 /// test.
-fn example(name: &str) -> String {
+fn example(name: &str, arguments: &[&str]) -> String {
     let built = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().join("examples").join(name);
     let built = built.with_extension(std::env::consts::EXE_EXTENSION);
     assert!(built.exists(), "{} is not there: run `cargo build --examples` first", built.display());
     let output = tempfile::NamedTempFile::new().unwrap();
-    let mut child = Command::new(built).stdin(Stdio::null()).stdout(output.reopen().unwrap()).spawn().unwrap();
+    let mut child =
+        Command::new(built).args(arguments).stdin(Stdio::null()).stdout(output.reopen().unwrap()).spawn().unwrap();
     let started = Instant::now();
     let status = loop {
         match child.try_wait().unwrap() {
@@ -562,17 +597,34 @@ fn in_order(text: &str, parts: &[&str]) {
 
 #[test]
 fn the_examples_run_and_show_what_they_promise() {
-    let out = example("embedding");
+    let out = example("embedding", &[]);
     in_order(
         &out,
         &["A join of the application's table", "| Brazil  | 3334   | 20839583.75 |", "INSERT through", "| 2     |"],
     );
     in_order(&out, &["Orders of no known country", "| 10002 | 7       | 1.00   |"]);
-    let out = example("star_join");
+    let out = example("star_join", &[]);
     in_order(&out, &["nothing is redistributed", "EVEN: its side is redistributed", "Exchange", "The star"]);
     in_order(&out, &["The star", "| business | city 0 | 600000.00  |", "| private  | city 4 | 2430000.00 |"]);
-    let out = example("time_series");
+    let out = example("time_series", &[]);
     in_order(&out, &["| 518400 |", "| 8640 |", "zones", "all days", " 0 ", "one day"]);
+}
+
+/// Small: what the stories assert holds at any size.
+#[test]
+fn the_stories_of_the_seeds_hold() {
+    let out = example("seeds", &["heap", "2"]);
+    in_order(&out, &["(a) by the event's id", "(d) MERGE, by all keys", "all five tables have the same rows"]);
+    let out = example("seeds", &["segment", "2"]);
+    in_order(&out, &["DELETE, INSERT", "MERGE … REMOVE DUPLICATES", "… also by time"]);
+    let out = example("seeds", &["claes", "2"]);
+    in_order(
+        &out,
+        &["saw all rows", "copied in a transaction", "rows lost", "conflict, nothing done", "ALTER SORTKEY"],
+    );
+    let out = example("seeds", &["mobify", "3"]);
+    in_order(&out, &["4 days", "project_id, date ", "date, project_id ", "by itself", "rewrites"]);
+    in_order(&example("seeds", &["periscope", "2"]), &["SWAP WITH", "DROP and RENAME", "the views have followed"]);
 }
 
 /// As psql shows them.

@@ -116,6 +116,9 @@ struct Totals {
     /// Runs that were merged at a time, at most.
     merged: usize,
     steps: usize,
+    /// Rows that were read to be written anew.
+    rows: u64,
+    longest_us: i64,
 }
 
 impl Operation<'_> {
@@ -217,6 +220,8 @@ impl Operation<'_> {
                 let mut last = self.told(&now, table, format!("{ended}{automatic}")).await?;
                 last.recluster = mode == VacuumMode::Recluster;
                 last.merge_increments = totals.steps as i32;
+                last.rows_rewritten = totals.rows as i64;
+                last.longest_step_us = totals.longest_us;
                 last.max_merge_partitions = totals.merged as i32;
                 record.vacuums.push(last);
             }
@@ -271,10 +276,14 @@ impl Operation<'_> {
             let Some(step) = work.next(&layout) else { return Ok(()) };
             let (rows, left) = (step.rows(), layout.unsorted_rows());
             let merged = step.jobs.iter().map(|job| job.runs.len()).max().unwrap_or(0);
+            let clock = &self.warehouse.inner.catalog.options().clock;
+            let began_us = clock.now_us();
             match self.step(&pin, &table, step).await {
                 Ok(()) => {
                     attempt = 1;
                     totals.steps += 1;
+                    totals.rows += rows;
+                    totals.longest_us = totals.longest_us.max(clock.now_us() - began_us);
                     totals.merged = totals.merged.max(merged);
                     progress.did(rows, left);
                 }

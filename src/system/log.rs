@@ -49,8 +49,10 @@ pub struct VacuumRecord {
     pub recluster: bool,
     /// Runs outside the sorted region, of one that began.
     pub sort_partitions: i32,
-    /// Commits, of one that ended.
+    /// Commits, of one that ended; the rows that they read to write them anew, and how long the longest took.
     pub merge_increments: i32,
+    pub rows_rewritten: i64,
+    pub longest_step_us: i64,
 }
 
 /// A vacuum that goes on.
@@ -281,7 +283,8 @@ pub(super) fn stl_vacuum(context: Option<&SystemContext>) -> Grid<(QueryRecord, 
         .int("is_recluster", |(_, v)| i32::from(v.recluster))
 }
 
-/// Of vacuums that ended, what they changed.
+/// Of vacuums that ended, what they changed. Of our own are the rows that were read to be written anew, dead ones included, and
+/// the microseconds of the longest step, which is what a vacuum that is cut off may lose.
 pub(super) fn svv_vacuum_summary(context: Option<&SystemContext>) -> Grid<(QueryRecord, VacuumRecord, VacuumRecord)> {
     let records = context.map_or(&[][..], |context| &context.log);
     let ended = records.iter().filter_map(|record| match record.vacuums.as_slice() {
@@ -298,6 +301,8 @@ pub(super) fn svv_vacuum_summary(context: Option<&SystemContext>) -> Grid<(Query
         .big("sortedrow_delta", |(_, began, ended)| ended.sorted_rows - began.sorted_rows)
         .big("block_delta", |(_, began, ended)| ended.blocks - began.blocks)
         .int("max_merge_partitions", |(_, _, ended)| ended.max_merge_partitions)
+        .big("rows_rewritten", |(_, _, ended)| ended.rows_rewritten)
+        .big("longest_step", |(_, _, ended)| ended.longest_step_us)
 }
 
 /// The vacuums that this process is at; where there is none, the last that ended.

@@ -28,6 +28,7 @@ pub fn write(record: &QueryRecord) -> String {
             "blocks": v.blocks, "max_merge_partitions": v.max_merge_partitions, "time_us": v.time_us,
             "reclaimable_rows": v.reclaimable_rows, "reclaimable_bytes": v.reclaimable_bytes,
             "recluster": v.recluster, "sort_partitions": v.sort_partitions, "merge_increments": v.merge_increments,
+            "rows_rewritten": v.rows_rewritten, "longest_step_us": v.longest_step_us,
         })
     });
     let value = json!({
@@ -90,6 +91,8 @@ pub fn read(line: &[u8]) -> Option<QueryRecord> {
         recluster: truth(&v, "recluster"),
         sort_partitions: int(&v, "sort_partitions"),
         merge_increments: int(&v, "merge_increments"),
+        rows_rewritten: big(&v, "rows_rewritten"),
+        longest_step_us: big(&v, "longest_step_us"),
     });
     Some(QueryRecord {
         user: int(&value, "user"),
@@ -141,7 +144,14 @@ mod tests {
             steps: vec![StepRecord { node: 1, plan: "XN Result".into(), rows: 3, disk: true, ..Default::default() }],
             scans: vec![ScanRecord { slice: 2, name: "t".into(), rows_pre_filter: 8, ..Default::default() }],
             alerts: vec![AlertRecord { step: 1, event: "e".into(), solution: "s".into() }],
-            vacuums: vec![VacuumRecord { table: 3, recluster: true, merge_increments: 7, ..Default::default() }],
+            vacuums: vec![VacuumRecord {
+                table: 3,
+                recluster: true,
+                merge_increments: 7,
+                rows_rewritten: 8,
+                longest_step_us: 9,
+                ..Default::default()
+            }],
             ..Default::default()
         };
         let line = write(&record);

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatchReader;
+use arrow::array::{RecordBatch, RecordBatchReader};
 use arrow::datatypes::SchemaRef;
+use blueshift::common::Error;
 use datafusion::error::DataFusionError;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -17,6 +18,8 @@ use tpchgen::generators::{
 use tpchgen_arrow::{
     CustomerArrow, LineItemArrow, NationArrow, OrderArrow, PartArrow, PartSuppArrow, RegionArrow, SupplierArrow,
 };
+
+use crate::failure::Failure;
 
 /// Rows of a batch: DataFusion's own size.
 const BATCH_ROWS: usize = 8192;
@@ -44,6 +47,11 @@ pub fn parts(table: &'static str, scale: f64, threads: usize, bar: &ProgressBar)
     let schema = reader(table, scale, 1, of).schema();
     let part = |number| Part { table, scale, number, of, bar: bar.clone(), schema: Arc::clone(&schema) };
     (1..=of).map(part).collect()
+}
+
+/// The rows of one of `of` equal parts of a table; a `part` beyond them has the rows that would come behind the last.
+pub fn part_rows(table: &str, scale: f64, part: i32, of: i32) -> Result<Vec<RecordBatch>, Failure> {
+    Ok(reader(table, scale, part, of).collect::<Result<_, _>>().map_err(Error::from)?)
 }
 
 /// Rows that a table has. Of line items about as many: their number is known only when they have been made.

@@ -3,9 +3,11 @@
 mod check;
 mod generate;
 mod load;
+mod refresh;
 mod report;
 mod rival;
 mod run;
+mod streams;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -43,6 +45,14 @@ pub struct Args {
     /// Compare every result with plain DataFusion's over Parquet files of the same generated rows
     #[arg(long)]
     check: bool,
+    /// Run so many streams of the queries at the same time, each once and in an order of its own
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64),
+          conflicts_with_all = ["iterations", "compare", "load_only"])]
+    streams: Option<u32>,
+    /// Run the streams a second time beside TPC-H's refresh functions, as many pairs as there are streams, on clones of orders
+    /// and lineitem; afterwards compare all results as --check does
+    #[arg(long, requires = "streams")]
+    refresh: bool,
     /// Write the figures to a file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -109,17 +119,21 @@ async fn run_scale(args: &Args, scale: f64) -> Result<ScaleReport, Failure> {
     for table in &tables {
         report.stored_bytes += warehouse.table_size(table.name).await?.map_or(0, |size| size.bytes);
     }
-    let rival = match args.compare.is_some() || args.check {
+    let mut rival = match args.compare.is_some() || args.check || args.refresh {
         true => Some(open_rival(args, &session, &tables, scale).await?),
         false => None,
     };
     report.parquet_bytes = rival.as_ref().map(Rival::bytes);
     report.print_sizes()?;
-    if !args.load_only {
-        let queries: Vec<&Query> = match &args.queries {
-            Some(QueryList(numbers)) => numbers.iter().map(|n| &QUERIES[n - 1]).collect(),
-            None => QUERIES.iter().collect(),
-        };
+    let queries: Vec<&'static Query> = match &args.queries {
+        Some(QueryList(numbers)) => numbers.iter().map(|n| &QUERIES[n - 1]).collect(),
+        None => QUERIES.iter().collect(),
+    };
+    if let Some(streams) = args.streams {
+        let threads = args.engine.threads();
+        let options = streams::Options { streams, refresh: args.refresh, scale, threads, queries, tables: &tables };
+        report.streams = Some(streams::run(&warehouse, rival.as_mut(), &options).await?);
+    } else if !args.load_only {
         let options = run::Options { iterations: args.iterations, compare: args.compare.is_some(), check: args.check };
         run::run(&session, rival.as_ref(), &queries, &options, &mut report).await?;
     }

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use blueshift::engine::{ScanProfile, Warehouse};
 
 use super::load::LoadFigures;
+use super::streams::StreamsReport;
 use crate::failure::Failure;
 use crate::render::quoted;
 
@@ -21,6 +22,7 @@ pub struct ScaleReport {
     pub queries: Vec<QueryReport>,
     /// Tables with the wrong number of rows.
     pub wrong_counts: Vec<String>,
+    pub streams: Option<StreamsReport>,
 }
 
 /// What the runs of one query found.
@@ -79,13 +81,15 @@ impl ScaleReport {
             parquet_bytes: None,
             queries: Vec::new(),
             wrong_counts: Vec::new(),
+            streams: None,
         }
     }
 
     /// Checks that failed.
     pub fn differing(&self) -> usize {
         let queries = self.queries.iter().filter(|q| matches!(q.difference, Some(Some(_)))).count();
-        queries + self.wrong_counts.len()
+        let streams = self.streams.as_ref().map_or(0, |streams| streams.wrong.len());
+        queries + self.wrong_counts.len() + streams
     }
 
     pub fn print_sizes(&self) -> Result<(), Failure> {
@@ -163,6 +167,9 @@ impl ScaleReport {
             let wrong: Vec<String> = self.wrong_counts.iter().map(|w| quoted(w)).collect();
             fields.push(format!("\"wrong_row_counts\": [{}]", wrong.join(", ")));
         }
+        if let Some(streams) = &self.streams {
+            fields.push(format!("\"streams\": {}", streams.json()));
+        }
         let queries: Vec<String> = self.queries.iter().map(|q| format!("\n    {}", q.json())).collect();
         fields.push(match queries.is_empty() {
             true => "\"queries\": []".into(),
@@ -229,7 +236,7 @@ fn megabytes(bytes: u64) -> String {
     format!("{:.1}", bytes as f64 / 1e6)
 }
 
-fn median(values: &[f64]) -> f64 {
+pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     match sorted.len() {
@@ -239,7 +246,7 @@ fn median(values: &[f64]) -> f64 {
     }
 }
 
-fn geometric_mean(values: &[f64]) -> f64 {
+pub fn geometric_mean(values: &[f64]) -> f64 {
     (values.iter().map(|v| v.max(1e-9).ln()).sum::<f64>() / values.len() as f64).exp()
 }
 

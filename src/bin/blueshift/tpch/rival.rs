@@ -24,7 +24,29 @@ const ROW_GROUP_ROWS: usize = 1_000_000;
 /// A session of plain DataFusion with the eight tables as Parquet files.
 pub struct Rival {
     context: SessionContext,
+    directory: PathBuf,
     bytes: u64,
+    /// Where the files of other rows are.
+    replaced: Option<Scratch>,
+}
+
+/// A directory that goes with its handle.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    /// One of this process's own, in `directory`.
+    fn new(directory: &Path) -> Result<Self, Failure> {
+        let path = directory.join(format!("refreshed-{}", std::process::id()));
+        std::fs::create_dir_all(&path)?;
+        Ok(Scratch(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What stays is told apart by its name, and is in nobody's way.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 impl Rival {
@@ -49,18 +71,34 @@ impl Rival {
         for table in tables {
             let file = file(directory, table);
             if !file.exists() {
-                write(&context, &file, table, scale, threads).await?;
+                let bar = progress(&format!("{}.parquet", table.name), generate::rows(table.name, scale));
+                let parts = generate::parts(table.name, scale, threads, &bar).into_iter();
+                write(&context, &file, table, parts.map(|part| Arc::new(part) as _).collect()).await?;
+                bar.finish_and_clear();
             }
             bytes += std::fs::metadata(&file)?.len();
             let path = path_text(&file)?;
             context.register_parquet(table.name, path, ParquetReadOptions::default()).await?;
         }
-        Ok(Rival { context, bytes })
+        Ok(Rival { context, directory: directory.to_path_buf(), bytes, replaced: None })
     }
 
     /// Bytes of the files.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Puts other rows in the place of a table's, in a file that is gone with the rival.
+    pub async fn replace(&mut self, table: &Table, parts: Vec<Arc<dyn PartitionStream>>) -> Result<(), Failure> {
+        let directory = match &self.replaced {
+            Some(directory) => directory,
+            None => self.replaced.insert(Scratch::new(&self.directory)?),
+        };
+        let file = file(&directory.0, table);
+        write(&self.context, &file, table, parts).await?;
+        self.context.deregister_table(table.name)?;
+        self.context.register_parquet(table.name, path_text(&file)?, ParquetReadOptions::default()).await?;
+        Ok(())
     }
 
     pub async fn query(&self, sql: &str) -> Result<Vec<RecordBatch>, Failure> {
@@ -95,13 +133,9 @@ async fn write(
     context: &SessionContext,
     file: &Path,
     table: &Table,
-    scale: f64,
-    threads: usize,
+    parts: Vec<Arc<dyn PartitionStream>>,
 ) -> Result<(), Failure> {
-    let bar = progress(&format!("{}.parquet", table.name), generate::rows(table.name, scale));
-    let parts = generate::parts(table.name, scale, threads, &bar);
     let schema = Arc::clone(parts[0].schema());
-    let parts = parts.into_iter().map(|part| Arc::new(part) as Arc<dyn PartitionStream>).collect();
     let mut rows = context.read_table(Arc::new(StreamingTable::try_new(schema, parts)?))?;
     if !table.sort.is_empty() {
         rows = rows.sort(table.sort.iter().map(|column| col(column).sort(true, false)).collect())?;
@@ -114,7 +148,6 @@ async fn write(
     let single = DataFrameWriteOptions::new().with_single_file_output(true);
     rows.write_parquet(path_text(&partial)?, single, Some(options)).await?;
     std::fs::rename(&partial, file)?;
-    bar.finish_and_clear();
     Ok(())
 }
 

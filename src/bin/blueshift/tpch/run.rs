@@ -61,14 +61,14 @@ pub async fn run(
     Ok(())
 }
 
-async fn execute(session: &Session, sql: &str) -> Result<(Vec<RecordBatch>, ScanProfile), Failure> {
+pub async fn execute(session: &Session, sql: &str) -> Result<(Vec<RecordBatch>, ScanProfile), Failure> {
     let output = session.sql(sql).await?;
     let plan = output.plan().map(Arc::clone);
     let batches = output.collect().await?;
     Ok((batches, plan.as_ref().map(ScanProfile::of).unwrap_or_default()))
 }
 
-fn named(query: &Query, failure: Failure) -> Failure {
+pub fn named(query: &Query, failure: Failure) -> Failure {
     match failure {
         Failure::Engine { error, source } => {
             Failure::Engine { error: error.context(format!("query {}", query.number)), source }

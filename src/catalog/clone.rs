@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::entry::Action;
 use super::lease::PinnedSnapshot;
-use super::model::{SegmentRef, TableDef, TableState};
+use super::model::{EffectiveDist, SegmentRef, TableDef, TableState};
 use super::resolve::Resolver;
 use super::view::CommentOn;
 use crate::common::{Error, Result, SqlState};
@@ -24,6 +24,15 @@ impl Resolver<'_> {
             return Err(Error::conflict(message)
                 .with_state(SqlState::SNAPSHOT_TOO_OLD)
                 .with_hint("clone a later version, or the present one"));
+        }
+        let (then, now) = (version.info.slices, self.snapshot.info.slices);
+        if then != now && of.def.effective_dist != EffectiveDist::All {
+            let message = format!(
+                "the rows of table \"{}\" in version {} are on {then} slices, the warehouse has {now} now",
+                of.def.name, version.version
+            );
+            return Err(Error::unsupported(message)
+                .with_hint("copy the rows: CREATE TABLE … AS SELECT … FOR SYSTEM_TIME AS OF …"));
         }
         let id = self.create_table(def)?;
         if let Some(map) = &of.rank_map {

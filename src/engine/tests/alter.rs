@@ -293,7 +293,8 @@ async fn versions_on_other_slices_are_read_and_not_shared() {
     let warehouse = warehouse(4, 2, Geometry::TINY).await;
     let session = warehouse.session();
     all(&session, &["create table t (k int, v int) distkey(k)", "create table u (k int) diststyle all"]).await;
-    all(&session, &["insert into t select g, g % 5 from generate_series(1, 500) s(g)", "insert into u values (1)"]).await;
+    all(&session, &["insert into t select g, g % 5 from generate_series(1, 500) s(g)", "insert into u values (1)"])
+        .await;
     let version = warehouse.inner.catalog.snapshot().version.0;
     all(&session, &["alter warehouse set slices 6", "delete from t where k % 2 = 0"]).await;
     let joined = format!("select count(*) from t a join t for system_time as of {version} b on a.k = b.k");
@@ -302,7 +303,8 @@ async fn versions_on_other_slices_are_read_and_not_shared() {
     assert_eq!(e.kind(), ErrorKind::Unsupported, "{e:?}");
     assert!(e.message().contains("are on 4 slices"), "{e:?}");
     // On slice 0 they are in any case.
-    all(&session, &[&format!("create table d clone u for system_time as of {version}"), "create table c clone t"]).await;
+    all(&session, &[&format!("create table d clone u for system_time as of {version}"), "create table c clone t"])
+        .await;
     let met = ours(&session, "select count(*) from c join t on c.k = t.k").await;
     assert!(met.contains(&"| 250      |".to_string()), "{met:?}");
 }

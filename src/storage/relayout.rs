@@ -160,9 +160,12 @@ impl<'a> Source<'a> {
             let to = ends.iter().map(|key| Some(key.clone())).chain(std::iter::once(None));
             return Ok(from.zip(to).map(|(from, to)| Part { from, to, ..whole() }).collect());
         }
-        let parts = parts.min(slices as usize) as u32;
-        let slices_of = |i: u32| slices * i / parts..slices * (i + 1) / parts;
-        Ok((0..parts).map(|i| Part { sources: stays.then(|| slices_of(i)), slices: slices_of(i), ..whole() }).collect())
+        // No part is more than a sixth of the slices.
+        let most = (slices / (parts.min(slices as usize) as u32)).max(1);
+        let slices_of = |i: u32| i * most..((i + 1) * most).min(slices);
+        Ok((0..slices.div_ceil(most))
+            .map(|i| Part { sources: stays.then(|| slices_of(i)), slices: slices_of(i), ..whole() })
+            .collect())
     }
 
     /// About how many bytes all rows take in memory.

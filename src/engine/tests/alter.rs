@@ -1,5 +1,6 @@
 //! ALTER that writes rows anew, beside sessions that change them, in little memory, and given up halfway.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -285,6 +286,49 @@ async fn what_is_in_the_way_is_told() {
     assert!(output.notices.len() == 1 && output.notices[0].contains("were written anew"), "{:?}", output.notices);
     session.cancel();
     all(&session, &["alter table t alter distkey v"]).await;
+}
+
+/// What is stored for a while takes little room besides the new table, however little memory there is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn little_room_is_taken_besides_the_new_table() {
+    fn files(directory: &std::path::Path) -> BTreeMap<std::ffi::OsString, u64> {
+        let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+        entries.filter_map(|entry| Some((entry.file_name(), entry.metadata().ok()?.len()))).collect()
+    }
+    let bytes = |directory: &std::path::Path| files(directory).values().sum::<u64>();
+    for (slices, alter) in
+        [(8, "alter table t alter distkey v, alter sortkey (s, k)"), (2, "alter table t alter sortkey (s, v)")]
+    {
+        let directory = tempfile::tempdir().unwrap();
+        let builder = Warehouse::builder().slices(slices).threads(2).geometry(Geometry::new(64, 1024).unwrap());
+        let builder = builder.load_memory(256 << 10).upkeep(false);
+        let warehouse = builder.open(directory.path().to_str().unwrap()).await.unwrap();
+        let session = warehouse.session();
+        all(&session, &["create table t (k int not null, v bigint, s varchar(40)) distkey(k) sortkey(k)"]).await;
+        let insert =
+            "insert into t select g, g * 7919 % 100003, md5(cast(g as varchar)) from generate_series(1, 40000) s(g)";
+        all(&session, &[insert]).await;
+        let data = directory.path().join("data");
+        let before = bytes(&data);
+        let over = Arc::new(AtomicBool::new(false));
+        let (watched, stop) = (data.clone(), Arc::clone(&over));
+        let watching = std::thread::spawn(move || {
+            let (mut most, mut seen) = (0, BTreeMap::new());
+            while !stop.load(Ordering::Relaxed) {
+                let now = files(&watched);
+                most = most.max(now.values().sum::<u64>());
+                seen.extend(now);
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            (most, seen)
+        });
+        all(&session, &[alter]).await;
+        over.store(true, Ordering::Relaxed);
+        let (most, seen) = watching.join().unwrap();
+        let (most, taken, left) = (most - before, bytes(&data) - before, files(&data));
+        assert!(seen.keys().any(|name| !left.contains_key(name)), "{alter}: no runs were stored for a while");
+        assert!(most * 10 <= taken * 12, "{alter}: {most} bytes for {taken}");
+    }
 }
 
 /// Rows are where the number of slices of their version puts them: joins of two versions meet all the same, and a clone would not.

@@ -20,6 +20,7 @@ use blueshift::common::SystemClock;
 use blueshift::engine::{Session, Warehouse};
 use datafusion::arrow::array::AsArray;
 use datafusion::arrow::datatypes::Int64Type;
+use tempfile::TempDir;
 use timing::{medians, run};
 
 /// Between two events, in seconds.
@@ -50,6 +51,14 @@ fn main() {
     });
 }
 
+/// A new warehouse, which nothing is done to in the background.
+async fn opened(slices: u32) -> (TempDir, Warehouse) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let place = directory.path().to_str().expect("a name");
+    let warehouse = Warehouse::builder().slices(slices).upkeep(false).open(place).await.expect("it opens");
+    (directory, warehouse)
+}
+
 /// Events of `rows` rows: in the order of their time, of a hundredth as many users.
 async fn events(session: &Session, name: &str, from: u64, rows: u64) {
     let users = (rows / 100).max(1);
@@ -71,9 +80,7 @@ async fn events(session: &Session, name: &str, from: u64, rows: u64) {
 const EVENTS: &str = "(id bigint not null, at timestamp, customer bigint, amount int, note varchar(20))";
 
 async fn update(rows: u64) {
-    let directory = tempfile::tempdir().expect("a directory");
-    let place = directory.path().to_str().expect("a name");
-    let warehouse = Warehouse::builder().slices(8).upkeep(false).open(place).await.expect("it opens");
+    let (directory, warehouse) = opened(8).await;
     let session = warehouse.session();
     run(&session, &format!("create table events {EVENTS} distkey(id) sortkey(at)")).await;
     events(&session, "events", 0, rows).await;
@@ -264,9 +271,7 @@ async fn inserts(delay: Duration) {
 /// Scans after ten thousand single-row inserts, and with a tenth of the rows dead, against the same rows loaded at once.
 async fn scans() {
     const ROWS: u64 = 10_000;
-    let directory = tempfile::tempdir().expect("a directory");
-    let place = directory.path().to_str().expect("a name");
-    let warehouse = Warehouse::builder().slices(4).upkeep(false).open(place).await.expect("it opens");
+    let (directory, warehouse) = opened(4).await;
     let session = warehouse.session();
     let columns = "(k bigint, v bigint, s varchar(20)) distkey(k) sortkey(v)";
     for name in ["single", "compact"] {
@@ -317,9 +322,7 @@ fn bytes_below(directory: &Path) -> u64 {
 
 /// What a VACUUM writes after a hundredth was appended in the order of the sort key.
 async fn vacuum(rows: u64) {
-    let directory = tempfile::tempdir().expect("a directory");
-    let place = directory.path().to_str().expect("a name");
-    let warehouse = Warehouse::builder().slices(8).upkeep(false).open(place).await.expect("it opens");
+    let (directory, warehouse) = opened(8).await;
     let session = warehouse.session();
     run(&session, &format!("create table events {EVENTS} distkey(id) sortkey(at)")).await;
     events(&session, "events", 0, rows).await;
@@ -338,9 +341,7 @@ async fn vacuum(rows: u64) {
 
 /// What ALTER SORTKEY said that it would take, and what it took.
 async fn relayout(rows: u64) {
-    let directory = tempfile::tempdir().expect("a directory");
-    let place = directory.path().to_str().expect("a name");
-    let warehouse = Warehouse::builder().slices(8).upkeep(false).open(place).await.expect("it opens");
+    let (directory, warehouse) = opened(8).await;
     let session = warehouse.session();
     run(&session, &format!("create table events {EVENTS} distkey(id) sortkey(at)")).await;
     events(&session, "events", 0, rows).await;

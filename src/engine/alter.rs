@@ -224,7 +224,7 @@ async fn constrained(
         );
     }
     let own = ObjectName { parts: vec![named(&def.name)] };
-    let words = CreateTable::constrained(own, own_key.into_iter().chain([wanted]).collect());
+    let words = CreateTable { constraints: own_key.into_iter().chain([wanted]).collect(), ..CreateTable::named(own) };
     let parents = Parents::find(running, &words, &altered.place, def.schema).await?;
     let Some(mut made) = constraints(&parents, &words, &def.columns)?.pop() else {
         return Err(Error::internal("a constraint is lost"));

@@ -24,7 +24,7 @@ use crate::format::encoding::SMALL_TABLE_BYTES;
 use crate::physical_plan::config::BlueshiftOptions;
 use crate::sql::ast::{ObjectName, Vacuum, VacuumMode};
 use crate::storage::loader::put_bytes;
-use crate::storage::rewrite::{Resources, rewrite, sample};
+use crate::storage::rewrite::{rewrite, sample};
 use crate::storage::writer::LoadLayout;
 use crate::system::{Home, QueryRecord, VacuumRecord, count_blocks};
 
@@ -302,7 +302,8 @@ impl Operation<'_> {
         let mut transaction = inner.catalog.begin_at(self.author, pin);
         let layout = self.layout(table, pin.info.slices)?;
         let removed = step.jobs.iter().flat_map(|job| job.segments()).map(|s| (s.id, s.deleted)).collect();
-        let (written, positions) = rewrite(step.jobs, &layout, &self.resources(pin), &transaction.names()).await?;
+        let (written, positions) =
+            rewrite(step.jobs, &layout, &self.warehouse.resources(pin), &transaction.names()).await?;
         let ranked = table.rank_map.as_ref().map_or(RankChoice::Unranked, |map| RankChoice::By(map.version));
         let mut places = Vec::with_capacity(step.places.len());
         for (job, placing) in step.places.iter().enumerate() {
@@ -328,7 +329,7 @@ impl Operation<'_> {
             &table.segments,
             &self.layout(table, pin.info.slices)?,
             table.def.interleaved(),
-            &self.resources(pin),
+            &self.warehouse.resources(pin),
         )
         .await?;
         if sampled.rows() == 0 {
@@ -344,15 +345,5 @@ impl Operation<'_> {
         let bytes: u64 = table.segments.iter().flat_map(|s| &s.columns).map(|c| c.bytes).sum();
         let layout = LoadLayout::new(&table.def, self.warehouse.geometry()?, slices, 0)?;
         Ok(layout.ranked(table.rank_map.clone()).lightly(bytes <= SMALL_TABLE_BYTES))
-    }
-
-    fn resources(&self, pin: &PinnedSnapshot) -> Resources {
-        let inner = &self.warehouse.inner;
-        Resources {
-            segments: inner.segments.at(pin.clone()),
-            store: Arc::clone(inner.catalog.store().objects()),
-            threads: inner.threads,
-            memory: inner.load_memory,
-        }
     }
 }

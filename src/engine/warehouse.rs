@@ -28,6 +28,7 @@ use crate::common::{Clock, Error, Result, SqlState, UserId};
 use crate::format::Geometry;
 use crate::storage::block_store::BlockStore;
 use crate::storage::loader::put_bytes;
+use crate::storage::rewrite::Resources;
 use crate::storage::segment::SegmentStore;
 
 /// An open warehouse. Clones share everything; the last one to go gives its lease back to time.
@@ -153,6 +154,16 @@ impl Warehouse {
     pub async fn close(self) -> Result<()> {
         self.inner.log.flush().await;
         self.inner.catalog.clone().close().await
+    }
+
+    /// For rewriting the segments that `pin` keeps.
+    pub(super) fn resources(&self, pin: &PinnedSnapshot) -> Resources {
+        Resources {
+            segments: self.inner.segments.at(pin.clone()),
+            store: Arc::clone(self.inner.catalog.store().objects()),
+            threads: self.inner.threads,
+            memory: self.inner.load_memory,
+        }
     }
 
     pub(super) fn geometry(&self) -> Result<Geometry> {

@@ -23,6 +23,7 @@ pub mod places;
 mod prepare;
 mod retention;
 mod rewrite;
+mod scope;
 pub mod select_list;
 mod session;
 mod show;

@@ -229,21 +229,7 @@ fn select_into(into: SelectInto, query: Box<Query>, position: Position) -> Resul
     }
     let name = name_of(&into.name, position)?;
     let temporary = into.temporary || name.base().value.starts_with('#');
-    Ok(Statement::CreateTable(Box::new(CreateTable {
-        temporary,
-        if_not_exists: false,
-        name,
-        columns: Vec::new(),
-        constraints: Vec::new(),
-        like: None,
-        dist: None,
-        sort: None,
-        encode_auto: false,
-        backup: None,
-        cut_names: Vec::new(),
-        column_names: Vec::new(),
-        as_query: Some(query),
-    })))
+    Ok(Statement::CreateTable(Box::new(CreateTable { temporary, as_query: Some(query), ..CreateTable::named(name) })))
 }
 
 /// A name that `sqlparser` read, at `position` where it does not tell.

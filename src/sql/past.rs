@@ -14,7 +14,8 @@ use super::ast::ObjectName;
 use super::cursor::{Cursor, syntax_error, unsupported};
 use super::parser::name_of;
 use super::rewrite::name_position;
-use super::view::{folded, object_name};
+use super::scope::{Scope, Scoped};
+use super::view::object_name;
 
 /// What stands for a table of the past between [`take_pasts`] and [`name_pasts`]; SQL cannot write it.
 const TAKEN: &str = "\0past";
@@ -34,7 +35,7 @@ pub fn take_pasts(query: &mut Query) -> Result<Vec<PastTable>> {
     if check_present(query, "").is_ok() {
         return Ok(Vec::new());
     }
-    let mut taker = Taker { taken: Vec::new(), in_scope: Vec::new() };
+    let mut taker = Taker { taken: Vec::new(), scope: Scope::default() };
     match VisitMut::visit(query, &mut taker) {
         ControlFlow::Continue(()) => Ok(taker.taken),
         ControlFlow::Break(error) => Err(error),
@@ -81,8 +82,13 @@ impl Visitor for Present {
 
 struct Taker {
     taken: Vec<PastTable>,
-    /// Names of the common table expressions around.
-    in_scope: Vec<String>,
+    scope: Scope,
+}
+
+impl Scoped for Taker {
+    fn scope(&mut self) -> &mut Scope {
+        &mut self.scope
+    }
 }
 
 impl Taker {
@@ -97,7 +103,7 @@ impl Taker {
             (None, Some(read)) => name_of(name, read.position())?,
             _ => return Err(no_table("a function", at)),
         };
-        if read.parts.len() == 1 && self.in_scope.contains(&read.parts[0].value) {
+        if read.parts.len() == 1 && self.scope.contains(&read.parts[0].value) {
             return Err(no_table(&format!("\"{}\", which WITH defines", read.base().value), at));
         }
         alias.get_or_insert_with(|| TableAlias {
@@ -129,22 +135,11 @@ impl VisitorMut for Taker {
     type Break = Error;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
-        if let Some(with) = &mut query.with {
-            let recursive = with.recursive;
-            for cte in &mut with.cte_tables {
-                if !recursive {
-                    // It does not see itself.
-                    VisitMut::visit(&mut cte.query, self)?;
-                }
-                self.in_scope.push(folded(&cte.alias.name));
-            }
-        }
-        ControlFlow::Continue(())
+        self.enter(query)
     }
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
-        let ctes = query.with.as_ref().map_or(0, |with| with.cte_tables.len());
-        self.in_scope.truncate(self.in_scope.len().saturating_sub(ctes));
+        self.leave(query);
         ControlFlow::Continue(())
     }
 

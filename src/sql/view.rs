@@ -12,6 +12,7 @@ use crate::common::{Result, SqlState};
 
 use super::ast::{CreateView, Ident, ObjectName, Statement};
 use super::cursor::{Cursor, at, syntax_error, unsupported};
+use super::scope::{Scope, Scoped};
 use super::{parser, past};
 
 /// From behind `CREATE [OR REPLACE] [TEMP] VIEW`.
@@ -39,7 +40,7 @@ pub(super) fn create_view(c: &mut Cursor, or_replace: bool, temporary: bool) -> 
 /// Calls `see` for every table or view that a query names, common table expressions left out; what it gives replaces
 /// the name.
 pub fn map_relations(query: &mut Query, see: &mut dyn FnMut(&ObjectName) -> Result<Option<Vec<String>>>) -> Result<()> {
-    let mut relations = Relations { see, in_scope: Vec::new() };
+    let mut relations = Relations { see, scope: Scope::default() };
     match VisitMut::visit(query, &mut relations) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
@@ -137,38 +138,31 @@ impl Visitor for Ambiguous {
 
 struct Relations<'a> {
     see: &'a mut dyn FnMut(&ObjectName) -> Result<Option<Vec<String>>>,
-    /// Names of the common table expressions around.
-    in_scope: Vec<String>,
+    scope: Scope,
+}
+
+impl Scoped for Relations<'_> {
+    fn scope(&mut self) -> &mut Scope {
+        &mut self.scope
+    }
 }
 
 impl VisitorMut for Relations<'_> {
     type Break = crate::common::Error;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Self::Break> {
-        if let Some(with) = &mut query.with {
-            let recursive = with.recursive;
-            for cte in &mut with.cte_tables {
-                if !recursive {
-                    // It does not see itself. What it names is seen to here: a name with its schema is left alone when
-                    // the query is visited.
-                    VisitMut::visit(&mut cte.query, self)?;
-                }
-                self.in_scope.push(folded(&cte.alias.name));
-            }
-        }
-        ControlFlow::Continue(())
+        self.enter(query)
     }
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Self::Break> {
-        let ctes = query.with.as_ref().map_or(0, |with| with.cte_tables.len());
-        self.in_scope.truncate(self.in_scope.len().saturating_sub(ctes));
+        self.leave(query);
         ControlFlow::Continue(())
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Self::Break> {
         let TableFactor::Table { name, args: None, .. } = factor else { return ControlFlow::Continue(()) };
         let Some(read) = object_name(name) else { return ControlFlow::Continue(()) };
-        if read.parts.len() == 1 && self.in_scope.contains(&read.parts[0].value) {
+        if read.parts.len() == 1 && self.scope.contains(&read.parts[0].value) {
             return ControlFlow::Continue(());
         }
         match (self.see)(&read) {

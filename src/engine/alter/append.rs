@@ -1,7 +1,6 @@
 //! ALTER TABLE … APPEND FROM: a table's segments become another's.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use object_store::ObjectStoreExt;
 
@@ -19,7 +18,6 @@ use crate::engine::verify;
 use crate::format::segment::ColumnSpec;
 use crate::sql::ast::{Extra, ObjectName};
 use crate::storage::reencode::{Taken, reencode};
-use crate::storage::rewrite::Resources;
 
 /// Moves all rows of `source` to `target`, in one commit: as they are stored where their columns have the numbers of the target's,
 /// else copied encoded.
@@ -207,13 +205,7 @@ async fn append_to(
     let (as_they_are, copied): (Vec<_>, Vec<_>) =
         from.segments.iter().cloned().partition(|segment| numbers.holds_of(segment));
     let taken: Vec<Taken> = columns.iter().map(|column| column.taken()).collect();
-    let inner = &place.warehouse.inner;
-    let resources = Resources {
-        segments: inner.segments.at(pin.clone()),
-        store: Arc::clone(inner.catalog.store().objects()),
-        threads: inner.threads,
-        memory: inner.load_memory,
-    };
+    let resources = place.warehouse.resources(pin);
     let check = |_| running.check_cancelled();
     let made = reencode(&copied, &taken, false, &resources, &transaction.names(), &check).await?;
     // Runs stay runs: their segments are in order.

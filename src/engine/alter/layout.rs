@@ -30,7 +30,7 @@ use crate::format::segment::ColumnSpec;
 use crate::sql::ast::{DistClause, Ident, KeyColumn, ObjectName, SortClause};
 use crate::storage::reencode::{Taken, reencode};
 use crate::storage::relayout::{relayout, trial};
-use crate::storage::rewrite::{Resources, sample};
+use crate::storage::rewrite::sample;
 use crate::storage::writer::{AUTO_ALL_MAX_BYTES, AUTO_ALL_MAX_ROWS, LoadLayout};
 
 /// So few rows are written while others wait.
@@ -445,7 +445,7 @@ impl<'a> Rewriting<'a> {
         new: &[Arc<SegmentRef>],
         left: u64,
     ) -> Result<(Rewritten, Option<Arc<RankMap>>)> {
-        let resources = self.resources(pin);
+        let resources = self.warehouse.resources(pin);
         let names = self.transaction.names();
         let done = std::sync::atomic::AtomicU64::new(0);
         let did = |rows: u64| {
@@ -513,7 +513,7 @@ impl<'a> Rewriting<'a> {
 
     /// How much room and time it takes, from a few of the rows.
     async fn estimate(&self, pin: &PinnedSnapshot) -> Result<Option<String>> {
-        let resources = self.resources(pin);
+        let resources = self.warehouse.resources(pin);
         let (mut rows, mut before, mut after, mut seconds) = (0, 0, 0, 0.0);
         for (id, target) in &self.targets {
             let Some(table) = pin.table(*id) else { continue };
@@ -555,16 +555,6 @@ impl<'a> Rewriting<'a> {
 
     fn parts(&self) -> impl Iterator<Item = &Rewritten> {
         self.targets.values().flat_map(|target| &target.rewritten)
-    }
-
-    fn resources(&self, pin: &PinnedSnapshot) -> Resources {
-        let inner = &self.warehouse.inner;
-        Resources {
-            segments: inner.segments.at(pin.clone()),
-            store: Arc::clone(inner.catalog.store().objects()),
-            threads: inner.threads,
-            memory: inner.load_memory,
-        }
     }
 
     /// Deletes what was written for nothing. What cannot be deleted is collected later.

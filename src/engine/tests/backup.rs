@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
+use tempfile::TempDir;
 
 use super::past::{HOUR, NEW_YEAR, one, quiet, run, version};
 use super::util::*;
@@ -31,6 +32,22 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     }
     found.sort();
     found
+}
+
+/// A warehouse with some of everything, and a folder for its backups.
+struct Filled {
+    clock: Arc<TestClock>,
+    warehouse: Warehouse,
+    session: Session,
+    dir: TempDir,
+}
+
+async fn filled() -> Filled {
+    let clock = Arc::new(TestClock::at(NEW_YEAR));
+    let warehouse = quiet(&clock).open("memory://").await.unwrap();
+    let session = warehouse.session();
+    fill(&session).await;
+    Filled { clock, warehouse, session, dir: tempfile::tempdir().unwrap() }
 }
 
 async fn fill(session: &Session) {
@@ -79,11 +96,7 @@ async fn same(one: &Session, other: &Session) {
 
 #[tokio::test]
 async fn a_restored_warehouse_is_what_was_backed_up() {
-    let clock = Arc::new(TestClock::at(NEW_YEAR));
-    let warehouse = quiet(&clock).open("memory://").await.unwrap();
-    let session = warehouse.session();
-    fill(&session).await;
-    let dir = tempfile::tempdir().unwrap();
+    let Filled { clock, warehouse, session, dir } = filled().await;
     let to = dir.path().join("some/backups").to_str().unwrap().to_string();
     let (first, checksum) = report(&session, &format!("backup to '{to}'")).await;
     assert_eq!((first[0], first[1]), (version(&warehouse) as i64, 3));
@@ -151,11 +164,7 @@ async fn a_restored_warehouse_is_what_was_backed_up() {
 
 #[tokio::test]
 async fn what_is_there_is_not_copied_again_and_older_backups_stay() {
-    let clock = Arc::new(TestClock::at(NEW_YEAR));
-    let warehouse = quiet(&clock).open("memory://").await.unwrap();
-    let session = warehouse.session();
-    fill(&session).await;
-    let dir = tempfile::tempdir().unwrap();
+    let Filled { clock, session, dir, .. } = filled().await;
     let to = dir.path().to_str().unwrap().to_string();
     let (first, first_sum) = report(&session, &format!("backup to '{to}'")).await;
     assert_eq!(report(&session, &format!("backup to '{to}'")).await.0[4..], [0, first[4]], "it is there");
@@ -198,11 +207,7 @@ async fn what_is_there_is_not_copied_again_and_older_backups_stay() {
 
 #[tokio::test]
 async fn damage_of_any_object_is_found_and_nothing_is_restored() {
-    let clock = Arc::new(TestClock::at(NEW_YEAR));
-    let warehouse = quiet(&clock).open("memory://").await.unwrap();
-    let session = warehouse.session();
-    fill(&session).await;
-    let dir = tempfile::tempdir().unwrap();
+    let Filled { clock, session, dir, .. } = filled().await;
     let to = dir.path().to_str().unwrap().to_string();
     report(&session, &format!("backup to '{to}'")).await;
     let all = files(dir.path());

@@ -30,8 +30,9 @@ use crate::common::{Error, Result, Stored};
 
 /// Parts of a table whose rows do not fit memory, at least: a part's runs take so much room besides the table.
 const PARTS: usize = 6;
-/// Chunks that are tried before all are written.
-const TRIED: usize = 4;
+/// About how many chunks' rows are tried before all are written, and how many chunks are read for them at most.
+const TRIED: usize = 8;
+const TRIED_READ: usize = 64;
 /// Chunks whose keys tell where a range of the sort key ends.
 const SAMPLED: usize = 64;
 
@@ -209,6 +210,20 @@ impl<'a> Source<'a> {
         segments.flat_map(|(i, from)| (0..from.open.footer.chunks()).map(move |chunk| (i, chunk))).collect()
     }
 
+    /// The chunks that [`trial`] reads: next to each other where their rows stay neighbours, else from everywhere.
+    fn tried(&self, stays: bool) -> Vec<(usize, usize)> {
+        let first = self.segments.first().map(|from| from.slice);
+        let all = self.chunks(&|from| !stays || Some(from.slice) == first);
+        let most = if stays { TRIED } else { TRIED_READ.min(TRIED * self.layout.slices as usize) };
+        match self.layout.sort_columns().is_empty() {
+            true => all.into_iter().take(most).collect(),
+            false => {
+                let every = all.len().div_ceil(most).max(1);
+                all.into_iter().step_by(every).collect()
+            }
+        }
+    }
+
     /// Writes a part's rows.
     async fn write(&self, part: Part, names: &ObjectNames, sender: mpsc::Sender<Merged>) -> Result<()> {
         let part = Arc::new(part);
@@ -284,21 +299,47 @@ impl From {
         };
         let of_range = |row: usize| !part.is_of_range() || part.has(&read.keys.key(row));
         let chosen: Vec<bool> = (0..read.rows()).map(|row| of_slice(row) && of_range(row)).collect();
+        Placed { chunk: Arc::new(read), slices }.only(chosen, layout, encoder)
+    }
+}
+
+impl Placed {
+    /// The rows that are chosen, if any is.
+    fn only(self, chosen: Vec<bool>, layout: &LoadLayout, encoder: &KeyEncoder) -> Result<Option<Placed>> {
         if chosen.iter().all(|chosen| *chosen) {
-            return Ok(Some(Placed { chunk: Arc::new(read), slices }));
+            return Ok(Some(self));
         }
         if !chosen.iter().any(|chosen| *chosen) {
             return Ok(None);
         }
-        let slices = match slices {
+        let slices = match self.slices {
             Placement::One(slice) => Placement::One(slice),
             Placement::Each(slices) => {
                 let left = slices.into_iter().zip(&chosen).filter(|(_, chosen)| **chosen);
                 Placement::Each(left.map(|(slice, _)| slice).collect())
             }
         };
-        let chunk = read.only(&BooleanArray::from(chosen), layout, encoder)?;
+        let chunk = self.chunk.only(&BooleanArray::from(chosen), layout, encoder)?;
         Ok(Some(Placed { chunk: Arc::new(chunk), slices }))
+    }
+
+    /// The slice that most of the rows are of.
+    fn commonest(&self) -> u32 {
+        match &self.slices {
+            Placement::One(slice) => *slice,
+            Placement::Each(slices) => {
+                let mut counts = BTreeMap::<u32, usize>::new();
+                slices.iter().for_each(|slice| *counts.entry(*slice).or_default() += 1);
+                counts.into_iter().max_by_key(|(_, count)| *count).map_or(0, |(slice, _)| slice)
+            }
+        }
+    }
+
+    fn of_slice(&self, slice: u32) -> Vec<bool> {
+        match &self.slices {
+            Placement::One(one) => vec![*one == slice; self.chunk.rows()],
+            Placement::Each(slices) => slices.iter().map(|of| *of == slice).collect(),
+        }
     }
 }
 
@@ -453,15 +494,18 @@ impl Runs {
 /// What it takes to write rows anew, found with a few of them.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Trial {
-    /// Of how many rows.
-    pub rows: u64,
-    /// Bytes that they take then.
+    /// How many rows were read, and written.
+    pub read: u64,
+    pub written: u64,
+    /// Bytes that those take that were written.
     pub bytes: u64,
-    /// To read and to place them, and to sort and to encode them, on one thread.
+    /// To read and to place rows, and to sort and to encode them, on one thread.
     pub reading: Duration,
     pub writing: Duration,
     /// How often each row is read.
     pub passes: usize,
+    /// How many slices are written, each on one thread.
+    pub slices: usize,
 }
 
 /// What storing adds to the time that sorting and encoding take, as we measured it.
@@ -470,13 +514,16 @@ const STORING: f64 = 1.5;
 impl Trial {
     /// Bytes, and seconds on `threads` threads, for `rows` rows.
     pub fn scaled(&self, rows: u64, threads: usize) -> (u64, f64) {
-        let factor = rows as f64 / self.rows.max(1) as f64;
-        let seconds = self.reading.as_secs_f64() * self.passes as f64 + self.writing.as_secs_f64() * STORING;
-        ((self.bytes as f64 * factor) as u64, seconds * factor / threads.max(1) as f64)
+        let each = |all: f64, of: u64| all * rows as f64 / of.max(1) as f64;
+        let reading = each(self.reading.as_secs_f64(), self.read) * self.passes as f64;
+        let writing = each(self.writing.as_secs_f64(), self.written) * STORING;
+        let seconds = reading / threads.max(1) as f64 + writing / threads.clamp(1, self.slices.max(1)) as f64;
+        (each(self.bytes as f64, self.written) as u64, seconds)
     }
 }
 
-/// Tries [`relayout`] with a few chunks of the rows, which it does not store.
+/// Tries [`relayout`] with the rows of one slice that some chunks have, which it does not store: rows of several slices, or too
+/// few of those that become neighbours, are encoded in another size.
 pub async fn trial(
     from: &[Arc<SegmentRef>],
     layout: &LoadLayout,
@@ -486,24 +533,29 @@ pub async fn trial(
     let source = Source::open(from, layout, resources).await?;
     let parts = source.parts(stays).await?;
     let passes = if parts.iter().all(|part| part.sources.is_some()) { 1 } else { parts.len() };
-    let all = source.chunks(&|_| true);
-    let every = all.len().div_ceil(TRIED).max(1);
     let shared = Arc::new(layout.clone());
-    let whole = Part { slices: 0..u32::MAX, sources: None, from: None, to: None };
     let began = Instant::now();
     let mut held = Held::new(&shared);
-    let mut rows = 0;
-    for (segment, chunk) in all.into_iter().skip(every / 2).step_by(every) {
+    let whole = Part { slices: 0..u32::MAX, sources: None, from: None, to: None };
+    let mut slice = None;
+    let (mut read, mut written) = (0, 0);
+    for (segment, chunk) in source.tried(stays) {
         let from = From { stays, ..source.segments[segment].clone() };
         let placed = from.placed(chunk, &whole, layout, &source.encoder, &resources.segments).await?;
-        // As if all of them were on one slice, which are fewer than on each of all rows.
-        let Some(Placed { chunk, .. }) = placed else { continue };
-        rows += chunk.rows() as u64;
-        held.take(Placed { chunk, slices: Placement::One(0) });
+        let Some(placed) = placed else { continue };
+        read += placed.chunk.rows() as u64;
+        let chosen = placed.of_slice(*slice.get_or_insert_with(|| placed.commonest()));
+        let Some(placed) = placed.only(chosen, layout, &source.encoder)? else { continue };
+        written += placed.chunk.rows() as u64;
+        held.take(placed);
+        if held.bytes >= resources.memory {
+            break;
+        }
     }
-    if rows == 0 {
+    if written == 0 {
         return Ok(None);
     }
+    let slices = if layout.is_all() { 1 } else { layout.slices as usize };
     let reading = began.elapsed();
     let began = Instant::now();
     let (sender, mut finished) = mpsc::channel::<Merged>(1);
@@ -515,7 +567,7 @@ pub async fn trial(
         bytes
     };
     let writing = async move { held.write(resources, &sender).await };
-    let (written, bytes) = tokio::join!(writing, counting);
-    written?;
-    Ok(Some(Trial { rows, bytes, reading, writing: began.elapsed(), passes }))
+    let (outcome, bytes) = tokio::join!(writing, counting);
+    outcome?;
+    Ok(Some(Trial { read, written, bytes, reading, writing: began.elapsed(), passes, slices }))
 }

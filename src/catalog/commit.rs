@@ -359,6 +359,7 @@ async fn put_entry(
 
 fn unknown_outcome(why: &str) -> Error {
     Error::unavailable(format!("the outcome of the commit is unknown: {why}"))
+        .with_state(SqlState::OUTCOME_UNKNOWN)
         .with_hint("look whether the transaction took effect before running it again")
 }
 
@@ -463,25 +464,39 @@ impl Inner {
                     }
                     continue;
                 }
-                Attempt::Unread(wanted) => {
+                Attempt::Unread { of, wanted } => {
                     for wanted in wanted {
-                        match self.read_wanted(&wanted, &mut read).await {
-                            Ok(true) => {}
+                        let e = match self.read_wanted(&wanted, &mut read).await {
+                            Ok(true) => continue,
                             // It was replaced and collected since: then there is a newer version.
                             Ok(false) => match self.refresh().await {
                                 Ok(newest) if newest.version > snapshot.version => {
                                     (snapshot, fresh) = (newest, true);
                                     break;
                                 }
-                                Ok(_) => return fail(group, &wanted.missing()),
+                                Ok(_) => wanted.missing(),
                                 Err(e) => return fail(group, &e),
                             },
-                            Err(e) => return fail(group, &e),
-                        }
+                            Err(e) => e,
+                        };
+                        // The others need none of it.
+                        fail(vec![group.remove(of)], &e);
+                        break;
+                    }
+                    if group.is_empty() {
+                        return None;
                     }
                     continue;
                 }
                 Attempt::Nobody => return None,
+                // One of them makes the entry too large: each is to have its own.
+                Attempt::Failed(_) if group.len() > 1 => {
+                    let mut newest = None;
+                    for pending in group {
+                        newest = Box::pin(self.commit_group(vec![pending])).await.or(newest);
+                    }
+                    return newest;
+                }
                 Attempt::Failed(e) => return fail(group, &e),
                 Attempt::Made(made) => made,
             };
@@ -529,7 +544,7 @@ impl Inner {
         let mut blobs = Blobs::default();
         let mut outcomes = Vec::with_capacity(group.len());
         let mut known = Known { inner: self, read, unread: Vec::new() };
-        for pending in group.iter() {
+        for (of, pending) in group.iter().enumerate() {
             // A clone shares what the transaction does not change, so that its failing costs nothing.
             let mut scratch = next.clone();
             let blobs_before = blobs.len();
@@ -537,7 +552,7 @@ impl Inner {
             match &outcome {
                 Ok(_) => next = scratch,
                 Err(_) if !fresh => return Attempt::Stale,
-                Err(_) if !known.unread.is_empty() => return Attempt::Unread(known.unread),
+                Err(_) if !known.unread.is_empty() => return Attempt::Unread { of, wanted: known.unread },
                 Err(_) => blobs.truncate(blobs_before),
             }
             outcomes.push(outcome);
@@ -685,8 +700,11 @@ impl Vectors for Known<'_> {
 }
 
 enum Attempt {
-    /// This is to be read first.
-    Unread(Vec<Wanted>),
+    /// This is to be read first, for the one at this place of the group.
+    Unread {
+        of: usize,
+        wanted: Vec<Wanted>,
+    },
     /// A transaction fails, but perhaps only on a snapshot that is not the newest.
     Stale,
     /// None of the group is left.

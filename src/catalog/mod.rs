@@ -54,7 +54,7 @@ pub use ranks::{RankColumn, RankMap};
 pub use store::WarehouseStore;
 
 pub use transaction::{
-    Blob, Changed, Committed, NewDeleteVector, NewSegment, ObjectNames, RankChoice, Read, Rewritten, RowsRead,
+    AllRows, Blob, Changed, Committed, NewDeleteVector, NewSegment, ObjectNames, RankChoice, Read, Rewritten, RowsRead,
     RunChoice, Telling, Transaction,
 };
 pub use view::{Binding, CommentOn, Dependency, DependencyColumn, ViewDef};

@@ -19,8 +19,8 @@ use crate::common::{Error, Result};
 /// What a dead row has in place of an ordinal.
 const DEAD: u32 = u32::MAX;
 const LEVEL: i32 = 1;
-/// More rows are not written anew in one go.
-const MAX_BYTES: usize = 1 << 30;
+/// What is longer is no positions: an ordinal for each row that there may be, and as much for what stands around them.
+const MAX_BYTES: usize = 8 * Positions::MAX_ROWS as usize;
 
 /// Which row of the segments gone is which of those written.
 ///
@@ -33,6 +33,9 @@ pub struct Positions {
 }
 
 impl Positions {
+    /// So many rows are written anew in one go at most: ordinals have 32 bits.
+    pub const MAX_ROWS: u64 = DEAD as u64;
+
     /// Of segments with so many rows, of which none has come from anywhere yet.
     pub fn new(gone: impl IntoIterator<Item = (SegmentId, u32)>) -> Self {
         let gone = gone.into_iter().map(|(id, rows)| (id, vec![DEAD; rows as usize])).collect();

@@ -135,6 +135,15 @@ fn resolve_on(
         own,
         segments: Vec::new(),
         identities: Vec::new(),
+        held: &transaction.held,
+        relaid: transaction
+            .intents
+            .iter()
+            .filter_map(|intent| match intent {
+                Intent::Relayout { table, .. } => Some(table.id),
+                _ => None,
+            })
+            .collect(),
         dropping: transaction
             .intents
             .iter()
@@ -164,23 +173,32 @@ fn resolve_on(
     })
 }
 
-/// Whether what a transaction has read of a table is still what is there.
+/// Whether what a transaction has read of a table or view is still what is there, under the name by which it was found.
 fn check_read(read: &Read, now: &Snapshot) -> Result<()> {
     let base = &read.base;
+    if let Some(was) = base.view(read.table) {
+        return match now.view(read.table) {
+            Some(is) if Arc::ptr_eq(was, is) || was == is => Ok(()),
+            Some(_) => Err(gone("view", &read.name, "replaced")),
+            None => Err(gone("view", &read.name, "dropped")),
+        };
+    }
     let (Some(was), Some(is)) = (base.table(read.table), now.table(read.table)) else {
         return match base.table(read.table) {
             Some(_) => Err(gone("table", &read.name, "dropped")),
             None => Ok(()),
         };
     };
-    if was.def.columns != is.def.columns {
+    let meant = |def: &TableDef| (def.schema, def.name.clone(), def.columns.clone());
+    if !Arc::ptr_eq(&was.def, &is.def) && meant(&was.def) != meant(&is.def) {
         return Err(gone("table", &read.name, "altered"));
     }
     if is.data_changed <= base.version {
         return Ok(());
     }
     let held: BTreeMap<SegmentId, _> = is.segments.iter().map(|s| (s.id, s.deleted)).collect();
-    let lost = was.segments.iter().filter(|s| held.get(&s.id) != Some(&s.deleted));
+    let minds_loss = read.rows.minds_loss();
+    let lost = was.segments.iter().filter(|s| minds_loss && held.get(&s.id) != Some(&s.deleted));
     let came = is.segments.iter().filter(|s| s.added > base.version);
     match lost.chain(came).any(|segment| read.rows.may_hold(segment)) {
         true => Err(violation(&read.name, is, base.version)),
@@ -197,6 +215,10 @@ pub(super) struct Resolver<'a> {
     pub(super) own: &'a mut Own,
     segments: Vec<(TableId, Vec<SegmentId>)>,
     identities: Vec<(u64, u64)>,
+    /// What the transaction's statements have made for each other.
+    held: &'a Held,
+    /// Tables that the transaction gives another layout.
+    relaid: BTreeSet<TableId>,
     /// Relations that the transaction drops by name: their being in use is no obstacle to each other's going.
     dropping: BTreeSet<TableId>,
 }
@@ -270,11 +292,12 @@ impl Resolver<'_> {
                 let id = self.new_relation(def.id);
                 let def = ViewDef { id, schema, created_us: self.snapshot.time_us, ..self.bound(def) };
                 self.view_holds(&def)?;
+                self.view_names_hold(&def)?;
                 self.act(Action::CreateView(def))
             }
             Intent::AlterView(def) => {
                 let id = self.lasting(def.id);
-                let old = self.snapshot.view(id).ok_or_else(|| gone("view", &def.name, "dropped"))?;
+                let old = self.snapshot.view(id).ok_or_else(|| gone("view", &def.name, "dropped"))?.clone();
                 if old.definition_version.wrapping_add(1) != def.definition_version {
                     return Err(gone("view", &def.name, "replaced"));
                 }
@@ -282,6 +305,9 @@ impl Resolver<'_> {
                 self.table_name_is_free(schema, &def.name, Some(id))?;
                 let def = ViewDef { id, schema, ..self.bound(def) };
                 self.view_holds(&def)?;
+                if def.sql != old.sql {
+                    self.view_names_hold(&def)?;
+                }
                 self.act(Action::AlterView(def))
             }
             Intent::Comment { on, of, text } => {
@@ -322,7 +348,7 @@ impl Resolver<'_> {
                 self.rewrite(table, removed, added, positions, *stored)
             }
             Intent::Relayout { table, def, map, rewritten } => self.relayout(table, def, map.as_ref(), rewritten),
-            Intent::SetSlices(slices) => self.act(Action::SetSlices(*slices)),
+            Intent::SetSlices(slices) => self.set_slices(*slices),
             Intent::SetDeletes { table, data_change, changed, vectors } => {
                 self.set_deletes(table, *data_change, changed, vectors)
             }
@@ -330,6 +356,13 @@ impl Resolver<'_> {
                 let state = self.table(table)?.clone();
                 match self.changed_before(state.def.id) > self.base {
                     true => Err(violation(&table.name, &state, self.base)),
+                    false => Ok(()),
+                }
+            }
+            Intent::Views { table, name, views } => {
+                let known: BTreeSet<TableId> = views.iter().map(|id| self.lasting(*id)).collect();
+                match self.snapshot.views_of(self.lasting(*table)).any(|view| !known.contains(&view.id)) {
+                    true => Err(gone("a view of table", name, "made")),
                     false => Ok(()),
                 }
             }
@@ -349,6 +382,22 @@ impl Resolver<'_> {
                 }
             }
             Intent::DefineUser(id, name) => self.act(Action::DefineUser(*id, name.clone())),
+        }
+    }
+
+    /// Tables that are on several slices are to be written anew by the same transaction, be it that they came in between.
+    fn set_slices(&mut self, slices: u32) -> Result<()> {
+        let stays = |table: &&Arc<TableState>| {
+            !table.segments.is_empty()
+                && table.def.effective_dist != EffectiveDist::All
+                && !self.relaid.contains(&table.def.id)
+        };
+        match self.snapshot.tables.values().find(stays) {
+            Some(table) if slices != self.snapshot.info.slices => {
+                let message = format!("table \"{}\" came while the others were placed on other slices", table.def.name);
+                Err(Error::conflict(message).with_hint("run the statement again"))
+            }
+            _ => self.act(Action::SetSlices(slices)),
         }
     }
 

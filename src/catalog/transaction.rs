@@ -16,7 +16,7 @@ use super::model::*;
 use super::positions::Positions;
 use super::ranks::RankMap;
 use super::view::{CommentOn, ViewDef};
-use crate::common::{ColumnId, CommitId, SchemaId, TableId, UserId, Version};
+use crate::common::{Bounds, ColumnId, CommitId, SchemaId, TableId, UserId, Version};
 
 /// Bytes that a transaction brings: in an object that it wrote, or to stand in the log entry itself.
 #[derive(Debug, Clone, PartialEq)]
@@ -224,6 +224,12 @@ pub(super) enum Intent {
     Unchanged {
         table: Target,
     },
+    /// No other views are bound to the table than these.
+    Views {
+        table: TableId,
+        name: String,
+        views: Vec<TableId>,
+    },
     /// A statement of the transaction ends, whose rows were checked up to these versions.
     Ended {
         checked: BTreeMap<TableId, Version>,
@@ -373,9 +379,12 @@ impl Transaction {
 
     /// Adds the wishes of a statement's [part](Transaction::part), behind its own.
     pub fn absorb(&mut self, statement: Transaction) {
-        self.intents.extend(statement.intents);
-        self.intents.push(Intent::Ended { checked: statement.checked });
         self.reads.extend(statement.reads);
+        // A statement that found nothing to change is none that writes.
+        if !statement.intents.is_empty() {
+            self.intents.extend(statement.intents);
+            self.intents.push(Intent::Ended { checked: statement.checked });
+        }
     }
 
     /// Bytes that would stand in the log entry.
@@ -622,16 +631,21 @@ impl Transaction {
                 | Intent::SetDeletes { table, .. }
                 | Intent::SetConstraint { table, .. } => drop(tables.insert(table.id)),
                 Intent::AlterTable(def) => drop(tables.insert(def.id)),
-                Intent::CreateTable(_) => return None,
+                Intent::CreateTable(_) | Intent::CloneTable { .. } | Intent::Restore { .. } => return None,
                 _ => {}
             }
         }
         Some(tables)
     }
 
-    /// Whether it places rows on slices that it has not changed itself.
+    /// Whether it says where rows are, for the number of slices that it has read.
     pub(super) fn places_rows(&self) -> bool {
-        self.intents.iter().any(|intent| matches!(intent, Intent::Append { .. } | Intent::Rewrite { .. }))
+        self.intents.iter().any(|intent| match intent {
+            Intent::Append { .. } | Intent::Rewrite { .. } | Intent::Relayout { .. } | Intent::Restore { .. } => true,
+            // What rows it has may be where another distribution has them by the number of slices alone.
+            Intent::AlterTable(_) => true,
+            _ => false,
+        })
     }
 
     /// Deletes rows.
@@ -649,10 +663,30 @@ impl Transaction {
         self.intents.push(Intent::Unchanged { table: table.into() });
     }
 
+    /// Conflicts when other views than these are bound to the table.
+    pub fn require_views(&mut self, table: &TableDef, views: Vec<TableId>) {
+        self.intents.push(Intent::Views { table: table.id, name: table.name.clone(), views });
+    }
+
     /// Conflicts when rows that the transaction has read, or would have read had they been there, are others than they were:
     /// with this for all of its reads it is serializable.
     pub fn require_reads(&mut self, read: Read) {
         self.reads.push(read);
+    }
+
+    /// Conflicts when others have added rows to the table since `base` that may have such values in all of `key` as those rows have
+    /// that the transaction has appended: for what it added since there was none.
+    pub fn require_absent(&mut self, base: &Arc<Snapshot>, table: &TableDef, key: &[ColumnId]) {
+        let segments = self.intents.iter().flat_map(|intent| match intent {
+            Intent::Append { table: of, segments, .. } if of.id == table.id => segments.as_slice(),
+            _ => &[],
+        });
+        let bounds = |segment: &NewSegment| {
+            let columns = segment.columns.iter().filter(|column| key.contains(&column.id));
+            columns.map(|column| (column.id, column.bounds.clone())).collect()
+        };
+        let rows = Arc::new(Absent { added: segments.map(bounds).collect() });
+        self.require_reads(Read { base: Arc::clone(base), table: table.id, name: table.name.clone(), rows });
     }
 
     /// Gives a user id its name.
@@ -724,7 +758,7 @@ pub struct Committed {
     pub identities: Vec<(u64, u64)>,
 }
 
-/// What a transaction has read of a table.
+/// What a transaction has read of a table; of a view, how it is defined.
 #[derive(Debug, Clone)]
 pub struct Read {
     /// The version that it read.
@@ -738,6 +772,41 @@ pub struct Read {
 pub trait RowsRead: fmt::Debug + Send + Sync {
     /// Whether the segment may hold such a row.
     fn may_hold(&self, segment: &SegmentRef) -> bool;
+
+    /// Whether it matters when such rows go; that they come does always.
+    fn minds_loss(&self) -> bool {
+        true
+    }
+}
+
+/// Every row.
+#[derive(Debug)]
+pub struct AllRows;
+
+impl RowsRead for AllRows {
+    fn may_hold(&self, _: &SegmentRef) -> bool {
+        true
+    }
+}
+
+/// Rows with such keys as a transaction adds, which were not there.
+#[derive(Debug)]
+struct Absent {
+    /// Of each segment that is added, the bounds of the key's columns.
+    added: Vec<Vec<(ColumnId, Bounds)>>,
+}
+
+impl RowsRead for Absent {
+    fn may_hold(&self, segment: &SegmentRef) -> bool {
+        let may_meet = |(id, own): &(ColumnId, Bounds)| {
+            segment.columns.iter().find(|c| c.id == *id).is_none_or(|column| column.bounds.may_meet(own))
+        };
+        self.added.iter().any(|bounds| bounds.iter().all(may_meet))
+    }
+
+    fn minds_loss(&self) -> bool {
+        false
+    }
 }
 
 /// Names the objects that one transaction writes, in turn. Clones go on where others stopped.

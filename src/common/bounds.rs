@@ -27,6 +27,15 @@ impl Bounds {
     /// Bounds of text and of bytes keep at most this many bytes.
     pub const MAX_TEXT_BYTES: usize = 64;
 
+    /// Whether a value, and no NULL, may be within both.
+    pub fn may_meet(&self, other: &Bounds) -> bool {
+        let below = |a: &Option<Scalar>, b: &Option<Scalar>| match (a, b) {
+            (Some(a), Some(b)) => a.order(b) == Some(Ordering::Less),
+            _ => false,
+        };
+        !below(&self.max, &other.min) && !below(&other.max, &self.min)
+    }
+
     /// The bounds of no rows at all; the neutral element of [`Bounds::merge`].
     pub fn empty() -> Self {
         Bounds { exact: true, ..Default::default() }

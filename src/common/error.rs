@@ -78,6 +78,8 @@ impl SqlState {
     pub const UNDEFINED_FILE: SqlState = SqlState("58P01");
     pub const OUT_OF_MEMORY: SqlState = SqlState("53200");
     pub const SNAPSHOT_TOO_OLD: SqlState = SqlState("72000");
+    /// Whether a commit took effect is not known.
+    pub const OUTCOME_UNKNOWN: SqlState = SqlState("08007");
     pub const QUERY_CANCELED: SqlState = SqlState("57014");
     pub const INVALID_DATETIME_FORMAT: SqlState = SqlState("22007");
     pub const DATETIME_OVERFLOW: SqlState = SqlState("22008");

@@ -1,17 +1,15 @@
 //! A transaction block: the statements from BEGIN to COMMIT or ROLLBACK as one transaction.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use datafusion::catalog::TableProvider;
 use datafusion::config::ConfigOptions;
 use parking_lot::Mutex;
 
-use super::namespace::Reads;
+use super::namespace::{NamedTables, Reads};
 use super::warehouse::Warehouse;
 use crate::catalog::{Committed, OpenTransaction, PinnedSnapshot, Transaction};
-use crate::common::{Error, Result, SqlState, UserId};
+use crate::common::{Error, ErrorKind, Result, SqlState, UserId};
 use crate::sql::ast::Begin;
 
 /// A transaction of several statements of a session.
@@ -21,7 +19,7 @@ use crate::sql::ast::Begin;
 ///    the statements before it wrote;
 /// 2. what it writes takes effect in one version when it commits, and is nobody's until then. Of the session's temporary
 ///    tables it does so right after that: they are nobody else's;
-/// 3. settings, the search path and temporary views that its statements change are as before unless it commits;
+/// 3. settings, the search path, temporary views and external tables that its statements change are as before unless it commits;
 /// 4. once a statement has failed, or was given up before it ended, it does nothing any more.
 pub(super) struct Block {
     author: UserId,
@@ -38,7 +36,7 @@ pub(super) struct Block {
 pub(super) struct Before {
     pub options: ConfigOptions,
     pub path: Option<Vec<String>>,
-    pub temporary_views: BTreeMap<String, Arc<dyn TableProvider>>,
+    pub foreign: NamedTables,
 }
 
 #[derive(Default)]
@@ -107,6 +105,9 @@ impl Block {
             return Err(error.with_hint("end it, or begin it without READ ONLY"));
         }
         let mut inner = self.inner.lock();
+        if inner.failed {
+            return Err(aborted());
+        }
         if let Some((_, open)) = inner.writes.iter().find(|(of, _)| of.is(warehouse)) {
             return Ok(open.statement());
         }
@@ -129,6 +130,9 @@ impl Block {
     /// Makes a statement's wishes the block's own. Errors: as a commit's, and the block has failed.
     pub fn add(&self, warehouse: &Warehouse, statement: Transaction) -> Result<Committed> {
         let mut inner = self.inner.lock();
+        if inner.failed {
+            return Err(aborted());
+        }
         let open = inner.writes.iter_mut().find(|(of, _)| of.is(warehouse));
         let added = match open {
             Some((_, open)) => open.add(statement),
@@ -140,10 +144,23 @@ impl Block {
 
     /// Commits what it has written.
     ///
-    /// Errors: as a commit's; Conflict where another transaction got there first. Nothing has taken effect then, unless the
-    /// message says otherwise.
-    pub async fn commit(&self) -> Result<()> {
-        let mut writes = std::mem::take(&mut self.inner.lock().writes);
+    /// Errors: as a commit's; Conflict where another transaction got there first; Invalid, SQLSTATE 25P02, where a statement has
+    /// failed. Nothing has taken effect then, unless [`NotCommitted::outcome_is_open`].
+    pub async fn commit(&self) -> std::result::Result<(), NotCommitted> {
+        let writes = {
+            let mut inner = self.inner.lock();
+            match inner.failed {
+                true => None,
+                false => Some(std::mem::take(&mut inner.writes)),
+            }
+        };
+        let Some(mut writes) = writes else {
+            let error = Error::invalid(
+                SqlState::FAILED_TRANSACTION,
+                "the transaction was rolled back, since one of its statements has failed",
+            );
+            return Err(NotCommitted::at_all(error.with_hint("nothing of it took effect: run it again")));
+        };
         writes.sort_by_key(|(warehouse, _)| warehouse.is_scratch());
         let mut lasts = false;
         for (warehouse, open) in writes {
@@ -151,17 +168,61 @@ impl Block {
                 continue;
             }
             let mut transaction = open.into_transaction();
-            self.reads.iter().try_for_each(|reads| reads.require(&warehouse, &mut transaction))?;
-            warehouse.store_large(&mut transaction).await?;
-            let committed = warehouse.inner.catalog.commit(transaction).await;
+            let prepared = async {
+                self.reads.iter().try_for_each(|reads| reads.require(&warehouse, &mut transaction))?;
+                warehouse.store_large(&mut transaction).await?;
+                Ok(transaction)
+            };
+            let committed = match prepared.await {
+                Ok(transaction) => warehouse.inner.catalog.commit(transaction).await.map_err(|error| NotCommitted {
+                    outcome_is_open: error.state() == SqlState::OUTCOME_UNKNOWN,
+                    error: overtaken(error),
+                }),
+                Err(error) => Err(NotCommitted::at_all(error)),
+            };
             committed.map_err(|e| match lasts {
-                true => e.context("the transaction is committed, but its temporary tables are as they were before it"),
+                true => NotCommitted {
+                    error: e
+                        .error
+                        .context("the transaction is committed, but its temporary tables are as they were before it"),
+                    outcome_is_open: true,
+                },
                 false => e,
             })?;
             lasts |= !warehouse.is_scratch();
         }
         Ok(())
     }
+}
+
+/// Why a block was not committed.
+pub(super) struct NotCommitted {
+    pub error: Error,
+    /// Whether some or all of it may have taken effect all the same.
+    pub outcome_is_open: bool,
+}
+
+impl NotCommitted {
+    fn at_all(error: Error) -> Self {
+        NotCommitted { error, outcome_is_open: false }
+    }
+}
+
+/// What was right when its statements ran and is wrong at the end is another transaction's doing: once more it may be granted.
+fn overtaken(e: Error) -> Error {
+    match e.kind() {
+        ErrorKind::Invalid => {
+            let message = format!("{}, since another transaction was first", e.message());
+            Error::conflict(message).with_source(e).with_hint("run the transaction again")
+        }
+        _ => e,
+    }
+}
+
+/// Of a statement in a block that has failed.
+pub(super) fn aborted() -> Error {
+    let message = "current transaction is aborted, commands ignored until end of transaction block";
+    Error::invalid(SqlState::FAILED_TRANSACTION, message).with_hint("ROLLBACK, and run the transaction again")
 }
 
 /// A statement of a block that has not ended.

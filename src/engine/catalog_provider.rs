@@ -26,7 +26,9 @@ use super::namespace::{Attached, ForeignTables, Namespace, PlanPins, StatementPi
 use super::past::{past_provider, read_past_name};
 use super::views::{self, ViewPlans};
 use super::warehouse::Warehouse;
-use crate::catalog::{AsOf, Binding, PinnedSnapshot, Read, RowsRead, SegmentRef, TableDef, TableState};
+use crate::catalog::{
+    AllRows, AsOf, Binding, PinnedSnapshot, Read, RowsRead, SegmentRef, TableDef, TableState, ViewDef,
+};
 use crate::common::{Error, Version};
 use crate::physical_plan::load::RowSink;
 use crate::physical_plan::provider::{BlueshiftTable, Disproof, TableSource};
@@ -185,6 +187,17 @@ impl WarehouseCatalog {
 
     pub(super) fn planner(&self) -> Option<&Arc<SessionState>> {
         self.planner.as_ref()
+    }
+
+    /// Notes that the statement depends on how the view is defined, and those that it reads.
+    fn note_view(&self, home: &Warehouse, pin: &PinnedSnapshot, view: &ViewDef) {
+        let Some(reads) = self.pins.as_ref().and_then(|pins| pins.reads()) else { return };
+        let mut open = vec![view];
+        while let Some(view) = open.pop() {
+            let (base, table, name) = (Arc::clone(pin.base()), view.id, view.name.clone());
+            reads.note(home, Read { base, table, name, rows: Arc::new(AllRows) });
+            open.extend(view.dependencies().iter().filter_map(|d| pin.view(d.relation)).map(|view| &**view));
+        }
     }
 
     pub(super) fn plans(&self) -> &Arc<ViewPlans> {
@@ -347,6 +360,7 @@ impl WarehouseSchema {
                     return Ok(Some(table_provider(home, state)));
                 }
                 if let Some(view) = pin.view_named(schema.id, name) {
+                    self.catalog.note_view(home, &pin, view);
                     return views::provider(&self.catalog, &pin, view).await.map(Some).map_err(external);
                 }
             }

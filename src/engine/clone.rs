@@ -72,6 +72,7 @@ impl Source {
                 Error::unsupported(message).with_hint("COMMIT first, or copy the rows: CREATE TABLE … AS SELECT");
             return Err(names::at(error, name.base()));
         }
+        running.statement.note_all(&place.warehouse, &pin, &table.def);
         Ok(Source { place, pin, table })
     }
 }

@@ -619,14 +619,20 @@ pub(super) async fn create_schema(running: &Running<'_>, create: CreateSchema) -
             name,
         ));
     }
-    let (mut transaction, _) = running.transaction(running.warehouse)?;
+    let (mut transaction, now) = running.transaction(running.warehouse)?;
+    let skipped = || {
+        let notice = format!("schema \"{}\" already exists, skipping", name.value);
+        Ok(Output::done("CREATE SCHEMA", None).with_notices(vec![notice]))
+    };
+    // A wish that is not granted would be a block's end.
+    if create.if_not_exists && now.schema_named(&name.value).is_some() {
+        return skipped();
+    }
     transaction.create_schema(&name.value, running.statement.user);
     match running.commit(running.warehouse, transaction).await {
         Ok(_) => Ok(Output::done("CREATE SCHEMA", None)),
-        Err(e) if create.if_not_exists && e.state() == SqlState::DUPLICATE_SCHEMA => {
-            let notice = format!("schema \"{}\" already exists, skipping", name.value);
-            Ok(Output::done("CREATE SCHEMA", None).with_notices(vec![notice]))
-        }
+        // Another transaction has made it since.
+        Err(e) if create.if_not_exists && e.state() == SqlState::DUPLICATE_SCHEMA => skipped(),
         Err(e) => Err(at(e, name)),
     }
 }

@@ -33,10 +33,10 @@ use super::output::Output;
 use super::placing::{placed, placed_stream};
 use super::running::Running;
 use crate::catalog::{
-    Blob, Changed, ColumnDef, Committed, DeleteVectorRef, Extent, NewDeleteVector, PinnedSnapshot, Read, RowsRead,
-    SegmentId, SegmentRef, TableState, Transaction, delete_vector,
+    Blob, Changed, ColumnDef, Committed, DeleteVectorRef, Extent, NewDeleteVector, PinnedSnapshot, SegmentId,
+    TableState, Transaction, delete_vector,
 };
-use crate::common::{Error, Result, SqlState, SqlType};
+use crate::common::{ColumnId, Error, Result, SqlState, SqlType};
 use crate::physical_plan::config::BlueshiftOptions;
 use crate::physical_plan::rows::{ROW_NAME, row_place};
 use crate::sql::ast::{Delete, Ident, InsertValue, ObjectName, Update};
@@ -64,8 +64,8 @@ pub(super) async fn delete(running: &Running<'_>, delete: &Delete, parameters: O
     let (found, count) = found.take();
     let count = count + whole.iter().map(|s| u64::from(s.rows - s.deleted.map_or(0, |d| d.rows))).sum::<u64>();
     let mut notices = Vec::new();
+    let mut transaction = target.transaction(running)?;
     if count > 0 {
-        let mut transaction = target.transaction(running)?;
         if !whole.is_empty() {
             transaction.remove(&target.table.def, whole.iter().map(|s| (s.id, s.deleted)).collect());
         }
@@ -99,7 +99,7 @@ pub(super) async fn update(running: &Running<'_>, update: &Update, parameters: O
     let (found, count) = found.take();
     let mut notices = Vec::new();
     if count > 0 {
-        notices = target.replace(running, load, found, changed, transaction).await?;
+        notices = target.replace(running, load, found, changed, None, transaction).await?;
     }
     Ok(Output::done(format!("UPDATE {count}"), Some(count)).with_notices(notices))
 }
@@ -155,29 +155,16 @@ pub(super) async fn lock(running: &Running<'_>, tables: &[ObjectName]) -> Result
 /// Drops all segments that the table has in the statement's version; returns how many rows lived in them, and notices.
 async fn clear(running: &Running<'_>, name: &ObjectName) -> Result<(u64, Vec<String>)> {
     let target = Target::find(running, name).await?;
-    if let Some(reads) = &running.statement.reads {
-        // Rows that others add meanwhile would have gone, too.
-        let (base, table, name) = (Arc::clone(target.pin.base()), target.table.def.id, target.table.def.name.clone());
-        reads.note(&target.place.warehouse, Read { base, table, name, rows: Arc::new(AllRows) });
-    }
+    // Rows that others add meanwhile would have gone, too.
+    running.statement.note_all(&target.place.warehouse, &target.pin, &target.table.def);
     let mut notices = Vec::new();
     let segments: Vec<_> = target.table.segments.iter().map(|s| (s.id, s.deleted)).collect();
+    let mut transaction = target.transaction(running)?;
     if !segments.is_empty() {
-        let mut transaction = target.transaction(running)?;
         transaction.remove(&target.table.def, segments);
         notices = target.commit(running, transaction).await?;
     }
     Ok((target.table.live_rows(), notices))
-}
-
-/// Of a statement that reads none and is about all.
-#[derive(Debug)]
-struct AllRows;
-
-impl RowsRead for AllRows {
-    fn may_hold(&self, _: &SegmentRef) -> bool {
-        true
-    }
 }
 
 /// The rows that a statement has found, by segment.
@@ -284,17 +271,21 @@ impl Target {
     }
 
     /// Commits that rows are dead and that those of `load` come in; `changed` are the columns in which the dead ones do not come
-    /// back as they were. Returns notices.
+    /// back as they were, `absent` the key of which others are not to add such rows at the same time. Returns notices.
     pub async fn replace(
         &self,
         running: &Running<'_>,
         load: Load,
         found: BTreeMap<SegmentId, RoaringBitmap>,
         changed: Changed,
+        absent: Option<Vec<ColumnId>>,
         mut transaction: Transaction,
     ) -> Result<Vec<String>> {
         let thinned = self.remove(found, changed, load.is_checked().await, &mut transaction).await?;
         let (_, mut notices, kept) = load.replace(&mut transaction, thinned).await?;
+        if let Some(key) = absent {
+            transaction.require_absent(self.pin.base(), &self.table.def, &key);
+        }
         running.check_cancelled()?;
         notices.extend(self.committed(kept.commit(transaction).await)?);
         Ok(notices)

@@ -11,8 +11,9 @@ use datafusion::common::{ParamValues, Result as DfResult};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident as SqlIdent, JoinOperator,
-    Query, SelectItem, SetExpr, Statement as SqlStatement, VisitMut, VisitorMut, WildcardAdditionalOptions, With,
+    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident as SqlIdent,
+    JoinConstraint, JoinOperator, Query, SelectItem, SetExpr, Statement as SqlStatement, VisitMut, VisitorMut,
+    WildcardAdditionalOptions, With,
 };
 use futures::{StreamExt, stream};
 use tokio::sync::mpsc;
@@ -25,7 +26,7 @@ use super::names;
 use super::output::Output;
 use super::running::Running;
 use crate::catalog::Changed;
-use crate::common::{Error, Result, SqlState};
+use crate::common::{ColumnId, Error, Result, SqlState};
 use crate::sql;
 use crate::sql::ast::{Ident, InsertValue, Matched, Merge, MergeAction, MergeInsert};
 
@@ -72,7 +73,10 @@ pub(super) async fn merge(running: &Running<'_>, merge: &Merge, parameters: Opti
     };
     let mut notices = Vec::new();
     if dead + new > 0 {
-        notices = target.replace(running, load, found, changes.removed(&target, merge), transaction).await?;
+        let changed = changes.removed(&target, merge);
+        // Rows that come in since the table had none of their keys: neither may it have them by then.
+        let absent = (new > 0).then(|| changes.key(&target, merge));
+        notices = target.replace(running, load, found, changed, absent, transaction).await?;
     }
     Ok(Output::done(format!("MERGE {count}"), Some(count)).with_notices(notices))
 }
@@ -284,6 +288,58 @@ impl Changes {
             MergeAction::When { matched: Some(Matched::Update(assignments)), .. } => assignments,
             _ => &[],
         }
+    }
+
+    /// The columns of the table that ON equates with what they are given in rows that come in: rows with other values find none of
+    /// these.
+    fn key(&self, target: &Target, merge: &Merge) -> Vec<ColumnId> {
+        let SetExpr::Select(select) = merge.rows.body.as_ref() else { return Vec::new() };
+        let joins = select.from.iter().flat_map(|from| &from.joins);
+        let on = joins.filter_map(|join| match &join.join_operator {
+            JoinOperator::Left(JoinConstraint::On(on)) => Some(on),
+            _ => None,
+        });
+        let mut key = Vec::new();
+        let mut open: Vec<&Expr> = on.collect();
+        while let Some(expr) = open.pop() {
+            match expr {
+                Expr::Nested(inner) => open.push(inner),
+                Expr::BinaryOp { left, op: BinaryOperator::And, right } => open.extend([left.as_ref(), right.as_ref()]),
+                Expr::BinaryOp { left, op: BinaryOperator::Eq, right } => {
+                    for (column, value) in [(left, right), (right, left)] {
+                        key.extend(self.given(column, value, target, merge));
+                    }
+                }
+                _ => {}
+            }
+        }
+        key
+    }
+
+    /// The column of the table that `column` names, if rows that come in get just `value` there.
+    fn given(&self, column: &Expr, value: &Expr, target: &Target, merge: &Merge) -> Option<ColumnId> {
+        let Expr::CompoundIdentifier(parts) = column else { return None };
+        let [table, name] = parts.as_slice() else { return None };
+        if sql::folded(table) != target.called(merge.alias.as_ref()).value {
+            return None;
+        }
+        let columns = &target.table.def.columns;
+        let ordinal = columns.iter().position(|c| c.name == sql::folded(name))?;
+        let field = (*self.given.get(ordinal)?)?;
+        let same = match &merge.action {
+            MergeAction::When { not_matched: Some(insert), .. } => {
+                matches!(insert.values.get(field), Some(InsertValue::Expr(given)) if given == value)
+            }
+            MergeAction::When { .. } => false,
+            // The source's columns come in as they are, under the table's names.
+            MergeAction::RemoveDuplicates => match (value, &merge.called) {
+                (Expr::CompoundIdentifier(parts), Some(called)) => {
+                    matches!(parts.as_slice(), [of, name] if sql::folded(of) == called.value && sql::folded(name) == columns[ordinal].name)
+                }
+                _ => false,
+            },
+        };
+        same.then(|| columns[ordinal].id)
     }
 
     /// The error of a refused value of INSERT, with its place.

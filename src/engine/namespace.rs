@@ -193,8 +193,11 @@ impl fmt::Debug for Namespace {
 /// Tables of a session that no warehouse holds, by schema and name.
 #[derive(Debug, Default)]
 pub struct ForeignTables {
-    tables: RwLock<BTreeMap<(String, String), Arc<dyn TableProvider>>>,
+    tables: RwLock<NamedTables>,
 }
+
+/// By schema and name.
+pub(super) type NamedTables = BTreeMap<(String, String), Arc<dyn TableProvider>>;
 
 impl ForeignTables {
     pub fn get(&self, schema: &str, table: &str) -> Option<Arc<dyn TableProvider>> {
@@ -214,19 +217,14 @@ impl ForeignTables {
         self.tables.write().remove(&(schema.to_string(), table.to_string()))
     }
 
-    /// All of a schema.
-    pub fn of(&self, schema: &str) -> BTreeMap<String, Arc<dyn TableProvider>> {
-        let tables = self.tables.read();
-        let of = tables.iter().filter(|((of, _), _)| of == schema);
-        of.map(|((_, table), provider)| (table.clone(), Arc::clone(provider))).collect()
+    /// All of them, for [`ForeignTables::restore`].
+    pub fn all(&self) -> NamedTables {
+        self.tables.read().clone()
     }
 
-    /// Makes these all of a schema.
-    pub fn restore(&self, schema: &str, all: &BTreeMap<String, Arc<dyn TableProvider>>) {
-        let mut tables = self.tables.write();
-        tables.retain(|(of, _), _| of != schema);
-        let restored = all.iter().map(|(name, provider)| ((schema.to_string(), name.clone()), Arc::clone(provider)));
-        tables.extend(restored);
+    /// Makes these all of them.
+    pub fn restore(&self, all: &NamedTables) {
+        self.tables.write().clone_from(all);
     }
 
     pub fn names(&self, schema: &str) -> Vec<String> {
@@ -293,6 +291,11 @@ impl StatementPins {
         StatementPins { reads, ..self }
     }
 
+    /// Where it notes what it reads.
+    pub fn reads(&self) -> Option<&Arc<Reads>> {
+        self.reads.as_ref()
+    }
+
     /// The version of `warehouse` that was chosen, if one was.
     pub fn known(&self, warehouse: &Warehouse) -> Option<PinnedSnapshot> {
         let pins = self.pins.lock();
@@ -347,7 +350,7 @@ impl PlanPins {
 
     /// Where the statement's reads are noted.
     pub fn reads(&self) -> Option<&Arc<Reads>> {
-        self.0.as_ref()?.reads.as_ref()
+        self.0.as_ref()?.reads()
     }
 }
 

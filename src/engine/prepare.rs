@@ -1,4 +1,5 @@
-//! PREPARE and EXECUTE of statements that change rows: DataFusion's keep plans, which these are not.
+//! PREPARE and EXECUTE. DataFusion's keep plans: of statements that change rows there are none, and a query's leads to the
+//! tables that had its names when it was made, so that it is made again once there is another version.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,13 +15,20 @@ use super::output::Output;
 use super::parameters::{self, Parameter};
 use super::running::Running;
 use super::{delete, insert, names};
-use crate::common::{Error, Result, SqlState};
+use crate::common::{Error, Result, SqlState, Version};
 use crate::sql::ast::{Prepare, values_query};
 use crate::sql::{Statement, rewrite};
 
-/// A session's prepared statements by name: those that change rows, and that a name is one of DataFusion's.
+/// A session's prepared statements by name.
 #[derive(Debug, Default)]
-pub(super) struct PreparedStatements(Mutex<HashMap<String, Option<Arc<Change>>>>);
+pub(super) struct PreparedStatements(Mutex<HashMap<String, Known>>);
+
+#[derive(Debug)]
+enum Known {
+    Change(Arc<Change>),
+    /// The PREPARE of a query that DataFusion keeps, and the version and search path that it was planned for.
+    Query(Arc<SqlStatement>, PlannedFor),
+}
 
 /// A statement that changes rows.
 #[derive(Debug)]
@@ -29,13 +37,17 @@ pub(super) struct Change {
     parameters: Vec<Parameter>,
 }
 
+type PlannedFor = (Version, Vec<String>);
+
 impl PreparedStatements {
     /// What an EXECUTE calls, with its arguments; `None` of another statement, and where DataFusion knows what it calls.
     pub fn called(&self, statement: &SqlStatement) -> Option<(Arc<Change>, Vec<Expr>)> {
         let SqlStatement::Execute { name: Some(name), parameters, .. } = statement else { return None };
         let [part] = name.0.as_slice() else { return None };
-        let change = self.0.lock().get(&folded(part.as_ident()?)).cloned().flatten()?;
-        Some((change, parameters.clone()))
+        match self.0.lock().get(&folded(part.as_ident()?))? {
+            Known::Change(change) => Some((Arc::clone(change), parameters.clone())),
+            Known::Query(..) => None,
+        }
     }
 
     fn is_known(&self, name: &str) -> bool {
@@ -56,7 +68,7 @@ pub(super) async fn prepare(running: &Running<'_>, prepare: Prepare) -> Result<O
         found.insert(format!("${number}"), None);
     }
     let change = Change { statement: prepare.statement, parameters: parameters::in_order(found)? };
-    known.0.lock().insert(name, Some(Arc::new(change)));
+    known.0.lock().insert(name, Known::Change(Arc::new(change)));
     Ok(Output::done("PREPARE", None))
 }
 
@@ -74,12 +86,20 @@ pub(super) async fn query(
                 return Err(exists(&name));
             }
             let output = running.query(statement, parameters).await?;
-            known.0.lock().insert(name, None);
+            known.0.lock().insert(name, Known::Query(Arc::new(statement.clone()), planned_for(running)));
             Ok(output)
+        }
+        SqlStatement::Execute { name: Some(name), .. } => {
+            if let [part] = name.0.as_slice()
+                && let Some(name) = part.as_ident()
+            {
+                replan(running, &folded(name)).await?;
+            }
+            running.query(statement, parameters).await
         }
         SqlStatement::Deallocate { name, .. } => {
             let name = folded(name);
-            let ours = matches!(known.0.lock().get(&name), Some(Some(_)));
+            let ours = matches!(known.0.lock().get(&name), Some(Known::Change(_)));
             let output = match ours {
                 true => Output::done("DEALLOCATE", None),
                 false => running.query(statement, parameters).await?,
@@ -89,6 +109,29 @@ pub(super) async fn query(
         }
         _ => running.query(statement, parameters).await,
     }
+}
+
+/// Has DataFusion plan a query once more, if that was for another version than the statement reads, or is to be noted.
+async fn replan(running: &Running<'_>, name: &str) -> Result<()> {
+    let known = &running.session.prepared;
+    let found = match known.0.lock().get(name) {
+        Some(Known::Query(prepare, planned)) => Some((Arc::clone(prepare), planned.clone())),
+        _ => None,
+    };
+    let Some((prepare, planned)) = found else { return Ok(()) };
+    if planned == planned_for(running) && running.statement.block.is_none() && running.statement.reads.is_none() {
+        return Ok(());
+    }
+    let SqlStatement::Prepare { name: ident, .. } = prepare.as_ref() else { return Ok(()) };
+    // Where it could not be planned the last time, there is none.
+    let _ = running.query(&SqlStatement::Deallocate { name: ident.clone(), prepare: false }, None).await;
+    running.query(&prepare, None).await?;
+    known.0.lock().insert(name.to_string(), Known::Query(prepare, planned_for(running)));
+    Ok(())
+}
+
+fn planned_for(running: &Running<'_>) -> PlannedFor {
+    (running.pin.version, running.session.names.path())
 }
 
 /// The values that an EXECUTE gives a statement's parameters.

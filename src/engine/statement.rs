@@ -24,7 +24,7 @@ use super::block::Block;
 use super::error::from_datafusion;
 use super::namespace::Reads;
 use super::warehouse::Warehouse;
-use crate::catalog::{Committed, Snapshot, Transaction};
+use crate::catalog::{AllRows, Committed, PinnedSnapshot, Read, Snapshot, TableDef, Transaction};
 use crate::common::{Error, ErrorKind, Result, SqlState, UserId};
 
 /// One statement being executed.
@@ -89,6 +89,14 @@ impl StatementState {
     pub fn with_reads(&self, warehouse: &Warehouse, mut transaction: Transaction) -> Result<Transaction> {
         self.reads.iter().try_for_each(|reads| reads.require(warehouse, &mut transaction))?;
         Ok(transaction)
+    }
+
+    /// Notes that all rows of a table were read, which no scan tells.
+    pub fn note_all(&self, warehouse: &Warehouse, pin: &PinnedSnapshot, table: &TableDef) {
+        if let Some(reads) = &self.reads {
+            let (base, name) = (Arc::clone(pin.base()), table.name.clone());
+            reads.note(warehouse, Read { base, table: table.id, name, rows: Arc::new(AllRows) });
+        }
     }
 
     /// The statement's rows, which end with an error once it is cancelled.

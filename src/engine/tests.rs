@@ -32,6 +32,7 @@ mod merge;
 mod movement;
 mod mutants;
 mod namespaces;
+mod overtaken;
 mod past;
 mod prepared;
 mod processes;

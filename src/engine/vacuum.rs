@@ -18,7 +18,9 @@ use super::output::Output;
 use super::running::Running;
 use super::statement::{CancelToken, cancelled};
 use super::warehouse::Warehouse;
-use crate::catalog::{EffectiveDist, NewSegment, PinnedSnapshot, RankChoice, RunChoice, SegmentRef, TableState};
+use crate::catalog::{
+    EffectiveDist, NewSegment, PinnedSnapshot, Positions, RankChoice, RunChoice, SegmentRef, TableState,
+};
 use crate::common::{Error, ErrorKind, Result, SqlState, TableId, UserId};
 use crate::format::encoding::SMALL_TABLE_BYTES;
 use crate::physical_plan::config::BlueshiftOptions;
@@ -63,6 +65,10 @@ pub(super) async fn vacuum(running: &Running<'_>, statement: &Vacuum) -> Result<
     let boosts = statement.boost && statement.mode != VacuumMode::DeleteOnly;
     let mut notices = Vec::new();
     for table in tables {
+        if statement.table.is_none() && warehouse.inner.upkeep.is_altered(table.def.id) {
+            notices.push(format!("table \"{}\" is left out: it is being altered", table.def.name));
+            continue;
+        }
         expire(&warehouse, &table, running.prunes()).await?;
         let operation = Operation {
             warehouse: &warehouse,
@@ -77,6 +83,16 @@ pub(super) async fn vacuum(running: &Running<'_>, statement: &Vacuum) -> Result<
         notices.extend(operation.run(statement.mode, statement.percent.unwrap_or(THRESHOLD)).await?);
     }
     Ok(Output::done("VACUUM", None).with_notices(notices))
+}
+
+/// Unsupported for more rows than can be written anew in one go.
+pub(super) fn check_rows_anew(table: &str, rows: u64) -> Result<()> {
+    if rows <= Positions::MAX_ROWS {
+        return Ok(());
+    }
+    let message =
+        format!("{rows} rows of table \"{table}\" would be written anew at once; {} can be", Positions::MAX_ROWS);
+    Err(Error::unsupported(message).with_hint("load the rows into several tables, with a view of UNION ALL over them"))
 }
 
 /// Invalid for a mode that is not for such a table.
@@ -301,6 +317,7 @@ impl Operation<'_> {
         let inner = &self.warehouse.inner;
         let mut transaction = inner.catalog.begin_at(self.author, pin);
         let layout = self.layout(table, pin.info.slices)?;
+        check_rows_anew(&table.def.name, step.rows())?;
         let removed = step.jobs.iter().flat_map(|job| job.segments()).map(|s| (s.id, s.deleted)).collect();
         let (written, positions) =
             rewrite(step.jobs, &layout, &self.warehouse.resources(pin), &transaction.names()).await?;

@@ -158,8 +158,14 @@ fn alterations(c: &mut Cursor) -> Result<TableChange> {
         let twice = |what: &str| {
             Err(invalid(SqlState::SYNTAX_ERROR, format!("{what} is given twice"), position).with_hint("give it once"))
         };
+        let alone = |c: &Cursor, what: &str| match dist.is_none() && sort.is_none() && encodings.is_empty() {
+            true if *c.token(0) != Token::Comma => Ok(()),
+            _ => Err(syntax_error(format!("{what} goes with no other change"), position)
+                .with_hint("write a statement for each")),
+        };
         if c.take("ENCODE") {
             c.expect("AUTO")?;
+            alone(c, "ENCODE AUTO")?;
             return Ok(TableChange::EncodeAuto);
         } else if c.is("DISTSTYLE") || c.is("DISTKEY") {
             if dist.replace(distribution(c)?).is_some() {
@@ -173,7 +179,9 @@ fn alterations(c: &mut Cursor) -> Result<TableChange> {
             c.take("COLUMN");
             let name = c.ident("COLUMN, DISTSTYLE, DISTKEY, SORTKEY or ENCODE AUTO")?;
             if c.take("TYPE") {
-                return Ok(TableChange::Type { name, sql_type: data_type(c)? });
+                let sql_type = data_type(c)?;
+                alone(c, "TYPE")?;
+                return Ok(TableChange::Type { name, sql_type });
             }
             if !c.take("ENCODE") {
                 return Err(c.expected("TYPE or ENCODE"));

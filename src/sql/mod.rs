@@ -44,4 +44,4 @@ pub use parser::{parse, parse_expr, parse_name, parse_one};
 pub use past::{PastTable, check_present, name_pasts, take_pasts};
 pub use rewrite::{IN_TABLE, rewrite};
 pub use split::{StatementText, is_complete, split};
-pub use view::{Mentioned, check_unambiguous, map_relations, needs_full_names, query_in, query_of};
+pub use view::{Mentioned, check_unambiguous, folded, map_relations, needs_full_names, query_in, query_of};

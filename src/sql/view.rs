@@ -178,7 +178,8 @@ impl VisitorMut for Relations<'_> {
     }
 }
 
-pub(super) fn folded(name: &SqlIdent) -> String {
+/// A name as it is kept: in lower case unless it is quoted.
+pub fn folded(name: &SqlIdent) -> String {
     if name.quote_style.is_some() { name.value.clone() } else { name.value.to_ascii_lowercase() }
 }
 

@@ -1,8 +1,10 @@
-//! A table's rows placed, ordered and encoded by another layout, in bounded memory and room.
+//! A table's rows placed, ordered and encoded by another layout, in bounded room, and in memory that is bounded but for where
+//! each row goes: four bytes a row.
 //!
 //! The rows are written part by part: the slices in groups or, where there are too few of them, ranges of the sort key. A part
 //! that does not fit memory is sorted in runs that are stored for a while, so that these never take more than about a sixth
-//! of the table (our own choice, against sorting all of it in runs, which takes as much room again).
+//! of the table, or what has one key where that is more (our own choice, against sorting all of it in runs, which takes as
+//! much room again).
 
 use std::collections::BTreeMap;
 use std::ops::Range;

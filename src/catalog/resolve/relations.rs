@@ -162,6 +162,14 @@ impl Resolver<'_> {
         Ok(())
     }
 
+    /// What a new view reads is still called as its text says: else it was planned with what another transaction has renamed.
+    pub(super) fn view_names_hold(&self, def: &ViewDef) -> Result<()> {
+        let renamed = def.dependencies().iter().find(|dependency| {
+            self.snapshot.table(dependency.relation).is_some_and(|table| table.def.name != dependency.name)
+        });
+        renamed.map_or(Ok(()), |dependency| Err(gone("table", &dependency.name, "renamed")))
+    }
+
     /// How many views stand above each other, this one included; no more than one beyond the limit are counted.
     fn depth(&self, def: &ViewDef) -> usize {
         // By levels, so that a view which is read on many ways is looked at once a level.

@@ -292,19 +292,25 @@ impl Resolver<'_> {
         added: &[NewSegment],
         positions: &Positions,
     ) -> Result<Option<(Vec<SegmentId>, Vec<NewSegment>)>> {
-        let (mut from, mut dead) = (Vec::new(), BTreeMap::<usize, RoaringBitmap>::new());
+        let mut from = Vec::new();
+        // All of them before any is looked at: so that what is not at hand is asked for at once.
+        let mut killed = Vec::with_capacity(removed.len());
         for (id, read) in removed {
-            let rows = match state.segment(*id).cloned() {
+            killed.push(match state.segment(*id).cloned() {
                 Some(segment) => {
                     from.push(*id);
-                    match self.killed_since(&segment, read.as_ref())? {
-                        Some(rows) => rows,
-                        None => return Ok(None),
-                    }
+                    self.killed_since(&segment, read.as_ref())?
                 }
                 // Somebody has killed all of them, or they stand elsewhere.
-                None => positions.living(*id),
-            };
+                None => Some(positions.living(*id)),
+            });
+        }
+        let mut dead = BTreeMap::<usize, RoaringBitmap>::new();
+        for ((id, _), rows) in removed.iter().zip(killed) {
+            let Some(rows) = rows else { return Ok(None) };
+            if rows.is_empty() {
+                continue;
+            }
             // Of a row that is dead and was not written, nothing is to be done.
             let rows = rows & positions.living(*id);
             let places = positions.of(*id, &rows).ok_or_else(|| Error::internal("a row is nowhere"))?;
@@ -313,11 +319,19 @@ impl Resolver<'_> {
             }
         }
         let mut added = added.to_vec();
-        for (at, rows) in dead {
+        let mut at_hand = true;
+        for (at, mut rows) in dead {
             let segment = added.get_mut(at).ok_or_else(|| Error::internal("a row is in no segment"))?;
+            if let Some((Blob::Stored(extent), count)) = segment.deleted {
+                // Dead rows that were copied with the others.
+                match self.dead(&DeleteVectorRef { extent, rows: count }, segment.rows)? {
+                    Some(before) => rows |= before,
+                    None => at_hand = false,
+                }
+            }
             segment.deleted = Some((Blob::Inline(Bytes::from(delete_vector::encode(&rows)?)), rows.len() as u32));
         }
-        Ok(Some((from, added)))
+        Ok(at_hand.then_some((from, added)))
     }
 
     /// See [`Transaction::relayout`](crate::catalog::transaction::Transaction::relayout).
@@ -368,12 +382,12 @@ impl Resolver<'_> {
     /// The rows that are dead in a segment and were not by the vector `read`; `None` where that is not at hand.
     fn killed_since(&mut self, segment: &SegmentRef, read: Option<&DeleteVectorRef>) -> Result<Option<RoaringBitmap>> {
         let Some(now) = segment.deleted.filter(|now| Some(now) != read) else { return Ok(Some(RoaringBitmap::new())) };
-        let Some(mut dead) = self.dead(&now, segment.rows)? else { return Ok(None) };
-        if let Some(read) = read {
-            let Some(before) = self.dead(read, segment.rows)? else { return Ok(None) };
-            dead -= before;
-        }
-        Ok(Some(dead))
+        let dead = self.dead(&now, segment.rows)?;
+        let before = match read {
+            Some(read) => self.dead(read, segment.rows)?,
+            None => Some(RoaringBitmap::new()),
+        };
+        Ok(dead.zip(before).map(|(dead, before)| dead - before))
     }
 
     /// The dead rows of a segment of `rows` rows, as far as they are at hand.
@@ -385,6 +399,10 @@ impl Resolver<'_> {
             let bytes =
                 blobs.at(vector.extent.offset).ok_or_else(|| Error::internal("an entry lacks its own bytes"))?;
             return delete_vector::decode(bytes, vector.rows, rows).map(Some);
+        }
+        if let Some(bytes) = self.held.get(&vector.extent.object) {
+            // Of an earlier statement of the same transaction.
+            return delete_vector::decode(&bytes, vector.rows, rows).map(Some);
         }
         Ok(self.vectors.dead(vector, rows).map(|known| RoaringBitmap::clone(&known)))
     }

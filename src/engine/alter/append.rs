@@ -50,6 +50,7 @@ async fn once(
         let error = Error::invalid(SqlState::INVALID_TABLE_DEFINITION, "a table cannot be appended to itself");
         return Err(at(error, source.base()));
     }
+    running.statement.note_all(&place.warehouse, &pin, &from.def);
     let columns = paired(running, &to.def, &from.def, extra).await.map_err(|e| at(e, source.base()))?;
     let catalog = &place.warehouse.inner.catalog;
     let mut transaction = catalog.begin_at(running.statement.user, &pin);
@@ -62,7 +63,7 @@ async fn once(
     match outcome {
         Ok(committed) => Ok((from.live_rows(), committed.demoted.iter().map(verify::demoted).collect())),
         Err(e) => {
-            if e.kind() != ErrorKind::Unavailable {
+            if e.state() != SqlState::OUTCOME_UNKNOWN {
                 for object in names.given() {
                     // What cannot be deleted is collected later.
                     let _ = catalog.store().objects().delete(&paths::object(&object)).await;
@@ -176,9 +177,8 @@ async fn paired(running: &Running<'_>, to: &TableDef, from: &TableDef, extra: Op
         ids.iter().filter_map(|id| def.column(*id)).map(|column| column.name.clone()).collect()
     };
     let dist = |def: &TableDef| match def.effective_dist {
-        EffectiveDist::Even => vec!["EVEN".to_string()],
-        EffectiveDist::All => vec!["ALL".to_string(), String::new()],
-        EffectiveDist::Key(id) => shown(def, &[id]),
+        EffectiveDist::Key(id) => (true, shown(def, &[id])),
+        other => (other == EffectiveDist::All, Vec::new()),
     };
     let sort = |def: &TableDef| def.sort.as_ref().map(|key| (key.style, shown(def, &key.columns)));
     let what = match () {

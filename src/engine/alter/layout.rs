@@ -13,8 +13,8 @@ use object_store::ObjectStoreExt;
 use super::{Altered, check_alone};
 use crate::catalog::paths;
 use crate::catalog::{
-    Catalog, EffectiveDist, Fence, NewSegment, PinnedSnapshot, Positions, RankChoice, RankMap, Rewritten, RunChoice,
-    SegmentId, SegmentRef, TableDef, TableState, Transaction, WarehouseInfo,
+    Blob, Catalog, ConstraintDef, ConstraintState, EffectiveDist, Fence, NewSegment, PinnedSnapshot, Positions,
+    RankChoice, RankMap, Rewritten, RunChoice, SegmentId, SegmentRef, TableDef, TableState, Transaction, WarehouseInfo,
 };
 use crate::common::error::Position;
 use crate::common::{
@@ -23,7 +23,7 @@ use crate::common::{
 use crate::engine::names::{Place, at, no_such_column};
 use crate::engine::output::Output;
 use crate::engine::running::Running;
-use crate::engine::vacuum::{Altering, Ongoing};
+use crate::engine::vacuum::{Altering, Ongoing, check_rows_anew};
 use crate::engine::warehouse::Warehouse;
 use crate::format::encoding::{self, SMALL_TABLE_BYTES};
 use crate::format::segment::ColumnSpec;
@@ -60,7 +60,7 @@ pub async fn keys(
         (def.sort, def.sort_auto) = sort_key(&table.def, sort)?;
     }
     def.check_invariants()?;
-    alter(running, &place, table, def, Rewrite::Layout).await
+    alter(running, &place, &pin, table, def, Rewrite::Layout).await
 }
 
 fn distribution(table: &TableState, clause: &DistClause) -> Result<(DistStyle, EffectiveDist)> {
@@ -132,7 +132,7 @@ pub async fn encode(running: &Running<'_>, name: &ObjectName, encodings: &[(Iden
         }
     }
     def.encode_auto &= def.columns.iter().all(|column| column.encoding == EncodingName::Auto);
-    alter(running, &place, table, def, Rewrite::Encodings(anew)).await
+    alter(running, &place, &pin, table, def, Rewrite::Encodings(anew)).await
 }
 
 /// ALTER ENCODE AUTO: what is stored stays as it is, AUTO chooses for rows to come.
@@ -175,10 +175,11 @@ enum Rewrite {
     Encodings(BTreeSet<ColumnId>),
 }
 
-/// Gives a table the definition `def`; its rows are written anew only where they are not as that wants them.
+/// Gives a table of the version `pin` the definition `def`; its rows are written anew only where they are not as that wants them.
 async fn alter(
     running: &Running<'_>,
     place: &Place,
+    pin: &PinnedSnapshot,
     table: &TableState,
     def: TableDef,
     rewrite: Rewrite,
@@ -190,13 +191,13 @@ async fn alter(
     }
     let as_wanted = match &rewrite {
         Rewrite::Layout => {
-            stays(&table.def, &def, place.warehouse.info().slices, place.warehouse.info().slices)
+            stays(&table.def, &def, pin.info.slices, pin.info.slices)
                 && keeps_order(table.def.sort.as_ref(), def.sort.as_ref())
         }
         Rewrite::Encodings(anew) => anew.is_empty(),
     };
     if as_wanted || table.segments.is_empty() {
-        let mut transaction = place.warehouse.inner.catalog.begin(running.statement.user);
+        let mut transaction = place.warehouse.inner.catalog.begin_at(running.statement.user, pin);
         if !as_wanted {
             transaction.require_unchanged(&table.def);
         }
@@ -313,7 +314,6 @@ impl<'a> Rewriting<'a> {
     async fn run(&mut self) -> Result<Vec<String>> {
         let began = Instant::now();
         let outcome = self.rewrite().await;
-        let unknown = |e: &Error| e.kind() == ErrorKind::Unavailable && e.message().contains("unknown");
         match outcome {
             Ok(mut notices) => {
                 if self.written == 0 {
@@ -326,7 +326,7 @@ impl<'a> Rewriting<'a> {
             }
             Err(e) => {
                 // The commit may have taken effect; then the objects are wanted.
-                if !unknown(&e) {
+                if e.state() != SqlState::OUTCOME_UNKNOWN {
                     self.clear_away().await;
                 }
                 Err(e)
@@ -374,6 +374,9 @@ impl<'a> Rewriting<'a> {
         match &self.tables {
             Tables::One { table, def, rewrite } => {
                 let found = pin.table(*table).ok_or_else(|| altered(&def.name))?;
+                if let Some(target) = self.targets.get_mut(table) {
+                    return target.follow(&found.def).then_some(()).ok_or_else(|| altered(&def.name));
+                }
                 if found.def.definition_version + 1 != def.definition_version {
                     return Err(altered(&def.name));
                 }
@@ -386,10 +389,7 @@ impl<'a> Rewriting<'a> {
                 let tables: BTreeMap<TableId, _> =
                     pin.tables.values().filter(concerned).map(|t| (t.def.id, &t.def)).collect();
                 // What was written of a table that is another now is for nothing.
-                let holds = |id: &TableId, target: &Target| {
-                    tables.get(id).is_some_and(|def| def.definition_version == target.old.definition_version)
-                };
-                self.targets.retain(|id, target| holds(id, target));
+                self.targets.retain(|id, target| tables.get(id).is_some_and(|def| target.follow(def)));
                 for (id, found) in tables {
                     let version = found.definition_version + 1;
                     let def = || TableDef { definition_version: version, ..TableDef::clone(found) };
@@ -415,6 +415,7 @@ impl<'a> Rewriting<'a> {
                 continue;
             }
             let rows: u64 = new.iter().map(|s| u64::from(s.rows)).sum();
+            check_rows_anew(&table.def.name, rows)?;
             let (part, map) = self.write(pin, &table, target, &new, left).await?;
             left = left.saturating_sub(rows);
             all += rows;
@@ -467,10 +468,11 @@ impl<'a> Rewriting<'a> {
                     version => RankChoice::By(version),
                 },
                 added: Some(old.added),
+                // Dead rows are in it, too.
+                deleted: old.deleted.map(|dead| (Blob::Stored(dead.extent), dead.rows)),
                 ..made
             });
-            // Dead rows are in it, too: all of them are marked as dead by the commit.
-            let removed = new.iter().map(|s| (s.id, None)).collect();
+            let removed = new.iter().map(|s| (s.id, s.deleted)).collect();
             let part = Rewritten { removed, added: placed.collect(), positions: Arc::new(positions) };
             return Ok((part, None));
         }
@@ -572,6 +574,25 @@ impl Target {
     fn new(old: &Arc<TableDef>, def: TableDef, rewrite: Rewrite, stays: bool) -> Self {
         let (covered, rewritten) = (BTreeSet::new(), Vec::new());
         Target { old: Arc::clone(old), def, rewrite, stays, map: None, covered, rewritten }
+    }
+
+    /// Whether the table is, but for how far its constraints are believed, still the one that is written anew. Rows that come or
+    /// go may change that, and no row's place.
+    fn follow(&mut self, now: &Arc<TableDef>) -> bool {
+        let believed = |def: &TableDef| {
+            let states = |c: &ConstraintDef| ConstraintDef { state: ConstraintState::NoRely, ..c.clone() };
+            TableDef { definition_version: 0, constraints: def.constraints.iter().map(states).collect(), ..def.clone() }
+        };
+        if self.old.definition_version == now.definition_version {
+            return true;
+        }
+        if believed(&self.old) != believed(now) {
+            return false;
+        }
+        self.def.constraints.clone_from(&now.constraints);
+        self.def.definition_version = now.definition_version + 1;
+        self.old = Arc::clone(now);
+        true
     }
 
     fn layout(&self, warehouse: &Warehouse, slices: u32) -> Result<LoadLayout> {

@@ -48,12 +48,16 @@ async fn once(running: &Running<'_>, one: &ObjectName, other: &ObjectName) -> Re
         definition_version: def.definition_version + by,
         ..def.clone()
     };
+    let views = rebound(&snapshot, &a.def, &b.def).map_err(|e| at(e, one.base()))?;
+    for def in [&a.def, &b.def] {
+        transaction.require_views(def, views.iter().map(|view| view.id).collect());
+    }
     // No name is twice at any moment.
     let aside = TableDef { name: format!("{} swapped {}", a.def.name, transaction.id()), ..renamed(&a.def, &a.def, 1) };
     transaction.alter_table(aside);
     transaction.alter_table(renamed(&b.def, &a.def, 1));
     transaction.alter_table(renamed(&a.def, &b.def, 2));
-    for view in rebound(&snapshot, &a.def, &b.def).map_err(|e| at(e, one.base()))? {
+    for view in views {
         transaction.alter_view(view);
     }
     running.commit(&place.warehouse, transaction).await?;

@@ -352,3 +352,19 @@ async fn versions_on_other_slices_are_read_and_not_shared() {
     let met = ours(&session, "select count(*) from c join t on c.k = t.k").await;
     assert!(met.contains(&"| 250      |".to_string()), "{met:?}");
 }
+
+/// A column may be called as a distribution is.
+#[tokio::test]
+async fn append_tells_distributions_from_names() {
+    let warehouse = Warehouse::builder().slices(4).geometry(Geometry::TINY).open("memory://").await.unwrap();
+    let session = warehouse.session();
+    for sql in [
+        "create table b (k int, \"EVEN\" int) diststyle key distkey (\"EVEN\")",
+        "create table a (k int, \"EVEN\" int) diststyle even",
+        "insert into a select g, g from generate_series(1, 100) s(g)",
+    ] {
+        session.sql(sql).await.unwrap();
+    }
+    let error = session.sql("alter table b append from a").await.unwrap_err();
+    assert!(error.message().contains("distribution"), "{error:?}");
+}

@@ -163,6 +163,22 @@ async fn deletes_follow_rows_that_were_moved() {
     }
 }
 
+/// However often rows come between the same two segments, there is a place for them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn there_is_always_room_between_segments() {
+    let warehouse = warehouse(2, 2, Geometry::TINY).await;
+    let session = warehouse.session();
+    all(&session, &["create table t (k int) diststyle all sortkey(k)"]).await;
+    all(&session, &["insert into t select g from generate_series(1, 1000) s(g)", "insert into t values (1000000)"])
+        .await;
+    for k in 1001..1060 {
+        all(&session, &[&format!("insert into t values ({k})"), "vacuum sort only t to 100 percent"]).await;
+    }
+    let expected: Vec<i32> = (1..1060).chain([1_000_000]).collect();
+    assert_eq!(values(&session, "select k from t").await, expected);
+    check_order(&warehouse).await;
+}
+
 /// Sessions that insert, delete and update meet no error by vacuums that go on all the time, and lose nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_fails_by_a_vacuum() {

@@ -8,6 +8,9 @@ use crate::catalog::{RunChoice, RunId, SegmentId, SegmentRef, Snapshot, TableSta
 use crate::common::{ColumnId, Scalar, Version};
 use crate::storage::rewrite::Job;
 
+/// Places that are left between two segments of the sorted region, for those to come.
+const ROOM: u64 = 256;
+
 /// One step: jobs of several slices that are committed together.
 #[derive(Debug, Default)]
 pub struct Step {
@@ -247,6 +250,15 @@ impl<'a> Layout<'a> {
             rows += u64::from(base[to].rows);
             to += 1;
         }
+        let place_after = |first: usize| first.checked_sub(1).map_or(0, |i| base[i].place);
+        let place_before = |to: usize| base.get(to).map_or(end, |next| next.place);
+        // Where many came between two, there is no room for more: those around are given other places, too.
+        let mut first = first;
+        let parts = |first: usize, to: usize| (to - first + new().count() + 1) as u64;
+        while place_before(to) - place_after(first) < ROOM * parts(first, to) && (first > 0 || to < base.len()) {
+            first = first.saturating_sub(1);
+            to = (to + 1).min(base.len());
+        }
         let before = if to < last { base.get(to).cloned() } else { None };
         let wanted = |s: &Arc<SegmentRef>| match &before {
             Some(before) => !self.low(before).is_below(&self.low(s)),
@@ -259,9 +271,8 @@ impl<'a> Layout<'a> {
                 runs.push(wanted);
             }
         }
-        let after = first.checked_sub(1).map_or(0, |i| base[i].place);
-        let place = base.get(to).map_or(end, |next| next.place);
-        (Job { slice, runs, before, sorts: false }, Placing::Between { run, after, before: place })
+        let placing = Placing::Between { run, after: place_after(first), before: place_before(to) };
+        (Job { slice, runs, before, sorts: false }, placing)
     }
 
     /// Merges the runs of the unsorted region into one: RECLUSTER.

@@ -60,6 +60,15 @@ impl Identities {
         Some(Identities { warehouse: warehouse.clone(), def: Arc::clone(&table.def), ordinal, identity, own, reserved })
     }
 
+    /// The number of the first of `count` values that follow each other.
+    ///
+    /// Errors: as for [`Identities::fill`].
+    pub async fn stretch(&self, count: u64) -> Result<u64> {
+        let mut reserved = Reserved::default();
+        self.reserve(&mut reserved, count).await?;
+        Ok(reserved.next)
+    }
+
     /// Lets the transaction reserve what was taken of a table of its own.
     pub async fn reserve_own(&self, transaction: &mut Transaction) {
         let taken = self.reserved.lock().await.total;

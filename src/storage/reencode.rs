@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use arrow::array::{ArrayRef, Int32Array, Int64Array};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
@@ -11,9 +12,9 @@ use super::merge::{read_column, zones_of};
 use super::rewrite::Resources;
 use super::segment::{OpenSegment, SegmentStore};
 use super::writer::{ObjectPacker, SliceSegment};
-use crate::catalog::model::SegmentRef;
+use crate::catalog::model::{Identity, SegmentRef};
 use crate::catalog::transaction::{NewSegment, ObjectNames};
-use crate::common::{ColumnId, Error, Result, Scalar};
+use crate::common::{ColumnId, Error, Result, Scalar, SqlType};
 use crate::format::column::Column;
 use crate::format::segment::{ChunkColumn, ColumnSpec, EncodedChunk, SegmentBuilder};
 use crate::statistics::SegmentSketches;
@@ -24,10 +25,19 @@ pub struct Taken {
     pub spec: ColumnSpec,
     /// Which of the other's columns it is.
     pub from: ColumnId,
-    /// The value of rows whose segment does not hold that.
-    pub absent: Option<Scalar>,
+    /// The values of rows whose segment does not hold that.
+    pub absent: Absent,
     /// Whether it is encoded anew, even where it could be copied.
     pub anew: bool,
+}
+
+/// Values that no segment holds.
+#[derive(Debug, Clone)]
+pub enum Absent {
+    /// One for all rows, or NULL.
+    Same(Option<Scalar>),
+    /// Of an IDENTITY: those after `given` others, in the order of the segments.
+    Numbered { identity: Identity, given: u64 },
 }
 
 /// Makes a segment of each of `from`, with `columns`. Its rows are in the same places, dead ones included, and none is marked as
@@ -45,12 +55,15 @@ pub async fn reencode(
     let permits = Arc::new(Semaphore::new(resources.threads.max(1)));
     let (sender, mut finished) = mpsc::channel::<(usize, SliceSegment)>(1);
     let mut running: JoinSet<Result<()>> = JoinSet::new();
+    let mut before = 0;
     for (number, segment) in from.iter().enumerate() {
+        let first = before;
+        before += u64::from(segment.rows);
         let (permits, sender, segments) = (Arc::clone(&permits), sender.clone(), resources.segments.clone());
         let (segment, columns) = (Arc::clone(segment), columns.to_vec());
         running.spawn(async move {
             let _permit = permits.acquire_owned().await.map_err(|e| Error::internal(e.to_string()))?;
-            let made = one(&segment, &columns, light, &segments).await?;
+            let made = one(&segment, &columns, first, light, &segments).await?;
             let sent = sender.send((number, made)).await;
             sent.map_err(|_| Error::internal("a segment is wanted no more"))
         });
@@ -75,16 +88,25 @@ pub async fn reencode(
     Ok(made.into_iter().map(|(_, segment)| segment).collect())
 }
 
-async fn one(segment: &SegmentRef, columns: &[Taken], light: bool, segments: &SegmentStore) -> Result<SliceSegment> {
+/// `first` rows are in the segments before it.
+async fn one(
+    segment: &SegmentRef,
+    columns: &[Taken],
+    first: u64,
+    light: bool,
+    segments: &SegmentStore,
+) -> Result<SliceSegment> {
     let open = segments.open(segment).await?;
     let footer = &open.footer;
     let specs: Vec<ColumnSpec> = columns.iter().map(|column| column.spec).collect();
     let mut builder = SegmentBuilder::new(footer.geometry(), segment.slice, &specs).light(light);
+    let mut first = first;
     for chunk in 0..footer.chunks() {
         let mut taken = Vec::with_capacity(columns.len());
         for column in columns {
-            taken.push(chunk_of(&open, chunk, column, segments).await?);
+            taken.push(chunk_of(&open, chunk, first, column, segments).await?);
         }
+        first += footer.chunk_rows(chunk) as u64;
         builder.push_mixed(&taken)?;
     }
     // Sketches name columns by their numbers.
@@ -95,10 +117,28 @@ async fn one(segment: &SegmentRef, columns: &[Taken], light: bool, segments: &Se
     Ok(SliceSegment { slice: segment.slice, segment: made, rank_counts, sketches: SegmentSketches::new([]) })
 }
 
-async fn chunk_of(open: &OpenSegment, chunk: usize, column: &Taken, segments: &SegmentStore) -> Result<ChunkColumn> {
-    let Some(ordinal) = open.ordinal(column.from).filter(|_| !column.anew) else {
+async fn chunk_of(
+    open: &OpenSegment,
+    chunk: usize,
+    first: u64,
+    column: &Taken,
+    segments: &SegmentStore,
+) -> Result<ChunkColumn> {
+    let stored = open.ordinal(column.from);
+    let Some(ordinal) = stored.filter(|_| !column.anew) else {
         let (from, sql_type) = (column.from, column.spec.sql_type);
-        let values = read_column(open, chunk, (from, sql_type), column.absent.as_ref(), segments).await?;
+        let values: ArrayRef = match &column.absent {
+            Absent::Numbered { identity, given } if stored.is_none() => {
+                let first = given + first;
+                let values = (first..first + open.footer.chunk_rows(chunk) as u64).map(|given| identity.value(given));
+                match sql_type {
+                    SqlType::Integer => Arc::new(values.map(|v| v as i32).collect::<Int32Array>()),
+                    _ => Arc::new(values.map(|v| v as i64).collect::<Int64Array>()),
+                }
+            }
+            Absent::Numbered { .. } => read_column(open, chunk, (from, sql_type), None, segments).await?,
+            Absent::Same(value) => read_column(open, chunk, (from, sql_type), value.as_ref(), segments).await?,
+        };
         return Column::from_array(&values, sql_type).map(ChunkColumn::Values);
     };
     let directory = open.directory(ordinal)?;

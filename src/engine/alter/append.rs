@@ -11,13 +11,14 @@ use crate::catalog::{
     TableState, Transaction, paths,
 };
 use crate::common::{ColumnId, Error, ErrorKind, Result, Scalar, SqlState, SqlType};
+use crate::engine::identity::Identities;
 use crate::engine::names::{Place, at};
 use crate::engine::output::Output;
 use crate::engine::running::Running;
 use crate::engine::verify;
 use crate::format::segment::ColumnSpec;
 use crate::sql::ast::{Extra, ObjectName};
-use crate::storage::reencode::{Taken, reencode};
+use crate::storage::reencode::{Absent, Taken, reencode};
 
 /// Moves all rows of `source` to `target`, in one commit: as they are stored where their columns have the numbers of the target's,
 /// else copied encoded.
@@ -101,9 +102,15 @@ fn check_places(place: &Place, source_place: &Place, target: &ObjectName, source
 /// A column of the target, and where its values come from.
 struct Paired {
     to: ColumnDef,
-    /// The source's; without one all rows have `fill`.
+    /// The source's; without one all rows have `fill`, or a value each of the column's IDENTITY.
     from: Option<ColumnDef>,
     fill: Option<Scalar>,
+}
+
+impl Paired {
+    fn is_numbered(&self) -> bool {
+        self.from.is_none() && self.to.identity.is_some()
+    }
 }
 
 /// The target's columns with those of the source.
@@ -123,13 +130,10 @@ async fn paired(running: &Running<'_>, to: &TableDef, from: &TableDef, extra: Op
     let mut pairs = Vec::with_capacity(to.columns.len());
     for column in &to.columns {
         let partner = from.column_named(&column.name);
-        if column.identity.is_some_and(|identity| !identity.by_default || partner.is_none()) {
+        if partner.is_some() && column.identity.is_some_and(|identity| !identity.by_default) {
             return wrong(
-                format!(
-                    "column \"{}\" of table \"{}\" is an IDENTITY, whose values APPEND cannot give",
-                    column.name, to.name
-                ),
-                "use INSERT INTO … SELECT",
+                format!("column \"{}\" of table \"{}\" is an IDENTITY, which takes no values", column.name, to.name),
+                "rename or drop the source's column, and say FILLTARGET: then it gets new ones",
             );
         }
         let Some(partner) = partner else {
@@ -140,7 +144,7 @@ async fn paired(running: &Running<'_>, to: &TableDef, from: &TableDef, extra: Op
                 );
             }
             let fill = default_now(running, column).await?;
-            if fill.is_none() && !column.nullable {
+            if fill.is_none() && !column.nullable && column.identity.is_none() {
                 return wrong(
                     format!("column \"{}\" of table \"{}\" is NOT NULL and has no DEFAULT", column.name, to.name),
                     "add it to the source before",
@@ -204,7 +208,12 @@ async fn append_to(
     let numbers = Numbers::of(&to.def, columns);
     let (as_they_are, copied): (Vec<_>, Vec<_>) =
         from.segments.iter().cloned().partition(|segment| numbers.holds_of(segment));
-    let taken: Vec<Taken> = columns.iter().map(|column| column.taken()).collect();
+    let rows: u64 = copied.iter().map(|segment| u64::from(segment.rows)).sum();
+    let given = match Identities::of(&place.warehouse, to) {
+        Some(identities) if rows > 0 && columns.iter().any(Paired::is_numbered) => identities.stretch(rows).await?,
+        _ => 0,
+    };
+    let taken: Vec<Taken> = columns.iter().map(|column| column.taken(given)).collect();
     let resources = place.warehouse.resources(pin);
     let check = |_| running.check_cancelled();
     let made = reencode(&copied, &taken, false, &resources, &transaction.names(), &check).await?;
@@ -253,12 +262,19 @@ fn as_it_is(segment: &SegmentRef, columns: &[Paired]) -> NewSegment {
 }
 
 impl Paired {
-    fn taken(&self) -> Taken {
+    /// `given` values of the IDENTITY were given before.
+    fn taken(&self, given: u64) -> Taken {
         let spec = ColumnSpec { id: self.to.id, sql_type: self.to.sql_type, encoding: self.to.encoding };
         match &self.from {
-            Some(from) => Taken { spec, from: from.id, absent: from.absent.clone(), anew: false },
+            Some(from) => Taken { spec, from: from.id, absent: Absent::Same(from.absent.clone()), anew: false },
             // No table has a column of that number.
-            None => Taken { spec, from: ColumnId(u32::MAX), absent: self.fill.clone(), anew: false },
+            None => {
+                let absent = match self.to.identity {
+                    Some(identity) => Absent::Numbered { identity, given },
+                    None => Absent::Same(self.fill.clone()),
+                };
+                Taken { spec, from: ColumnId(u32::MAX), absent, anew: false }
+            }
         }
     }
 }
@@ -282,6 +298,7 @@ impl<'a> Numbers<'a> {
             Some(from) if stored.contains(&from.id) => from.id == column.to.id,
             // The rows have the value that the target has for rows which lack the column.
             Some(from) => !stored.contains(&column.to.id) && from.absent == column.to.absent,
+            None if column.is_numbered() => false,
             None => !stored.contains(&column.to.id) && column.fill == column.to.absent,
         });
         let known: BTreeSet<ColumnId> = self.columns.iter().map(|column| column.to.id).collect();

@@ -28,7 +28,7 @@ use crate::engine::warehouse::Warehouse;
 use crate::format::encoding::{self, SMALL_TABLE_BYTES};
 use crate::format::segment::ColumnSpec;
 use crate::sql::ast::{DistClause, Ident, KeyColumn, ObjectName, SortClause};
-use crate::storage::reencode::{Taken, reencode};
+use crate::storage::reencode::{Absent, Taken, reencode};
 use crate::storage::relayout::{relayout, trial};
 use crate::storage::rewrite::sample;
 use crate::storage::writer::{AUTO_ALL_MAX_BYTES, AUTO_ALL_MAX_ROWS, LoadLayout};
@@ -604,7 +604,7 @@ impl Target {
         let columns = self.def.columns.iter().map(|column| Taken {
             spec: ColumnSpec { id: column.id, sql_type: column.sql_type, encoding: column.encoding },
             from: column.id,
-            absent: column.absent.clone(),
+            absent: Absent::Same(column.absent.clone()),
             anew: anew.contains(&column.id),
         });
         columns.collect()

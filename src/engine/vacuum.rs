@@ -37,15 +37,15 @@ const BOOST: u64 = 4;
 /// How often a step is tried when others vacuum the same segments.
 const ATTEMPTS: usize = 10;
 
-/// Deletes rows of the table that are older than it keeps.
-async fn expire(warehouse: &Warehouse, table: &TableState, prune: bool) -> Result<()> {
-    if table.def.retain.is_none() {
-        return Ok(());
-    }
-    let pin = warehouse.pin_newest().await?;
-    match pin.table(table.def.id) {
-        Some(table) => Box::pin(warehouse.expire(&pin, table, prune)).await.map(drop),
-        None => Ok(()),
+/// Deletes rows of the table that are older than it keeps. Returns what is to be said of it.
+async fn expire(warehouse: &Warehouse, table: &TableState, prune: bool) -> Result<Option<String>> {
+    let Some(retain) = table.def.retain else { return Ok(None) };
+    match Box::pin(warehouse.expire(table.def.id, retain, prune)).await {
+        Err(e) if e.kind() == ErrorKind::Conflict => {
+            let name = &table.def.name;
+            Ok(Some(format!("table \"{name}\" was changed meanwhile: rows that are too old stay for the next VACUUM")))
+        }
+        outcome => outcome.map(|_| None),
     }
 }
 
@@ -69,7 +69,7 @@ pub(super) async fn vacuum(running: &Running<'_>, statement: &Vacuum) -> Result<
             notices.push(format!("table \"{}\" is left out: it is being altered", table.def.name));
             continue;
         }
-        expire(&warehouse, &table, running.prunes()).await?;
+        notices.extend(expire(&warehouse, &table, running.prunes()).await?);
         let operation = Operation {
             warehouse: &warehouse,
             table: table.def.id,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::AsArray;
+use object_store::ObjectStoreExt;
 
 use super::past::{HOUR, NEW_YEAR, one, quiet, run, version};
 use super::util::*;
@@ -90,6 +91,12 @@ async fn what_retain_cannot_be_says_so() {
         assert!(e.kind() == ErrorKind::Invalid && e.state() == state && e.message().contains(part), "{sql}: {e:?}");
         assert!(e.position().is_some(), "{sql}");
     }
+    run(&session, "create temp table own (k int, d date)").await;
+    let e = error(&session, "alter table own retain 3 days on d").await;
+    assert!(e.kind() == ErrorKind::Unsupported && e.message().contains("temporary table \"own\""), "{e:?}");
+    assert!(e.position().is_some(), "{e:?}");
+    run(&session, "alter table own retain none").await;
+    run(&session, "vacuum own").await;
     // In a transaction, too.
     run(&session, "begin").await;
     run(&session, "alter table t retain 3 day on d").await;
@@ -98,6 +105,89 @@ async fn what_retain_cannot_be_says_so() {
     run(&session, "alter table t retain 3 days on d").await;
     assert_eq!(warehouse.maintain().await.unwrap(), 1);
     assert_eq!(one(&session, "select count(*) from t").await, 0);
+}
+
+/// The background has seen the table a while ago: what it says by now counts, and of the table of that number.
+#[tokio::test]
+async fn rows_go_by_what_their_table_says_by_now() {
+    let clock = Arc::new(TestClock::at(NEW_YEAR));
+    let warehouse = quiet(&clock).open("memory://").await.unwrap();
+    let session = warehouse.session();
+    for sql in [
+        "create table t (k int, d date)",
+        "create table other (k int, d date)",
+        "insert into t values (1, '2020-01-01')",
+        "insert into other values (1, '2020-01-01'), (2, '2020-01-01')",
+        "alter table t retain 3 days on d",
+    ] {
+        run(&session, sql).await;
+    }
+    let (pin, table) = state(&warehouse, "t").await;
+    let (id, retain) = (table.def.id, table.def.retain.unwrap());
+    for word in ["retain none", "retain 36500 days on d"] {
+        let before = state(&warehouse, "t").await.0;
+        run(&session, &format!("alter table t {word}")).await;
+        assert_eq!(warehouse.expire(id, retain, true).await.unwrap(), 0, "{word}");
+        // It is said between the look and the commit.
+        if before.table(id).unwrap().def.retain == Some(retain) {
+            let e = warehouse.expire_at(before, id, retain, true).await.unwrap_err();
+            assert_eq!(e.kind(), ErrorKind::Conflict, "{word}: {e:?}");
+        }
+        assert_eq!(one(&session, "select count(*) from t").await, 1, "{word}");
+    }
+    // What was kept by a word is what that table has; another one of its name is none of it.
+    run(&session, "alter table t retain 3 days on d").await;
+    run(&session, "alter table t swap with other").await;
+    let e = warehouse.expire_at(pin, id, retain, true).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Conflict, "{e:?}");
+    assert_eq!(one(&session, "select count(*) from t").await, 2);
+    assert_eq!(warehouse.expire(id, retain, true).await.unwrap(), 1);
+    assert_eq!(one(&session, "select count(*) from t").await, 2);
+    assert_eq!(one(&session, "select count(*) from other").await, 0);
+    run(&session, "drop table other").await;
+    assert_eq!(warehouse.expire(id, retain, true).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn rows_are_kept_for_longer_than_there_are_years() {
+    let clock = Arc::new(TestClock::at(NEW_YEAR));
+    let warehouse = quiet(&clock).open("memory://").await.unwrap();
+    let session = warehouse.session();
+    for of in ["date", "timestamp", "timestamptz"] {
+        run(&session, &format!("create table t (at {of})")).await;
+        run(&session, "insert into t values ('1200-03-01'), ('2025-12-31')").await;
+        for (days, left) in [(3_652_059, 2), (800_000, 2), (739_000, 2), (200_000, 1), (120_000, 1)] {
+            run(&session, &format!("alter table t retain {days} days on at")).await;
+            run(&session, "vacuum t").await;
+            assert_eq!(one(&session, "select count(*) from t").await, left, "{of}, {days} days");
+        }
+        run(&session, "drop table t").await;
+    }
+}
+
+/// A table that fails, here by an object that is gone, keeps no other one from what is to be done.
+#[tokio::test]
+async fn upkeep_goes_on_behind_a_table_that_fails() {
+    let clock = Arc::new(TestClock::at(NEW_YEAR));
+    let store = WarehouseStore::memory();
+    let warehouse = quiet(&clock).store(store.clone()).open("memory://").await.unwrap();
+    let session = warehouse.session();
+    for table in ["bad", "good"] {
+        run(&session, &format!("create table {table} (k int, d date)")).await;
+        let rows = "select i, case when i % 2 = 0 then date '2020-01-01' else date '2025-12-31' end";
+        run(&session, &format!("insert into {table} {rows} from generate_series(1, 20000) s(i)")).await;
+        run(&session, &format!("alter table {table} retain 3 days on d")).await;
+    }
+    let (_, table) = state(&warehouse, "bad").await;
+    for segment in table.segments.iter() {
+        let name = segment.extent.object.to_string();
+        assert!(name.starts_with("data/"), "{name}");
+        store.objects().delete(&name.as_str().into()).await.unwrap();
+    }
+    let fresh = quiet(&clock).store(store).open("memory://").await.unwrap();
+    let e = fresh.maintain().await.unwrap_err();
+    assert!(e.kind() == ErrorKind::Corrupt && e.to_string().contains("table \"bad\""), "{e:?}");
+    assert_eq!(one(&session, "select count(*) from good").await, 10_000);
 }
 
 #[tokio::test]

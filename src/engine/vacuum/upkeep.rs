@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use super::plan::Work;
 use super::{Operation, Totals};
 use crate::catalog::PinnedSnapshot;
-use crate::common::{ErrorKind, Result, TableId, Version};
+use crate::common::{Error, ErrorKind, Result, TableId, Version};
 use crate::engine::statement::CancelToken;
 use crate::engine::warehouse::{Inner, Warehouse};
 use crate::physical_plan::config::BlueshiftOptions;
@@ -92,6 +92,11 @@ impl Upkeep {
         true
     }
 
+    /// As if the table's rows had not been looked at.
+    pub fn expire_again(&self, table: TableId) {
+        self.expired.lock().retain(|(of, _), _| *of != table);
+    }
+
     /// A statement begins.
     pub fn busy(&self) {
         self.statements.fetch_add(1, Ordering::Relaxed);
@@ -130,18 +135,29 @@ impl Drop for Ongoing {
 impl Warehouse {
     /// Does what is worth its cost: deletes rows that are older than their table keeps them, merges small runs, rows that come in another order than that of the sort key, small segments
     /// that follow each other, and segments with many dead rows. Returns how many commits that took; none when there is nothing
-    /// to do.
+    /// to do. A table that fails keeps it from no other one: the first error is returned at the end.
     ///
     /// A warehouse does so by itself every few seconds, unless it was opened with
     /// [`WarehouseBuilder::upkeep`](super::super::WarehouseBuilder::upkeep) off. Nobody waits for it or fails by it.
     pub async fn maintain(&self) -> Result<usize> {
         let pin = self.pin_newest().await?;
         let mut steps = 0;
+        let mut failed: Option<Error> = None;
         for (id, table) in pin.tables.iter() {
-            steps += usize::from(self.expire_now_and_then(&pin, table).await?);
-            steps += self.maintain_table(&pin, *id).await?.steps;
+            let expired = self.expire_now_and_then(&table.def).await.map(usize::from);
+            let vacuumed = self.maintain_table(&pin, *id).await.map(|totals| totals.steps);
+            for outcome in [expired, vacuumed] {
+                match outcome {
+                    Ok(done) => steps += done,
+                    // That others are at it as well is to hide no other error.
+                    Err(e) if failed.as_ref().is_none_or(|first| first.kind() == ErrorKind::Conflict) => {
+                        failed = Some(e.context(format!("table \"{}\"", table.def.name)));
+                    }
+                    Err(_) => {}
+                }
+            }
         }
-        Ok(steps)
+        failed.map_or(Ok(steps), Err)
     }
 
     async fn maintain_table(&self, pin: &PinnedSnapshot, id: TableId) -> Result<Totals> {

@@ -60,6 +60,8 @@ pub(super) struct Inner {
     pub options: CatalogOptions,
     pub process: CommitId,
     pub state: Mutex<State>,
+    /// Held while the lease is written.
+    pub renewing: tokio::sync::Mutex<()>,
     queue: Mutex<Queue>,
     /// Delete vectors that commits were merged with.
     vectors: Cache<Extent, Arc<RoaringBitmap>>,
@@ -149,6 +151,7 @@ impl Catalog {
                 lease: process,
                 checkpointed: Arc::new(loaded.checkpointed),
             }),
+            renewing: tokio::sync::Mutex::default(),
             queue: Mutex::default(),
             vectors: Cache::new(VECTORS),
             positions: Cache::new(POSITIONS),
@@ -246,6 +249,8 @@ impl Catalog {
 
     /// Gives the lease back. Pinned snapshots lose their protection.
     pub async fn close(self) -> Result<()> {
+        // A renewal that is under way would bring it back.
+        let _turn = self.inner.renewing.lock().await;
         let lease = self.inner.state.lock().lease;
         self.inner.store.delete(&paths::lease(lease)).await
     }

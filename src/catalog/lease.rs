@@ -239,7 +239,10 @@ impl Inner {
         (kept(oldest), state.pins.oldest_transaction().map(kept))
     }
 
+    /// One renewal after the other, each of what is needed when its turn comes: an earlier one that took longer would take back
+    /// what a later one has asked for.
     pub(super) async fn renew(&self) -> Result<()> {
+        let _turn = self.renewing.lock().await;
         let renewed = Renewed::now(&self.options);
         let (oldest_pinned, oldest_transaction) = self.own_floor();
         let lapsed = self.lapsed();
@@ -276,15 +279,43 @@ impl Inner {
 
     async fn write_lease(&self, time_us: i64, oldest_pinned: Version, oldest: Option<Version>) -> Result<()> {
         let ttl_us = i64::try_from(self.options.lease_ttl.as_micros()).unwrap_or(i64::MAX);
-        let name = self.state.lock().lease;
+        let writing = Writing::begin(self);
         let lease = Lease {
-            process: name,
+            process: writing.name,
             time_us,
             until_us: time_us.saturating_add(ttl_us),
             oldest_pinned,
             oldest_transaction: oldest,
         };
-        self.store.replace(&paths::lease(name), lease.encode()?).await
+        self.store.replace(&paths::lease(writing.name), lease.encode()?).await?;
+        writing.ended();
+        Ok(())
+    }
+}
+
+/// A lease that is being written. One that was given up, or failed, may reach the store yet: the next has another name then, so
+/// that it is not replaced by an older one.
+struct Writing<'a> {
+    inner: &'a Inner,
+    name: CommitId,
+    ended: bool,
+}
+
+impl<'a> Writing<'a> {
+    fn begin(inner: &'a Inner) -> Self {
+        Writing { inner, name: inner.state.lock().lease, ended: false }
+    }
+
+    fn ended(mut self) {
+        self.ended = true;
+    }
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.inner.state.lock().lease = self.inner.options.ids.next();
+        }
     }
 }
 

@@ -1,14 +1,19 @@
 //! Versions of the past while collectors are about.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use object_store::ObjectStore;
+use object_store::path::Path;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use super::util::*;
 use crate::catalog::*;
 use crate::common::*;
+use crate::testing::wrapper::{Call, StoreWrapper, Wrapped};
 use crate::testing::{Rng, ScheduledStore, Scheduler, TestClock, seeds};
 
 /// A warehouse whose versions each replace the one segment of a table.
@@ -137,4 +142,88 @@ async fn a_time_means_the_last_version_of_it() {
     catalog.collect().await.unwrap();
     let e = catalog.pin_past(AsOf::Time(4_000_000)).await.unwrap_err();
     assert_eq!(e.state(), SqlState::SNAPSHOT_TOO_OLD, "{e:?}");
+}
+
+/// A store whose next put of a lease waits until it may go on.
+#[derive(Debug)]
+struct HeldStore {
+    inner: Arc<dyn ObjectStore>,
+    holds: AtomicBool,
+    held: Notify,
+    released: Notify,
+}
+
+#[async_trait::async_trait]
+impl StoreWrapper for HeldStore {
+    fn inner(&self) -> &Arc<dyn ObjectStore> {
+        &self.inner
+    }
+
+    async fn before(&self, call: Call, location: &Path) -> object_store::Result<()> {
+        let lease = paths::parse_lease(location).is_some();
+        if call == Call::Put && lease && self.holds.swap(false, Ordering::SeqCst) {
+            self.held.notify_one();
+            self.released.notified().await;
+        }
+        Ok(())
+    }
+}
+
+/// A renewal that takes long says less than a later one of what is needed: it must not have the last word.
+#[tokio::test]
+async fn a_slow_renewal_takes_back_nothing_that_a_later_one_says() {
+    let held = Arc::new(HeldStore {
+        inner: Arc::new(object_store::memory::InMemory::new()),
+        holds: AtomicBool::new(false),
+        held: Notify::new(),
+        released: Notify::new(),
+    });
+    let store = WarehouseStore::new(Arc::new(Wrapped(Arc::clone(&held))));
+    let clock = Arc::new(TestClock::at(1_000_000));
+    let catalog = history(&store, &clock, 8).await;
+    held.holds.store(true, Ordering::SeqCst);
+    let slow = tokio::spawn({
+        let catalog = catalog.clone();
+        async move { catalog.renew_lease().await }
+    });
+    held.held.notified().await;
+    let past = tokio::spawn({
+        let catalog = catalog.clone();
+        async move { catalog.pin_past(AsOf::Version(Version(4))).await }
+    });
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    held.released.notify_one();
+    slow.await.unwrap().unwrap();
+    let pin = past.await.unwrap().unwrap();
+    let collector = reopen(&store).await;
+    let collected = collector.collect().await.unwrap();
+    assert!(collected.horizon <= Version(4), "{collected:?}");
+    read_everything(&store, &pin).await.unwrap();
+    collector.close().await.unwrap();
+}
+
+/// Of what was given up it is not known whether it reaches the store later: the next lease is another object.
+#[tokio::test]
+async fn a_renewal_that_was_given_up_replaces_no_later_one() {
+    let inner: Arc<dyn ObjectStore> = Arc::new(object_store::memory::InMemory::new());
+    let held = HeldStore { inner, holds: AtomicBool::new(false), held: Notify::new(), released: Notify::new() };
+    let held = Arc::new(held);
+    let store = WarehouseStore::new(Arc::new(Wrapped(Arc::clone(&held))));
+    let catalog = history(&store, &Arc::new(TestClock::at(1_000_000)), 3).await;
+    let leases = async || store.list(&paths::lease_folder()).await.unwrap().len();
+    assert_eq!(leases().await, 1);
+    held.holds.store(true, Ordering::SeqCst);
+    let slow = tokio::spawn({
+        let catalog = catalog.clone();
+        async move { catalog.renew_lease().await }
+    });
+    held.held.notified().await;
+    slow.abort();
+    assert!(slow.await.is_err());
+    catalog.renew_lease().await.unwrap();
+    assert_eq!(leases().await, 2);
+    catalog.renew_lease().await.unwrap();
+    assert_eq!(leases().await, 2);
 }

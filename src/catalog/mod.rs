@@ -51,6 +51,7 @@ pub use overlay::{OpenTransaction, Overlay};
 pub use past::AsOf;
 pub use positions::Positions;
 pub use ranks::{RankColumn, RankMap};
+pub use restore::Restored;
 pub use store::WarehouseStore;
 
 pub use transaction::{

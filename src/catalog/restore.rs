@@ -22,8 +22,17 @@ use crate::common::{Error, Result, SchemaId, SqlState, TableId, Version};
 /// Rows that stood in log entries are packed into objects of about this size.
 const PACK_BYTES: usize = 32 << 20;
 
+/// What restoring did.
+#[derive(Debug)]
+pub struct Restored {
+    pub version: Version,
+    /// Tables of the backup that had a RETAIN, which they no longer have.
+    pub retained: Vec<Arc<TableDef>>,
+}
+
 impl Catalog {
-    /// Fills an empty warehouse with a backup, in one commit.
+    /// Fills an empty warehouse with a backup, in one commit. Tables keep all of their rows, without a RETAIN, by which what was
+    /// restored would be deleted again.
     ///
     /// Errors: Invalid where the warehouse is not empty, or lays rows out in another way; Corrupt, with the object's name, where
     /// the backup is damaged. Nothing has changed then.
@@ -32,7 +41,7 @@ impl Catalog {
         place: &WarehouseStore,
         backup: &Backup,
         mut transaction: Transaction,
-    ) -> Result<Version> {
+    ) -> Result<Restored> {
         let base = transaction.snapshot().cloned();
         let base = base.ok_or_else(|| Error::internal("a restore reads a pinned version"))?;
         check_empty(&base)?;
@@ -78,8 +87,10 @@ impl Catalog {
             }
         }
         let restored = moved(&snapshot, &places)?;
+        let retained = snapshot.tables.values().filter(|table| table.def.retain.is_some());
+        let retained = retained.map(|table| Arc::clone(&table.def)).collect();
         transaction.push(Intent::Restore { of: Arc::new(restored) });
-        Ok(self.commit(transaction).await?.version)
+        Ok(Restored { version: self.commit(transaction).await?.version, retained })
     }
 
     async fn bring(
@@ -229,6 +240,7 @@ impl Resolver<'_> {
         for table in of.tables.values() {
             let mut def = TableDef::clone(&table.def);
             (def.id, def.schema) = (id_of(def.id)?, schema_of(def.schema)?);
+            def.retain = None;
             for constraint in &mut def.constraints {
                 if let ConstraintKind::ForeignKey { table, .. } = &mut constraint.kind {
                     *table = id_of(*table)?;

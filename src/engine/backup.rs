@@ -12,6 +12,7 @@ use super::running::Running;
 use crate::catalog::{AsOf, BackedUp, Backup, WarehouseStore};
 use crate::common::{Error, Result, SqlState};
 use crate::sql::ast::Restore;
+use crate::sql::unparse::quote_ident;
 
 /// Copies the version that the statement reads to a place, as far as it is not there.
 pub(super) async fn backup(running: &Running<'_>, location: &str) -> Result<Output> {
@@ -32,8 +33,14 @@ pub(super) async fn restore(running: &Running<'_>, restore: &Restore) -> Result<
     let backup = Backup::find(&place, as_of).await.map_err(context)?;
     let Some(backup) = backup else { return Err(no_backup(&location, &place, as_of).await) };
     let (transaction, _) = running.transaction(running.warehouse)?;
-    running.warehouse.inner.catalog.restore(&place, &backup, transaction).await.map_err(context)?;
-    report("RESTORE", &backup, backup.objects, 0)
+    let restored = running.warehouse.inner.catalog.restore(&place, &backup, transaction).await.map_err(context)?;
+    let notices = restored.retained.iter().filter_map(|def| {
+        let retain = def.retain.as_ref()?;
+        let column = quote_ident(&def.column(retain.column)?.name);
+        let word = format!("RETAIN {} DAYS ON {column}", retain.days);
+        Some(format!("table \"{}\" keeps its rows: {word} is not taken along", def.name))
+    });
+    Ok(report("RESTORE", &backup, backup.objects, 0)?.with_notices(notices.collect()))
 }
 
 /// The backups of a place, newest first.

@@ -250,6 +250,29 @@ async fn damage_of_any_object_is_found_and_nothing_is_restored() {
     report(&other, &format!("restore from '{to}'")).await;
 }
 
+/// What is restored is there to be read: no RETAIN takes it away again.
+#[tokio::test]
+async fn retain_is_not_restored() {
+    let clock = Arc::new(TestClock::at(NEW_YEAR));
+    let warehouse = quiet(&clock).open("memory://").await.unwrap();
+    let session = warehouse.session();
+    run(&session, "create table t (k int, \"a day\" date)").await;
+    run(&session, "insert into t values (1, '2025-12-31')").await;
+    run(&session, "alter table t retain 10 days on \"a day\"").await;
+    let dir = tempfile::tempdir().unwrap();
+    let to = dir.path().to_str().unwrap();
+    report(&session, &format!("backup to '{to}'")).await;
+    clock.advance(30 * 24 * HOUR);
+    let restored = quiet(&clock).open("memory://").await.unwrap();
+    let other = restored.session();
+    let output = other.sql(&format!("restore from '{to}'")).await.unwrap();
+    let notices = ["table \"t\" keeps its rows: RETAIN 10 DAYS ON \"a day\" is not taken along"];
+    assert_eq!(output.notices, notices);
+    restored.maintain().await.unwrap();
+    run(&other, "vacuum t").await;
+    assert_eq!(one(&other, "select count(*) from t").await, 1);
+}
+
 /// The place cannot be written to: the error says so, and the session goes on.
 #[tokio::test]
 async fn a_place_that_refuses_is_an_error() {

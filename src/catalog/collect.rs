@@ -48,16 +48,26 @@ impl Catalog {
         self.collect_up_to(None).await
     }
 
-    /// The same of versions that are older than `keep`: the newest of them stays, which was the present one then. `None` where
-    /// there is none below it, and nothing is done.
+    /// The same of versions that are older than `keep`, or than any process of that long ago has asked by
+    /// [`Catalog::ask_to_keep`]: the newest of them stays, which was the present one then. `None` where there is none below it,
+    /// and nothing is done.
     pub async fn collect_older(&self, keep: Duration) -> Result<Option<Collected>> {
-        let keep_us = i64::try_from(keep.as_micros()).unwrap_or(i64::MAX);
+        self.ask_to_keep(keep).await?;
         let newest = self.refresh().await?;
-        let from = self.options().clock.now_us().saturating_sub(keep_us);
-        match self.inner.version_at(from, &newest).await? {
+        let now_us = self.options().clock.now_us();
+        let asked = read_leases(self.store()).await?.into_iter().filter_map(|lease| lease.asked_us(now_us)).max();
+        let keep_us = micros(keep).max(asked.unwrap_or(0));
+        match self.inner.version_at(now_us.saturating_sub(keep_us), &newest).await? {
             Some(version) if version > newest.horizon => self.collect_up_to(Some(version)).await.map(Some),
             _ => Ok(None),
         }
+    }
+
+    /// Has every process's [`Catalog::collect_older`] keep versions for so long, until that time from now has passed. By then what
+    /// is there now is older than that, and nothing is left of the wish.
+    pub async fn ask_to_keep(&self, keep: Duration) -> Result<()> {
+        let wish = Lease::wish(self.options().clock.now_us(), micros(keep));
+        self.store().replace(&paths::lease(wish.process), wish.encode()?).await
     }
 
     async fn collect_up_to(&self, most: Option<Version>) -> Result<Collected> {
@@ -175,7 +185,7 @@ impl Catalog {
             }
         }
         let stale: Vec<Path> =
-            leases.iter().filter(|lease| lease.until_us < now_us).map(|lease| paths::lease(lease.process)).collect();
+            leases.iter().filter(|lease| lease.is_stale(now_us)).map(|lease| paths::lease(lease.process)).collect();
 
         let collected = Collected {
             horizon,
@@ -190,6 +200,10 @@ impl Catalog {
         }
         Ok(collected)
     }
+}
+
+fn micros(time: Duration) -> i64 {
+    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// Every lease there is.

@@ -32,6 +32,9 @@ pub struct Lease {
 }
 
 impl Lease {
+    /// Above every version: nothing is pinned.
+    const NOTHING: Version = Version(u64::MAX);
+
     /// The oldest version that must stay whole.
     pub fn floor(&self) -> Version {
         self.oldest_transaction.map_or(self.oldest_pinned, |t| t.min(self.oldest_pinned))
@@ -40,6 +43,32 @@ impl Lease {
     /// Whether its process is only about to read the log: it needs no version of its own, but that the horizon stays.
     pub fn is_opening(&self) -> bool {
         self.oldest_transaction == Some(Version(0))
+    }
+
+    /// A wish that versions be kept for so long, which needs no version itself: one object for all processes that say the same.
+    pub fn wish(time_us: i64, keep_us: i64) -> Lease {
+        Lease {
+            process: CommitId(u128::from(keep_us.unsigned_abs())),
+            time_us,
+            until_us: time_us.saturating_add(keep_us),
+            oldest_pinned: Lease::NOTHING,
+            oldest_transaction: None,
+        }
+    }
+
+    fn is_wish(&self) -> bool {
+        self.oldest_pinned == Lease::NOTHING
+    }
+
+    /// For how long versions are to be kept, if it is a wish that still holds.
+    pub fn asked_us(&self, now_us: i64) -> Option<i64> {
+        let holds = self.is_wish() && self.until_us >= now_us;
+        holds.then(|| self.until_us.saturating_sub(self.time_us))
+    }
+
+    /// Whether its object may go. That of a wish may be written again at any time, and there are few of them.
+    pub fn is_stale(&self, now_us: i64) -> bool {
+        self.until_us < now_us && !self.is_wish()
     }
 
     pub fn encode(&self) -> Result<Bytes> {

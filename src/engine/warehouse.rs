@@ -144,10 +144,15 @@ impl Warehouse {
         self.inner.catalog.collect().await
     }
 
-    /// The same of what no version needs that is younger than the warehouse keeps them: see
-    /// [`WarehouseBuilder::keep_versions`]. The background does so every ten minutes. `None` where nothing is old enough.
+    /// The same of what no version needs that is younger than versions are kept: see [`WarehouseBuilder::keep_versions`]. The
+    /// background does so every ten minutes, unless upkeep is off. `None` where nothing is old enough.
     pub async fn collect_expired(&self) -> Result<Option<Collected>> {
         self.inner.catalog.collect_older(self.inner.keep_versions).await
+    }
+
+    /// Says again for how long versions are to be kept.
+    pub(super) async fn ask_to_keep(&self) -> Result<()> {
+        self.inner.catalog.ask_to_keep(self.inner.keep_versions).await
     }
 
     /// Gives the lease back, so that what this process pinned may be collected at once, and writes the log of statements.
@@ -242,7 +247,7 @@ pub struct WarehouseBuilder {
     store: Option<WarehouseStore>,
     runtime: Option<Arc<RuntimeEnv>>,
     upkeep: bool,
-    keep_versions: Duration,
+    keep_versions: Option<Duration>,
 }
 
 impl Default for WarehouseBuilder {
@@ -258,7 +263,7 @@ impl Default for WarehouseBuilder {
             store: None,
             runtime: None,
             upkeep: true,
-            keep_versions: WarehouseBuilder::KEEP_VERSIONS,
+            keep_versions: None,
         }
     }
 }
@@ -305,16 +310,22 @@ impl WarehouseBuilder {
         self
     }
 
-    /// Whether the warehouse vacuums its tables by itself, in the background (the default); see [`Warehouse::maintain`].
+    /// Whether this process looks after the warehouse in the background (the default): it vacuums tables, deletes rows that they
+    /// retain no longer, and collects old versions. Where no process does, the application calls [`Warehouse::maintain`] and
+    /// [`Warehouse::collect_expired`].
     pub fn upkeep(mut self, upkeep: bool) -> Self {
         self.upkeep = upkeep;
         self
     }
 
-    /// How long the background keeps versions of the past, for FOR SYSTEM_TIME AS OF; a day by default. What is older goes once
-    /// nobody reads it any more. [`Warehouse::collect`] deletes them at once, whatever was said here.
+    /// How long the background of any process keeps versions of the past, for FOR SYSTEM_TIME AS OF; a day by default. What is
+    /// older goes once nobody reads it any more.
+    ///
+    /// Of several processes the longest time counts, also of one that has ended: what is said here is written down where the
+    /// warehouse is, and holds for as long again. A time that nobody has said holds while its process runs, with upkeep.
+    /// [`Warehouse::collect`] deletes old versions at once, whatever was said.
     pub fn keep_versions(mut self, keep: Duration) -> Self {
-        self.keep_versions = keep;
+        self.keep_versions = Some(keep);
         self
     }
 
@@ -385,6 +396,9 @@ impl WarehouseBuilder {
         let mode = if self.create { OpenMode::OpenOrCreate(genesis) } else { OpenMode::Existing };
         let objects = Arc::clone(store.objects());
         let catalog = Catalog::open(store, mode, self.catalog).await.map_err(|e| e.context(&location))?;
+        if let Some(keep) = self.keep_versions {
+            catalog.ask_to_keep(keep).await?;
+        }
         let info = Arc::clone(&catalog.snapshot().info);
         if self.slices.is_some_and(|wanted| wanted != info.slices) {
             return Err(Error::invalid(
@@ -422,14 +436,15 @@ impl WarehouseBuilder {
                 next_query: AtomicU64::new(log.first_query()),
                 log,
                 upkeep: Upkeep::default(),
-                keep_versions: self.keep_versions,
+                keep_versions: self.keep_versions.unwrap_or(WarehouseBuilder::KEEP_VERSIONS),
                 contended: tokio::sync::Mutex::default(),
                 next_process: AtomicU32::new(1),
                 scratch,
             }),
         };
-        if upkeep {
-            tokio::spawn(vacuum::keep(Arc::downgrade(&warehouse.inner)));
+        let asked = self.keep_versions.is_some() && warehouse.inner.catalog.options().background;
+        if upkeep || asked {
+            tokio::spawn(vacuum::keep(Arc::downgrade(&warehouse.inner), upkeep));
         }
         Ok(warehouse)
     }

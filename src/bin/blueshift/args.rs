@@ -16,7 +16,8 @@ pub struct EngineArgs {
     /// Memory that queries may use together, as 4GiB, 500MB or bytes; by default 75 % of the machine's
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     memory_limit: Option<usize>,
-    /// Hours for which versions of the past are kept, to be read by FOR SYSTEM_TIME AS OF; by default 24
+    /// Hours for which versions of the past are kept, to be read by FOR SYSTEM_TIME AS OF; by default 24, or as long as another
+    /// process asks
     #[arg(long, value_name = "HOURS")]
     keep_versions: Option<u32>,
 }

@@ -224,3 +224,35 @@ async fn versions_are_kept_for_as_long_as_the_warehouse_says() {
     warehouse.collect().await.unwrap();
     assert!(warehouse.inner.catalog.snapshot().horizon.0 > versions[5]);
 }
+
+/// A shell that is open for a while does not take what an application keeps, though that one has ended.
+#[tokio::test]
+async fn of_several_processes_the_longest_time_counts() {
+    let clock = Arc::new(TestClock::at(NEW_YEAR));
+    let store = WarehouseStore::memory();
+    let hours = |hours: u64| Duration::from_secs(hours * 3600);
+    let shell = quiet(&clock).store(store.clone()).open("memory://").await.unwrap();
+    let session = shell.session();
+    run(&session, "create table t (k int)").await;
+    let application = quiet(&clock).keep_versions(hours(72)).store(store.clone()).open("memory://").await.unwrap();
+    application.close().await.unwrap();
+    let mut versions = Vec::new();
+    for hour in 0..100 {
+        run(&session, &format!("insert into t values ({hour})")).await;
+        versions.push(version(&shell));
+        clock.advance(HOUR);
+        shell.inner.catalog.renew_lease().await.unwrap();
+        // What a day's default would take from the 25th hour on.
+        if hour < 71 {
+            assert_eq!(shell.collect_expired().await.unwrap(), None, "{hour}");
+        }
+    }
+    // The application's word holds no longer: what it has seen is older than it has asked for.
+    assert_eq!(shell.collect_expired().await.unwrap().unwrap().horizon.0, versions[76]);
+    // Who asks for less takes nothing from whom is there.
+    let brief = quiet(&clock).keep_versions(hours(1)).store(store.clone()).open("memory://").await.unwrap();
+    assert_eq!(brief.collect_expired().await.unwrap(), None);
+    // At once, whatever is asked.
+    brief.collect().await.unwrap();
+    assert!(brief.inner.catalog.snapshot().horizon.0 > versions[90]);
+}

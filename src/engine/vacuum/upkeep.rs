@@ -188,19 +188,24 @@ impl Warehouse {
     }
 }
 
-/// Looks after the warehouse until it is closed, whenever no more statements run than it has threads.
-pub async fn keep(inner: Weak<Inner>) {
+/// Looks after the warehouse until it is closed, whenever no more statements run than it has threads; without `upkeep` it only
+/// says again and again for how long versions are to be kept.
+pub async fn keep(inner: Weak<Inner>, upkeep: bool) {
     for round in 1_u32.. {
         tokio::time::sleep(INTERVAL).await;
         let Some(inner) = inner.upgrade() else { return };
-        if round.is_multiple_of(COLLECT) {
+        if round.is_multiple_of(COLLECT) && !upkeep {
+            if let Err(e) = (Warehouse { inner: Arc::clone(&inner) }).ask_to_keep().await {
+                tracing::warn!("others may collect versions that this process keeps: {e}");
+            }
+        } else if round.is_multiple_of(COLLECT) {
             match (Warehouse { inner: Arc::clone(&inner) }).collect_expired().await {
                 Ok(_) => {}
                 Err(e) if e.kind() == ErrorKind::Conflict => tracing::debug!("another process collects, too: {e}"),
                 Err(e) => tracing::warn!("old versions could not be collected: {e}"),
             }
         }
-        if inner.upkeep.statements.load(Ordering::Relaxed) >= inner.threads as u64 {
+        if !upkeep || inner.upkeep.statements.load(Ordering::Relaxed) >= inner.threads as u64 {
             continue;
         }
         match (Warehouse { inner }).maintain().await {

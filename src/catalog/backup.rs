@@ -6,6 +6,7 @@
 //! has copied belongs to a later one, too.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -17,15 +18,19 @@ use super::checkpoint::{decode_root, decode_table, encode_root, encode_table};
 use super::convert::{self, damaged};
 use super::frame::{self, HEADER_BYTES, Magic};
 use super::lease::PinnedSnapshot;
+use super::load;
 use super::model::{Extent, ObjectId, Snapshot, TableState};
 use super::past::AsOf;
 use super::paths;
 use super::proto::{self, BackupObject, BackupPart, BackupTable};
 use super::store::WarehouseStore;
-use crate::common::{Error, ErrorKind, Result, SqlState, TableId, Version};
+use crate::common::{CommitId, Error, ErrorKind, Result, SqlState, TableId, Version};
 
 /// Objects copied at a time: each is in memory as a whole.
 pub(super) const COPIES: usize = 4;
+
+/// Called for each object that is copied: an error ends the attempt.
+pub type Check<'a> = &'a (dyn Fn() -> Result<()> + Sync);
 
 /// A backup, as its place tells of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -96,80 +101,42 @@ impl Backup {
 
     /// Puts what `pin` shows, of the warehouse at `store`, into a place.
     ///
-    /// Errors: Invalid where the place is something else, or has another warehouse's backups; Unavailable when a store refuses.
+    /// Errors: Invalid where the place is something else, or has backups of another warehouse or another history; Corrupt, with the
+    /// object's name, where the warehouse no longer has what an earlier backup has copied; Unavailable when a store refuses.
     /// Backups that are there already stay as they are, and a later attempt goes on with what this one has copied for them.
-    pub async fn make(store: &WarehouseStore, pin: &PinnedSnapshot, place: &WarehouseStore) -> Result<BackedUp> {
+    pub async fn make(
+        store: &WarehouseStore,
+        pin: &PinnedSnapshot,
+        place: &WarehouseStore,
+        options: MakeOptions<'_>,
+    ) -> Result<BackedUp> {
         let snapshot = pin.base();
+        let there = listed(place).await?;
+        check_place(place, &there).await?;
         place.prepare().await?;
-        check_place(place).await?;
-        let known = versions(place).await?;
+        let known = known(place, snapshot).await?;
+        let same = is_same_history(store, pin, &there, known.first()).await?;
         let mut earlier: HashMap<String, BackupObject> = HashMap::new();
-        for version in known.iter().rev() {
-            let backup = match read(place, *version).await {
-                Ok(Some(backup)) => backup,
-                Ok(None) => continue,
-                // What it names is copied again.
-                Err(e) if e.kind() == ErrorKind::Corrupt => {
-                    tracing::warn!("a backup is damaged: {e}");
-                    continue;
-                }
-                Err(e) => return Err(e),
-            };
-            if backup.uuid != snapshot.info.uuid {
-                return Err(Error::invalid(SqlState::INVALID_PARAMETER, "the place has backups of another warehouse")
-                    .with_hint("back up each warehouse to a place of its own"));
-            }
-            if backup.version == snapshot.version {
-                place.make_durable(&paths::backup(backup.version)).await?;
-                let reused = backup.objects;
-                return Ok(BackedUp { backup, copied: 0, reused });
-            }
-            for object in &backup.message.objects {
-                earlier.entry(object.name.clone()).or_insert_with(|| object.clone());
-            }
+        for object in known.iter().flat_map(|backup| &backup.message.objects) {
+            earlier.entry(object.name.clone()).or_insert_with(|| object.clone());
         }
-        let there: BTreeMap<Path, u64> = listed(place).await?;
-        let kept = |name: &str, parts: &[Extent]| {
-            let known = earlier.get(name)?;
-            let has = |e: &Extent| known.parts.iter().any(|p| (p.offset, p.len) == (e.offset, e.len));
-            (there.get(&Path::from(name)) == Some(&known.bytes) && parts.iter().all(has)).then(|| known.clone())
-        };
+        let making = Making { store, pin, place, earlier, there, same, options };
 
-        let mut objects = Vec::new();
-        let mut wanted = Vec::new();
-        for (object, parts) in extents(snapshot) {
-            match kept(paths::object(&object).as_ref(), &parts) {
-                Some(known) => objects.push(known),
-                None => wanted.push((object, parts)),
-            }
-        }
-        let mut reused = objects.len();
-        let copies = wanted.into_iter().map(|(object, parts)| copy(store, pin, place, object, parts));
+        let copies = extents(snapshot).into_iter().map(|(object, parts)| making.object(object, parts));
         let mut copies = stream::iter(copies.collect::<Vec<_>>()).buffer_unordered(COPIES);
+        let mut objects = Vec::new();
         let mut copied = 0;
-        while let Some(object) = copies.try_next().await? {
+        while let Some((object, is_new)) = copies.try_next().await? {
             objects.push(object);
-            copied += 1;
+            copied += usize::from(is_new);
         }
         drop(copies);
         let sums = Sums::of(&objects);
         let mut tables = Vec::with_capacity(snapshot.tables.len());
         for table in snapshot.tables.values() {
-            // Nobody goes on with a transaction that the moves are kept for.
-            let alone = TableState { moves: Arc::default(), ..TableState::clone(table) };
-            let name = paths::backup_table(table.def.id, table.changed);
-            match kept(name.as_ref(), &[]) {
-                Some(known) => {
-                    objects.push(known);
-                    reused += 1;
-                }
-                None => {
-                    let bytes = encode_table(&alone)?;
-                    objects.push(object_of(name.as_ref(), &bytes, &[])?);
-                    place.replace(&name, bytes).await?;
-                    copied += 1;
-                }
-            }
+            let (object, is_new) = making.table(table).await?;
+            objects.push(object);
+            copied += usize::from(is_new);
             tables.push(BackupTable {
                 id: table.def.id.0,
                 changed: table.changed.0,
@@ -178,6 +145,7 @@ impl Backup {
             });
         }
         objects.sort_by(|a, b| a.name.cmp(&b.name));
+        let reused = objects.len() - copied;
         let message = proto::Backup {
             uuid: convert::id_bytes(snapshot.info.uuid),
             version: snapshot.version.0,
@@ -187,26 +155,29 @@ impl Backup {
             tables,
             objects,
         };
-        let bytes = frame::encode(Magic::Backup, &[], &message.encode_to_vec())?;
-        let name = paths::backup(snapshot.version);
-        if !place.create(&name, bytes).await? {
-            // Another process was first, with the same.
-            place.make_durable(&name).await?;
-        }
+        (making.options.check)()?;
+        making.record(&message).await?;
         Ok(BackedUp { backup: Backup::of(message)?, copied, reused })
     }
 
+    /// The id of the log entry that made the version.
+    fn entry(&self) -> Result<CommitId> {
+        let wrong = |e: Error| e.in_object(paths::backup(self.version), HEADER_BYTES as u64);
+        Ok(decode_root(self.version, &Bytes::from(self.message.root.clone())).map_err(wrong)?.rest.entry)
+    }
+
     /// What it holds, its tables with the objects' names in the backup.
-    pub(super) async fn snapshot(&self, place: &WarehouseStore) -> Result<Snapshot> {
+    pub(super) async fn snapshot(&self, place: &WarehouseStore, check: Check<'_>) -> Result<Snapshot> {
         let wrong = |e: Error| e.in_object(paths::backup(self.version), HEADER_BYTES as u64);
         let root = decode_root(self.version, &Bytes::from(self.message.root.clone())).map_err(wrong)?;
         let mut tables = BTreeMap::new();
         for table in &self.message.tables {
+            check()?;
             let (id, changed) = (TableId(table.id), Version(table.changed));
             let name = paths::backup_table(id, changed);
             let known = self.message.objects.iter().find(|o| o.name == name.as_ref());
             let known = known.ok_or_else(|| wrong(damaged("a table is not among the backup's objects")))?;
-            let bytes = self.read(place, known).await?;
+            let bytes = read_object(place, known).await?;
             let state = decode_table(id, changed, &bytes).map_err(|e| e.in_object(&name, 0))?;
             tables.insert(id, Arc::new(state));
         }
@@ -214,18 +185,233 @@ impl Backup {
         snapshot.check_invariants().map_err(|e| wrong(Error::corrupt(0, e.message())))?;
         Ok(snapshot)
     }
+}
 
-    /// An object of it. Corrupt where it is not as it was copied.
-    pub(super) async fn read(&self, place: &WarehouseStore, object: &BackupObject) -> Result<Bytes> {
-        let corrupt = |what: &str| Err(Error::corrupt(0, what).in_object(&object.name, 0));
-        match fetch(place, &Path::from(object.name.as_str())).await? {
-            None => corrupt("an object of the backup is missing"),
-            Some(bytes) if bytes.len() as u64 != object.bytes => {
-                corrupt("the object has another length than when it was backed up")
-            }
-            Some(bytes) if crc32c::crc32c(&bytes) != object.crc => corrupt("the object's checksum is wrong"),
-            Some(bytes) => Ok(bytes),
+/// How a backup is made.
+#[derive(Clone, Copy)]
+pub struct MakeOptions<'a> {
+    /// Whether what is there already is read, and copied anew where it is damaged. Otherwise its name and length say enough.
+    pub verify: bool,
+    pub check: Check<'a>,
+}
+
+impl fmt::Debug for MakeOptions<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MakeOptions").field("verify", &self.verify).finish_non_exhaustive()
+    }
+}
+
+/// A backup under way.
+struct Making<'a> {
+    store: &'a WarehouseStore,
+    pin: &'a PinnedSnapshot,
+    place: &'a WarehouseStore,
+    /// What backups of the place name, by the newest that does.
+    earlier: HashMap<String, BackupObject>,
+    /// The objects of the place, with their lengths.
+    there: BTreeMap<Path, u64>,
+    /// Whether the place's backups are known to be of this history. Otherwise a name that has a version in it says too little; those
+    /// of other objects are given once.
+    same: bool,
+    options: MakeOptions<'a>,
+}
+
+impl Making<'_> {
+    /// An object of the warehouse, and whether it was copied.
+    async fn object(&self, object: ObjectId, parts: Vec<Extent>) -> Result<(BackupObject, bool)> {
+        (self.options.check)()?;
+        let name = paths::object(&object);
+        let known = self.earlier.get(name.as_ref());
+        let has = |known: &BackupObject, e: &Extent| known.parts.iter().any(|p| (p.offset, p.len) == (e.offset, e.len));
+        let mut kept = known.filter(|known| self.is_there(known) && parts.iter().all(|part| has(known, part)));
+        if self.options.verify
+            && let Some(known) = kept
+            && !is_whole(self.place, known).await?
+        {
+            kept = None;
         }
+        if let Some(kept) = kept
+            && (self.same || matches!(object, ObjectId::Data { .. }))
+        {
+            return Ok((kept.clone(), false));
+        }
+        let Some(bytes) = fetch(self.store, &name).await? else { return Err(self.pin.missing_object(&object).await) };
+        if let ObjectId::Log(version) = object {
+            super::entry::Entry::decode(version, &bytes)?;
+        }
+        let told = object_of(name.as_ref(), &bytes, &parts)?;
+        if known.is_some_and(|known| (known.bytes, known.crc) != (told.bytes, told.crc)) {
+            if !self.same && matches!(object, ObjectId::Log(_)) {
+                return Err(other_history());
+            }
+            return Err(Error::corrupt(0, "the warehouse's object is no longer what an earlier backup has copied")
+                .in_object(&name, 0)
+                .with_hint("the backup keeps what it has; RESTORE it into a new warehouse"));
+        }
+        if let Some(kept) = kept {
+            return Ok((kept.clone(), false));
+        }
+        self.place.replace(&name, bytes).await?;
+        Ok((told, true))
+    }
+
+    /// A table's state, and whether it was put.
+    async fn table(&self, table: &TableState) -> Result<(BackupObject, bool)> {
+        (self.options.check)()?;
+        let (id, changed) = (table.def.id, table.changed);
+        let name = paths::backup_table(id, changed);
+        let known = self.earlier.get(name.as_ref()).filter(|known| self.is_there(known));
+        if let Some(known) = known
+            && self.same
+            && !self.options.verify
+        {
+            return Ok((known.clone(), false));
+        }
+        // Nobody goes on with a transaction that the moves are kept for.
+        let alone = TableState { moves: Arc::default(), ..TableState::clone(table) };
+        let bytes = encode_table(&alone)?;
+        let told = object_of(name.as_ref(), &bytes, &[])?;
+        if let Some(known) = known {
+            if *known == told && !self.options.verify {
+                return Ok((told, false));
+            }
+            match read_object(self.place, known).await {
+                Ok(_) if self.same => return Ok((known.clone(), false)),
+                // Another release may have written the same in another way.
+                Ok(bytes) if decode_table(id, changed, &bytes).is_ok_and(|there| there == alone) => {
+                    return Ok((known.clone(), false));
+                }
+                Ok(_) => return Err(other_history()),
+                Err(e) if e.kind() == ErrorKind::Corrupt => {}
+                Err(e) => return Err(e),
+            }
+        }
+        self.place.replace(&name, bytes).await?;
+        Ok((told, true))
+    }
+
+    /// Puts what the backup consists of, last of all.
+    async fn record(&self, message: &proto::Backup) -> Result<()> {
+        let snapshot = self.pin.base();
+        let name = paths::backup(snapshot.version);
+        let bytes = frame::encode(Magic::Backup, &[], &message.encode_to_vec())?;
+        if self.place.create(&name, bytes.clone()).await? {
+            return Ok(());
+        }
+        match read(self.place, snapshot.version).await {
+            Ok(Some(found)) => {
+                if found.uuid != snapshot.info.uuid {
+                    return Err(other_warehouse());
+                }
+                if found.entry()? != snapshot.entry {
+                    return Err(other_history());
+                }
+                if found.message.tables != message.tables {
+                    return Err(Error::corrupt(
+                        0,
+                        "the backup is not of the rows that the warehouse has at its version",
+                    )
+                    .in_object(&name, 0)
+                    .with_hint("move the object to another place, and back up again"));
+                }
+                let named = |of: &proto::Backup| -> BTreeSet<(String, u64, u32)> {
+                    of.objects.iter().map(|o| (o.name.clone(), o.bytes, o.crc)).collect()
+                };
+                match named(&found.message) == named(message) {
+                    // Another process, or another attempt, was first.
+                    true => self.place.make_durable(&name).await,
+                    // A table's state that was gone is there again as this release writes it.
+                    false => self.place.replace(&name, bytes).await,
+                }
+            }
+            // Nothing can be restored by it, and what this one names is there.
+            Err(e) if e.kind() == ErrorKind::Corrupt => self.place.replace(&name, bytes).await,
+            Ok(None) => {
+                let error = Error::unavailable(format!("\"{name}\" came and went while the backup was made"));
+                Err(error.with_hint("run BACKUP again; nobody but Blueshift should write to the place"))
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    fn is_there(&self, known: &BackupObject) -> bool {
+        self.there.get(&Path::from(known.name.as_str())) == Some(&known.bytes)
+    }
+}
+
+/// The backups of a place, newest first, but for damaged ones: what those name is copied again.
+async fn known(place: &WarehouseStore, snapshot: &Snapshot) -> Result<Vec<Backup>> {
+    let mut known = Vec::new();
+    for version in versions(place).await?.into_iter().rev() {
+        match read(place, version).await {
+            Ok(Some(backup)) if backup.uuid != snapshot.info.uuid => return Err(other_warehouse()),
+            Ok(backup) => known.extend(backup),
+            Err(e) if e.kind() == ErrorKind::Corrupt => tracing::warn!("a backup is damaged: {e}"),
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(known)
+}
+
+/// Whether the backups of the place are known to be of the history that `pin` is of: copies of a warehouse, and what comes after
+/// one that was brought back to an earlier state, give the same version numbers to other things. `false` where nothing tells.
+///
+/// Invalid where they are known to be of another.
+async fn is_same_history(
+    store: &WarehouseStore,
+    pin: &PinnedSnapshot,
+    there: &BTreeMap<Path, u64>,
+    last: Option<&Backup>,
+) -> Result<bool> {
+    let snapshot = pin.base();
+    let above = there.keys().filter_map(paths::parse_backup).max().filter(|version| *version > snapshot.version);
+    if let Some(above) = above
+        && above > pin.newest().await?.version
+    {
+        return Err(other_history());
+    }
+    // Each entry names the one before it, so that the last backup speaks for all.
+    let Some(last) = last else { return Ok(false) };
+    let here = match last.version == snapshot.version {
+        true => Some(snapshot.entry),
+        false => load::read_entry(store, last.version).await?.map(|entry| entry.id),
+    };
+    match here {
+        Some(here) if here != last.entry()? => Err(other_history()),
+        here => Ok(here.is_some()),
+    }
+}
+
+fn other_warehouse() -> Error {
+    Error::invalid(SqlState::INVALID_PARAMETER, "the place has backups of another warehouse")
+        .with_hint("back up each warehouse to a place of its own")
+}
+
+fn other_history() -> Error {
+    Error::invalid(SqlState::INVALID_PARAMETER, "the place has backups of another history of the warehouse").with_hint(
+        "a copy of a warehouse, and one that was brought back to an earlier state, need a place of their own",
+    )
+}
+
+/// An object of a backup. Corrupt where it is not as it was copied.
+pub(super) async fn read_object(place: &WarehouseStore, object: &BackupObject) -> Result<Bytes> {
+    let corrupt = |what: &str| Err(Error::corrupt(0, what).in_object(&object.name, 0));
+    match fetch(place, &Path::from(object.name.as_str())).await? {
+        None => corrupt("an object of the backup is missing"),
+        Some(bytes) if bytes.len() as u64 != object.bytes => {
+            corrupt("the object has another length than when it was backed up")
+        }
+        Some(bytes) if crc32c::crc32c(&bytes) != object.crc => corrupt("the object's checksum is wrong"),
+        Some(bytes) => Ok(bytes),
+    }
+}
+
+/// Whether an object of a backup is as it was copied.
+async fn is_whole(place: &WarehouseStore, object: &BackupObject) -> Result<bool> {
+    match read_object(place, object).await {
+        Ok(_) => Ok(true),
+        Err(e) if e.kind() == ErrorKind::Corrupt => Ok(false),
+        Err(e) => Err(e),
     }
 }
 
@@ -289,23 +475,6 @@ pub(super) async fn fetch(store: &WarehouseStore, path: &Path) -> Result<Option<
     }
 }
 
-async fn copy(
-    store: &WarehouseStore,
-    pin: &PinnedSnapshot,
-    place: &WarehouseStore,
-    object: ObjectId,
-    parts: Vec<Extent>,
-) -> Result<BackupObject> {
-    let name = paths::object(&object);
-    let Some(bytes) = fetch(store, &name).await? else { return Err(pin.missing_object(&object).await) };
-    if let ObjectId::Log(version) = object {
-        super::entry::Entry::decode(version, &bytes)?;
-    }
-    let told = object_of(name.as_ref(), &bytes, &parts)?;
-    place.replace(&name, bytes).await?;
-    Ok(told)
-}
-
 fn object_of(name: &str, bytes: &Bytes, parts: &[Extent]) -> Result<BackupObject> {
     let part = |extent: &Extent| {
         let end = extent.offset.checked_add(extent.len).filter(|end| *end <= bytes.len() as u64);
@@ -347,10 +516,26 @@ pub(super) fn decode(version: Version, bytes: &Bytes) -> Result<Backup> {
 }
 
 /// Invalid where a place is something else than one of backups.
-async fn check_place(place: &WarehouseStore) -> Result<()> {
-    if place.get(&paths::log_entry(Version(0))).await?.is_some() {
-        return Err(Error::invalid(SqlState::INVALID_PARAMETER, "the place is a warehouse")
-            .with_hint("name an empty directory or prefix, or one that has its backups"));
+async fn check_place(place: &WarehouseStore, there: &BTreeMap<Path, u64>) -> Result<()> {
+    let wrong = |message: String| {
+        Err(Error::invalid(SqlState::INVALID_PARAMETER, message)
+            .with_hint("name an empty directory or prefix, or one that has the warehouse's backups"))
+    };
+    if there.contains_key(&paths::log_entry(Version(0))) {
+        return wrong("the place is a warehouse".to_string());
+    }
+    let folder = paths::backup_folder();
+    if there.keys().any(|path| path.prefix_matches(&folder)) {
+        return Ok(());
+    }
+    // An attempt that was cut short may have left objects, and nothing that names them.
+    let mut found = place.objects().list(None);
+    let refused = |e| Error::unavailable(format!("cannot list the place: {e}")).with_source(e);
+    while let Some(object) = found.try_next().await.map_err(refused)? {
+        let path = object.location;
+        if paths::parse_data(&path).is_none() && paths::parse_log_entry(&path).is_none() {
+            return wrong(format!("the place has other files, as \"{path}\", and no backup"));
+        }
     }
     Ok(())
 }

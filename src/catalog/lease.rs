@@ -185,6 +185,11 @@ impl PinnedSnapshot {
         PinnedSnapshot { inner: self.inner.clone(), snapshot: self.snapshot.clone(), overlay, transaction }
     }
 
+    /// The newest snapshot of its warehouse. Unavailable when the store refuses.
+    pub(super) async fn newest(&self) -> Result<Arc<Snapshot>> {
+        self.inner.refresh().await
+    }
+
     /// See [`Catalog::missing_object`].
     pub async fn missing_object(&self, object: &ObjectId) -> Error {
         self.inner.missing_object(self.snapshot.version, object).await

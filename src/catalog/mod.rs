@@ -37,7 +37,7 @@ mod tests;
 pub mod transaction;
 pub mod view;
 
-pub use backup::{BackedUp, Backup};
+pub use backup::{BackedUp, Backup, MakeOptions};
 pub use collect::Collected;
 pub use commit::Catalog;
 pub use entry::{Action, Entry, TransactionRecord};

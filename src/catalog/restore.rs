@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectStoreExt;
 
-use super::backup::{Backup, COPIES, Sums, extents};
+use super::backup::{Backup, COPIES, Check, Sums, extents, read_object};
 use super::commit::Catalog;
 use super::entry::Action;
 use super::model::*;
@@ -41,11 +41,12 @@ impl Catalog {
         place: &WarehouseStore,
         backup: &Backup,
         mut transaction: Transaction,
+        check: Check<'_>,
     ) -> Result<Restored> {
         let base = transaction.snapshot().cloned();
         let base = base.ok_or_else(|| Error::internal("a restore reads a pinned version"))?;
         check_empty(&base)?;
-        let snapshot = backup.snapshot(place).await?;
+        let snapshot = backup.snapshot(place, check).await?;
         check_layout(&base.info, &snapshot.info)?;
         let names = transaction.names();
         let known: HashMap<&str, &BackupObject> = backup.message.objects.iter().map(|o| (o.name.as_str(), o)).collect();
@@ -60,10 +61,10 @@ impl Catalog {
                 ObjectId::Data { .. } => whole.push((told, parts)),
             }
         }
-        let copies = whole.into_iter().map(|(told, parts)| self.bring(place, backup, told, parts, names.clone()));
+        let copies = whole.into_iter().map(|(told, parts)| self.bring(place, told, parts, names.clone(), check));
         let copies: Vec<Brought> =
             stream::iter(copies.collect::<Vec<_>>()).buffer_unordered(COPIES).try_collect().await?;
-        let packed = self.pack(place, backup, inline, &names).await?;
+        let packed = self.pack(place, inline, &names, check).await?;
         let mut places = HashMap::new();
         let mut sums = BTreeMap::<String, Vec<BackupPart>>::new();
         for (from, to, crc) in copies.into_iter().flatten().chain(packed) {
@@ -87,6 +88,7 @@ impl Catalog {
             }
         }
         let restored = moved(&snapshot, &places)?;
+        check()?;
         let retained = snapshot.tables.values().filter(|table| table.def.retain.is_some());
         let retained = retained.map(|table| Arc::clone(&table.def)).collect();
         transaction.push(Intent::Restore { of: Arc::new(restored) });
@@ -96,12 +98,13 @@ impl Catalog {
     async fn bring(
         &self,
         place: &WarehouseStore,
-        backup: &Backup,
         told: &BackupObject,
         parts: Vec<Extent>,
         names: ObjectNames,
+        check: Check<'_>,
     ) -> Result<Brought> {
-        let bytes = backup.read(place, told).await?;
+        check()?;
+        let bytes = read_object(place, told).await?;
         let object = names.next_object();
         self.put(object, bytes.clone()).await?;
         parts.into_iter().map(|from| Ok((from, Extent { object, ..from }, crc(&bytes, &from)?))).collect()
@@ -111,15 +114,16 @@ impl Catalog {
     async fn pack(
         &self,
         place: &WarehouseStore,
-        backup: &Backup,
         inline: Vec<(&BackupObject, Vec<Extent>)>,
         names: &ObjectNames,
+        check: Check<'_>,
     ) -> Result<Brought> {
         let mut brought = Vec::new();
         let mut pack = BytesMut::new();
         let mut object = names.next_object();
         for (told, parts) in inline {
-            let bytes = backup.read(place, told).await?;
+            check()?;
+            let bytes = read_object(place, told).await?;
             for from in parts {
                 let sum = crc(&bytes, &from)?;
                 let to = Extent { object, offset: pack.len() as u64, len: from.len };

@@ -9,15 +9,16 @@ use super::location::Location;
 use super::output::Output;
 use super::past;
 use super::running::Running;
-use crate::catalog::{AsOf, BackedUp, Backup, WarehouseStore};
-use crate::common::{Error, Result, SqlState};
-use crate::sql::ast::Restore;
+use crate::catalog::{AsOf, BackedUp, Backup, MakeOptions, WarehouseStore};
+use crate::common::{Error, ErrorKind, Result, SqlState};
+use crate::sql::ast::{self, Restore};
 use crate::sql::unparse::quote_ident;
 
 /// Copies the version that the statement reads to a place, as far as it is not there.
-pub(super) async fn backup(running: &Running<'_>, location: &str) -> Result<Output> {
-    let (location, place) = open(location).await?;
-    let made = Backup::make(running.warehouse.inner.catalog.store(), &running.pin, &place).await;
+pub(super) async fn backup(running: &Running<'_>, wanted: &ast::Backup) -> Result<Output> {
+    let (location, place) = open(&wanted.location).await?;
+    let options = MakeOptions { verify: wanted.verify, check: &|| running.check_cancelled() };
+    let made = Backup::make(running.warehouse.inner.catalog.store(), &running.pin, &place, options).await;
     let BackedUp { backup, copied, reused } = made.map_err(|e| e.context(format!("backup to {location}")))?;
     report("BACKUP", &backup, copied, reused)
 }
@@ -29,11 +30,21 @@ pub(super) async fn restore(running: &Running<'_>, restore: &Restore) -> Result<
         Some(at) => Some(past::as_of(running, at).await?),
         None => None,
     };
-    let context = |e: Error| e.context(format!("restore from {location}"));
+    let context = |e: Error| {
+        let e = match e.kind() {
+            ErrorKind::Corrupt => e.with_hint(format!(
+                "BACKUP TO '{location}' VERIFY copies anew what is damaged there, as far as the warehouse still has it"
+            )),
+            _ => e,
+        };
+        e.context(format!("restore from {location}"))
+    };
     let backup = Backup::find(&place, as_of).await.map_err(context)?;
     let Some(backup) = backup else { return Err(no_backup(&location, &place, as_of).await) };
     let (transaction, _) = running.transaction(running.warehouse)?;
-    let restored = running.warehouse.inner.catalog.restore(&place, &backup, transaction).await.map_err(context)?;
+    let check = || running.check_cancelled();
+    let restored =
+        running.warehouse.inner.catalog.restore(&place, &backup, transaction, &check).await.map_err(context)?;
     let notices = restored.retained.iter().filter_map(|def| {
         let retain = def.retain.as_ref()?;
         let column = quote_ident(&def.column(retain.column)?.name);
@@ -76,7 +87,10 @@ async fn open(location: &str) -> Result<(Location, WarehouseStore)> {
 }
 
 async fn no_backup(location: &Location, place: &WarehouseStore, as_of: Option<AsOf>) -> Error {
-    let all = Backup::all(place).await.unwrap_or_default();
+    let all = match Backup::all(place).await {
+        Ok(all) => all,
+        Err(e) => return e.context(format!("backups at {location}")),
+    };
     let (Some(first), Some(last)) = (all.first(), all.last()) else {
         return Error::invalid(SqlState::UNDEFINED_FILE, format!("there is no backup at {location}"))
             .with_hint("check the location; BACKUP TO makes one");

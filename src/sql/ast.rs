@@ -48,8 +48,7 @@ pub enum Statement {
     /// `LOCK [TABLE] name, …`
     Lock(Vec<ObjectName>),
     Copy(Box<Copy>),
-    /// `BACKUP TO 'location'`
-    Backup(String),
+    Backup(Backup),
     Restore(Box<Restore>),
     Comment(Comment),
     Attach(Attach),

@@ -2,15 +2,16 @@
 
 use crate::common::Result;
 
-use super::ast::{Restore, Statement};
+use super::ast::{Backup, Restore, Statement};
 use super::cursor::Cursor;
 
-/// `BACKUP TO 'location'`
+/// `BACKUP TO 'location' [VERIFY]`
 pub(super) fn backup(c: &mut Cursor) -> Result<Statement> {
     c.expect("BACKUP")?;
     c.take("DATABASE");
     c.expect("TO")?;
-    Ok(Statement::Backup(c.string("a location in quotes")?))
+    let location = c.string("a location in quotes")?;
+    Ok(Statement::Backup(Backup { location, verify: c.take("VERIFY") }))
 }
 
 /// `RESTORE FROM 'location' [AS OF version]`

@@ -10,12 +10,13 @@ use tempfile::TempDir;
 use super::past::{HOUR, NEW_YEAR, one, quiet, run, version};
 use super::util::*;
 use crate::common::{ErrorKind, SqlState};
-use crate::engine::{Session, Warehouse};
+use crate::engine::{Session, Warehouse, backup};
 use crate::format::Geometry;
+use crate::sql::ast;
 use crate::testing::TestClock;
 
 /// version, tables, rows, bytes, copied, reused; checksum.
-async fn report(session: &Session, sql: &str) -> (Vec<i64>, String) {
+pub async fn report(session: &Session, sql: &str) -> (Vec<i64>, String) {
     let rows = batches(session, sql).await;
     let numbers = (0..6).map(|i| rows[0].column(i).as_primitive::<Int64Type>().value(0)).collect();
     (numbers, rows[0].column(6).as_string::<i32>().value(0).to_string())
@@ -248,6 +249,57 @@ async fn damage_of_any_object_is_found_and_nothing_is_restored() {
     let (made, _) = report(&session, &format!("backup to '{to}'")).await;
     assert_eq!(made[5], 0, "nothing is known of what is there");
     report(&other, &format!("restore from '{to}'")).await;
+}
+
+#[tokio::test]
+async fn what_is_damaged_is_told_and_mended() {
+    let Filled { clock, session, dir, .. } = filled().await;
+    let to = dir.path().to_str().unwrap().to_string();
+    let (first, checksum) = report(&session, &format!("backup to '{to}'")).await;
+    let object = files(&dir.path().join("data")).remove(0);
+    let whole = std::fs::read(&object).unwrap();
+    let mut flipped = whole.clone();
+    flipped[whole.len() / 2] ^= 4;
+    std::fs::write(&object, &flipped).unwrap();
+    run(&session, "insert into z values (1, 2)").await;
+    // Names and lengths say enough, unless it is asked to read.
+    let (second, _) = report(&session, &format!("backup to '{to}'")).await;
+    assert_eq!(second[4], 2);
+    let restored = quiet(&clock).open("memory://").await.unwrap();
+    let other = restored.session();
+    let e = error(&other, &format!("restore from '{to}'")).await;
+    assert_eq!(e.kind(), ErrorKind::Corrupt, "{e:?}");
+    assert!(e.hint().unwrap().contains("VERIFY"), "{e:?}");
+    let (mended, _) = report(&session, &format!("backup to '{to}' verify")).await;
+    assert_eq!(mended[4..], [1, second[4] + second[5] - 1]);
+    assert_eq!(std::fs::read(&object).unwrap(), whole);
+    assert_eq!(report(&other, &format!("restore from '{to}' as of {}", first[0])).await.1, checksum);
+    // A backup that is damaged is not one that is not there.
+    let record = files(&dir.path().join("_backup")).remove(0);
+    std::fs::write(record, b"damaged").unwrap();
+    let empty = quiet(&clock).open("memory://").await.unwrap().session();
+    let e = error(&empty, &format!("restore from '{to}' as of 1")).await;
+    assert_eq!(e.kind(), ErrorKind::Corrupt, "{e:?}");
+}
+
+#[tokio::test]
+async fn backup_and_restore_are_cancelled() {
+    let Filled { clock, warehouse, session, dir } = filled().await;
+    let to = dir.path().to_str().unwrap().to_string();
+    let running = session.begin_at(warehouse.pin_newest().await.unwrap()).unwrap();
+    session.cancel();
+    let wanted = ast::Backup { location: to.clone(), verify: false };
+    let e = backup::backup(&running, &wanted).await.unwrap_err();
+    assert_eq!(e.state(), SqlState::QUERY_CANCELED, "{e:?}");
+    assert!(ours(&session, &format!("show backups from '{to}'")).await.len() <= 1);
+    report(&session, &format!("backup to '{to}'")).await;
+    let restored = quiet(&clock).open("memory://").await.unwrap();
+    let other = restored.session();
+    let running = other.begin_at(restored.pin_newest().await.unwrap()).unwrap();
+    other.cancel();
+    let e = backup::restore(&running, &ast::Restore { location: to.clone(), at: None }).await.unwrap_err();
+    assert_eq!(e.state(), SqlState::QUERY_CANCELED, "{e:?}");
+    assert!(restored.inner.catalog.snapshot().tables.is_empty());
 }
 
 /// What is restored is there to be read: no RETAIN takes it away again.

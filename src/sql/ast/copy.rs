@@ -8,6 +8,14 @@ use crate::common::error::Position;
 
 use super::{Ident, ObjectName};
 
+/// `BACKUP TO 'location' [VERIFY]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backup {
+    pub location: String,
+    /// Whether what is there already is read, and copied anew where it is damaged.
+    pub verify: bool,
+}
+
 /// `RESTORE FROM 'location' [AS OF version]`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Restore {

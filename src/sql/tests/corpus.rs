@@ -34,6 +34,7 @@ pub(super) const READ: &[&str] = &[
     "alter table s.t retain 30 days on \"day\"",
     "alter table t retain none",
     "backup to 's3://bucket/backups'",
+    "backup to '/backups' verify",
     "restore from '/backups' as of timestamp '2026-01-01'",
     "show backups from '/backups'",
     "create table if not exists s.c clone t for system_time as of timestamp '2026-01-01' - interval '1 day'",

@@ -5,12 +5,15 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use datafusion::parquet::arrow::ArrowWriter;
+use futures::TryStreamExt;
 use object_store::ObjectStoreExt;
 
+use super::backup::report;
 use super::util::*;
 use crate::catalog::WarehouseStore;
 use crate::common::ErrorKind;
 use crate::engine::Warehouse;
+use crate::engine::location::Location;
 use crate::testing::s3_server::{KEYS, S3Server};
 
 const MANY: &str = "insert into t select v, 'text ' || (v * 7919 % 100003) from generate_series(1, 30000) g(v)";
@@ -49,9 +52,14 @@ async fn locations_and_copy_reach_an_endpoint_of_the_environment() {
         files.put(&format!("part-{part}.csv").into(), text.into()).await.unwrap();
     }
     files.put(&"rows.parquet".into(), parquet().into()).await.unwrap();
+    in_environment_of(&server, "in_an_environment").await;
+}
+
+/// Runs a test in a process whose environment names the server.
+async fn in_environment_of(server: &S3Server, test: &str) {
     let mut child = Command::new(std::env::current_exe().unwrap());
     child
-        .args(["--exact", "--ignored", "--nocapture", "engine::tests::s3::in_an_environment"])
+        .args(["--exact", "--ignored", "--nocapture", &format!("engine::tests::s3::{test}")])
         .env("AWS_ENDPOINT", &server.endpoint)
         .env("AWS_REGION", "us-east-1")
         .env("AWS_ACCESS_KEY_ID", KEYS[0].0)
@@ -107,4 +115,50 @@ async fn in_an_environment() {
     session.sql(MANY).await.unwrap();
     let answer = ours(&session, SUMS).await;
     assert_eq!(ours(&Warehouse::open(location).await.unwrap().session(), SUMS).await, answer);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_lives_on_s3() {
+    let server = S3Server::start(&["backups"]).await;
+    in_environment_of(&server, "backups_in_an_environment").await;
+    // Nothing but what a place of backups has.
+    let store = server.store("backups", "");
+    let all: Vec<_> = store.list(None).map_ok(|o| o.location.to_string()).try_collect().await.unwrap();
+    assert!(all.iter().all(|name| name.starts_with("of/mine/")), "{all:?}");
+}
+
+#[ignore = "runs in the environment that another test makes"]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn backups_in_an_environment() {
+    let location = "s3://backups/of/mine";
+    let open = async || Warehouse::builder().slices(4).threads(2).open("memory://").await.unwrap().session();
+    let session = open().await;
+    session.sql("create table t (k bigint, v varchar(30)) distkey(k) sortkey(k)").await.unwrap();
+    session.sql(MANY).await.unwrap();
+    let (first, first_sum) = report(&session, &format!("backup to '{location}'")).await;
+    assert_eq!((first[2], first[5]), (30_000, 0));
+    let before = ours(&session, SUMS).await;
+    session.sql("insert into t values (0, 'zero')").await.unwrap();
+    let (second, second_sum) = report(&session, &format!("backup to '{location}'")).await;
+    assert_eq!((second[4], second[5]), (2, first[4] - 1), "the new row and its table's state");
+    assert_eq!(ours(&session, &format!("show backups from '{location}'")).await.len(), 3);
+    let other = open().await;
+    assert_eq!(report(&other, &format!("restore from '{location}'")).await.1, second_sum);
+    assert_eq!(ours(&other, SUMS).await, ours(&session, SUMS).await);
+    let other = open().await;
+    assert_eq!(report(&other, &format!("restore from '{location}' as of {}", first[0])).await.1, first_sum);
+    assert_eq!(ours(&other, SUMS).await, before);
+
+    let (place, _) = Location::parse(location).unwrap().open().await.unwrap();
+    let listed: Vec<_> = place.objects().list(Some(&"data".into())).try_collect().await.unwrap();
+    let largest = listed.into_iter().max_by_key(|o| o.size).unwrap().location;
+    let mut bytes = place.objects().get(&largest).await.unwrap().bytes().await.unwrap().to_vec();
+    bytes[1000] ^= 4;
+    place.objects().put(&largest, bytes.into()).await.unwrap();
+    let other = open().await;
+    let e = error(&other, &format!("restore from '{location}'")).await;
+    assert_eq!((e.kind(), e.object()), (ErrorKind::Corrupt, Some(largest.as_ref())), "{e:?}");
+    let (mended, _) = report(&session, &format!("backup to '{location}' verify")).await;
+    assert_eq!(mended[4], 1);
+    assert_eq!(report(&other, &format!("restore from '{location}'")).await.1, second_sum);
 }

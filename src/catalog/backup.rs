@@ -246,7 +246,7 @@ impl Making<'_> {
             }
             return Err(Error::corrupt(0, "the warehouse's object is no longer what an earlier backup has copied")
                 .in_object(&name, 0)
-                .with_hint("the backup keeps what it has; RESTORE it into a new warehouse"));
+                .with_hint("it is damaged, or was then; RESTORE makes a new warehouse of a backup that has it whole"));
         }
         if let Some(kept) = kept {
             return Ok((kept.clone(), false));

@@ -57,7 +57,7 @@ pub(super) async fn restore(running: &Running<'_>, restore: &Restore) -> Result<
 /// The backups of a place, newest first.
 pub(super) async fn show_backups(location: &str) -> Result<Output> {
     let (location, place) = open(location).await?;
-    let mut backups = Backup::all(&place).await.map_err(|e| e.context(format!("backups at {location}")))?;
+    let mut backups = all(&location, &place).await?;
     backups.reverse();
     let times = backups.iter().map(|b| Some(b.time_us)).collect::<TimestampMicrosecondArray>();
     let time = DataType::Timestamp(TimeUnit::Microsecond, None);
@@ -86,10 +86,20 @@ async fn open(location: &str) -> Result<(Location, WarehouseStore)> {
     Ok((location, place))
 }
 
+async fn all(location: &Location, place: &WarehouseStore) -> Result<Vec<Backup>> {
+    Backup::all(place).await.map_err(|e| {
+        let e = match e.kind() {
+            ErrorKind::Corrupt => e.with_hint("delete the damaged object: no other backup needs it"),
+            _ => e,
+        };
+        e.context(format!("backups at {location}"))
+    })
+}
+
 async fn no_backup(location: &Location, place: &WarehouseStore, as_of: Option<AsOf>) -> Error {
-    let all = match Backup::all(place).await {
+    let all = match all(location, place).await {
         Ok(all) => all,
-        Err(e) => return e.context(format!("backups at {location}")),
+        Err(e) => return e,
     };
     let (Some(first), Some(last)) = (all.first(), all.last()) else {
         return Error::invalid(SqlState::UNDEFINED_FILE, format!("there is no backup at {location}"))

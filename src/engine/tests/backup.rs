@@ -278,8 +278,10 @@ async fn what_is_damaged_is_told_and_mended() {
     let record = files(&dir.path().join("_backup")).remove(0);
     std::fs::write(record, b"damaged").unwrap();
     let empty = quiet(&clock).open("memory://").await.unwrap().session();
-    let e = error(&empty, &format!("restore from '{to}' as of 1")).await;
-    assert_eq!(e.kind(), ErrorKind::Corrupt, "{e:?}");
+    for sql in [format!("restore from '{to}' as of 1"), format!("show backups from '{to}'")] {
+        let e = error(&empty, &sql).await;
+        assert!(e.kind() == ErrorKind::Corrupt && e.hint().unwrap().contains("no other backup"), "{sql}: {e:?}");
+    }
 }
 
 #[tokio::test]

@@ -125,7 +125,9 @@ async fn replan(running: &Running<'_>, name: &str) -> Result<()> {
     let SqlStatement::Prepare { name: ident, .. } = prepare.as_ref() else { return Ok(()) };
     // Where it could not be planned the last time, there is none.
     let _ = running.query(&SqlStatement::Deallocate { name: ident.clone(), prepare: false }, None).await;
-    running.query(&prepare, None).await?;
+    // A place in the text of PREPARE is none in this one.
+    let planned = running.query(&prepare, None).await;
+    planned.map_err(|e| e.without_position().context(format!("prepared statement \"{name}\"")))?;
     known.0.lock().insert(name.to_string(), Known::Query(prepare, planned_for(running)));
     Ok(())
 }

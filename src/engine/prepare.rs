@@ -99,13 +99,16 @@ pub(super) async fn query(
         }
         SqlStatement::Deallocate { name, .. } => {
             let name = folded(name);
-            let ours = matches!(known.0.lock().get(&name), Some(Known::Change(_)));
-            let output = match ours {
-                true => Output::done("DEALLOCATE", None),
-                false => running.query(statement, parameters).await?,
-            };
-            known.0.lock().remove(&name);
-            Ok(output)
+            let found = known.0.lock().remove(&name);
+            match found {
+                Some(Known::Change(_)) => Ok(Output::done("DEALLOCATE", None)),
+                // DataFusion has none where it could not be planned the last time.
+                Some(Known::Query(..)) => {
+                    let _ = running.query(statement, parameters).await;
+                    Ok(Output::done("DEALLOCATE", None))
+                }
+                None => running.query(statement, parameters).await,
+            }
         }
         _ => running.query(statement, parameters).await,
     }

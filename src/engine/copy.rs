@@ -1,10 +1,18 @@
 //! COPY table FROM files.
 
-use std::io;
+mod blocks;
+mod formats;
+mod input;
+mod lines;
+mod refused;
+mod text;
+mod values;
+
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::array::timezone::Tz;
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::DataFusionError;
 use datafusion::datasource::file_format::FileFormat;
@@ -15,84 +23,262 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{Expr as DfExpr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
-use futures::{StreamExt, TryStreamExt};
-use object_store::{ObjectMeta, ObjectStoreExt};
-use tokio::sync::mpsc;
+use futures::StreamExt;
+use object_store::ObjectMeta;
 
 use super::coerce::{Misfit, Refused};
 use super::ddl::load_into;
 use super::error::from_datafusion;
-use super::files::{CopyFiles, resolve};
+use super::files::{CopyFiles, resolve, resolve_manifest};
 use super::identity::{Generate, explicit};
 use super::insert::default_of;
 use super::load::Load;
-use super::names::{at, no_such_column};
+use super::names::{Place, at, no_such_column};
 use super::output::Output;
 use super::running::Running;
-use super::text::{self, ChannelReader};
-use crate::catalog::{ColumnDef, TableDef};
+use crate::catalog::{ColumnDef, PinnedSnapshot, TableDef};
 use crate::common::{Error, Result, SqlState};
-use crate::sql::ast::{Copy, CopyFormat};
-
-/// Batches that a file's parser may be ahead of the load.
-const AHEAD: usize = 4;
+use crate::sql::ast::{CompUpdate, Copy, CopyFormat};
+use crate::system::{Home, QueryRecord};
+use formats::Formats;
+use lines::Form;
+use refused::Refused as RefusedRows;
+use text::TextFiles;
+use values::Rules;
 
 pub(super) async fn copy(running: &Running<'_>, copy: Copy) -> Result<Output> {
     let place = running.place(&copy.table).await?;
     let pin = running.pins.pin(&place.warehouse).await?;
     let table = place.table(&pin, &copy.table)?;
     target_columns(&table.def, &copy)?;
+    check_options(&copy)?;
     let region = copy.options.region.as_deref();
-    let files = resolve(&copy.from, &copy.options.credentials, region).await.map_err(|e| match e.position() {
+    let credentials = &copy.options.credentials;
+    let files = match copy.options.manifest {
+        true => resolve_manifest(&copy.from, credentials, region).await,
+        false => resolve(&copy.from, credentials, region).await.map(|files| vec![files]),
+    };
+    let files = files.map_err(|e| match e.position() {
         None => e.with_position(copy.from_position.line, copy.from_position.column),
         Some(_) => e,
     })?;
-    let (rows, notices) = load_into(running, &copy.table, |load| {
-        let (copy, files) = (&copy, &files);
-        async move { load_files(running, copy, files, load).await }
-    })
-    .await?;
+    let refused = Arc::new(RefusedRows::new(copy.options.errors));
+    let query = i64::try_from(running.statement.query).unwrap_or(i64::MAX);
+    *running.session.last_copy.lock() = (query, 0);
+    let began_us = running.warehouse.inner.catalog.options().clock.now_us();
+    let loaded = match copy.options.no_load {
+        true => read_only(running, &copy, &table.def, &files, &refused).await,
+        false => {
+            load_into(running, &copy.table, |load| {
+                let (copy, files, refused) = (&copy, &files, &refused);
+                async move { load_files(running, copy, files, refused, load).await }
+            })
+            .await
+        }
+    };
+    log(running, &place, &pin, &table.def, &copy, &refused, began_us, loaded.is_err());
+    let (rows, mut notices) = loaded?;
+    running.session.last_copy.lock().1 = i64::try_from(rows).unwrap_or(i64::MAX);
+    if refused.count() > 0 {
+        notices.push(format!(
+            "{} rows were refused and left out: SELECT * FROM stl_load_errors WHERE query = pg_last_copy_id() lists them",
+            refused.count()
+        ));
+    }
     Ok(Output::done("COPY", Some(rows)).with_notices(notices))
 }
 
-async fn load_files(running: &Running<'_>, copy: &Copy, files: &CopyFiles, load: Load) -> Result<Load> {
+/// NOLOAD: reads the files as a load would, and gives the rows away.
+async fn read_only(
+    running: &Running<'_>,
+    copy: &Copy,
+    def: &TableDef,
+    groups: &[CopyFiles],
+    refused: &Arc<RefusedRows>,
+) -> Result<(u64, Vec<String>)> {
+    let targets = target_columns(def, copy)?;
+    let text = Arc::new(text_files(running, copy, def, &targets, refused)?);
+    let count = |mut stream: SendableRecordBatchStream| async move {
+        let mut rows = 0;
+        while let Some(batch) = stream.next().await {
+            rows += batch.map_err(from_datafusion)?.num_rows() as u64;
+        }
+        Ok::<u64, Error>(rows)
+    };
+    let mut rows = 0;
+    for files in groups {
+        let streams = text::streams(Arc::clone(&text), files, running.warehouse.inner.threads).into_iter();
+        let counted = streams.map(|stream| count(running.statement.govern(stream)));
+        rows += futures::future::try_join_all(counted).await?.into_iter().sum::<u64>();
+    }
+    Ok((0, vec![format!("{rows} rows could be loaded; NOLOAD loads none")]))
+}
+
+/// Logs what was read and refused, whatever becomes of the transaction.
+#[allow(clippy::too_many_arguments, reason = "each is something else that the log tells")]
+fn log(
+    running: &Running<'_>,
+    place: &Place,
+    pin: &PinnedSnapshot,
+    def: &TableDef,
+    copy: &Copy,
+    refused: &RefusedRows,
+    began_us: i64,
+    failed: bool,
+) {
+    let inner = &running.warehouse.inner;
+    let now_us = inner.catalog.options().clock.now_us();
+    let home = Home {
+        snapshot: pin.clone(),
+        segments: inner.segments.at(pin.clone()),
+        temporary: place.warehouse.is_scratch(),
+    };
+    inner.log.add(QueryRecord {
+        user: running.statement.user.0 as i32,
+        query: i64::try_from(running.statement.query).unwrap_or(i64::MAX),
+        xid: i64::try_from(pin.version.0).unwrap_or(i64::MAX),
+        process: i32::try_from(running.statement.process).unwrap_or(i32::MAX),
+        start_us: began_us,
+        end_us: now_us,
+        aborted: failed,
+        load: Some(refused.record(home.oid(def.id), copy.options.format.name(), now_us)),
+        ..QueryRecord::default()
+    });
+}
+
+async fn load_files(
+    running: &Running<'_>,
+    copy: &Copy,
+    groups: &[CopyFiles],
+    refused: &Arc<RefusedRows>,
+    load: Load,
+) -> Result<Load> {
+    refused.clear();
     let def = Arc::clone(load.def());
     let targets = target_columns(&def, copy)?;
     let load = match def.identity() {
         Some((identity, _)) if !targets.contains(&identity) => load.generating(Generate::All),
         _ => load,
     };
-    match copy.options.format {
+    for files in groups {
+        load_group(running, copy, files, &targets, refused, &load).await?;
+    }
+    Ok(load)
+}
+
+/// Loads the files of one store.
+async fn load_group(
+    running: &Running<'_>,
+    copy: &Copy,
+    files: &CopyFiles,
+    targets: &[usize],
+    refused: &Arc<RefusedRows>,
+    load: &Load,
+) -> Result<()> {
+    let def = Arc::clone(load.def());
+    match &copy.options.format {
         CopyFormat::Parquet => {
             running.state.runtime_env().register_object_store(&files.base, Arc::clone(&files.store));
             for file in &files.files {
-                let plan = parquet_plan(running, files, file, &def, &targets).await?;
-                match load.take(running.run_partitions(&plan).await?).await {
+                let plan = parquet_plan(running, files, file, &def, targets).await?;
+                let name: Arc<str> = text::shown_name(&files.base, file).into();
+                let rows =
+                    running.run_partitions(&plan).await?.into_iter().map(|stream| counted(stream, refused, &name));
+                match load.take(rows.collect()).await {
                     Ok(()) => {}
-                    Err(Refused::Value(misfit)) => return Err(placed(running, &load, &plan, file, misfit).await),
+                    Err(Refused::Value(misfit)) => return Err(placed(running, load, &plan, file, misfit).await),
                     Err(Refused::Other(e)) => return Err(e.context(&file.location)),
                 }
             }
         }
-        CopyFormat::Csv { .. } | CopyFormat::Delimited { .. } => {
-            let threads = running.warehouse.inner.threads.max(1);
-            let columns: Vec<ColumnDef> = targets.iter().map(|t| def.columns[*t].clone()).collect();
-            let columns = Arc::new(columns);
-            for group in files.files.chunks(threads) {
-                let mut streams = Vec::with_capacity(group.len());
-                for file in group {
-                    let stream = text_stream(copy, files, file, Arc::clone(&columns), running.zone()?);
-                    streams.push(fill(running, stream, &def, &targets).await?);
-                }
-                load.take(streams).await.map_err(|refused| match refused {
-                    // The parser has checked what the file holds: this is a column that the file leaves out.
-                    Refused::Value(misfit) => at(misfit.error, copy.table.base()),
-                    Refused::Other(e) => e,
-                })?;
+        CopyFormat::Json(_) => return Err(Error::internal("the files are no lines of fields")),
+        CopyFormat::Csv { .. } | CopyFormat::Delimited { .. } | CopyFormat::FixedWidth(_) => {
+            let threads = running.warehouse.inner.threads;
+            let text = Arc::new(text_files(running, copy, &def, targets, refused)?);
+            let mut streams = Vec::with_capacity(threads);
+            for stream in text::streams(text, files, threads) {
+                streams.push(fill(running, stream, &def, targets).await?);
             }
+            load.take(streams).await.map_err(|refused| match refused {
+                // The parser has checked what the file holds: this is a column that the file leaves out.
+                Refused::Value(misfit) => at(misfit.error, copy.table.base()),
+                Refused::Other(e) => e,
+            })?;
         }
     }
-    Ok(load)
+    Ok(())
+}
+
+/// The rows of a file that has no lines, which are counted instead.
+fn counted(
+    stream: SendableRecordBatchStream,
+    refused: &Arc<RefusedRows>,
+    file: &Arc<str>,
+) -> SendableRecordBatchStream {
+    let (schema, refused, file) = (stream.schema(), Arc::clone(refused), Arc::clone(file));
+    let rows = stream.inspect(move |batch| {
+        if let Ok(batch) = batch {
+            refused.read(&file, batch.num_rows() as u64);
+        }
+    });
+    Box::pin(RecordBatchStreamAdapter::new(schema, rows))
+}
+
+/// Unsupported for options that have no effect yet.
+fn check_options(copy: &Copy) -> Result<()> {
+    let options = &copy.options;
+    let of_parquet = options.format == CopyFormat::Parquet;
+    let refused = |what: &str, hint: &str| {
+        Err(Error::unsupported(format!("COPY option {what} is not supported yet")).with_hint(hint))
+    };
+    match () {
+        _ if matches!(options.format, CopyFormat::Json(_)) => refused("JSON", "convert the files to CSV or Parquet"),
+        _ if options.compupdate != CompUpdate::Unsaid || options.comprows.is_some() => {
+            refused("COMPUPDATE or COMPROWS", "leave it out: columns of ENCODE AUTO are encoded as suits each block")
+        }
+        _ if options.statupdate.is_some() => {
+            refused("STATUPDATE", "leave it out: loads tell what their rows are like, and ANALYZE does the rest")
+        }
+        _ if of_parquet && (options.values.fill_record || options.values.replace_invalid.is_some()) => {
+            refused("FILLRECORD or ACCEPTINVCHARS of PARQUET", "name the columns that the file has behind the table")
+        }
+        _ if of_parquet && options.no_load => refused("NOLOAD of PARQUET", "load into a temporary table instead"),
+        _ => Ok(()),
+    }
+}
+
+/// How the text files are read.
+fn text_files(
+    running: &Running<'_>,
+    copy: &Copy,
+    def: &TableDef,
+    targets: &[usize],
+    refused: &Arc<RefusedRows>,
+) -> Result<TextFiles> {
+    let columns: Vec<ColumnDef> = targets.iter().map(|t| def.columns[*t].clone()).collect();
+    let form = form(&copy.options.format, columns.len())?;
+    let text = copy.options.values.clone();
+    let rules = Rules { formats: Formats::new(&text)?, text, zone: running.zone()? };
+    Ok(TextFiles { form, compression: copy.options.compression, rules, columns, refused: Arc::clone(refused) })
+}
+
+/// How lines of so many `columns` are parted.
+fn form(format: &CopyFormat, columns: usize) -> Result<Form> {
+    Ok(match format {
+        CopyFormat::Csv { delimiter, quote } => Form::Csv { delimiter: *delimiter, quote: *quote },
+        CopyFormat::Delimited { delimiter, escape, remove_quotes } => {
+            Form::Delimited { delimiter: *delimiter, escape: *escape, remove_quotes: *remove_quotes }
+        }
+        CopyFormat::FixedWidth(fields) if fields.len() == columns => {
+            Form::Fixed(fields.iter().map(|field| field.width).collect())
+        }
+        CopyFormat::FixedWidth(fields) => {
+            let message = format!("FIXEDWIDTH has {} fields where {columns} columns are loaded", fields.len());
+            return Err(Error::invalid(SqlState::INVALID_PARAMETER, message)
+                .with_hint("give a width for each column, in their order, or a column list"));
+        }
+        CopyFormat::Parquet | CopyFormat::Json(_) => return Err(Error::internal("the files are no lines of fields")),
+    })
 }
 
 /// The error of a refused value of a Parquet file, with the number of the first such row. The file is read again, in
@@ -250,49 +436,10 @@ impl PartitionStream for OneStream {
     }
 }
 
-/// One text file, parsed on a thread of its own.
-fn text_stream(
-    copy: &Copy,
-    files: &CopyFiles,
-    file: &ObjectMeta,
-    columns: Arc<Vec<ColumnDef>>,
-    zone: Tz,
-) -> SendableRecordBatchStream {
-    let fields: Vec<arrow::datatypes::Field> =
-        columns.iter().map(|c| arrow::datatypes::Field::new(&c.name, c.sql_type.arrow_type(), true)).collect();
-    let schema = Arc::new(Schema::new(fields));
-    let (sender, receiver) = mpsc::channel::<Result<RecordBatch>>(AHEAD);
-    let (piece_sender, pieces) = mpsc::channel(AHEAD);
-    let (store, location) = (Arc::clone(&files.store), file.location.clone());
-    tokio::spawn(async move {
-        let read = async {
-            let mut stream = store.get(&location).await?.into_stream();
-            while let Some(piece) = stream.try_next().await? {
-                if piece_sender.send(Ok(piece)).await.is_err() {
-                    break;
-                }
-            }
-            Ok::<(), object_store::Error>(())
-        };
-        if let Err(e) = read.await {
-            // The parser may be gone already; then nobody asks.
-            let _ = piece_sender.send(Err(io::Error::other(e))).await;
-        }
-    });
-    let options = copy.options.clone();
-    let name = format!("{}{}", files.base, file.location);
-    let name = name.strip_prefix("file://").unwrap_or(&name).to_string();
-    tokio::task::spawn_blocking(move || {
-        let emit = |batch| sender.blocking_send(Ok(batch)).map_err(|_| Error::internal("the load was given up"));
-        if let Err(e) = text::parse(ChannelReader::new(pieces), &name, &columns, &options, zone, emit) {
-            let _ = sender.blocking_send(Err(e));
-        }
-    });
-    let batches = futures::stream::unfold(receiver, |mut receiver| async move {
-        receiver.recv().await.map(|batch| (batch, receiver))
-    });
-    let batches = batches.map(|batch| batch.map_err(|e| DataFusionError::External(Box::new(e))));
-    Box::pin(RecordBatchStreamAdapter::new(schema, batches))
+/// Invalid: a file is not what the statement says.
+fn damaged(file: &str, what: &str) -> Error {
+    Error::invalid(SqlState::BAD_COPY_FILE, format!("{file} cannot be read {what}"))
+        .with_hint("check the file, and that the compression and the ENCODING are the ones that it has")
 }
 
 fn bad_parquet(file: &ObjectMeta, e: &Error) -> Error {

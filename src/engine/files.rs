@@ -93,6 +93,65 @@ pub async fn resolve(from: &str, credentials: &Credentials, region: Option<&str>
     Ok(CopyFiles { store, base, files })
 }
 
+/// The files that the manifest at `from` lists, in its order, each as often as it stands there; by store (Redshift manual, "Using
+/// a manifest to specify data files").
+///
+/// Errors: Invalid where it is no manifest, a file that is mandatory is not there, one has another length than it says, or
+/// none is there.
+pub async fn resolve_manifest(from: &str, credentials: &Credentials, region: Option<&str>) -> Result<Vec<CopyFiles>> {
+    let (store, _, key) = open_store(from, credentials, region)?;
+    let wrong = |message: String| {
+        Error::invalid(SqlState::BAD_COPY_FILE, message).with_hint(
+            "a manifest is JSON as {\"entries\": [{\"url\": \"s3://bucket/file\", \"mandatory\": true}, …]}; without MANIFEST, FROM names \
+             the files themselves",
+        )
+    };
+    let text = match store.get(&object_path(&key)?).await {
+        Ok(found) => found.bytes().await,
+        Err(object_store::Error::NotFound { .. }) => return Err(wrong(format!("there is no manifest \"{from}\""))),
+        Err(e) => Err(e),
+    };
+    let unread = |e: object_store::Error| Error::unavailable(format!("cannot read {from}: {e}")).with_source(e);
+    let manifest: serde_json::Value =
+        serde_json::from_slice(&text.map_err(unread)?).map_err(|e| wrong(format!("\"{from}\" is no manifest: {e}")))?;
+    let entries = manifest.get("entries").and_then(|entries| entries.as_array());
+    let entries = entries.ok_or_else(|| wrong(format!("\"{from}\" is no manifest: it has no list of entries")))?;
+    let mut groups: Vec<CopyFiles> = Vec::new();
+    for (at, entry) in entries.iter().enumerate() {
+        let url = entry.get("url").and_then(|url| url.as_str());
+        let url = url.ok_or_else(|| wrong(format!("entry {} of \"{from}\" has no url", at + 1)))?;
+        let (opened, base, key) = open_store(url, credentials, region)?;
+        let known = groups.iter().find(|group| group.base == base).map(|group| Arc::clone(&group.store));
+        let store = known.unwrap_or(opened);
+        let file = match store.head(&object_path(&key)?).await {
+            Ok(file) => file,
+            Err(object_store::Error::NotFound { .. }) => {
+                match entry.get("mandatory").and_then(|mandatory| mandatory.as_bool()) {
+                    Some(true) => {
+                        let message = format!("{url} is not there, which the manifest says is mandatory");
+                        return Err(Error::invalid(SqlState::UNDEFINED_FILE, message)
+                            .with_hint("put the file there, or leave it out of the manifest"));
+                    }
+                    _ => continue,
+                }
+            }
+            Err(e) => return Err(Error::unavailable(format!("cannot read {url}: {e}")).with_source(e)),
+        };
+        let length = entry.get("meta").and_then(|meta| meta.get("content_length")).and_then(|length| length.as_u64());
+        if let Some(length) = length.filter(|length| *length != file.size) {
+            return Err(wrong(format!("{url} has {} bytes, {length} by the manifest", file.size)));
+        }
+        match groups.last_mut().filter(|group| group.base == base) {
+            Some(group) => group.files.push(file),
+            None => groups.push(CopyFiles { store, base, files: vec![file] }),
+        }
+    }
+    match groups.is_empty() {
+        true => Err(wrong(format!("none of the files that \"{from}\" lists is there"))),
+        false => Ok(groups),
+    }
+}
+
 /// The store of `from`, its base URL, and the name within it.
 fn open_store(
     from: &str,

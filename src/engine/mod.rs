@@ -57,7 +57,6 @@ mod temporary;
 mod temporary_views;
 #[cfg(test)]
 mod tests;
-mod text;
 pub mod tpch;
 #[cfg(feature = "codec")]
 mod travel;

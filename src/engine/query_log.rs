@@ -24,7 +24,7 @@ use super::warehouse::Warehouse;
 use crate::catalog::paths;
 use crate::common::Clock;
 use crate::physical_plan::config::BlueshiftOptions;
-use crate::system::QueryRecord;
+use crate::system::{QueryRecord, RefusedRow};
 
 /// Statements in memory, and those that a query of the log reads, at most; and their bytes in memory.
 const MOST: usize = 5_000;
@@ -236,14 +236,17 @@ impl Drop for Logged {
 
 /// What no two records share.
 fn key(record: &QueryRecord) -> (i64, i64, i32) {
-    (record.query, record.start_us, record.vacuums.first().map_or(0, |vacuum| vacuum.table))
+    let of_load = record.load.as_ref().map(|_| -1);
+    (record.query, record.start_us, of_load.unwrap_or(record.vacuums.first().map_or(0, |vacuum| vacuum.table)))
 }
 
 /// About the bytes that a record takes.
 fn size(record: &QueryRecord) -> usize {
     let steps: usize = record.steps.iter().map(|s| s.plan.len() + s.info.len() + s.label.len() + 200).sum();
     let alerts: usize = record.alerts.iter().map(|a| a.event.len() + a.solution.len() + 64).sum();
-    record.text.len() + steps + alerts + (record.scans.len() + 2 * record.vacuums.len()) * 128 + 256
+    let row = |e: &RefusedRow| e.raw_line.len() * 2 + e.raw_value.len() + e.reason.len() + e.file.len() + 256;
+    let loads: usize = record.load.iter().map(|l| l.files.len() * 256 + l.errors.iter().map(row).sum::<usize>()).sum();
+    record.text.len() + steps + alerts + loads + (record.scans.len() + 2 * record.vacuums.len()) * 128 + 256
 }
 
 /// A statement's text with all its literals masked where some may be secret, as COPY's credentials are.

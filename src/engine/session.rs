@@ -65,6 +65,8 @@ pub struct Session {
     turn: tokio::sync::Mutex<()>,
     /// The number of the statement before; -1 of the first.
     last_query: AtomicI64,
+    /// The number of the last COPY, and how many rows it loaded.
+    pub(super) last_copy: Mutex<(i64, i64)>,
     /// Hears what long statements have to say while they run.
     listener: Mutex<Option<Listener>>,
 }
@@ -91,6 +93,7 @@ impl Session {
             running: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
             last_query: AtomicI64::new(-1),
+            last_copy: Mutex::new((-1, 0)),
             listener: Mutex::default(),
         }
     }
@@ -608,6 +611,7 @@ impl Session {
             lookup: self.names.lookup(snapshot),
             runtime: Arc::clone(&self.runtime),
             last_query: self.last_query.load(AtomicOrdering::Relaxed),
+            last_copy: *self.last_copy.lock(),
         }
     }
 

@@ -25,6 +25,8 @@ pub(super) fn additions(all: &mut Functions) {
         ("session_user", Tells::User),
         ("user", Tells::User),
         ("current_setting", Tells::Setting),
+        ("pg_last_copy_count", Tells::LastCopyCount),
+        ("pg_last_copy_id", Tells::LastCopy),
         ("pg_last_query_id", Tells::LastQuery),
     ] {
         all.scalar.push(Told::udf(name, tells));
@@ -60,6 +62,13 @@ enum Tells {
     Process(u32),
     /// The statement before.
     LastQuery,
+    /// The last COPY, and how many rows it loaded.
+    LastCopy,
+    LastCopyCount,
+}
+
+fn number(number: i64) -> ColumnarValue {
+    ColumnarValue::Scalar(ScalarValue::Int64(Some(number)))
 }
 
 /// The same value for a whole statement, taken from the session that runs it.
@@ -93,7 +102,7 @@ impl ScalarUDFImpl for Told {
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {
         Ok(match self.tells {
             Tells::Process(_) => DataType::Int32,
-            Tells::LastQuery => DataType::Int64,
+            Tells::LastQuery | Tells::LastCopy | Tells::LastCopyCount => DataType::Int64,
             _ => DataType::Utf8View,
         })
     }
@@ -112,10 +121,9 @@ impl ScalarUDFImpl for Told {
             Tells::Process(number) => {
                 return Ok(ColumnarValue::Scalar(ScalarValue::Int32(i32::try_from(number).ok())));
             }
-            Tells::LastQuery => {
-                let last = names.map_or(-1, |names| names.last_query);
-                return Ok(ColumnarValue::Scalar(ScalarValue::Int64(Some(last))));
-            }
+            Tells::LastQuery => return Ok(number(names.map_or(-1, |names| names.last_query))),
+            Tells::LastCopy => return Ok(number(names.map_or(-1, |names| names.last_copy.0))),
+            Tells::LastCopyCount => return Ok(number(names.map_or(0, |names| names.last_copy.1))),
             Tells::Setting => match args.args.as_slice() {
                 [ColumnarValue::Scalar(name)] => match name.try_as_str().flatten() {
                     Some(name) => setting(&args, name)?,

@@ -26,6 +26,8 @@ pub struct SessionNames {
     pub runtime: Arc<Vec<Setting>>,
     /// The number of the session's statement before this one; -1 where there is none.
     pub last_query: i64,
+    /// The number of the session's last COPY, -1 where there is none, and how many rows it loaded.
+    pub last_copy: (i64, i64),
 }
 
 impl ConfigExtension for SessionNames {

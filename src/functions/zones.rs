@@ -119,7 +119,7 @@ fn out_of_range() -> Error {
 }
 
 /// Text with an offset or a zone of its own is an instant, other text a local time.
-fn instant_of_text(text: &str, zone: Tz) -> Result<i64> {
+pub fn instant_of_text(text: &str, zone: Tz) -> Result<i64> {
     let hours = |hours: i32| FixedOffset::east_opt(hours * 3600).ok_or_else(|| Error::internal("an offset of hours"));
     let read = |offset: FixedOffset| string_to_datetime(&offset, text);
     let (Ok(here), Ok(there)) = (read(hours(0)?), read(hours(1)?)) else {

@@ -6,6 +6,7 @@
 
 use super::context::SystemContext;
 use super::grid::Grid;
+use super::loads::LoadRecord;
 
 /// A statement that has ended.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -26,8 +27,9 @@ pub struct QueryRecord {
     pub steps: Vec<StepRecord>,
     pub scans: Vec<ScanRecord>,
     pub alerts: Vec<AlertRecord>,
-    /// What it vacuumed. A record that has any is of no statement: that has its own.
+    /// What it vacuumed, or what it loaded. A record that has any is of no statement: that has its own.
     pub vacuums: Vec<VacuumRecord>,
+    pub load: Option<LoadRecord>,
 }
 
 /// The vacuum of a table: that it began, that it ended, or that there was nothing to do.
@@ -124,7 +126,10 @@ const PIECE: usize = 200;
 
 fn records(context: Option<&SystemContext>) -> Vec<QueryRecord> {
     let records = context.map_or(&[][..], |context| &context.log).iter();
-    records.filter(|record| record.vacuums.is_empty()).map(|record| record.as_ref().clone()).collect()
+    records
+        .filter(|record| record.vacuums.is_empty() && record.load.is_none())
+        .map(|record| record.as_ref().clone())
+        .collect()
 }
 
 /// Each item of each record, with the record.

@@ -18,6 +18,7 @@ mod grid;
 mod information;
 mod interleaved;
 mod listed;
+mod loads;
 mod log;
 mod slices;
 mod statistics;
@@ -41,6 +42,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use futures::future::BoxFuture;
 
 pub use blocks::count as count_blocks;
+pub use loads::{LoadRecord, LoadedFile, RefusedRow};
 pub use log::{AlertRecord, QueryRecord, ScanRecord, StepRecord, VacuumProgress, VacuumRecord};
 
 pub use columns::{ShownColumn, shown_columns};
@@ -56,7 +58,7 @@ pub const SCHEMA: &str = "pg_catalog";
 pub const INFORMATION_SCHEMA: &str = "information_schema";
 
 /// The system tables' names.
-pub const TABLES: [&str; 39] = [
+pub const TABLES: [&str; 42] = [
     "pg_attrdef",
     "pg_attribute",
     "pg_class",
@@ -72,6 +74,9 @@ pub const TABLES: [&str; 39] = [
     "predicate_columns",
     "stl_alert_event_log",
     "stl_explain",
+    "stl_load_commits",
+    "stl_load_errors",
+    "stl_loaderror_detail",
     "stl_query",
     "stl_querytext",
     "stl_scan",
@@ -163,6 +168,9 @@ enum Kind {
     PredicateColumns,
     StlAlertEventLog,
     StlExplain,
+    StlLoadCommits,
+    StlLoadErrors,
+    StlLoaderrorDetail,
     StlQuery,
     StlQuerytext,
     StlScan,
@@ -196,7 +204,7 @@ enum Kind {
 
 impl Kind {
     /// In the order of [`TABLES`], then of [`INFORMATION_TABLES`].
-    const ALL: [Kind; 44] = [
+    const ALL: [Kind; 47] = [
         Kind::PgAttrdef,
         Kind::PgAttribute,
         Kind::PgClass,
@@ -212,6 +220,9 @@ impl Kind {
         Kind::PredicateColumns,
         Kind::StlAlertEventLog,
         Kind::StlExplain,
+        Kind::StlLoadCommits,
+        Kind::StlLoadErrors,
+        Kind::StlLoaderrorDetail,
         Kind::StlQuery,
         Kind::StlQuerytext,
         Kind::StlScan,
@@ -265,6 +276,9 @@ impl Kind {
             Kind::PredicateColumns => statistics::predicate_columns_schema(),
             Kind::StlAlertEventLog => log::stl_alert_event_log(None).schema(),
             Kind::StlExplain => log::stl_explain(None).schema(),
+            Kind::StlLoadCommits => loads::stl_load_commits(None).schema(),
+            Kind::StlLoadErrors => loads::stl_load_errors(None).schema(),
+            Kind::StlLoaderrorDetail => loads::stl_loaderror_detail(None).schema(),
             Kind::StlQuery => log::stl_query(None).schema(),
             Kind::StlQuerytext => log::stl_querytext(None).schema(),
             Kind::StlScan => log::stl_scan(None).schema(),
@@ -318,6 +332,9 @@ impl Kind {
             | Kind::Views => Needs::Relations,
             Kind::StlAlertEventLog
             | Kind::StlExplain
+            | Kind::StlLoadCommits
+            | Kind::StlLoadErrors
+            | Kind::StlLoaderrorDetail
             | Kind::StlQuery
             | Kind::StlQuerytext
             | Kind::StlScan
@@ -358,6 +375,9 @@ impl Kind {
             Kind::PredicateColumns => statistics::predicate_columns(context).await?,
             Kind::StlAlertEventLog => log::stl_alert_event_log(Some(context)).columns(),
             Kind::StlExplain => log::stl_explain(Some(context)).columns(),
+            Kind::StlLoadCommits => loads::stl_load_commits(Some(context)).columns(),
+            Kind::StlLoadErrors => loads::stl_load_errors(Some(context)).columns(),
+            Kind::StlLoaderrorDetail => loads::stl_loaderror_detail(Some(context)).columns(),
             Kind::StlQuery => log::stl_query(Some(context)).columns(),
             Kind::StlQuerytext => log::stl_querytext(Some(context)).columns(),
             Kind::StlScan => log::stl_scan(Some(context)).columns(),

@@ -3,7 +3,9 @@
 
 use serde_json::{Value, json};
 
-use crate::system::{AlertRecord, QueryRecord, ScanRecord, StepRecord, VacuumRecord};
+use crate::system::{
+    AlertRecord, LoadRecord, LoadedFile, QueryRecord, RefusedRow, ScanRecord, StepRecord, VacuumRecord,
+};
 
 pub fn write(record: &QueryRecord) -> String {
     let steps = record.steps.iter().map(|s| {
@@ -36,9 +38,53 @@ pub fn write(record: &QueryRecord) -> String {
         "process": record.process, "database": record.database, "text": record.text, "start_us": record.start_us,
         "end_us": record.end_us, "aborted": record.aborted, "steps": steps.collect::<Vec<_>>(),
         "scans": scans.collect::<Vec<_>>(), "alerts": alerts.collect::<Vec<_>>(),
-        "vacuums": vacuums.collect::<Vec<_>>(),
+        "vacuums": vacuums.collect::<Vec<_>>(), "load": record.load.as_ref().map(load),
     });
     value.to_string()
+}
+
+fn load(load: &LoadRecord) -> Value {
+    let files = load.files.iter().map(
+        |f| json!({ "name": f.name, "lines": f.lines, "errors": f.errors, "format": f.format, "time_us": f.time_us }),
+    );
+    let errors = load.errors.iter().map(|e| {
+        json!({
+            "file": e.file, "line": e.line, "offset": e.offset, "column": e.column, "type": e.type_name,
+            "length": e.length, "position": e.position, "raw_line": e.raw_line, "raw_value": e.raw_value, "code": e.code,
+            "reason": e.reason, "fields": e.fields,
+        })
+    });
+    json!({ "table": load.table, "files": files.collect::<Vec<_>>(), "errors": errors.collect::<Vec<_>>() })
+}
+
+fn read_load(value: &Value) -> Option<LoadRecord> {
+    value.as_object()?;
+    let each = |key: &str| value.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+    let files = each("files").into_iter().map(|f| LoadedFile {
+        name: text(&f, "name"),
+        lines: big(&f, "lines"),
+        errors: big(&f, "errors"),
+        format: text(&f, "format"),
+        time_us: big(&f, "time_us"),
+    });
+    let errors = each("errors").into_iter().map(|e| RefusedRow {
+        file: text(&e, "file"),
+        line: big(&e, "line"),
+        offset: big(&e, "offset"),
+        column: text(&e, "column"),
+        type_name: text(&e, "type"),
+        length: text(&e, "length"),
+        position: int(&e, "position"),
+        raw_line: text(&e, "raw_line"),
+        raw_value: text(&e, "raw_value"),
+        code: int(&e, "code"),
+        reason: text(&e, "reason"),
+        fields: e
+            .get("fields")
+            .and_then(Value::as_array)
+            .map_or(Vec::new(), |fields| fields.iter().map(|field| field.as_str().map(str::to_string)).collect()),
+    });
+    Some(LoadRecord { table: int(value, "table"), files: files.collect(), errors: errors.collect() })
 }
 
 /// `None` of what is no such line.
@@ -109,6 +155,7 @@ pub fn read(line: &[u8]) -> Option<QueryRecord> {
         scans: scans.collect(),
         alerts: alerts.collect(),
         vacuums: vacuums.collect(),
+        load: value.get("load").and_then(read_load),
     })
 }
 

@@ -1,6 +1,7 @@
 //! Statements that read what stands outside of the warehouse.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use sqlparser::ast::Expr;
 
@@ -39,34 +40,185 @@ pub struct Copy {
 #[derive(Debug, Clone, PartialEq)]
 pub struct CopyOptions {
     pub format: CopyFormat,
-    /// Lines to leave out at the start of every file.
-    pub ignore_header: u64,
-    /// IGNOREBLANKLINES: an empty line is no row.
-    pub ignore_blank_lines: bool,
-    /// The field that means NULL in text formats.
-    pub null_as: String,
-    /// EMPTYASNULL: an empty text field is NULL.
-    pub empty_as_null: bool,
-    /// BLANKSASNULL: a text field of nothing but blanks is NULL.
-    pub blanks_as_null: bool,
+    pub compression: Compression,
+    /// MANIFEST: FROM names a list of files.
+    pub manifest: bool,
+    pub values: ValueRules,
     /// EXPLICIT_IDS, where it stands: files bring the values of the identity column.
     pub explicit_ids: Option<Position>,
+    pub errors: ErrorLimit,
+    /// NOLOAD: files are read, and nothing is loaded.
+    pub no_load: bool,
+    pub compupdate: CompUpdate,
+    /// Within [`CopyOptions::COMPROWS`].
+    pub comprows: Option<u64>,
+    /// STATUPDATE; `None` analyzes tables that were empty.
+    pub statupdate: Option<bool>,
     pub credentials: Credentials,
     pub region: Option<String>,
 }
 
+impl CopyOptions {
+    /// How many rows COMPROWS may say (Redshift manual, "COPY", data load operations).
+    pub const COMPROWS: RangeInclusive<u64> = 1_000..=2_147_483_647;
+}
+
 /// The form of the files of a [`Copy`](struct@Copy). Delimiter and quote are ASCII.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CopyFormat {
     Parquet,
     Csv {
         delimiter: u8,
         quote: u8,
     },
-    /// Lines of fields without quoting.
+    /// Lines of fields without quoting, unless by ESCAPE or REMOVEQUOTES.
     Delimited {
         delimiter: u8,
+        escape: bool,
+        remove_quotes: bool,
     },
+    /// Lines of fields of so many characters; at least one.
+    FixedWidth(Vec<FixedField>),
+    Json(Mapping),
+}
+
+impl CopyFormat {
+    /// As the statement names it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            CopyFormat::Parquet => "PARQUET",
+            CopyFormat::Csv { .. } => "CSV",
+            CopyFormat::Delimited { .. } => "delimited text",
+            CopyFormat::FixedWidth(_) => "FIXEDWIDTH",
+            CopyFormat::Json(_) => "JSON",
+        }
+    }
+}
+
+/// A field of FIXEDWIDTH, `label:width`; the label names no column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FixedField {
+    pub label: String,
+    /// Characters; not 0.
+    pub width: usize,
+}
+
+/// Which parts of a JSON value are which columns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mapping {
+    /// Keys of the top level that are called like columns.
+    Auto { ignore_case: bool },
+    /// As a file of JSONPaths says.
+    Paths { at: String, position: Position },
+    /// 'noshred': the whole value is the one column.
+    Whole,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    None,
+    Gzip,
+    Bzip2,
+    Zstd,
+}
+
+/// How the fields of text become values.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ValueRules {
+    /// Lines to leave out at the start of every file.
+    pub ignore_header: u64,
+    /// IGNOREBLANKLINES: an empty line is no row.
+    pub ignore_blank_lines: bool,
+    /// The field that means NULL.
+    pub null_as: String,
+    /// EMPTYASNULL: an empty text field is NULL.
+    pub empty_as_null: bool,
+    /// BLANKSASNULL: a text field of nothing but blanks is NULL.
+    pub blanks_as_null: bool,
+    /// TRIMBLANKS: blanks at the end of a VARCHAR are left out.
+    pub trim_blanks: bool,
+    /// FILLRECORD: a line may have too few fields.
+    pub fill_record: bool,
+    /// TRUNCATECOLUMNS: text that is too long is cut.
+    pub truncate: bool,
+    /// ROUNDEC: decimals are rounded to their scale, not cut.
+    pub round: bool,
+    /// ACCEPTANYDATE: what is no date or time is NULL.
+    pub accept_any_date: bool,
+    /// ACCEPTINVCHARS: stands for each byte that is no UTF-8.
+    pub replace_invalid: Option<u8>,
+    pub dates: DateFormat,
+    pub times: TimeFormat,
+    pub encoding: TextEncoding,
+}
+
+impl Default for ValueRules {
+    fn default() -> Self {
+        ValueRules {
+            ignore_header: 0,
+            ignore_blank_lines: false,
+            null_as: "\\N".to_string(),
+            empty_as_null: false,
+            blanks_as_null: false,
+            trim_blanks: false,
+            fill_record: false,
+            truncate: false,
+            round: false,
+            accept_any_date: false,
+            replace_invalid: None,
+            dates: DateFormat::Iso,
+            times: TimeFormat::Iso,
+            encoding: TextEncoding::Utf8,
+        }
+    }
+}
+
+/// DATEFORMAT
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DateFormat {
+    /// `YYYY-MM-DD`
+    Iso,
+    Auto,
+    Pattern(String),
+}
+
+/// TIMEFORMAT
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TimeFormat {
+    /// `YYYY-MM-DD HH:MI:SS`, with a zone for TIMESTAMPTZ.
+    Iso,
+    Auto,
+    EpochSeconds,
+    EpochMilliseconds,
+    Pattern(String),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TextEncoding {
+    Utf8,
+    /// As the byte-order mark says, which must be there.
+    Utf16,
+    Utf16Le,
+    Utf16Be,
+}
+
+/// How many errors end a load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorLimit {
+    /// MAXERROR: so many; at least 1.
+    At(u64),
+    /// IGNOREALLERRORS: none.
+    Never,
+}
+
+/// COMPUPDATE: how a load into an empty table chooses encodings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CompUpdate {
+    /// Nothing was said: where columns are AUTO.
+    Unsaid,
+    Preset,
+    On,
+    Off,
 }
 
 /// Who reads the files of a [`Copy`](struct@Copy). Secrets do not show in `Debug`.

@@ -1,0 +1,257 @@
+//! The text of a file, cut into blocks of whole lines, which are read at the same time.
+
+use std::io::Read;
+use std::sync::Arc;
+
+use super::refused::{Code, LoadError, raw};
+use crate::common::{Error, Result};
+
+/// Bytes of a block, about.
+pub const BLOCK_BYTES: usize = 1 << 20;
+/// The longest line (Redshift manual, "COPY", input row size).
+pub const MAX_LINE_BYTES: usize = 4 << 20;
+
+/// Whole lines of a file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Block {
+    pub file: Arc<str>,
+    /// Number of the first line, from 1.
+    pub line: u64,
+    /// Of the first byte in the file, as it is decompressed.
+    pub offset: u64,
+    pub text: Vec<u8>,
+}
+
+/// What ends a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lines {
+    /// Any line end.
+    Plain,
+    /// One that no backslash stands before.
+    Escaped,
+    /// One that is not within quotes, which begin where fields do.
+    Quoted { delimiter: u8, quote: u8 },
+}
+
+/// Cuts what `input` gives. Lines end with `\n`, `\r\n` or `\r`.
+pub struct Cutter<R> {
+    input: R,
+    file: Arc<str>,
+    lines: Lines,
+    /// Read and not handed out.
+    held: Vec<u8>,
+    /// How much of it was looked at, and what is known there.
+    seen: usize,
+    state: State,
+    /// Where the last line of what was looked at ends.
+    end: usize,
+    ended: bool,
+    line: u64,
+    offset: u64,
+    /// Lines at the start that are left out.
+    skip: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// Before a field, of CSV; else anywhere.
+    Start,
+    Field,
+    Quoted,
+    /// Behind a quote within quotes: the second of two, or the end.
+    QuoteSeen,
+    Escape,
+}
+
+impl<R: Read> Cutter<R> {
+    /// `skip` lines at the start are left out.
+    pub fn new(input: R, file: Arc<str>, lines: Lines, skip: u64) -> Self {
+        Cutter {
+            input,
+            file,
+            lines,
+            held: Vec::new(),
+            seen: 0,
+            state: State::Start,
+            end: 0,
+            ended: false,
+            line: 1,
+            offset: 0,
+            skip,
+        }
+    }
+
+    /// The next block. Blocks while the input does.
+    ///
+    /// Errors: Invalid, code 1216, for a line that is too long; what reading gives.
+    pub fn next(&mut self) -> Result<Option<Block>> {
+        loop {
+            let wanted = if self.skip > 0 { 1 } else { BLOCK_BYTES };
+            if (self.end >= wanted) || (self.ended && !self.held.is_empty()) {
+                let to = if self.ended && self.end < wanted.min(self.held.len()) { self.held.len() } else { self.end };
+                if self.skip > 0 {
+                    self.leave_out();
+                    continue;
+                }
+                return Ok(Some(self.hand_out(to)));
+            }
+            if self.ended {
+                return Ok(None);
+            }
+            if self.held.len() - self.end > MAX_LINE_BYTES {
+                return Err(self.too_long());
+            }
+            self.fill()?;
+        }
+    }
+
+    fn fill(&mut self) -> Result<()> {
+        let from = self.held.len();
+        self.held.resize(from + BLOCK_BYTES / 4, 0);
+        let read = loop {
+            match self.input.read(&mut self.held[from..]) {
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                read => break read,
+            }
+        };
+        let read = read.map_err(|e| {
+            self.held.truncate(from);
+            let at = self.offset + from as u64;
+            match e.get_ref().is_some_and(|source| source.is::<object_store::Error>()) {
+                true => Error::unavailable(format!("cannot read {}: {e}", self.file)).with_source(e),
+                // What a decompressor says of its bytes.
+                false => super::damaged(&self.file, &format!("at byte {at} of its text: {e}")),
+            }
+        })?;
+        self.held.truncate(from + read);
+        self.ended = read == 0;
+        self.look();
+        Ok(())
+    }
+
+    /// Looks at what was read since the last time.
+    fn look(&mut self) {
+        let text = &self.held;
+        let mut at = self.seen;
+        match self.lines {
+            Lines::Plain => {
+                // A `\r` at the very end may have its `\n` behind it.
+                let known = if self.ended { text.len() } else { text.len().saturating_sub(1) };
+                let last = text[self.end..known].iter().rposition(|b| matches!(b, b'\n' | b'\r'));
+                if let Some(last) = last.map(|last| self.end + last) {
+                    let both = text[last] == b'\r' && text.get(last + 1) == Some(&b'\n');
+                    self.end = last + 1 + usize::from(both);
+                }
+                at = text.len();
+            }
+            Lines::Escaped | Lines::Quoted { .. } => {
+                while at < text.len() {
+                    let byte = text[at];
+                    let (next, ends) = self.lines.step(self.state, byte);
+                    if ends {
+                        let both = byte == b'\r' && text.get(at + 1) == Some(&b'\n');
+                        if byte == b'\r' && at + 1 == text.len() && !self.ended {
+                            // Looked at again with what follows.
+                            break;
+                        }
+                        at += usize::from(both);
+                        self.end = at + 1;
+                    }
+                    self.state = next;
+                    at += 1;
+                }
+            }
+        }
+        self.seen = at;
+    }
+
+    fn hand_out(&mut self, to: usize) -> Block {
+        let rest = self.held.split_off(to);
+        let text = std::mem::replace(&mut self.held, rest);
+        let block = Block { file: Arc::clone(&self.file), line: self.line, offset: self.offset, text };
+        self.line += line_ends(&block.text);
+        self.offset += block.text.len() as u64;
+        self.seen -= to.min(self.seen);
+        self.end = 0;
+        block
+    }
+
+    /// Leaves out lines at the start.
+    fn leave_out(&mut self) {
+        let to = if self.ended { self.held.len() } else { self.end };
+        let mut at = 0;
+        while self.skip > 0 && at < to {
+            let line = self.held[at..to].iter().position(|b| matches!(b, b'\n' | b'\r'));
+            at = match line.map(|line| at + line) {
+                Some(end) if self.held[end] == b'\r' && self.held.get(end + 1) == Some(&b'\n') => end + 2,
+                Some(end) => end + 1,
+                None => to,
+            };
+            self.skip -= 1;
+            self.line += 1;
+        }
+        if at >= self.held.len() && self.ended {
+            self.skip = 0;
+        }
+        self.held.drain(..at);
+        self.offset += at as u64;
+        // What is left is looked at from its start: a header may have quotes of its own.
+        (self.seen, self.end, self.state) = (0, 0, State::Start);
+        self.look();
+    }
+
+    fn too_long(&self) -> Error {
+        let line = self.line + line_ends(&self.held[..self.end]);
+        LoadError {
+            file: Arc::clone(&self.file),
+            line,
+            offset: self.offset + self.end as u64,
+            column: None,
+            position: 0,
+            raw_line: raw(&self.held[self.end..]),
+            raw_value: String::new(),
+            code: Code::BAD_LINE,
+            reason: "a line of more than 4 MB".to_string(),
+            fields: Vec::new(),
+        }
+        .error(0)
+    }
+}
+
+impl State {
+    pub(super) fn is_quoted(self) -> bool {
+        self == State::Quoted
+    }
+}
+
+impl Lines {
+    /// Before the first byte of a line.
+    pub(super) fn begin(self) -> State {
+        State::Start
+    }
+
+    /// What follows a byte, and whether a line ends with it.
+    pub(super) fn step(self, state: State, byte: u8) -> (State, bool) {
+        let end = matches!(byte, b'\n' | b'\r');
+        match (self, state) {
+            (Lines::Plain, _) => (State::Start, end),
+            (Lines::Escaped, State::Escape) => (State::Start, false),
+            (Lines::Escaped, _) if byte == b'\\' => (State::Escape, false),
+            (Lines::Escaped, _) => (State::Start, end),
+            (Lines::Quoted { quote, .. }, State::Quoted) if byte == quote => (State::QuoteSeen, false),
+            (Lines::Quoted { .. }, State::Quoted) => (State::Quoted, false),
+            (Lines::Quoted { quote, .. }, State::QuoteSeen) if byte == quote => (State::Quoted, false),
+            (Lines::Quoted { quote, .. }, State::Start) if byte == quote => (State::Quoted, false),
+            (Lines::Quoted { .. }, _) if end => (State::Start, true),
+            (Lines::Quoted { delimiter, .. }, _) if byte == delimiter => (State::Start, false),
+            (Lines::Quoted { .. }, _) => (State::Field, false),
+        }
+    }
+}
+
+/// How many lines end in it.
+pub fn line_ends(text: &[u8]) -> u64 {
+    let newlines = text.iter().filter(|b| **b == b'\n').count();
+    let alone = text.windows(2).filter(|pair| pair[0] == b'\r' && pair[1] != b'\n').count();
+    (newlines + alone + usize::from(text.last() == Some(&b'\r'))) as u64
+}

@@ -1,0 +1,316 @@
+//! The lines of a block, and the fields of a line.
+
+use super::blocks::{Block, Lines, line_ends};
+use super::refused::Code;
+use super::values::Refusal;
+
+/// How lines are parted into fields.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Form {
+    Csv {
+        delimiter: u8,
+        quote: u8,
+    },
+    Delimited {
+        delimiter: u8,
+        escape: bool,
+        remove_quotes: bool,
+    },
+    /// So many characters each.
+    Fixed(Vec<usize>),
+}
+
+impl Form {
+    /// What ends its lines.
+    pub fn lines(&self) -> Lines {
+        match self {
+            Form::Csv { delimiter, quote } => Lines::Quoted { delimiter: *delimiter, quote: *quote },
+            Form::Delimited { escape: true, .. } => Lines::Escaped,
+            Form::Delimited { .. } | Form::Fixed(_) => Lines::Plain,
+        }
+    }
+}
+
+/// A line of a block.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Line<'b> {
+    /// Without its end.
+    pub text: &'b [u8],
+    /// From 1, in the file.
+    pub number: u64,
+    /// Of its first byte in the file.
+    pub offset: u64,
+}
+
+/// The fields of a line, as they are meant: without quotes and escapes.
+#[derive(Debug, Default)]
+pub struct Fields {
+    text: Vec<u8>,
+    /// Of each field, where it ends in `text`.
+    ends: Vec<usize>,
+    /// Where it begins in the line; empty where that is found out only when it is asked for.
+    starts: Vec<usize>,
+    /// Whether it is what means NULL, before escapes are taken out.
+    nulls: Vec<bool>,
+}
+
+impl Fields {
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// What a field says; `None` where it means NULL by its escapes.
+    pub fn get(&self, field: usize) -> Option<&[u8]> {
+        let start = field.checked_sub(1).map_or(0, |before| self.ends[before]);
+        match self.nulls.get(field) {
+            Some(true) => None,
+            _ => Some(&self.text[start..self.ends[field]]),
+        }
+    }
+
+    /// Where the field begins in its line.
+    pub fn start(&self, field: usize, line: &[u8], form: &Form) -> usize {
+        match form {
+            Form::Csv { delimiter, quote } => {
+                let (mut state, mut fields) = (Lines::Quoted { delimiter: *delimiter, quote: *quote }.begin(), 0);
+                for (at, byte) in line.iter().enumerate() {
+                    if fields == field {
+                        return at;
+                    }
+                    let before = state;
+                    state = form.lines().step(state, *byte).0;
+                    fields += usize::from(*byte == *delimiter && !before.is_quoted());
+                }
+                line.len()
+            }
+            _ => self.starts.get(field).copied().unwrap_or(line.len()),
+        }
+    }
+
+    /// The last field, where it is empty, goes: a delimiter may end a line as well as separate fields.
+    pub fn drop_last_if_empty(&mut self) {
+        if let [.., before, last] = self.ends.as_slice()
+            && before == last
+        {
+            self.ends.pop();
+        }
+    }
+
+    fn clear(&mut self) {
+        self.text.clear();
+        self.ends.clear();
+        self.starts.clear();
+        self.nulls.clear();
+    }
+}
+
+/// Reads the lines of a block, one after the other.
+pub struct LineReader<'b> {
+    block: &'b Block,
+    form: &'b Form,
+    /// The field that means NULL.
+    null_as: &'b [u8],
+    csv: csv_core::Reader,
+    at: usize,
+    number: u64,
+}
+
+impl<'b> LineReader<'b> {
+    pub fn new(block: &'b Block, form: &'b Form, null_as: &'b [u8]) -> Self {
+        let mut csv = csv_core::ReaderBuilder::new();
+        if let Form::Csv { delimiter, quote } = form {
+            csv.delimiter(*delimiter).quote(*quote).double_quote(true);
+        }
+        LineReader { block, form, null_as, csv: csv.build(), at: 0, number: block.line }
+    }
+
+    /// Of the line to come.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The next line, whose fields come to `fields`, or why it has none.
+    pub fn next(&mut self, fields: &mut Fields) -> Option<(Line<'b>, Result<(), Refusal>)> {
+        let rest = &self.block.text[self.at..];
+        if rest.is_empty() {
+            return None;
+        }
+        fields.clear();
+        let (number, offset) = (self.number, self.block.offset + self.at as u64);
+        let (length, read) = match self.form {
+            // The library passes over empty lines.
+            Form::Csv { .. } if matches!(rest[0], b'\n' | b'\r') => {
+                fields.ends.push(0);
+                (0, Ok(()))
+            }
+            Form::Csv { delimiter, quote } => self.csv_record(rest, fields, *delimiter, *quote),
+            form => {
+                let length = line_length(rest, form.lines());
+                (length, self.split(&rest[..length], fields))
+            }
+        };
+        let end = match rest[length..] {
+            [b'\r', b'\n', ..] => 2,
+            [] => 0,
+            _ => 1,
+        };
+        self.at += length + end;
+        let text = &rest[..length];
+        self.number += line_ends(text) + 1;
+        Some((Line { text, number, offset }, read))
+    }
+
+    /// How long the first record is, without its end.
+    fn csv_record(
+        &mut self,
+        rest: &[u8],
+        fields: &mut Fields,
+        delimiter: u8,
+        quote: u8,
+    ) -> (usize, Result<(), Refusal>) {
+        use csv_core::ReadRecordResult as R;
+        self.csv.reset();
+        let (mut input, mut ends) = (0, 0);
+        fields.ends.resize(64, 0);
+        fields.text.resize(fields.text.capacity().max(1024), 0);
+        let mut output = 0;
+        loop {
+            let (result, read, wrote, found) =
+                self.csv.read_record(&rest[input..], &mut fields.text[output..], &mut fields.ends[ends..]);
+            (input, output, ends) = (input + read, output + wrote, ends + found);
+            match result {
+                R::OutputFull => fields.text.resize(fields.text.len() * 2, 0),
+                R::OutputEndsFull => fields.ends.resize(fields.ends.len() * 2, 0),
+                // An empty input is the end of all.
+                R::InputEmpty if input >= rest.len() => {}
+                R::InputEmpty => {}
+                R::Record | R::End => break,
+            }
+        }
+        fields.ends.truncate(ends);
+        fields.text.truncate(output);
+        let ends_with = |byte| rest[..input].last() == Some(&byte);
+        let length = if ends_with(b'\n') || ends_with(b'\r') { input - 1 } else { input };
+        let whole = length < rest.len() || {
+            let lines = Lines::Quoted { delimiter, quote };
+            let state = rest[..length].iter().fold(lines.begin(), |state, byte| lines.step(state, *byte).0);
+            !state.is_quoted()
+        };
+        match whole {
+            true => (length, Ok(())),
+            false => (rest.len(), Err(Refusal { code: Code::QUOTE, reason: "a quote is not closed".into() })),
+        }
+    }
+
+    fn split(&self, line: &[u8], fields: &mut Fields) -> Result<(), Refusal> {
+        match self.form {
+            Form::Csv { .. } => {}
+            Form::Delimited { delimiter, escape: false, remove_quotes: false } => {
+                let mut start = 0;
+                for end in memchr::memchr_iter(*delimiter, line).chain([line.len()]) {
+                    fields.starts.push(start);
+                    fields.text.extend_from_slice(&line[start..end]);
+                    fields.ends.push(fields.text.len());
+                    start = end + 1;
+                }
+            }
+            Form::Delimited { delimiter, escape, remove_quotes } => {
+                return self.unescape(line, *delimiter, *escape, *remove_quotes, fields);
+            }
+            Form::Fixed(widths) => {
+                let mut start = 0;
+                for width in widths {
+                    if start >= line.len() {
+                        break;
+                    }
+                    let length: usize = characters(&line[start..]).take(*width).sum();
+                    fields.starts.push(start);
+                    fields.text.extend_from_slice(&line[start..start + length]);
+                    fields.ends.push(fields.text.len());
+                    start += length;
+                }
+                if line[start.min(line.len())..].iter().any(|byte| !byte.is_ascii_whitespace()) {
+                    let reason = format!("the line is longer than its {} fields", widths.len());
+                    return Err(Refusal { code: Code::EXTRA_COLUMNS, reason });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Fields with backslashes before what is meant as it is, or in quotes.
+    fn unescape(
+        &self,
+        line: &[u8],
+        delimiter: u8,
+        escape: bool,
+        remove_quotes: bool,
+        fields: &mut Fields,
+    ) -> Result<(), Refusal> {
+        let mut at = 0;
+        loop {
+            fields.starts.push(at);
+            let start = at;
+            let quote = line.get(at).copied().filter(|b| remove_quotes && matches!(b, b'"' | b'\''));
+            at += usize::from(quote.is_some());
+            let mut open = quote;
+            while let Some(byte) = line.get(at) {
+                match (byte, open) {
+                    (b'\\', _) if escape && at + 1 < line.len() => {
+                        at += 1;
+                        fields.text.push(line[at]);
+                    }
+                    (byte, Some(quote)) if *byte == quote && matches!(line.get(at + 1), None | Some(_)) => {
+                        match line.get(at + 1) {
+                            None => open = None,
+                            Some(next) if *next == delimiter => open = None,
+                            Some(_) => fields.text.push(*byte),
+                        }
+                    }
+                    (byte, None) if *byte == delimiter => break,
+                    (byte, _) => fields.text.push(*byte),
+                }
+                at += 1;
+                if open.is_none() && quote.is_some() {
+                    break;
+                }
+            }
+            if open.is_some() {
+                let reason = "the quote that begins a field is not closed".to_string();
+                return Err(Refusal { code: Code::QUOTE, reason });
+            }
+            fields.ends.push(fields.text.len());
+            fields.nulls.push(&line[start..at] == self.null_as);
+            match line.get(at) {
+                Some(_) => at += 1,
+                None => return Ok(()),
+            }
+        }
+    }
+}
+
+/// The bytes of the first line, without its end.
+fn line_length(text: &[u8], lines: Lines) -> usize {
+    match lines {
+        Lines::Plain => memchr::memchr2(b'\n', b'\r', text).unwrap_or(text.len()),
+        lines => {
+            let mut state = lines.begin();
+            for (at, byte) in text.iter().enumerate() {
+                let (next, ends) = lines.step(state, *byte);
+                if ends {
+                    return at;
+                }
+                state = next;
+            }
+            text.len()
+        }
+    }
+}
+
+/// The length of each character; of what is no UTF-8, each byte counts as one.
+fn characters(text: &[u8]) -> impl Iterator<Item = usize> {
+    text.utf8_chunks().flat_map(|chunk| {
+        let valid = chunk.valid().chars().map(char::len_utf8);
+        valid.chain(std::iter::repeat_n(1, chunk.invalid().len()))
+    })
+}

@@ -1,0 +1,221 @@
+//! Rows that a load refuses: which, where, why, and how many are too many.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::common::{Error, Result, SqlState, SqlType};
+use crate::sql::ast::ErrorLimit;
+use crate::system::{LoadRecord, LoadedFile, RefusedRow};
+
+/// What kind of error it is (Redshift manual, "Load error reference").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Code(pub i32);
+
+impl Code {
+    pub const EXTRA_COLUMNS: Code = Code(1202);
+    pub const MISSING_COLUMNS: Code = Code(1203);
+    pub const RANGE: Code = Code(1204);
+    pub const DATE: Code = Code(1205);
+    pub const TIMESTAMP: Code = Code(1206);
+    pub const DIGIT: Code = Code(1207);
+    pub const FLOAT: Code = Code(1208);
+    pub const DECIMAL: Code = Code(1209);
+    pub const BOOLEAN: Code = Code(1210);
+    pub const EMPTY_LINE: Code = Code(1211);
+    pub const NULL: Code = Code(1213);
+    pub const QUOTE: Code = Code(1214);
+    pub const CHAR: Code = Code(1215);
+    pub const BAD_LINE: Code = Code(1216);
+    pub const HEX: Code = Code(1219);
+    pub const INVALID_UTF8: Code = Code(1220);
+    pub const OVERFLOW: Code = Code(1222);
+    pub const TYPE: Code = Code(1223);
+    pub const SUPER: Code = Code(1224);
+
+    /// Of a value of `sql_type`, if it is of one.
+    fn state(self, sql_type: Option<SqlType>) -> SqlState {
+        match self {
+            Code::RANGE if sql_type.is_some_and(|t| t.max_bytes().is_some()) => SqlState::STRING_TOO_LONG,
+            Code::RANGE | Code::OVERFLOW => SqlState::NUMERIC_OUT_OF_RANGE,
+            Code::NULL => SqlState::NOT_NULL_VIOLATION,
+            Code::CHAR => SqlState::CHARACTER_NOT_IN_REPERTOIRE,
+            Code::EXTRA_COLUMNS | Code::MISSING_COLUMNS | Code::EMPTY_LINE | Code::QUOTE | Code::BAD_LINE => {
+                SqlState::BAD_COPY_FILE
+            }
+            _ => SqlState::INVALID_TEXT,
+        }
+    }
+
+    /// What to do about it.
+    fn hint(self) -> &'static str {
+        match self {
+            Code::EXTRA_COLUMNS | Code::MISSING_COLUMNS => {
+                "check DELIMITER and the number of columns; a column list says which columns the file has, FILLRECORD fills up \
+                 short lines"
+            }
+            Code::EMPTY_LINE => "the line is empty; IGNOREBLANKLINES leaves such lines out",
+            Code::CHAR => "use VARCHAR, whose characters may have several bytes",
+            Code::INVALID_UTF8 => "ACCEPTINVCHARS puts other characters in place of such bytes",
+            Code::DATE => "DATEFORMAT says how dates are written; ACCEPTANYDATE makes NULL of what is none",
+            Code::TIMESTAMP => "TIMEFORMAT says how times are written; ACCEPTANYDATE makes NULL of what is none",
+            Code::RANGE => "TRUNCATECOLUMNS cuts text; or make the column wider",
+            Code::NULL => "NULL AS says what means NULL",
+            _ => "mend the file, or MAXERROR leaves such rows out",
+        }
+    }
+}
+
+/// A row that is refused, and the value that is to blame, if one is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoadError {
+    pub file: Arc<str>,
+    /// From 1.
+    pub line: u64,
+    /// Of the line in the file, as it is decompressed.
+    pub offset: u64,
+    pub column: Option<(String, SqlType)>,
+    /// Byte of the line where the value begins, from 0.
+    pub position: usize,
+    pub raw_line: String,
+    pub raw_value: String,
+    pub code: Code,
+    pub reason: String,
+    /// The fields of the line, `None` of NULL.
+    pub fields: Vec<Option<String>>,
+}
+
+/// Bytes of lines and values that are kept.
+const RAW_BYTES: usize = 1024;
+/// Rows that are kept of those that are refused.
+const KEPT: usize = 10_000;
+
+/// What a load refuses, from all of its readers.
+#[derive(Debug)]
+pub struct Refused {
+    limit: ErrorLimit,
+    count: AtomicU64,
+    kept: Mutex<Vec<LoadError>>,
+    /// Lines that were read, by file, and how many of them were refused.
+    files: Mutex<BTreeMap<Arc<str>, (u64, u64)>>,
+}
+
+impl Refused {
+    pub fn new(limit: ErrorLimit) -> Self {
+        Refused { limit, count: AtomicU64::new(0), kept: Mutex::default(), files: Mutex::default() }
+    }
+
+    /// Forgets all: the load begins again.
+    pub fn clear(&self) {
+        self.count.store(0, Ordering::Relaxed);
+        self.kept.lock().clear();
+        self.files.lock().clear();
+    }
+
+    /// Takes a row; an error where there are too many by now, which is to end the load.
+    pub fn add(&self, error: LoadError) -> Result<()> {
+        let count = self.count.fetch_add(1, Ordering::Relaxed) + 1;
+        self.files.lock().entry(Arc::clone(&error.file)).or_default().1 += 1;
+        let mut kept = self.kept.lock();
+        if kept.len() < KEPT {
+            kept.push(error);
+        }
+        drop(kept);
+        match self.limit {
+            ErrorLimit::At(limit) if count >= limit => Err(self.error()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Lines of a file were read.
+    pub fn read(&self, file: &Arc<str>, lines: u64) {
+        self.files.lock().entry(Arc::clone(file)).or_default().0 += lines;
+    }
+
+    /// The load as the log has it.
+    pub fn record(&self, table: i32, format: &str, now_us: i64) -> LoadRecord {
+        let big = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        let files = self.files.lock();
+        let file = |(name, (lines, errors)): (&Arc<str>, &(u64, u64))| LoadedFile {
+            name: name.to_string(),
+            lines: big(*lines),
+            errors: big(*errors),
+            format: format.to_string(),
+            time_us: now_us,
+        };
+        let row = |e: LoadError| {
+            let sql_type = e.column.as_ref().map(|(_, sql_type)| *sql_type);
+            RefusedRow {
+                file: e.file.to_string(),
+                line: big(e.line),
+                offset: big(e.offset),
+                column: e.column.map_or(String::new(), |(name, _)| name),
+                type_name: sql_type.map_or(String::new(), |t| t.to_string()),
+                length: sql_type.and_then(|t| t.max_bytes()).map_or(String::new(), |max| max.to_string()),
+                position: i32::try_from(e.position).unwrap_or(i32::MAX),
+                raw_line: e.raw_line,
+                raw_value: e.raw_value,
+                code: e.code.0,
+                reason: e.reason,
+                fields: e.fields,
+            }
+        };
+        LoadRecord { table, files: files.iter().map(file).collect(), errors: self.all().into_iter().map(row).collect() }
+    }
+
+    pub fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Those that are kept, in the order of files and lines.
+    pub fn all(&self) -> Vec<LoadError> {
+        let mut all = self.kept.lock().clone();
+        all.sort_by(|a, b| (&a.file, a.line, a.position).cmp(&(&b.file, b.line, b.position)));
+        all
+    }
+
+    /// The first one, and how to see the others.
+    fn error(&self) -> Error {
+        let all = self.all();
+        let Some(first) = all.first() else { return Error::internal("a load ends by no error") };
+        first.error(self.count().saturating_sub(1))
+    }
+}
+
+impl LoadError {
+    /// As the statement's error, with `others` beside it.
+    pub fn error(&self, others: u64) -> Error {
+        let column = self.column.as_ref().map_or(String::new(), |(name, _)| format!(", column \"{name}\""));
+        let (shown, at) = self.shown();
+        let caret = format!("{}{}", " ".repeat(at), "^".repeat(self.raw_value.chars().count().clamp(1, 60)));
+        let more = match others {
+            0 => String::new(),
+            1 => "1 more row is refused; ".to_string(),
+            n => format!("{n} more rows are refused; "),
+        };
+        let list = "SELECT * FROM stl_load_errors WHERE query = pg_last_copy_id() lists them";
+        let sql_type = self.column.as_ref().map(|(_, sql_type)| *sql_type);
+        Error::invalid(self.code.state(sql_type), format!("{}, line {}{column}: {}", self.file, self.line, self.reason))
+            .with_detail(format!("error {} of\n{shown}\n{caret}", self.code.0))
+            .with_hint(format!("{}; {more}{list}", self.code.hint()))
+    }
+
+    /// What can be shown of the line around the value on one line, and where the value begins there, in characters.
+    fn shown(&self) -> (String, usize) {
+        const BEFORE: usize = 60;
+        const ALL: usize = 120;
+        let before: Vec<char> = self.raw_line[..self.raw_line.floor_char_boundary(self.position)].chars().collect();
+        let cut = before.len().saturating_sub(BEFORE);
+        let plain = |c: char| if c.is_control() { ' ' } else { c };
+        let text: String = self.raw_line.chars().skip(cut).take(ALL).map(plain).collect();
+        let text = if cut > 0 { format!("…{text}") } else { text };
+        (text, before.len() - cut + usize::from(cut > 0))
+    }
+}
+
+/// What is kept of a line or a value.
+pub fn raw(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(&bytes[..bytes.len().min(RAW_BYTES)]).into_owned()
+}

@@ -1,0 +1,205 @@
+//! Text files of a COPY: cut in order, parsed at the same time.
+//!
+//! One task a file fetches it and cuts it into blocks of whole lines, which is fast; parsing, which is slow, goes on in as many
+//! streams as there are threads, whichever file a block is of. So it does not matter how many files there are, or how large
+//! they are, or that a compressed one cannot be split.
+
+use std::sync::Arc;
+
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{Field, Schema};
+use datafusion::common::DataFusionError;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use futures::StreamExt;
+use object_store::ObjectMeta;
+use tokio::sync::{Mutex, mpsc};
+
+use super::blocks::{Block, Cutter};
+use super::lines::{Fields, Form, Line, LineReader};
+use super::refused::{Code, LoadError, Refused, raw};
+use super::values::{Refusal, Rules, Values};
+use super::{damaged, input};
+use crate::catalog::ColumnDef;
+use crate::common::{Error, Result};
+use crate::engine::files::CopyFiles;
+use crate::sql::ast::Compression;
+
+/// Blocks that wait to be parsed.
+const AHEAD: usize = 2;
+
+/// How the files of a COPY are read.
+pub struct TextFiles {
+    pub form: Form,
+    pub compression: Compression,
+    pub rules: Rules,
+    /// The table's, in the files' order.
+    pub columns: Vec<ColumnDef>,
+    pub refused: Arc<Refused>,
+}
+
+/// Streams of the rows of all files, to be read at the same time. They end with an error where too many rows are refused.
+pub fn streams(text: Arc<TextFiles>, files: &CopyFiles, threads: usize) -> Vec<SendableRecordBatchStream> {
+    let threads = threads.max(1);
+    let (sender, blocks) = mpsc::channel::<Result<Block>>(AHEAD);
+    let (store, base) = (Arc::clone(&files.store), files.base.clone());
+    let (reads, list) = (Arc::clone(&text), files.files.clone());
+    tokio::spawn(async move {
+        let read = |file: ObjectMeta| {
+            let name: Arc<str> = shown_name(&base, &file).into();
+            let (text, sender) = (Arc::clone(&reads), sender.clone());
+            let fetched = input::fetch(Arc::clone(&store), file.location);
+            let cut = move || {
+                let sent = text.cut(fetched, &name, |block| sender.blocking_send(Ok(block)).is_ok());
+                if let Err(e) = sent {
+                    // Nobody asks where the load has ended.
+                    let _ = sender.blocking_send(Err(e));
+                }
+            };
+            tokio::task::spawn_blocking(cut)
+        };
+        futures::stream::iter(list).map(read).buffer_unordered(threads).for_each(|_| async {}).await;
+    });
+    let schema = text.schema();
+    let blocks = Arc::new(Mutex::new(blocks));
+    let parse = |_| {
+        let (text, blocks) = (Arc::clone(&text), Arc::clone(&blocks));
+        let batches = futures::stream::unfold(false, move |ended| {
+            let (text, blocks) = (Arc::clone(&text), Arc::clone(&blocks));
+            async move {
+                if ended {
+                    return None;
+                }
+                let block = blocks.lock().await.recv().await?;
+                let parsed = match block {
+                    Ok(block) => {
+                        let parsed = tokio::task::spawn_blocking(move || text.parse(&block)).await;
+                        parsed.unwrap_or_else(|e| Err(Error::internal(format!("parsing a block: {e}"))))
+                    }
+                    Err(e) => Err(e),
+                };
+                let failed = parsed.is_err();
+                Some((parsed.map_err(|e| DataFusionError::External(Box::new(e))), failed))
+            }
+        });
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&schema), batches)) as SendableRecordBatchStream
+    };
+    (0..threads).map(parse).collect()
+}
+
+/// A file as messages name it: a path, or a URL.
+pub fn shown_name(base: &url::Url, file: &ObjectMeta) -> String {
+    let name = format!("{base}{}", file.location);
+    name.strip_prefix("file://").unwrap_or(&name).to_string()
+}
+
+impl TextFiles {
+    fn schema(&self) -> Arc<Schema> {
+        let field = |c: &ColumnDef| Field::new(&c.name, c.sql_type.arrow_type(), true);
+        Arc::new(Schema::new(self.columns.iter().map(field).collect::<Vec<_>>()))
+    }
+
+    /// Gives the file's blocks to `to`, until that wants no more.
+    pub(super) fn cut(
+        &self,
+        input: impl std::io::Read + Send + 'static,
+        name: &Arc<str>,
+        mut to: impl FnMut(Block) -> bool,
+    ) -> Result<()> {
+        let input = input::text(input, self.compression, self.rules.text.encoding)
+            .map_err(|e| damaged(name, &e.to_string()))?;
+        let skip = self.rules.text.ignore_header;
+        let mut cutter = Cutter::new(input, Arc::clone(name), self.form.lines(), skip);
+        while let Some(block) = cutter.next()? {
+            if !to(block) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The rows of a block; those that are refused are left out.
+    pub(super) fn parse(&self, block: &Block) -> Result<RecordBatch> {
+        let mut values: Vec<Values> = self.columns.iter().map(Values::new).collect();
+        let (mut kept, mut all_kept) = (Vec::new(), true);
+        let mut fields = Fields::default();
+        let mut lines = LineReader::new(block, &self.form, self.rules.text.null_as.as_bytes());
+        while let Some((line, read)) = lines.next(&mut fields) {
+            if line.text.is_empty() && self.rules.text.ignore_blank_lines {
+                continue;
+            }
+            if let Err(refusal) = read.and_then(|()| self.check_number(&mut fields, line)) {
+                self.refuse(block, line, None, refusal, &fields)?;
+                continue;
+            }
+            let mut refused = None;
+            for (at, values) in values.iter_mut().enumerate() {
+                if refused.is_some() {
+                    values.push_null();
+                    continue;
+                }
+                let field = match at < fields.len() {
+                    true => fields.get(at),
+                    false => values.column().sql_type.is_text().then_some(&b""[..]),
+                };
+                refused = values.push(field, &self.rules).err().map(|refusal| (at, refusal));
+            }
+            kept.push(refused.is_none());
+            if let Some((at, refusal)) = refused {
+                all_kept = false;
+                self.refuse(block, line, Some(at), refusal, &fields)?;
+            }
+        }
+        self.refused.read(&block.file, lines.number() - block.line);
+        let batch = RecordBatch::try_new(self.schema(), values.iter_mut().map(Values::finish).collect())?;
+        Ok(if all_kept { batch } else { filter_record_batch(&batch, &BooleanArray::from(kept))? })
+    }
+
+    fn check_number(&self, fields: &mut Fields, line: Line<'_>) -> std::result::Result<(), Refusal> {
+        let columns = self.columns.len();
+        if fields.len() == columns + 1 && matches!(self.form, Form::Delimited { .. }) {
+            fields.drop_last_if_empty();
+        }
+        let found = fields.len();
+        let code = match found.cmp(&columns) {
+            std::cmp::Ordering::Equal => return Ok(()),
+            std::cmp::Ordering::Less if self.rules.text.fill_record => return Ok(()),
+            std::cmp::Ordering::Less if line.text.is_empty() => Code::EMPTY_LINE,
+            std::cmp::Ordering::Less => Code::MISSING_COLUMNS,
+            std::cmp::Ordering::Greater => Code::EXTRA_COLUMNS,
+        };
+        Err(Refusal {
+            code,
+            reason: format!("{} where {} are loaded", count(found, "field"), count(columns, "column")),
+        })
+    }
+
+    fn refuse(
+        &self,
+        block: &Block,
+        line: Line<'_>,
+        column: Option<usize>,
+        refusal: Refusal,
+        fields: &Fields,
+    ) -> Result<()> {
+        self.refused.add(LoadError {
+            file: Arc::clone(&block.file),
+            line: line.number,
+            offset: line.offset,
+            column: column.map(|at| (self.columns[at].name.clone(), self.columns[at].sql_type)),
+            position: column.map_or(0, |at| fields.start(at, line.text, &self.form)),
+            raw_line: raw(line.text),
+            raw_value: column
+                .and_then(|at| (at < fields.len()).then(|| fields.get(at)).flatten())
+                .map_or(String::new(), raw),
+            code: refusal.code,
+            reason: refusal.reason,
+            fields: (0..fields.len()).map(|at| fields.get(at).map(raw)).collect(),
+        })
+    }
+}
+
+fn count(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}

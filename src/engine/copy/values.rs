@@ -1,0 +1,361 @@
+//! Fields of text into arrays of a table's types, by COPY's rules.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use arrow::array::timezone::Tz;
+use arrow::array::{
+    ArrayRef, BinaryViewBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Float32Builder, Float64Builder,
+    Int16Builder, Int32Builder, Int64Builder, StringViewBuilder, Time64MicrosecondBuilder, TimestampMicrosecondBuilder,
+};
+use arrow::compute::kernels::cast_utils::parse_decimal;
+use arrow::datatypes::Decimal128Type;
+
+use super::formats::Formats;
+use super::refused::Code;
+use crate::catalog::ColumnDef;
+use crate::common::SqlType;
+use crate::common::moment::parse_time;
+use crate::functions::semistructured::parse as to_super;
+use crate::sql::ast::ValueRules;
+
+/// Why a field is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    pub code: Code,
+    pub reason: String,
+}
+
+/// What fields are read by.
+pub struct Rules {
+    pub text: ValueRules,
+    pub formats: Formats,
+    /// Of timestamps that say none.
+    pub zone: Tz,
+}
+
+/// A column's values so far.
+pub struct Values {
+    column: ColumnDef,
+    builder: Builder,
+}
+
+enum Builder {
+    Bool(BooleanBuilder),
+    Int16(Int16Builder),
+    Int32(Int32Builder),
+    Int64(Int64Builder),
+    Float32(Float32Builder),
+    Float64(Float64Builder),
+    Decimal(Decimal128Builder),
+    Date(Date32Builder),
+    Time(Time64MicrosecondBuilder),
+    Timestamp(TimestampMicrosecondBuilder),
+    Text(StringViewBuilder),
+    Bytes(BinaryViewBuilder),
+}
+
+impl Values {
+    pub fn new(column: &ColumnDef) -> Self {
+        let to = column.sql_type.arrow_type();
+        let builder = match column.sql_type {
+            SqlType::Boolean => Builder::Bool(BooleanBuilder::new()),
+            SqlType::SmallInt => Builder::Int16(Int16Builder::new()),
+            SqlType::Integer => Builder::Int32(Int32Builder::new()),
+            SqlType::BigInt => Builder::Int64(Int64Builder::new()),
+            SqlType::Real => Builder::Float32(Float32Builder::new()),
+            SqlType::Double => Builder::Float64(Float64Builder::new()),
+            SqlType::Decimal { .. } => Builder::Decimal(Decimal128Builder::new().with_data_type(to)),
+            SqlType::Date => Builder::Date(Date32Builder::new()),
+            SqlType::Time => Builder::Time(Time64MicrosecondBuilder::new()),
+            SqlType::Timestamp | SqlType::TimestampTz => {
+                Builder::Timestamp(TimestampMicrosecondBuilder::new().with_data_type(to))
+            }
+            SqlType::Char(_) | SqlType::Varchar(_) | SqlType::Super => Builder::Text(StringViewBuilder::new()),
+            SqlType::Varbyte(_) => Builder::Bytes(BinaryViewBuilder::new()),
+        };
+        Values { column: column.clone(), builder }
+    }
+
+    pub fn column(&self) -> &ColumnDef {
+        &self.column
+    }
+
+    /// Appends the value of a field; `None` is NULL. A field that is refused counts as NULL.
+    pub fn push(&mut self, field: Option<&[u8]>, rules: &Rules) -> std::result::Result<(), Refusal> {
+        let pushed = match field {
+            None => Ok(false),
+            Some(field) => self.value(field, rules),
+        };
+        match pushed {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                self.push_null();
+                match self.column.nullable {
+                    true => Ok(()),
+                    false => {
+                        Err(Refusal { code: Code::NULL, reason: "NULL, where the column is NOT NULL".to_string() })
+                    }
+                }
+            }
+            Err(refusal) => {
+                self.push_null();
+                Err(refusal)
+            }
+        }
+    }
+
+    pub fn push_null(&mut self) {
+        match &mut self.builder {
+            Builder::Bool(b) => b.append_null(),
+            Builder::Int16(b) => b.append_null(),
+            Builder::Int32(b) => b.append_null(),
+            Builder::Int64(b) => b.append_null(),
+            Builder::Float32(b) => b.append_null(),
+            Builder::Float64(b) => b.append_null(),
+            Builder::Decimal(b) => b.append_null(),
+            Builder::Date(b) => b.append_null(),
+            Builder::Time(b) => b.append_null(),
+            Builder::Timestamp(b) => b.append_null(),
+            Builder::Text(b) => b.append_null(),
+            Builder::Bytes(b) => b.append_null(),
+        }
+    }
+
+    pub fn finish(&mut self) -> ArrayRef {
+        match &mut self.builder {
+            Builder::Bool(b) => Arc::new(b.finish()),
+            Builder::Int16(b) => Arc::new(b.finish()),
+            Builder::Int32(b) => Arc::new(b.finish()),
+            Builder::Int64(b) => Arc::new(b.finish()),
+            Builder::Float32(b) => Arc::new(b.finish()),
+            Builder::Float64(b) => Arc::new(b.finish()),
+            Builder::Decimal(b) => Arc::new(b.finish()),
+            Builder::Date(b) => Arc::new(b.finish()),
+            Builder::Time(b) => Arc::new(b.finish()),
+            Builder::Timestamp(b) => Arc::new(b.finish()),
+            Builder::Text(b) => Arc::new(b.finish()),
+            Builder::Bytes(b) => Arc::new(b.finish()),
+        }
+    }
+
+    /// Appends a value; false where the field means NULL.
+    fn value(&mut self, field: &[u8], rules: &Rules) -> std::result::Result<bool, Refusal> {
+        let of = &rules.text;
+        if field == of.null_as.as_bytes() {
+            return Ok(false);
+        }
+        let text = text_of(field, &self.column, rules)?;
+        let sql_type = self.column.sql_type;
+        if let Builder::Text(builder) = &mut self.builder
+            && sql_type.is_text()
+        {
+            let mut text: &str = &text;
+            if of.trim_blanks && matches!(sql_type, SqlType::Varchar(_)) {
+                text = text.trim_end();
+            }
+            if (of.empty_as_null && text.is_empty()) || (of.blanks_as_null && text.trim().is_empty()) {
+                return Ok(false);
+            }
+            builder.append_value(fitted(text, &self.column, of)?);
+            return Ok(true);
+        }
+        let text = text.trim();
+        if text.is_empty() {
+            return Ok(false);
+        }
+        let refused = |code: Code| Refusal { code, reason: format!("\"{text}\" is not a value of type {sql_type}") };
+        macro_rules! whole {
+            ($builder:expr, $type:ty) => {
+                $builder.append_value(whole::<$type>(text).map_err(refused)?)
+            };
+        }
+        // ACCEPTANYDATE makes NULL of what is none.
+        let known = |is_none: bool, code: Code| match is_none && !of.accept_any_date {
+            true => Err(refused(code)),
+            false => Ok(()),
+        };
+        match &mut self.builder {
+            Builder::Bool(builder) => builder.append_value(boolean(text).ok_or_else(|| refused(Code::BOOLEAN))?),
+            Builder::Int16(builder) => whole!(builder, i16),
+            Builder::Int32(builder) => whole!(builder, i32),
+            Builder::Int64(builder) => whole!(builder, i64),
+            Builder::Float32(builder) => {
+                builder.append_value(text.parse::<f32>().map_err(|_| refused(Code::FLOAT))?);
+            }
+            Builder::Float64(builder) => {
+                builder.append_value(text.parse::<f64>().map_err(|_| refused(Code::FLOAT))?);
+            }
+            Builder::Decimal(builder) => {
+                let SqlType::Decimal { precision, scale } = sql_type else { return Err(refused(Code::TYPE)) };
+                builder.append_value(decimal(text, precision, scale, of.round).map_err(refused)?);
+            }
+            Builder::Date(builder) => {
+                let read = rules.formats.date(text);
+                known(read.is_none(), Code::DATE)?;
+                match read {
+                    Some(days) => builder.append_value(days),
+                    None => return Ok(false),
+                }
+            }
+            Builder::Time(builder) => {
+                let read = parse_time(text);
+                known(read.is_none(), Code::TIMESTAMP)?;
+                match read {
+                    Some(micros) => builder.append_value(micros),
+                    None => return Ok(false),
+                }
+            }
+            Builder::Timestamp(builder) => {
+                let read = match sql_type {
+                    SqlType::TimestampTz => rules.formats.instant(text, rules.zone),
+                    _ => rules.formats.timestamp(text),
+                };
+                known(read.is_none(), Code::TIMESTAMP)?;
+                match read {
+                    Some(micros) => builder.append_value(micros),
+                    None => return Ok(false),
+                }
+            }
+            Builder::Text(builder) => {
+                builder.append_value(to_super(text).map_err(|_| refused(Code::SUPER))?);
+            }
+            Builder::Bytes(builder) => {
+                let bytes = bytes_of_hex(text).ok_or_else(|| refused(Code::HEX))?;
+                if sql_type.max_bytes().is_some_and(|max| bytes.len() > max as usize && !of.truncate) {
+                    return Err(too_long(bytes.len(), sql_type));
+                }
+                let kept = sql_type.max_bytes().map_or(bytes.len(), |max| bytes.len().min(max as usize));
+                builder.append_value(&bytes[..kept]);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// The field as text; with ACCEPTINVCHARS, bytes of VARCHAR that are none are replaced, each by one.
+fn text_of<'f>(field: &'f [u8], column: &ColumnDef, rules: &Rules) -> std::result::Result<Cow<'f, str>, Refusal> {
+    match (std::str::from_utf8(field), rules.text.replace_invalid) {
+        (Ok(text), _) => Ok(text.into()),
+        (Err(_), Some(by)) if matches!(column.sql_type, SqlType::Varchar(_)) => {
+            let mut text = String::with_capacity(field.len());
+            for chunk in field.utf8_chunks() {
+                text.push_str(chunk.valid());
+                text.extend(chunk.invalid().iter().map(|_| char::from(by)));
+            }
+            Ok(text.into())
+        }
+        (Err(e), _) => {
+            let byte = field[e.valid_up_to()];
+            let reason = format!("not valid UTF-8: byte 0x{byte:02x} at {}", e.valid_up_to() + 1);
+            Err(Refusal { code: Code::INVALID_UTF8, reason })
+        }
+    }
+}
+
+/// Text within its column's length.
+fn fitted<'t>(text: &'t str, column: &ColumnDef, rules: &ValueRules) -> std::result::Result<&'t str, Refusal> {
+    let sql_type = column.sql_type;
+    let is_char = matches!(sql_type, SqlType::Char(_));
+    if is_char && !text.is_ascii() {
+        let reason = format!("\"{text}\" has characters of more than one byte, which {sql_type} does not hold");
+        return Err(Refusal { code: Code::CHAR, reason });
+    }
+    let Some(max) = sql_type.max_bytes() else { return Ok(text) };
+    // The blanks at the end of a CHAR do not count.
+    let counted = if is_char { text.trim_end_matches(' ').len() } else { text.len() };
+    match counted > max as usize {
+        false => Ok(text),
+        true if rules.truncate => Ok(&text[..text.floor_char_boundary(max as usize)]),
+        true => Err(too_long(counted, sql_type)),
+    }
+}
+
+fn too_long(bytes: usize, sql_type: SqlType) -> Refusal {
+    Refusal { code: Code::RANGE, reason: format!("{bytes} bytes are too long for type {sql_type}") }
+}
+
+fn boolean(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "t" | "true" | "y" | "yes" | "on" => Some(true),
+        "0" | "f" | "false" | "n" | "no" | "off" => Some(false),
+        _ => None,
+    }
+}
+
+fn whole<T: TryFrom<i64>>(text: &str) -> std::result::Result<T, Code> {
+    let (digits, negative) = match text.as_bytes() {
+        [b'-', digits @ ..] => (digits, true),
+        [b'+', digits @ ..] => (digits, false),
+        digits => (digits, false),
+    };
+    if digits.is_empty() {
+        return Err(Code::DIGIT);
+    }
+    let mut value: i64 = 0;
+    for digit in digits {
+        if !digit.is_ascii_digit() {
+            return Err(Code::DIGIT);
+        }
+        let digit = i64::from(digit - b'0');
+        // Towards the negative, which reaches further.
+        value = value.checked_mul(10).and_then(|v| v.checked_sub(digit)).ok_or(Code::OVERFLOW)?;
+    }
+    let value = if negative { Some(value) } else { value.checked_neg() };
+    value.and_then(|value| T::try_from(value).ok()).ok_or(Code::OVERFLOW)
+}
+
+/// The unscaled value; digits beyond the scale are cut, or rounded where `round` says so.
+fn decimal(text: &str, precision: u8, scale: u8, round: bool) -> std::result::Result<i128, Code> {
+    let limit = 10i128.pow(u32::from(precision));
+    let within = |value: i128| if value > -limit && value < limit { Ok(value) } else { Err(Code::RANGE) };
+    if text.contains(['e', 'E']) {
+        let value = parse_decimal::<Decimal128Type>(text, precision, scale as i8);
+        return value.map_err(|_| Code::DECIMAL).and_then(within);
+    }
+    let (digits, negative) = match text.as_bytes() {
+        [b'-', digits @ ..] => (digits, true),
+        [b'+', digits @ ..] => (digits, false),
+        digits => (digits, false),
+    };
+    let mut value: i128 = 0;
+    let mut after_point: Option<u8> = None;
+    let (mut seen, mut up) = (false, false);
+    for byte in digits {
+        match (byte, after_point) {
+            (b'.', None) => after_point = Some(0),
+            (digit @ b'0'..=b'9', after) => {
+                seen = true;
+                match after {
+                    Some(known) if known >= scale => {
+                        up |= known == scale && *digit >= b'5';
+                        after_point = Some(scale.saturating_add(1));
+                        continue;
+                    }
+                    Some(known) => after_point = Some(known + 1),
+                    None => {}
+                }
+                value =
+                    value.checked_mul(10).and_then(|v| v.checked_add(i128::from(digit - b'0'))).ok_or(Code::RANGE)?;
+            }
+            _ => return Err(Code::DECIMAL),
+        }
+    }
+    if !seen {
+        return Err(Code::DECIMAL);
+    }
+    let missing = scale - after_point.unwrap_or(0).min(scale);
+    value = value.checked_mul(10i128.pow(u32::from(missing))).ok_or(Code::RANGE)?;
+    value += i128::from(up && round);
+    within(if negative { -value } else { value })
+}
+
+/// The bytes that hexadecimal digits write, as COPY reads VARBYTE (Redshift manual, "VARBYTE type").
+fn bytes_of_hex(text: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    if !rest.is_empty() {
+        return None;
+    }
+    pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
+}

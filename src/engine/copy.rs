@@ -3,6 +3,7 @@
 mod blocks;
 mod formats;
 mod input;
+mod json;
 mod lines;
 mod refused;
 mod text;
@@ -29,7 +30,7 @@ use object_store::ObjectMeta;
 use super::coerce::{Misfit, Refused};
 use super::ddl::load_into;
 use super::error::from_datafusion;
-use super::files::{CopyFiles, resolve, resolve_manifest};
+use super::files::{CopyFiles, read_whole, resolve, resolve_manifest};
 use super::identity::{Generate, explicit};
 use super::insert::default_of;
 use super::load::Load;
@@ -37,10 +38,11 @@ use super::names::{Place, at, no_such_column};
 use super::output::Output;
 use super::running::Running;
 use crate::catalog::{ColumnDef, PinnedSnapshot, TableDef};
-use crate::common::{Error, Result, SqlState};
-use crate::sql::ast::{CompUpdate, Copy, CopyFormat};
+use crate::common::{Error, Result, SqlState, SqlType};
+use crate::sql::ast::{CompUpdate, Copy, CopyFormat, Mapping};
 use crate::system::{Home, QueryRecord};
 use formats::Formats;
+use json::Shape;
 use lines::Form;
 use refused::Refused as RefusedRows;
 use text::TextFiles;
@@ -85,7 +87,7 @@ pub(super) async fn copy(running: &Running<'_>, copy: Copy) -> Result<Output> {
             refused.count()
         ));
     }
-    Ok(Output::done("COPY", Some(rows)).with_notices(notices))
+    Ok(Output::done(format!("COPY {rows}"), Some(rows)).with_notices(notices))
 }
 
 /// NOLOAD: reads the files as a load would, and gives the rows away.
@@ -97,7 +99,7 @@ async fn read_only(
     refused: &Arc<RefusedRows>,
 ) -> Result<(u64, Vec<String>)> {
     let targets = target_columns(def, copy)?;
-    let text = Arc::new(text_files(running, copy, def, &targets, refused)?);
+    let text = Arc::new(text_files(running, copy, def, &targets, refused).await?);
     let count = |mut stream: SendableRecordBatchStream| async move {
         let mut rows = 0;
         while let Some(batch) = stream.next().await {
@@ -191,10 +193,9 @@ async fn load_group(
                 }
             }
         }
-        CopyFormat::Json(_) => return Err(Error::internal("the files are no lines of fields")),
-        CopyFormat::Csv { .. } | CopyFormat::Delimited { .. } | CopyFormat::FixedWidth(_) => {
+        CopyFormat::Csv { .. } | CopyFormat::Delimited { .. } | CopyFormat::FixedWidth(_) | CopyFormat::Json(_) => {
             let threads = running.warehouse.inner.threads;
-            let text = Arc::new(text_files(running, copy, &def, targets, refused)?);
+            let text = Arc::new(text_files(running, copy, &def, targets, refused).await?);
             let mut streams = Vec::with_capacity(threads);
             for stream in text::streams(text, files, threads) {
                 streams.push(fill(running, stream, &def, targets).await?);
@@ -232,7 +233,6 @@ fn check_options(copy: &Copy) -> Result<()> {
         Err(Error::unsupported(format!("COPY option {what} is not supported yet")).with_hint(hint))
     };
     match () {
-        _ if matches!(options.format, CopyFormat::Json(_)) => refused("JSON", "convert the files to CSV or Parquet"),
         _ if options.compupdate != CompUpdate::Unsaid || options.comprows.is_some() => {
             refused("COMPUPDATE or COMPROWS", "leave it out: columns of ENCODE AUTO are encoded as suits each block")
         }
@@ -248,7 +248,7 @@ fn check_options(copy: &Copy) -> Result<()> {
 }
 
 /// How the text files are read.
-fn text_files(
+async fn text_files(
     running: &Running<'_>,
     copy: &Copy,
     def: &TableDef,
@@ -256,10 +256,36 @@ fn text_files(
     refused: &Arc<RefusedRows>,
 ) -> Result<TextFiles> {
     let columns: Vec<ColumnDef> = targets.iter().map(|t| def.columns[*t].clone()).collect();
-    let form = form(&copy.options.format, columns.len())?;
-    let text = copy.options.values.clone();
+    let mut text = copy.options.values.clone();
+    let form = match &copy.options.format {
+        CopyFormat::Json(mapping) => {
+            // NULL is null.
+            text.null_as = "\0".to_string();
+            Form::Json(shape(copy, mapping, &columns).await?)
+        }
+        format => form(format, columns.len())?,
+    };
     let rules = Rules { formats: Formats::new(&text)?, text, zone: running.zone()? };
     Ok(TextFiles { form, compression: copy.options.compression, rules, columns, refused: Arc::clone(refused) })
+}
+
+/// Where in values of JSON the columns are.
+async fn shape(copy: &Copy, mapping: &Mapping, columns: &[ColumnDef]) -> Result<Shape> {
+    match mapping {
+        Mapping::Auto { ignore_case } => {
+            Ok(Shape::Keys { names: columns.iter().map(|c| c.name.clone()).collect(), ignore_case: *ignore_case })
+        }
+        Mapping::Whole if columns.len() == 1 && columns[0].sql_type == SqlType::Super => Ok(Shape::Whole),
+        Mapping::Whole => {
+            Err(Error::invalid(SqlState::INVALID_PARAMETER, "JSON 'noshred' loads one column, of type SUPER")
+                .with_hint("name that column behind the table"))
+        }
+        Mapping::Paths { at: place, position } => {
+            let text = read_whole(place, &copy.options.credentials, copy.options.region.as_deref()).await;
+            let shape = text.and_then(|text| Shape::of_paths(place, &text, columns.len()));
+            shape.map_err(|e| e.with_position(position.line, position.column))
+        }
+    }
 }
 
 /// How lines of so many `columns` are parted.

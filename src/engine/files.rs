@@ -3,6 +3,7 @@
 use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use datafusion::catalog::TableProvider;
 use datafusion::common::{DataFusionError, Result as DfResult};
 use datafusion::datasource::listing::{ListingTable, ListingTableConfig, ListingTableConfigExt, ListingTableUrl};
@@ -93,27 +94,33 @@ pub async fn resolve(from: &str, credentials: &Credentials, region: Option<&str>
     Ok(CopyFiles { store, base, files })
 }
 
+/// The content of a small file.
+pub async fn read_whole(from: &str, credentials: &Credentials, region: Option<&str>) -> Result<Bytes> {
+    let (store, _, key) = open_store(from, credentials, region)?;
+    let unread = |e: object_store::Error| match e {
+        object_store::Error::NotFound { .. } => {
+            Error::invalid(SqlState::UNDEFINED_FILE, format!("there is no file \"{from}\"")).with_hint("check the path")
+        }
+        e => Error::unavailable(format!("cannot read {from}: {e}")).with_source(e),
+    };
+    store.get(&object_path(&key)?).await.map_err(unread)?.bytes().await.map_err(unread)
+}
+
 /// The files that the manifest at `from` lists, in its order, each as often as it stands there; by store (Redshift manual, "Using
 /// a manifest to specify data files").
 ///
 /// Errors: Invalid where it is no manifest, a file that is mandatory is not there, one has another length than it says, or
 /// none is there.
 pub async fn resolve_manifest(from: &str, credentials: &Credentials, region: Option<&str>) -> Result<Vec<CopyFiles>> {
-    let (store, _, key) = open_store(from, credentials, region)?;
     let wrong = |message: String| {
         Error::invalid(SqlState::BAD_COPY_FILE, message).with_hint(
             "a manifest is JSON as {\"entries\": [{\"url\": \"s3://bucket/file\", \"mandatory\": true}, …]}; without MANIFEST, FROM names \
              the files themselves",
         )
     };
-    let text = match store.get(&object_path(&key)?).await {
-        Ok(found) => found.bytes().await,
-        Err(object_store::Error::NotFound { .. }) => return Err(wrong(format!("there is no manifest \"{from}\""))),
-        Err(e) => Err(e),
-    };
-    let unread = |e: object_store::Error| Error::unavailable(format!("cannot read {from}: {e}")).with_source(e);
+    let text = read_whole(from, credentials, region).await?;
     let manifest: serde_json::Value =
-        serde_json::from_slice(&text.map_err(unread)?).map_err(|e| wrong(format!("\"{from}\" is no manifest: {e}")))?;
+        serde_json::from_slice(&text).map_err(|e| wrong(format!("\"{from}\" is no manifest: {e}")))?;
     let entries = manifest.get("entries").and_then(|entries| entries.as_array());
     let entries = entries.ok_or_else(|| wrong(format!("\"{from}\" is no manifest: it has no list of entries")))?;
     let mut groups: Vec<CopyFiles> = Vec::new();

@@ -31,6 +31,8 @@ pub enum Lines {
     Escaped,
     /// One that is not within quotes, which begin where fields do.
     Quoted { delimiter: u8, quote: u8 },
+    /// None: values of JSON follow each other, with blanks between or within them.
+    Json,
 }
 
 /// Cuts what `input` gives. Lines end with `\n`, `\r\n` or `\r`.
@@ -61,6 +63,11 @@ pub(super) enum State {
     /// Behind a quote within quotes: the second of two, or the end.
     QuoteSeen,
     Escape,
+    /// Within an array or an object of JSON: how deep.
+    Value(u32),
+    /// Within a string of it, and behind a backslash there.
+    String(u32),
+    StringEscape(u32),
 }
 
 impl<R: Read> Cutter<R> {
@@ -144,7 +151,7 @@ impl<R: Read> Cutter<R> {
                 }
                 at = text.len();
             }
-            Lines::Escaped | Lines::Quoted { .. } => {
+            Lines::Escaped | Lines::Quoted { .. } | Lines::Json => {
                 while at < text.len() {
                     let byte = text[at];
                     let (next, ends) = self.lines.step(self.state, byte);
@@ -245,6 +252,25 @@ impl Lines {
             (Lines::Quoted { .. }, _) if end => (State::Start, true),
             (Lines::Quoted { delimiter, .. }, _) if byte == delimiter => (State::Start, false),
             (Lines::Quoted { .. }, _) => (State::Field, false),
+            (Lines::Json, State::StringEscape(depth)) => (State::String(depth), false),
+            (Lines::Json, State::String(depth)) => match byte {
+                b'"' if depth == 0 => (State::Start, true),
+                b'"' => (State::Value(depth), false),
+                b'\\' => (State::StringEscape(depth), false),
+                _ => (state, false),
+            },
+            (Lines::Json, State::Value(depth)) => match byte {
+                b'"' => (State::String(depth), false),
+                b'{' | b'[' => (State::Value(depth + 1), false),
+                b'}' | b']' if depth <= 1 => (State::Start, true),
+                b'}' | b']' => (State::Value(depth - 1), false),
+                _ => (state, false),
+            },
+            (Lines::Json, _) => match byte {
+                b'{' | b'[' => (State::Value(1), false),
+                b'"' => (State::String(0), false),
+                _ => (State::Start, byte.is_ascii_whitespace()),
+            },
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The lines of a block, and the fields of a line.
 
 use super::blocks::{Block, Lines, line_ends};
+use super::json::Shape;
 use super::refused::Code;
 use super::values::Refusal;
 
@@ -18,6 +19,8 @@ pub enum Form {
     },
     /// So many characters each.
     Fixed(Vec<usize>),
+    /// Values instead of lines.
+    Json(Shape),
 }
 
 impl Form {
@@ -27,6 +30,7 @@ impl Form {
             Form::Csv { delimiter, quote } => Lines::Quoted { delimiter: *delimiter, quote: *quote },
             Form::Delimited { escape: true, .. } => Lines::Escaped,
             Form::Delimited { .. } | Form::Fixed(_) => Lines::Plain,
+            Form::Json(_) => Lines::Json,
         }
     }
 }
@@ -204,7 +208,7 @@ impl<'b> LineReader<'b> {
 
     fn split(&self, line: &[u8], fields: &mut Fields) -> Result<(), Refusal> {
         match self.form {
-            Form::Csv { .. } => {}
+            Form::Csv { .. } | Form::Json(_) => {}
             Form::Delimited { delimiter, escape: false, remove_quotes: false } => {
                 let mut start = 0;
                 for end in memchr::memchr_iter(*delimiter, line).chain([line.len()]) {

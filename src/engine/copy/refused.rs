@@ -199,7 +199,19 @@ impl LoadError {
         let sql_type = self.column.as_ref().map(|(_, sql_type)| *sql_type);
         Error::invalid(self.code.state(sql_type), format!("{}, line {}{column}: {}", self.file, self.line, self.reason))
             .with_detail(format!("error {} of\n{shown}\n{caret}", self.code.0))
-            .with_hint(format!("{}; {more}{list}", self.code.hint()))
+            .with_hint(format!("{}; {more}{list}", self.hint()))
+    }
+
+    fn hint(&self) -> &'static str {
+        let ends = |end: &str| self.file.ends_with(end);
+        match () {
+            _ if self.line > 3 || !self.raw_line.contains(char::REPLACEMENT_CHARACTER) => self.code.hint(),
+            _ if ends(".gz") => "the file may be compressed: say GZIP",
+            _ if ends(".bz2") => "the file may be compressed: say BZIP2",
+            _ if ends(".zst") => "the file may be compressed: say ZSTD",
+            _ if ends(".parquet") => "the file may be of Parquet: say FORMAT AS PARQUET",
+            _ => self.code.hint(),
+        }
     }
 
     /// What can be shown of the line around the value on one line, and where the value begins there, in characters.

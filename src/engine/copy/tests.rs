@@ -9,12 +9,15 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use super::blocks::{BLOCK_BYTES, MAX_LINE_BYTES};
 use super::form;
 use super::formats::Formats;
+use super::json::Shape;
+use super::lines::Form;
 use super::refused::{LoadError, Refused};
 use super::text::TextFiles;
 use super::values::Rules;
 use crate::catalog::ColumnDef;
 use crate::common::{ColumnId, EncodingName, ErrorKind, Result, SqlType};
 use crate::functions::zones;
+use crate::sql::ast::CopyFormat;
 use crate::sql::{Statement, parse_one};
 use crate::testing::rng::Rng;
 
@@ -55,7 +58,12 @@ fn loaded(text: &[u8], step: usize, columns: &[ColumnDef], options: &str) -> Res
     let refused = Arc::new(Refused::new(copy.options.errors));
     let values = copy.options.values.clone();
     let files = TextFiles {
-        form: form(&copy.options.format, columns.len())?,
+        form: match &copy.options.format {
+            CopyFormat::Json(_) => {
+                Form::Json(Shape::Keys { names: columns.iter().map(|c| c.name.clone()).collect(), ignore_case: false })
+            }
+            format => form(format, columns.len())?,
+        },
         compression: copy.options.compression,
         rules: Rules { formats: Formats::new(&values)?, text: values, zone: zones::utc() },
         columns: columns.to_vec(),
@@ -183,12 +191,38 @@ fn blocks_hold_the_lines_of_the_whole() {
     }
 }
 
+/// Values of JSON are found wherever reads and blocks end.
+#[test]
+fn values_are_cut_where_they_end() {
+    let columns = [column("a", SqlType::BigInt), column("b", SqlType::Varchar(99))];
+    let mut rng = Rng::new(11);
+    for round in 0..200 {
+        let (mut text, mut expected) = (String::new(), Vec::new());
+        for row in 0..1 + rng.below(30) {
+            let (json, plain) = [
+                ("\"x\"", "x"),
+                ("\"}{\\\"\"", "}{\""),
+                ("null", "NULL"),
+                ("[1, {\"a\": 2}]", "[1, {\"a\": 2}]"),
+                ("\"\\u00e4\\n\"", "ä\n"),
+                ("1.50", "1.50"),
+                ("true", "true"),
+            ][rng.below(7)];
+            let blank = ["", " ", "\n", "\r\n "][rng.below(4)];
+            text.push_str(&format!("{{{blank}\"b\"{blank}:{json}, \"c\": {{\"a\": 9}},\"a\":{row}{blank}}}{blank}"));
+            expected.push(format!("{row},{plain}"));
+        }
+        let step = 1 + rng.below(9);
+        assert_eq!(parsed(text.as_bytes(), step, &columns, "json 'auto'").unwrap(), expected, "round {round}: {text}");
+    }
+}
+
 /// Blocks of a large text are cut at line ends, and their lines are counted on.
 #[test]
 fn large_texts_are_cut() {
     let columns = [column("a", SqlType::BigInt), column("b", SqlType::Varchar(200))];
     for (options, line) in [("csv", "1,\"a\nb\"\n"), ("", "1|some more text\n"), ("escape", "1|a\\\nb\n")] {
-        let lines = 5 * BLOCK_BYTES / line.len();
+        let lines = 2 * BLOCK_BYTES / line.len();
         let mut text = line.repeat(lines);
         let before = text.matches('\n').count();
         text.push_str("x|x\n");

@@ -17,12 +17,13 @@ use object_store::ObjectMeta;
 use tokio::sync::{Mutex, mpsc};
 
 use super::blocks::{Block, Cutter};
+use super::json::{self, Shape};
 use super::lines::{Fields, Form, Line, LineReader};
 use super::refused::{Code, LoadError, Refused, raw};
 use super::values::{Refusal, Rules, Values};
 use super::{damaged, input};
 use crate::catalog::ColumnDef;
-use crate::common::{Error, Result};
+use crate::common::{Error, Result, SqlType};
 use crate::engine::files::CopyFiles;
 use crate::sql::ast::Compression;
 
@@ -121,8 +122,60 @@ impl TextFiles {
 
     /// The rows of a block; those that are refused are left out.
     pub(super) fn parse(&self, block: &Block) -> Result<RecordBatch> {
+        match &self.form {
+            Form::Json(shape) => self.parse_values(block, shape),
+            _ => self.parse_lines(block),
+        }
+    }
+
+    fn parse_values(&self, block: &Block, shape: &Shape) -> Result<RecordBatch> {
         let mut values: Vec<Values> = self.columns.iter().map(Values::new).collect();
-        let (mut kept, mut all_kept) = (Vec::new(), true);
+        let (mut kept, mut count) = (Vec::new(), 0);
+        for (line, read) in json::values(block) {
+            count += 1;
+            let found = match read.and_then(|value| shape.find(value)) {
+                Ok(found) => found,
+                Err(refusal) => {
+                    self.refused.add(self.error(block, line, None, refusal))?;
+                    continue;
+                }
+            };
+            let mut refused = None;
+            for (at, (values, found)) in values.iter_mut().zip(&found).enumerate() {
+                if refused.is_some() {
+                    values.push_null();
+                    continue;
+                }
+                let pushed = match found {
+                    None => values.push(None, &self.rules),
+                    // Such a column takes values as they are written.
+                    Some(value) if values.column().sql_type == SqlType::Super => values.push(Some(value), &self.rules),
+                    Some(value) => match json::scalar(value) {
+                        Ok(text) => values.push(text.as_deref(), &self.rules),
+                        Err(refusal) => {
+                            values.push_null();
+                            Err(refusal)
+                        }
+                    },
+                };
+                refused = pushed.err().map(|refusal| (at, refusal));
+            }
+            kept.push(refused.is_none());
+            if let Some((at, refusal)) = refused {
+                let raw_value = found[at].map_or(String::new(), raw);
+                let position = found[at].map_or(0, |value| value.as_ptr() as usize - line.text.as_ptr() as usize);
+                let fields = found.iter().map(|value| value.map(raw)).collect();
+                let error = self.error(block, line, Some(at), refusal);
+                self.refused.add(LoadError { raw_value, position, fields, ..error })?;
+            }
+        }
+        self.refused.read(&block.file, count);
+        self.batch(values, kept)
+    }
+
+    fn parse_lines(&self, block: &Block) -> Result<RecordBatch> {
+        let mut values: Vec<Values> = self.columns.iter().map(Values::new).collect();
+        let mut kept = Vec::new();
         let mut fields = Fields::default();
         let mut lines = LineReader::new(block, &self.form, self.rules.text.null_as.as_bytes());
         while let Some((line, read)) = lines.next(&mut fields) {
@@ -147,13 +200,19 @@ impl TextFiles {
             }
             kept.push(refused.is_none());
             if let Some((at, refusal)) = refused {
-                all_kept = false;
                 self.refuse(block, line, Some(at), refusal, &fields)?;
             }
         }
         self.refused.read(&block.file, lines.number() - block.line);
+        self.batch(values, kept)
+    }
+
+    fn batch(&self, mut values: Vec<Values>, kept: Vec<bool>) -> Result<RecordBatch> {
         let batch = RecordBatch::try_new(self.schema(), values.iter_mut().map(Values::finish).collect())?;
-        Ok(if all_kept { batch } else { filter_record_batch(&batch, &BooleanArray::from(kept))? })
+        Ok(match kept.iter().all(|kept| *kept) {
+            true => batch,
+            false => filter_record_batch(&batch, &BooleanArray::from(kept))?,
+        })
     }
 
     fn check_number(&self, fields: &mut Fields, line: Line<'_>) -> std::result::Result<(), Refusal> {
@@ -183,20 +242,29 @@ impl TextFiles {
         refusal: Refusal,
         fields: &Fields,
     ) -> Result<()> {
+        let raw_value = column.filter(|at| *at < fields.len()).and_then(|at| fields.get(at));
         self.refused.add(LoadError {
+            position: column.map_or(0, |at| fields.start(at, line.text, &self.form)),
+            raw_value: raw_value.map_or(String::new(), raw),
+            fields: (0..fields.len()).map(|at| fields.get(at).map(raw)).collect(),
+            ..self.error(block, line, column, refusal)
+        })
+    }
+
+    /// Without the value and its place.
+    fn error(&self, block: &Block, line: Line<'_>, column: Option<usize>, refusal: Refusal) -> LoadError {
+        LoadError {
             file: Arc::clone(&block.file),
             line: line.number,
             offset: line.offset,
             column: column.map(|at| (self.columns[at].name.clone(), self.columns[at].sql_type)),
-            position: column.map_or(0, |at| fields.start(at, line.text, &self.form)),
+            position: 0,
             raw_line: raw(line.text),
-            raw_value: column
-                .and_then(|at| (at < fields.len()).then(|| fields.get(at)).flatten())
-                .map_or(String::new(), raw),
+            raw_value: String::new(),
             code: refusal.code,
             reason: refusal.reason,
-            fields: (0..fields.len()).map(|at| fields.get(at).map(raw)).collect(),
-        })
+            fields: Vec::new(),
+        }
     }
 }
 

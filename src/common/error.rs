@@ -76,6 +76,7 @@ impl SqlState {
     pub const BAD_COPY_FILE: SqlState = SqlState("22P04");
     pub const INVALID_TEXT: SqlState = SqlState("22P02");
     pub const UNDEFINED_FILE: SqlState = SqlState("58P01");
+    pub const DUPLICATE_FILE: SqlState = SqlState("58P02");
     pub const OUT_OF_MEMORY: SqlState = SqlState("53200");
     pub const SNAPSHOT_TOO_OLD: SqlState = SqlState("72000");
     /// Whether a commit took effect is not known.

@@ -60,6 +60,7 @@ mod tests;
 pub mod tpch;
 #[cfg(feature = "codec")]
 mod travel;
+mod unload;
 mod uses;
 mod vacuum;
 mod verify;

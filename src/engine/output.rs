@@ -16,6 +16,7 @@ use futures::{Stream, StreamExt, stream};
 use super::error::from_datafusion;
 use super::query_log::Logged;
 use crate::common::Result;
+use crate::system::UnloadRecord;
 
 /// A statement's result: what it did, what it has to say, and its rows, which a query computes while they are read.
 pub struct Output {
@@ -29,6 +30,8 @@ pub struct Output {
     plan: Option<Arc<dyn ExecutionPlan>>,
     /// What gave the rows of a statement that returns none.
     ran: Option<Arc<dyn ExecutionPlan>>,
+    /// The files that the statement has written.
+    unloads: Vec<UnloadRecord>,
     /// Logs the statement when it is read, or given up.
     logged: Option<Logged>,
 }
@@ -44,6 +47,7 @@ impl Output {
             stream: None,
             plan: None,
             ran: None,
+            unloads: Vec::new(),
             logged: None,
         }
     }
@@ -58,6 +62,7 @@ impl Output {
             stream: Some(stream),
             plan: None,
             ran: None,
+            unloads: Vec::new(),
             logged: None,
         }
     }
@@ -95,6 +100,12 @@ impl Output {
         self
     }
 
+    /// Names the files that the statement has written.
+    pub(super) fn with_unloads(mut self, unloads: Vec<UnloadRecord>) -> Self {
+        self.unloads = unloads;
+        self
+    }
+
     /// What gave the rows of a statement that returns none.
     pub(super) fn ran(&self) -> Option<&Arc<dyn ExecutionPlan>> {
         self.ran.as_ref()
@@ -103,6 +114,7 @@ impl Output {
     /// Logs the statement once its rows have been read; at once where there are none.
     pub(super) fn with_log(mut self, logged: Logged) -> Self {
         let mut logged = logged.with_plan(self.plan.clone().or(self.ran.take()));
+        logged = logged.with_unloads(std::mem::take(&mut self.unloads));
         if self.stream.is_none() {
             logged.end();
         } else {

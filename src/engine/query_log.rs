@@ -24,7 +24,7 @@ use super::warehouse::Warehouse;
 use crate::catalog::paths;
 use crate::common::Clock;
 use crate::physical_plan::config::BlueshiftOptions;
-use crate::system::{QueryRecord, RefusedRow};
+use crate::system::{QueryRecord, RefusedRow, UnloadRecord};
 
 /// Statements in memory, and those that a query of the log reads, at most; and their bytes in memory.
 const MOST: usize = 5_000;
@@ -215,6 +215,12 @@ impl Logged {
         self
     }
 
+    /// The files that the statement has written.
+    pub fn with_unloads(mut self, unloads: Vec<UnloadRecord>) -> Self {
+        self.record.unloads = unloads;
+        self
+    }
+
     /// The statement did all that it was to do.
     pub fn end(&mut self) {
         self.ended = true;
@@ -246,7 +252,8 @@ fn size(record: &QueryRecord) -> usize {
     let alerts: usize = record.alerts.iter().map(|a| a.event.len() + a.solution.len() + 64).sum();
     let row = |e: &RefusedRow| e.raw_line.len() * 2 + e.raw_value.len() + e.reason.len() + e.file.len() + 256;
     let loads: usize = record.load.iter().map(|l| l.files.len() * 256 + l.errors.iter().map(row).sum::<usize>()).sum();
-    record.text.len() + steps + alerts + loads + (record.scans.len() + 2 * record.vacuums.len()) * 128 + 256
+    let unloads: usize = record.unloads.iter().map(|u| u.path.len() + 96).sum();
+    record.text.len() + steps + alerts + loads + unloads + (record.scans.len() + 2 * record.vacuums.len()) * 128 + 256
 }
 
 /// A statement's text with all its literals masked where some may be secret, as COPY's credentials are.

@@ -34,7 +34,7 @@ use super::statement::{CancelToken, StatementState};
 use super::warehouse::Warehouse;
 use super::{
     alter, analyze, attach, backup, clone, comments, copy, ddl, delete, describe, explain, information, insert, merge,
-    parameters, planning, prepare, retention, show, statistics, summarize, vacuum, verify, views,
+    parameters, planning, prepare, retention, show, statistics, summarize, unload, vacuum, verify, views,
 };
 use crate::catalog::{PinnedSnapshot, Snapshot};
 use crate::common::{Error, ErrorKind, Result, SqlState};
@@ -67,6 +67,8 @@ pub struct Session {
     last_query: AtomicI64,
     /// The number of the last COPY, and how many rows it loaded.
     pub(super) last_copy: Mutex<(i64, i64)>,
+    /// The number of the last UNLOAD that succeeded, -1 where there is none, and its rows.
+    last_unload: Mutex<(i64, i64)>,
     /// Hears what long statements have to say while they run.
     listener: Mutex<Option<Listener>>,
 }
@@ -94,6 +96,7 @@ impl Session {
             turn: tokio::sync::Mutex::default(),
             last_query: AtomicI64::new(-1),
             last_copy: Mutex::new((-1, 0)),
+            last_unload: Mutex::new((-1, 0)),
             listener: Mutex::default(),
         }
     }
@@ -114,6 +117,12 @@ impl Session {
             }
             None => Some(notice),
         }
+    }
+
+    /// Notes an UNLOAD that has succeeded, for `pg_last_unload_count()`.
+    pub(super) fn unloaded(&self, query: u64, rows: u64) {
+        let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        *self.last_unload.lock() = (signed(query), signed(rows));
     }
 
     pub fn warehouse(&self) -> &Warehouse {
@@ -476,6 +485,7 @@ impl Session {
                 Err(Error::internal("a block begins and ends elsewhere"))
             }
             Statement::Copy(copy) => copy::copy(running, *copy).await,
+            Statement::Unload(statement) => unload::unload(running, *statement).await,
             Statement::Backup(location) => backup::backup(running, &location).await,
             Statement::Restore(wanted) => backup::restore(running, &wanted).await,
             Statement::Vacuum(statement) => vacuum::vacuum(running, &statement).await,
@@ -612,6 +622,7 @@ impl Session {
             runtime: Arc::clone(&self.runtime),
             last_query: self.last_query.load(AtomicOrdering::Relaxed),
             last_copy: *self.last_copy.lock(),
+            last_unload: *self.last_unload.lock(),
         }
     }
 

@@ -51,6 +51,7 @@ mod show_table;
 mod statistics;
 mod transactions;
 mod unions;
+mod unload;
 mod util;
 mod vacuum;
 mod whole;

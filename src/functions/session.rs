@@ -28,6 +28,8 @@ pub(super) fn additions(all: &mut Functions) {
         ("pg_last_copy_count", Tells::LastCopyCount),
         ("pg_last_copy_id", Tells::LastCopy),
         ("pg_last_query_id", Tells::LastQuery),
+        ("pg_last_unload_count", Tells::LastUnloadCount),
+        ("pg_last_unload_id", Tells::LastUnload),
     ] {
         all.scalar.push(Told::udf(name, tells));
     }
@@ -65,6 +67,9 @@ enum Tells {
     /// The last COPY, and how many rows it loaded.
     LastCopy,
     LastCopyCount,
+    /// The last UNLOAD: its number, and its rows.
+    LastUnload,
+    LastUnloadCount,
 }
 
 fn number(number: i64) -> ColumnarValue {
@@ -102,7 +107,9 @@ impl ScalarUDFImpl for Told {
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {
         Ok(match self.tells {
             Tells::Process(_) => DataType::Int32,
-            Tells::LastQuery | Tells::LastCopy | Tells::LastCopyCount => DataType::Int64,
+            Tells::LastQuery | Tells::LastCopy | Tells::LastCopyCount | Tells::LastUnload | Tells::LastUnloadCount => {
+                DataType::Int64
+            }
             _ => DataType::Utf8View,
         })
     }
@@ -124,6 +131,8 @@ impl ScalarUDFImpl for Told {
             Tells::LastQuery => return Ok(number(names.map_or(-1, |names| names.last_query))),
             Tells::LastCopy => return Ok(number(names.map_or(-1, |names| names.last_copy.0))),
             Tells::LastCopyCount => return Ok(number(names.map_or(0, |names| names.last_copy.1))),
+            Tells::LastUnload => return Ok(number(names.map_or(-1, |names| names.last_unload.0))),
+            Tells::LastUnloadCount => return Ok(number(names.map_or(0, |names| names.last_unload.1))),
             Tells::Setting => match args.args.as_slice() {
                 [ColumnarValue::Scalar(name)] => match name.try_as_str().flatten() {
                     Some(name) => setting(&args, name)?,

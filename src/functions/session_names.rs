@@ -28,6 +28,8 @@ pub struct SessionNames {
     pub last_query: i64,
     /// The number of the session's last COPY, -1 where there is none, and how many rows it loaded.
     pub last_copy: (i64, i64),
+    /// The number of the session's last UNLOAD, -1 where there is none, and how many rows it wrote.
+    pub last_unload: (i64, i64),
 }
 
 impl ConfigExtension for SessionNames {

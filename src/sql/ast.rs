@@ -5,6 +5,7 @@
 mod changes;
 mod copy;
 mod tables;
+mod unload;
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -16,6 +17,7 @@ use crate::common::error::Position;
 pub use changes::*;
 pub use copy::*;
 pub use tables::*;
+pub use unload::*;
 
 /// One parsed statement.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,6 +50,7 @@ pub enum Statement {
     /// `LOCK [TABLE] name, …`
     Lock(Vec<ObjectName>),
     Copy(Box<Copy>),
+    Unload(Box<Unload>),
     Backup(Backup),
     Restore(Box<Restore>),
     Comment(Comment),

@@ -518,7 +518,7 @@ fn wrong(message: impl Into<String>, position: Position) -> Error {
 }
 
 /// `[AS] 'c'`: an ASCII character, also as `\t` or in octal as `\ddd`.
-fn one_char(c: &mut Cursor, name: &str) -> Result<u8> {
+pub(super) fn one_char(c: &mut Cursor, name: &str) -> Result<u8> {
     c.take("AS");
     let position = c.position();
     let text = c.string("one character as a string")?;
@@ -557,7 +557,7 @@ fn iam_role(text: String) -> IamRole {
 }
 
 /// `name=value;…`. The text is not repeated in errors: it holds secrets.
-fn credentials(text: &str, position: Position) -> Result<Credentials> {
+pub(super) fn credentials(text: &str, position: Position) -> Result<Credentials> {
     let error = |message: &str| {
         wrong(message, position)
             .with_hint("write 'aws_iam_role=…' or 'aws_access_key_id=…;aws_secret_access_key=…[;token=…]'")

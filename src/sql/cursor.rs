@@ -298,8 +298,11 @@ impl<'a> Cursor<'a> {
     /// A string literal.
     pub fn string(&mut self, what: &str) -> Result<String> {
         match self.token(0) {
-            Token::SingleQuotedString(_) | Token::EscapedStringLiteral(_) | Token::DollarQuotedString(_) => {
-                self.with(|p| p.parse_literal_string())
+            Token::SingleQuotedString(_) | Token::EscapedStringLiteral(_) => self.with(|p| p.parse_literal_string()),
+            Token::DollarQuotedString(text) => {
+                let text = text.value.clone();
+                self.skip();
+                Ok(text)
             }
             _ => Err(self.expected(what)),
         }

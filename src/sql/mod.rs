@@ -29,6 +29,7 @@ mod session;
 mod show;
 mod split;
 mod transaction;
+mod unload;
 pub mod unparse;
 mod vacuum;
 mod validate;

@@ -13,8 +13,8 @@ use super::ast::{
 };
 use super::cursor::{Cursor, START, checked_tokens, syntax_error, unsupported};
 use super::{
-    alter, analyze, backup, copy, create_table, delete, insert, merge, prepare, session, show, transaction, vacuum,
-    view,
+    alter, analyze, backup, copy, create_table, delete, insert, merge, prepare, session, show, transaction, unload,
+    vacuum, view,
 };
 
 /// The longest statement (Redshift manual, "CREATE TABLE", and others). Data comes by COPY.
@@ -76,6 +76,16 @@ pub(super) fn parse_from(sql: &str, origin: Position) -> Result<Vec<Statement>> 
             .with_hint("load rows by COPY, or in several statements"));
     }
     let (tokens, brackets) = checked_tokens(sql, origin)?;
+    statements_of(tokens, brackets, sql, origin)
+}
+
+/// The statements of a text's tokens, from [`checked_tokens`].
+pub(super) fn statements_of(
+    tokens: Vec<TokenWithSpan>,
+    brackets: usize,
+    sql: &str,
+    origin: Position,
+) -> Result<Vec<Statement>> {
     let shallow = brackets <= BRACKETS_ON_ANY_STACK && tokens.len() <= TOKENS_ON_ANY_STACK;
     let read = || statements(tokens, sql, origin);
     if shallow {
@@ -110,7 +120,7 @@ fn statements(tokens: Vec<TokenWithSpan>, sql: &str, origin: Position) -> Result
 
 /// Statements that are known and not offered, by their first word. ALTER, GRANT and the like name their object in
 /// the next one.
-const REFUSED: [&str; 15] = [
+const REFUSED: [&str; 14] = [
     "ANALYSE",
     "CALL",
     "CANCEL",
@@ -122,7 +132,6 @@ const REFUSED: [&str; 15] = [
     "REINDEX",
     "REVOKE",
     "SAVEPOINT",
-    "UNLOAD",
     "USE",
     "REPLACE",
     "UPSERT",
@@ -152,6 +161,7 @@ pub(super) fn statement(c: &mut Cursor) -> Result<Statement> {
         "ROLLBACK" | "ABORT" => transaction::rollback(c),
         "LOCK" => transaction::lock(c),
         "COPY" => copy::copy(c),
+        "UNLOAD" => unload::unload(c),
         "BACKUP" => backup::backup(c),
         "RESTORE" => backup::restore(c),
         "ANALYZE" => analyze::analyze(c),
@@ -379,9 +389,9 @@ fn explain_with_options(c: &mut Cursor, position: Position) -> Result<Statement>
 }
 
 fn not_explained(c: &Cursor) -> Error {
-    const STATEMENTS: [&str; 17] = [
+    const STATEMENTS: [&str; 18] = [
         "INSERT", "CREATE", "MERGE", "COPY", "DROP", "ALTER", "EXECUTE", "EXPLAIN", "SET", "SHOW", "PREPARE", "TABLE",
-        "DESCRIBE", "ANALYZE", "DELETE", "UPDATE", "TRUNCATE",
+        "DESCRIBE", "ANALYZE", "DELETE", "UPDATE", "TRUNCATE", "UNLOAD",
     ];
     match c.upper_word(0) {
         Some(word) if STATEMENTS.contains(&word.as_str()) || REFUSED.contains(&word.as_str()) => {

@@ -7,6 +7,7 @@ mod fuzz;
 mod hostile;
 mod query;
 mod splitting;
+mod unload;
 
 use crate::common::{Error, ErrorKind};
 

@@ -30,6 +30,8 @@ pub struct QueryRecord {
     /// What it vacuumed, or what it loaded. A record that has any is of no statement: that has its own.
     pub vacuums: Vec<VacuumRecord>,
     pub load: Option<LoadRecord>,
+    /// The files that it wrote.
+    pub unloads: Vec<super::UnloadRecord>,
 }
 
 /// The vacuum of a table: that it began, that it ended, or that there was nothing to do.
@@ -133,7 +135,10 @@ fn records(context: Option<&SystemContext>) -> Vec<QueryRecord> {
 }
 
 /// Each item of each record, with the record.
-fn each<T: Clone>(context: Option<&SystemContext>, of: impl Fn(&QueryRecord) -> &[T]) -> Vec<(QueryRecord, T)> {
+pub(super) fn each<T: Clone>(
+    context: Option<&SystemContext>,
+    of: impl Fn(&QueryRecord) -> &[T],
+) -> Vec<(QueryRecord, T)> {
     let records = records(context).into_iter();
     records
         .flat_map(|record| of(&record).to_vec().into_iter().map(|item| (record.clone(), item)).collect::<Vec<_>>())

@@ -24,6 +24,7 @@ mod slices;
 mod statistics;
 mod table_ddl;
 mod table_info;
+mod unload_log;
 mod zones;
 
 pub use table_ddl::table_ddl;
@@ -44,6 +45,7 @@ use futures::future::BoxFuture;
 pub use blocks::count as count_blocks;
 pub use loads::{LoadRecord, LoadedFile, RefusedRow};
 pub use log::{AlertRecord, QueryRecord, ScanRecord, StepRecord, VacuumProgress, VacuumRecord};
+pub use unload_log::UnloadRecord;
 
 pub use columns::{ShownColumn, shown_columns};
 pub use context::{Database, Home, Listed, Needs, Relation, RelationColumn, RelationKind, SystemContext, SystemSource};
@@ -58,7 +60,7 @@ pub const SCHEMA: &str = "pg_catalog";
 pub const INFORMATION_SCHEMA: &str = "information_schema";
 
 /// The system tables' names.
-pub const TABLES: [&str; 42] = [
+pub const TABLES: [&str; 43] = [
     "pg_attrdef",
     "pg_attribute",
     "pg_class",
@@ -80,6 +82,7 @@ pub const TABLES: [&str; 42] = [
     "stl_query",
     "stl_querytext",
     "stl_scan",
+    "stl_unload_log",
     "stl_vacuum",
     "stv_blocklist",
     "stv_slices",
@@ -174,6 +177,7 @@ enum Kind {
     StlQuery,
     StlQuerytext,
     StlScan,
+    StlUnloadLog,
     StlVacuum,
     StvBlocklist,
     StvSlices,
@@ -204,7 +208,7 @@ enum Kind {
 
 impl Kind {
     /// In the order of [`TABLES`], then of [`INFORMATION_TABLES`].
-    const ALL: [Kind; 47] = [
+    const ALL: [Kind; 48] = [
         Kind::PgAttrdef,
         Kind::PgAttribute,
         Kind::PgClass,
@@ -226,6 +230,7 @@ impl Kind {
         Kind::StlQuery,
         Kind::StlQuerytext,
         Kind::StlScan,
+        Kind::StlUnloadLog,
         Kind::StlVacuum,
         Kind::StvBlocklist,
         Kind::StvSlices,
@@ -282,6 +287,7 @@ impl Kind {
             Kind::StlQuery => log::stl_query(None).schema(),
             Kind::StlQuerytext => log::stl_querytext(None).schema(),
             Kind::StlScan => log::stl_scan(None).schema(),
+            Kind::StlUnloadLog => unload_log::stl_unload_log(None).schema(),
             Kind::StlVacuum => log::stl_vacuum(None).schema(),
             Kind::SvvVacuumProgress => log::svv_vacuum_progress(None).schema(),
             Kind::SvvVacuumSummary => log::svv_vacuum_summary(None).schema(),
@@ -338,6 +344,7 @@ impl Kind {
             | Kind::StlQuery
             | Kind::StlQuerytext
             | Kind::StlScan
+            | Kind::StlUnloadLog
             | Kind::StlVacuum
             | Kind::SvvVacuumProgress
             | Kind::SvvVacuumSummary
@@ -381,6 +388,7 @@ impl Kind {
             Kind::StlQuery => log::stl_query(Some(context)).columns(),
             Kind::StlQuerytext => log::stl_querytext(Some(context)).columns(),
             Kind::StlScan => log::stl_scan(Some(context)).columns(),
+            Kind::StlUnloadLog => unload_log::stl_unload_log(Some(context)).columns(),
             Kind::StlVacuum => log::stl_vacuum(Some(context)).columns(),
             Kind::SvvVacuumProgress => log::svv_vacuum_progress(Some(context)).columns(),
             Kind::SvvVacuumSummary => log::svv_vacuum_summary(Some(context)).columns(),

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::system::{
-    AlertRecord, LoadRecord, LoadedFile, QueryRecord, RefusedRow, ScanRecord, StepRecord, VacuumRecord,
+    AlertRecord, LoadRecord, LoadedFile, QueryRecord, RefusedRow, ScanRecord, StepRecord, UnloadRecord, VacuumRecord,
 };
 
 pub fn write(record: &QueryRecord) -> String {
@@ -33,12 +33,19 @@ pub fn write(record: &QueryRecord) -> String {
             "rows_rewritten": v.rows_rewritten, "longest_step_us": v.longest_step_us,
         })
     });
+    let unloads = record.unloads.iter().map(|u| {
+        json!({
+            "slice": u.slice, "path": u.path, "start_us": u.start_us, "end_us": u.end_us, "lines": u.lines,
+            "bytes": u.bytes, "format": u.format,
+        })
+    });
     let value = json!({
         "user": record.user, "query": record.query, "label": record.label, "xid": record.xid,
         "process": record.process, "database": record.database, "text": record.text, "start_us": record.start_us,
         "end_us": record.end_us, "aborted": record.aborted, "steps": steps.collect::<Vec<_>>(),
         "scans": scans.collect::<Vec<_>>(), "alerts": alerts.collect::<Vec<_>>(),
         "vacuums": vacuums.collect::<Vec<_>>(), "load": record.load.as_ref().map(load),
+        "unloads": unloads.collect::<Vec<_>>(),
     });
     value.to_string()
 }
@@ -140,6 +147,15 @@ pub fn read(line: &[u8]) -> Option<QueryRecord> {
         rows_rewritten: big(&v, "rows_rewritten"),
         longest_step_us: big(&v, "longest_step_us"),
     });
+    let unloads = each("unloads").into_iter().map(|u| UnloadRecord {
+        slice: int(&u, "slice"),
+        path: text(&u, "path"),
+        start_us: big(&u, "start_us"),
+        end_us: big(&u, "end_us"),
+        lines: big(&u, "lines"),
+        bytes: big(&u, "bytes"),
+        format: text(&u, "format"),
+    });
     Some(QueryRecord {
         user: int(&value, "user"),
         query: value.get("query")?.as_i64()?,
@@ -156,6 +172,7 @@ pub fn read(line: &[u8]) -> Option<QueryRecord> {
         alerts: alerts.collect(),
         vacuums: vacuums.collect(),
         load: value.get("load").and_then(read_load),
+        unloads: unloads.collect(),
     })
 }
 
@@ -199,6 +216,7 @@ mod tests {
                 longest_step_us: 9,
                 ..Default::default()
             }],
+            unloads: vec![UnloadRecord { slice: 2, path: "file:///f".into(), lines: 5, ..Default::default() }],
             ..Default::default()
         };
         let line = write(&record);

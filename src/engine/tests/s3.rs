@@ -52,14 +52,14 @@ async fn locations_and_copy_reach_an_endpoint_of_the_environment() {
         files.put(&format!("part-{part}.csv").into(), text.into()).await.unwrap();
     }
     files.put(&"rows.parquet".into(), parquet().into()).await.unwrap();
-    in_environment_of(&server, "in_an_environment").await;
+    in_environment_of(&server, "s3::in_an_environment").await;
 }
 
-/// Runs a test in a process whose environment names the server.
-async fn in_environment_of(server: &S3Server, test: &str) {
+/// Runs a test, named as it stands below `engine::tests`, in a process whose environment names the server.
+pub async fn in_environment_of(server: &S3Server, test: &str) {
     let mut child = Command::new(std::env::current_exe().unwrap());
     child
-        .args(["--exact", "--ignored", "--nocapture", &format!("engine::tests::s3::{test}")])
+        .args(["--exact", "--ignored", "--nocapture", &format!("engine::tests::{test}")])
         .env("AWS_ENDPOINT", &server.endpoint)
         .env("AWS_REGION", "us-east-1")
         .env("AWS_ACCESS_KEY_ID", KEYS[0].0)
@@ -120,7 +120,7 @@ async fn in_an_environment() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_lives_on_s3() {
     let server = S3Server::start(&["backups"]).await;
-    in_environment_of(&server, "backups_in_an_environment").await;
+    in_environment_of(&server, "s3::backups_in_an_environment").await;
     // Nothing but what a place of backups has.
     let store = server.store("backups", "");
     let all: Vec<_> = store.list(None).map_ok(|o| o.location.to_string()).try_collect().await.unwrap();

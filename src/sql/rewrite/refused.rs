@@ -61,8 +61,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("pg_get_iam_role_by_user", ""),
     ("pg_get_late_binding_view_cols", "read information_schema.columns, or DESCRIBE the view"),
     ("pg_get_session_roles", PRIVILEGES),
-    ("pg_last_unload_count", ""),
-    ("pg_last_unload_id", ""),
     ("pg_terminate_backend", ""),
     ("pg_timezone_abbrevs", ZONES),
     ("pg_timezone_names", ZONES),

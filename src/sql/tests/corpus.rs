@@ -184,6 +184,12 @@ pub(super) const READ: &[&str] = &[
     "select approximate(a) ignore nulls over (order by b groups between current row and 1 following) from t \
      tablesample (10) for update",
     "select a from t |> where b > 1 |> order by a",
+    "unload ('select ''a'' as b from t') to 's3://x/y_' iam_role default format as csv header gzip extension '.csv.gz'",
+    "unload ($$select * from (select a from t limit 5) as x;$$) to 'folder/' parquet maxfilesize as 1.5 gb rowgroupsize 64 \
+     partition by (a, \"B\") include manifest verbose cleanpath parallel off",
+    "unload ('select 1') to 'f' fixedwidth 'a:5,b:7' null as '-' allowoverwrite region 'eu-west-1' \
+     credentials 'aws_iam_role=x'",
+    "unload ('select 1') to 'f' delimiter as '\\t' addquotes escape bzip2 maxfilesize 5 mb manifest parallel on",
 ];
 
 /// These are known and refused by their names.
@@ -192,7 +198,7 @@ pub(super) const REFUSED: &[&str] = &[
     "show datashares",
     "show external table s.t",
     "alter table t set schema s",
-    "unload ('select 1') to 's3://x' iam_role default",
+    "unload ('select 1') to 's3://x' iam_role default encrypted",
     "grant select on t to public",
     "create materialized view v as select 1",
     "create table t (a int check (a > 0))",

@@ -71,6 +71,7 @@ fn the_corpus_has_every_kind_of_statement() {
         "show table",
         "summarize",
         "truncate",
+        "unload",
         "update",
         "vacuum",
     ];
@@ -118,6 +119,7 @@ fn kind(statement: &Statement) -> &'static str {
         Statement::Rollback => "rollback",
         Statement::Lock(_) => "lock",
         Statement::Copy(_) => "copy",
+        Statement::Unload(_) => "unload",
         Statement::ShowTable { .. } => "show table",
         Statement::Describe { .. } => "describe",
         Statement::Summarize(_) => "summarize",
@@ -319,6 +321,10 @@ fn places(sql: &str, statement: &Statement) {
         Statement::Copy(copy) => {
             names.extend(copy.table.parts.iter().chain(&copy.columns));
             assert!(offset(sql, copy.from_position).is_some(), "{sql:?}");
+        }
+        Statement::Unload(unload) => {
+            names.extend(unload.options.partition_by.iter().flat_map(|by| &by.columns));
+            assert!(offset(sql, unload.to_position).is_some(), "{sql:?}");
         }
         Statement::ShowTable { name } | Statement::Describe { name } => names.extend(&name.parts),
         Statement::DataFusion { sql: text, position } => {

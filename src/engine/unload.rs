@@ -125,8 +125,11 @@ fn records(job: &Job, files: &[Finished]) -> Vec<UnloadRecord> {
     files.iter().map(record).collect()
 }
 
+/// See [`columns_of`].
+type Columns = (SchemaRef, Vec<usize>, Vec<(usize, String)>);
+
 /// The columns of files, where they stand in the query's rows, and those that name folders.
-fn columns_of(plan: &LogicalPlan, unload: &Unload) -> Result<(SchemaRef, Vec<usize>, Vec<(usize, String)>)> {
+fn columns_of(plan: &LogicalPlan, unload: &Unload) -> Result<Columns> {
     let schema = shown_schema(&Arc::new(plan.schema().as_arrow().clone()));
     let by = partition_columns(&schema, unload.options.partition_by.as_ref())?;
     let include = unload.options.partition_by.as_ref().is_none_or(|by| by.include);

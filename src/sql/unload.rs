@@ -133,15 +133,14 @@ fn place_doubled(text: &str, origin: Position, tokens: &mut [TokenWithSpan]) {
 
 /// Where the last LIMIT or FETCH outside of brackets stands.
 fn outermost_limit(tokens: &[TokenWithSpan]) -> Option<Position> {
+    let is_limit = |word: &str| ["limit", "fetch"].iter().any(|limit| word.eq_ignore_ascii_case(limit));
     let (mut depth, mut found) = (0_i64, None);
     for token in tokens {
         match &token.token {
             Token::LParen => depth += 1,
             Token::RParen => depth -= 1,
-            Token::Word(word) if depth == 0 && word.quote_style.is_none() => {
-                if ["limit", "fetch"].iter().any(|limit| word.value.eq_ignore_ascii_case(limit)) {
-                    found = Some(super::cursor::at(token.span.start));
-                }
+            Token::Word(word) if depth == 0 && word.quote_style.is_none() && is_limit(&word.value) => {
+                found = Some(super::cursor::at(token.span.start));
             }
             _ => {}
         }
@@ -457,7 +456,7 @@ fn fixed_widths(text: &str, position: Position) -> Result<Vec<usize>> {
         let (_, width) = part.rsplit_once(':')?;
         width.trim().parse().ok().filter(|width| *width > 0)
     };
-    text.split(',').map(|part| width(part)).collect::<Option<Vec<usize>>>().ok_or_else(|| {
+    text.split(',').map(width).collect::<Option<Vec<usize>>>().ok_or_else(|| {
         wrong("FIXEDWIDTH must be pairs of a column and its width", position).with_hint(
             "write FIXEDWIDTH 'column:width,column:width', of all columns in their order; widths are characters",
         )

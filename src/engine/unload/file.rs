@@ -50,7 +50,7 @@ pub struct OpenFile {
 }
 
 enum Content {
-    Lines(Packer),
+    Lines(Box<Packer>),
     Parquet(Box<ParquetFile>),
 }
 
@@ -61,7 +61,7 @@ impl OpenFile {
             UnloadFormat::Parquet { row_group_bytes } => {
                 Content::Parquet(Box::new(ParquetFile::new(&job.schema, row_group_bytes)?))
             }
-            _ => Content::Lines(Packer::new(job.options.compression).map_err(packing)?),
+            _ => Content::Lines(Box::new(Packer::new(job.options.compression).map_err(packing)?)),
         };
         let upload = BufWriter::with_capacity(Arc::clone(&job.target.store), path.clone(), PART_BYTES)
             .with_max_concurrency(PARTS_UNDER_WAY);
@@ -82,7 +82,7 @@ impl OpenFile {
         let size = match &mut self.content {
             Content::Lines(packer) => {
                 let at_most = packer.at_most(self.given + bytes);
-                let plain = if matches!(packer, Packer::Plain(_)) { bytes } else { 0 };
+                let plain = if matches!(**packer, Packer::Plain(_)) { bytes } else { 0 };
                 self.sent + packer.out().len() as u64 + plain + at_most
             }
             // What the footer takes is not known before.
@@ -152,7 +152,7 @@ impl OpenFile {
 
     /// Makes the file appear. What fails here may have happened: the path is among those to delete.
     pub async fn finish(mut self) -> Result<Finished> {
-        let content = std::mem::replace(&mut self.content, Content::Lines(Packer::Plain(Vec::new())));
+        let content = std::mem::replace(&mut self.content, Content::Lines(Box::new(Packer::Plain(Vec::new()))));
         let rest = match content {
             Content::Lines(packer) => packer.finish().map_err(packing),
             Content::Parquet(file) => file.finish(),

@@ -65,8 +65,8 @@ pub fn texts(array: &ArrayRef, zone: Tz) -> Result<StringViewArray> {
             Ok(values.map(|value| value.map(|yes| if yes { "t" } else { "f" })).collect())
         }
         DataType::Float16 => of(array.as_primitive::<Float16Type>(), |v, out| float(f64::from(v.to_f32()), out)),
-        DataType::Float32 => of(array.as_primitive::<Float32Type>(), |v, out| float(v, out)),
-        DataType::Float64 => of(array.as_primitive::<Float64Type>(), |v, out| float(v, out)),
+        DataType::Float32 => of(array.as_primitive::<Float32Type>(), float),
+        DataType::Float64 => of(array.as_primitive::<Float64Type>(), float),
         DataType::Timestamp(_, Some(_)) => Ok(zones::to_text(array, zone)?.as_string_view().clone()),
         DataType::Timestamp(_, None) | DataType::Date64 => {
             let local = as_type(DataType::Timestamp(TimeUnit::Microsecond, None))?;

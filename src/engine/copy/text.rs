@@ -149,7 +149,9 @@ impl TextFiles {
                 let pushed = match found {
                     None => values.push(None, &self.rules),
                     // Such a column takes values as they are written.
-                    Some(value) if values.column().sql_type == SqlType::Super => values.push(Some(value), &self.rules),
+                    Some(value) if values.column().sql_type == SqlType::Super && *value != b"null" => {
+                        values.push(Some(value), &self.rules)
+                    }
                     Some(value) => match json::scalar(value) {
                         Ok(text) => values.push(text.as_deref(), &self.rules),
                         Err(refusal) => {

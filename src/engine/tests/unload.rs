@@ -359,6 +359,8 @@ async fn random_rows_come_back() {
         all(&session, &made.each_ref().map(String::as_str)).await;
         let plain = "select i, translate(v, '|' || chr(10) || chr(13), '___') v, c, n, d, r, day, tm, ts, tz, b, x, \
                      case when s is not null then json_parse('[1,\"a\"]') end s from t";
+        // JSON has one null.
+        let of_json = "select * from t where s is null or json_serialize(s) <> 'null'";
         for (query, unloaded, copied) in [
             ("select * from t", "csv null as '\\N'", "csv"),
             (
@@ -369,15 +371,24 @@ async fn random_rows_come_back() {
             ("select * from t", "parquet", "parquet"),
             (plain, "null as '\\N'", ""),
             (plain, "null as '@' delimiter '\\t' parallel off", "null as '@' delimiter '\\t'"),
+            ("select * from t", "escape null as '\\N'", "escape"),
+            ("select * from t", "addquotes escape null as '@@'", "removequotes escape null as '@@'"),
+            ("select * from t", "csv gzip null as '\\N'", "csv gzip"),
+            ("select * from t", "escape bzip2 null as '\\N' parallel off", "escape bzip2"),
+            ("select * from t", "csv zstd null as '\\N'", "csv zstd"),
+            ("select * from t", "csv manifest null as '\\N'", "csv manifest"),
+            (of_json, "json", "json 'auto'"),
+            (of_json, "json gzip", "json 'auto' gzip"),
         ] {
             let folder = tempfile::tempdir().unwrap();
             let to = folder.path().join("f");
-            let copy = format!("copy u from '{}' {copied}", to.display());
+            let from = if copied.contains("manifest") { folder.path().join("fmanifest") } else { to.clone() };
+            let copy = format!("copy u from '{}' {copied}", from.display());
             all(&session, &["truncate u", &text(query, &to, unloaded), &copy]).await;
             // As text: EXCEPT knows neither NaN nor NULL.
             let wanted = ours(&session, query).await;
             assert_eq!(ours(&session, "select * from u").await, wanted, "seed {seed}, {unloaded}");
-            assert!(wanted.len() > 150, "lines of all rows");
+            assert!(wanted.len() > 90, "most of the rows, if not all");
         }
     }
 }

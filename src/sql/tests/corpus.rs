@@ -206,7 +206,7 @@ pub(super) const REFUSED: &[&str] = &[
     "create table t (a timetz, b hllsketch)",
     "create or replace table t (a int)",
     "with x as (select 1) insert into t values (1)",
-    "copy t from 'x' json 'auto' gzip maxerror 10",
+    "copy t from 'x' avro 'auto' gzip maxerror 10",
     "prepare p as drop table t",
     "explain truncate t",
     "drop materialized view v",

@@ -80,7 +80,7 @@ async fn events(session: &Session, name: &str, from: u64, rows: u64) {
 const EVENTS: &str = "(id bigint not null, at timestamp, customer bigint, amount int, note varchar(20))";
 
 async fn update(rows: u64) {
-    let (directory, warehouse) = opened(8).await;
+    let (_directory, warehouse) = opened(8).await;
     let session = warehouse.session();
     run(&session, &format!("create table events {EVENTS} distkey(id) sortkey(at)")).await;
     events(&session, "events", 0, rows).await;
@@ -271,7 +271,7 @@ async fn inserts(delay: Duration) {
 /// Scans after ten thousand single-row inserts, and with a tenth of the rows dead, against the same rows loaded at once.
 async fn scans() {
     const ROWS: u64 = 10_000;
-    let (directory, warehouse) = opened(4).await;
+    let (_directory, warehouse) = opened(4).await;
     let session = warehouse.session();
     let columns = "(k bigint, v bigint, s varchar(20)) distkey(k) sortkey(v)";
     for name in ["single", "compact"] {

@@ -2,14 +2,15 @@
 
 use sqlparser::tokenizer::Token;
 
+use crate::common::Result;
 use crate::common::error::Position;
-use crate::common::{Error, Result, SqlState};
 
+use super::access::{self, Said, one_char, wrong};
 use super::ast::{
-    CompUpdate, Compression, Copy, CopyFormat, CopyOptions, Credentials, DateFormat, ErrorLimit, FixedField, IamRole,
-    Mapping, Statement, TextEncoding, TimeFormat, ValueRules,
+    CompUpdate, Compression, Copy, CopyFormat, CopyOptions, Credentials, DateFormat, ErrorLimit, FixedField, Mapping,
+    Statement, TextEncoding, TimeFormat, ValueRules,
 };
-use super::cursor::{Cursor, invalid, syntax_error, unsupported};
+use super::cursor::{Cursor, syntax_error, unsupported};
 
 /// Options of Redshift that are not offered, and why.
 const UNSUPPORTED: [(&str, &str); 12] = [
@@ -56,42 +57,20 @@ const APART: [(&str, &[&str]); 4] = [
     ("IGNOREALLERRORS", &["MAXERROR"]),
 ];
 
-/// The options that were given, by name and place.
-#[derive(Default)]
-struct Said {
-    names: Vec<(&'static str, Position)>,
-}
-
-impl Said {
-    fn note(&mut self, name: &'static str, position: Position) -> Result<()> {
-        if self.at(name).is_some() {
-            return Err(syntax_error(format!("COPY option {name} is given twice"), position).with_hint("give it once"));
+/// Errors for options that do not go together, at the later of two.
+fn check_apart(said: &Said) -> Result<()> {
+    for (one, others) in APART {
+        let Some(first) = said.at(one) else { continue };
+        if let Some((name, second)) = said.names.iter().find(|(name, _)| others.contains(name)) {
+            let (with, name, position) = match (first.line, first.column) < (second.line, second.column) {
+                true => (one, *name, *second),
+                false => (*name, one, first),
+            };
+            let error = syntax_error(format!("{name} does not go with {with}"), position);
+            return Err(error.with_hint("leave one of them out"));
         }
-        self.names.push((name, position));
-        Ok(())
     }
-
-    fn at(&self, name: &str) -> Option<Position> {
-        self.names.iter().find(|(n, _)| *n == name).map(|(_, p)| *p)
-    }
-
-    /// Errors for options that do not go together, at the later of two.
-    fn check(&self) -> Result<()> {
-        for (one, others) in APART {
-            let Some(first) = self.at(one) else { continue };
-            if let Some((name, second)) = self.names.iter().find(|(name, _)| others.contains(name)) {
-                let (first, second, one, name) = match (first.line, first.column) < (second.line, second.column) {
-                    true => (first, *second, one, *name),
-                    false => (*second, first, *name, one),
-                };
-                debug_assert_ne!((first.line, first.column), (second.line, second.column));
-                return Err(
-                    syntax_error(format!("{name} does not go with {one}"), second).with_hint("leave one of them out")
-                );
-            }
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 /// `COPY table FROM …` of ours; `COPY … TO` is DataFusion's, which writes files.
@@ -130,7 +109,7 @@ struct Form {
 }
 
 fn options(c: &mut Cursor) -> Result<CopyOptions> {
-    let mut said = Said::default();
+    let mut said = Said::of("COPY");
     let mut form = Form::default();
     let mut options = CopyOptions {
         format: CopyFormat::Delimited { delimiter: b'|', escape: false, remove_quotes: false },
@@ -154,7 +133,7 @@ fn options(c: &mut Cursor) -> Result<CopyOptions> {
         if !format_option(c, &word, position, &mut said, &mut form)?
             && !value_option(c, &word, position, &mut said, &mut options.values)?
             && !load_option(c, &word, position, &mut said, &mut options)?
-            && !access_option(c, &word, position, &mut said, &mut options)?
+            && !access::option(c, &word, position, &mut said, &mut options.credentials, &mut options.region)?
         {
             return Err(syntax_error(format!("unknown COPY option \"{}\"", word.to_ascii_lowercase()), position)
                 .with_hint(
@@ -166,8 +145,8 @@ fn options(c: &mut Cursor) -> Result<CopyOptions> {
                 ));
         }
     }
-    said.check()?;
-    check_credentials(&said)?;
+    check_apart(&said)?;
+    said.check_credentials()?;
     options.format = chosen(form, &said)?;
     Ok(options)
 }
@@ -187,7 +166,7 @@ fn format_option(c: &mut Cursor, word: &str, position: Position, said: &mut Said
             let place = c.position();
             let known = c.upper_word(0).unwrap_or_default();
             check_offered(&known, "format", place)?;
-            if !["PARQUET", "CSV", "JSON", "FIXEDWIDTH", "TEXT"].contains(&known.as_str()) {
+            if !["PARQUET", "CSV", "JSON", "FIXEDWIDTH"].contains(&known.as_str()) {
                 return Err(c.expected("PARQUET, CSV, JSON or FIXEDWIDTH"));
             }
             c.skip();
@@ -196,7 +175,6 @@ fn format_option(c: &mut Cursor, word: &str, position: Position, said: &mut Said
         word => (word.to_string(), position),
     };
     match word.as_str() {
-        "TEXT" => said.note("FORMAT", position)?,
         "PARQUET" => {
             said.note("FORMAT", position)?;
             form.name = Some("PARQUET");
@@ -417,44 +395,7 @@ fn load_option(c: &mut Cursor, word: &str, position: Position, said: &mut Said, 
     Ok(true)
 }
 
-/// Whether it is one of the words that say who reads the files.
-fn access_option(
-    c: &mut Cursor,
-    word: &str,
-    position: Position,
-    said: &mut Said,
-    to: &mut CopyOptions,
-) -> Result<bool> {
-    match word {
-        "WITH" if c.is("CREDENTIALS") => {}
-        "IAM_ROLE" => {
-            said.note("IAM_ROLE", position)?;
-            c.take("AS");
-            to.credentials.iam_role = Some(if c.take("DEFAULT") {
-                IamRole::Default
-            } else {
-                iam_role(c.string("default or the role's name as a string")?)
-            });
-        }
-        "CREDENTIALS" => {
-            said.note("CREDENTIALS", position)?;
-            c.take("AS");
-            let place = c.position();
-            to.credentials = credentials(&c.string("the credentials as a string")?, place)?;
-        }
-        "ACCESS_KEY_ID" => to.credentials.access_key_id = Some(text(c, said, "ACCESS_KEY_ID", position)?),
-        "SECRET_ACCESS_KEY" => {
-            to.credentials.secret_access_key = Some(text(c, said, "SECRET_ACCESS_KEY", position)?);
-        }
-        "SESSION_TOKEN" => to.credentials.session_token = Some(text(c, said, "SESSION_TOKEN", position)?),
-        "REGION" => to.region = Some(text(c, said, "REGION", position)?),
-        _ => return Ok(false),
-    }
-    Ok(true)
-}
-
 fn chosen(form: Form, said: &Said) -> Result<CopyFormat> {
-    let of = |name: &'static str| said.at(name).is_some();
     if form.name == Some("PARQUET") {
         return match said.names.iter().find(|(name, _)| !COLUMNAR.contains(name)) {
             Some((name, position)) => Err(syntax_error(format!("{name} does not go with PARQUET"), *position)
@@ -479,62 +420,10 @@ fn chosen(form: Form, said: &Said) -> Result<CopyFormat> {
         Some("JSON") => CopyFormat::Json(form.mapping.unwrap_or(Mapping::Auto { ignore_case: false })),
         _ => CopyFormat::Delimited {
             delimiter: form.delimiter.unwrap_or(b'|'),
-            escape: of("ESCAPE"),
-            remove_quotes: of("REMOVEQUOTES"),
+            escape: said.has("ESCAPE"),
+            remove_quotes: said.has("REMOVEQUOTES"),
         },
     })
-}
-
-fn check_credentials(said: &Said) -> Result<()> {
-    let ways: Vec<_> = ["IAM_ROLE", "CREDENTIALS", "ACCESS_KEY_ID"]
-        .into_iter()
-        .filter_map(|name| said.at(name).map(|position| (name, position)))
-        .collect();
-    if let [(first, _), (second, position), ..] = ways[..] {
-        return Err(syntax_error(format!("{second} does not go with {first}"), position)
-            .with_hint("give credentials in one way"));
-    }
-    for (name, needs) in [
-        ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"),
-        ("SECRET_ACCESS_KEY", "ACCESS_KEY_ID"),
-        ("SESSION_TOKEN", "ACCESS_KEY_ID"),
-    ] {
-        if let (Some(position), None) = (said.at(name), said.at(needs)) {
-            return Err(syntax_error(format!("{name} needs {needs}"), position).with_hint("give both"));
-        }
-    }
-    Ok(())
-}
-
-/// `[AS] 'text'`
-fn text(c: &mut Cursor, said: &mut Said, name: &'static str, position: Position) -> Result<String> {
-    said.note(name, position)?;
-    c.take("AS");
-    c.string("a string")
-}
-
-fn wrong(message: impl Into<String>, position: Position) -> Error {
-    invalid(SqlState::INVALID_PARAMETER, message, position)
-}
-
-/// `[AS] 'c'`: an ASCII character, also as `\t` or in octal as `\ddd`.
-pub(super) fn one_char(c: &mut Cursor, name: &str) -> Result<u8> {
-    c.take("AS");
-    let position = c.position();
-    let text = c.string("one character as a string")?;
-    let byte = match text.as_bytes() {
-        [byte] => Some(*byte),
-        b"\\t" => Some(b'\t'),
-        [b'\\', digits @ ..] if (1..=3).contains(&digits.len()) && digits.iter().all(|d| (b'0'..=b'7').contains(d)) => {
-            u8::from_str_radix(&text[1..], 8).ok()
-        }
-        _ => None,
-    };
-    match byte {
-        Some(byte) if byte.is_ascii() && !matches!(byte, b'\n' | b'\r' | 0) => Ok(byte),
-        _ => Err(wrong(format!("{name} must be one ASCII character, and no newline"), position)
-            .with_hint("write for example '|', '\\t' or, in octal, '\\001'")),
-    }
 }
 
 /// `[AS] 'text'`
@@ -549,34 +438,5 @@ fn null_as(c: &mut Cursor) -> Result<String> {
                 .with_hint("newlines end rows; choose another text"))
         }
         _ => Ok(text),
-    }
-}
-
-fn iam_role(text: String) -> IamRole {
-    if text.eq_ignore_ascii_case("default") { IamRole::Default } else { IamRole::Arn(text) }
-}
-
-/// `name=value;…`. The text is not repeated in errors: it holds secrets.
-pub(super) fn credentials(text: &str, position: Position) -> Result<Credentials> {
-    let error = |message: &str| {
-        wrong(message, position)
-            .with_hint("write 'aws_iam_role=…' or 'aws_access_key_id=…;aws_secret_access_key=…[;token=…]'")
-    };
-    let mut found = Credentials::default();
-    for part in text.split(';').map(str::trim).filter(|p| !p.is_empty()) {
-        let (name, value) = part.split_once('=').ok_or_else(|| error("CREDENTIALS must be name=value pairs"))?;
-        let value = value.trim().to_string();
-        match name.trim().to_ascii_lowercase().as_str() {
-            "aws_iam_role" => found.iam_role = Some(iam_role(value)),
-            "aws_access_key_id" => found.access_key_id = Some(value),
-            "aws_secret_access_key" => found.secret_access_key = Some(value),
-            "token" => found.session_token = Some(value),
-            _ => return Err(error("CREDENTIALS has an unknown name")),
-        }
-    }
-    let keys = (&found.access_key_id, &found.secret_access_key);
-    match (&found.iam_role, keys) {
-        (Some(_), (None, None)) | (None, (Some(_), Some(_))) => Ok(found),
-        _ => Err(error("CREDENTIALS needs a role, or a key id and its secret")),
     }
 }

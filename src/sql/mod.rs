@@ -4,6 +4,7 @@
 //! without parsing them, [`is_complete`] tells a shell whether to go on reading, and [`unparse`] writes DDL.
 //! Only text is judged here: whether a table exists is for the engine.
 
+mod access;
 mod alter;
 mod analyze;
 pub mod ast;

@@ -4,14 +4,14 @@ use sqlparser::ast::{Query, Statement as SqlStatement};
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
 use crate::common::error::Position;
-use crate::common::{Error, Result, SqlState};
+use crate::common::{Error, Result};
 
+use super::access::{self, Said, one_char, text, wrong};
 use super::ast::{
-    Credentials, Existing, IamRole, PartitionBy, Statement, Unload, UnloadCompression, UnloadFormat, UnloadManifest,
+    Credentials, Existing, PartitionBy, Statement, Unload, UnloadCompression, UnloadFormat, UnloadManifest,
     UnloadOptions,
 };
-use super::copy::{credentials, one_char};
-use super::cursor::{Cursor, checked_tokens, invalid, syntax_error, unsupported};
+use super::cursor::{Cursor, checked_tokens, syntax_error, unsupported};
 use super::parser;
 
 /// What an unknown option is told.
@@ -39,29 +39,6 @@ const EXCLUDED: [(&str, &[&str], &str); 4] = [
         "a column is the characters at its place, with nothing between; leave it out",
     ),
 ];
-
-/// Options that were given, by name and place.
-#[derive(Default)]
-struct Said(Vec<(&'static str, Position)>);
-
-impl Said {
-    fn note(&mut self, name: &'static str, position: Position) -> Result<()> {
-        if self.at(name).is_some() {
-            let message = format!("UNLOAD option {name} is given twice");
-            return Err(syntax_error(message, position).with_hint("give it once"));
-        }
-        self.0.push((name, position));
-        Ok(())
-    }
-
-    fn at(&self, name: &str) -> Option<Position> {
-        self.0.iter().find(|(n, _)| *n == name).map(|(_, p)| *p)
-    }
-
-    fn has(&self, name: &str) -> bool {
-        self.at(name).is_some()
-    }
-}
 
 pub(super) fn unload(c: &mut Cursor) -> Result<Statement> {
     c.expect("UNLOAD")?;
@@ -149,7 +126,7 @@ fn outermost_limit(tokens: &[TokenWithSpan]) -> Option<Position> {
 }
 
 fn options(c: &mut Cursor) -> Result<UnloadOptions> {
-    let mut said = Said::default();
+    let mut said = Said::of("UNLOAD");
     let mut format = None;
     let mut delimiter = None;
     let mut widths = Vec::new();
@@ -285,30 +262,7 @@ fn options(c: &mut Cursor) -> Result<UnloadOptions> {
                     "leave it out, and have the bucket encrypt what it stores by default (SSE-S3 or SSE-KMS)",
                 ));
             }
-            "WITH" if c.is("CREDENTIALS") => {}
-            "IAM_ROLE" => {
-                said.note("IAM_ROLE", position)?;
-                c.take("AS");
-                options.credentials.iam_role = Some(match c.take("DEFAULT") {
-                    true => IamRole::Default,
-                    false => match string(c, "default or the role's name as a string")? {
-                        name if name.eq_ignore_ascii_case("default") => IamRole::Default,
-                        name => IamRole::Arn(name),
-                    },
-                });
-            }
-            "CREDENTIALS" => {
-                said.note("CREDENTIALS", position)?;
-                c.take("AS");
-                let place = c.position();
-                options.credentials = credentials(&string(c, "the credentials as a string")?, place)?;
-            }
-            "ACCESS_KEY_ID" => options.credentials.access_key_id = Some(text(c, &mut said, "ACCESS_KEY_ID", position)?),
-            "SECRET_ACCESS_KEY" => {
-                options.credentials.secret_access_key = Some(text(c, &mut said, "SECRET_ACCESS_KEY", position)?);
-            }
-            "SESSION_TOKEN" => options.credentials.session_token = Some(text(c, &mut said, "SESSION_TOKEN", position)?),
-            "REGION" => options.region = Some(text(c, &mut said, "REGION", position)?),
+            word if access::option(c, word, position, &mut said, &mut options.credentials, &mut options.region)? => {}
             _ => {
                 let message = format!("unknown UNLOAD option \"{}\"", word.to_ascii_lowercase());
                 return Err(syntax_error(message, position).with_hint(KNOWN));
@@ -316,7 +270,7 @@ fn options(c: &mut Cursor) -> Result<UnloadOptions> {
         }
     }
     check_pairs(format, &said)?;
-    check_credentials(&said)?;
+    said.check_credentials()?;
     options.header = said.has("HEADER");
     options.format = match (format, said.at("FIXEDWIDTH")) {
         (Some("PARQUET"), _) => {
@@ -360,7 +314,7 @@ fn check_pairs(format: Option<&'static str>, said: &Said) -> Result<()> {
         if format != Some(name) && !said.has(name) {
             continue;
         }
-        if let Some((option, position)) = said.0.iter().find(|(option, _)| excluded.contains(option)) {
+        if let Some((option, position)) = said.names.iter().find(|(option, _)| excluded.contains(option)) {
             return Err(syntax_error(format!("{option} does not go with {name}"), *position).with_hint(hint));
         }
     }
@@ -397,39 +351,6 @@ fn check_delimiter(format: &UnloadFormat, said: &Said) -> Result<()> {
     }
 }
 
-fn check_credentials(said: &Said) -> Result<()> {
-    let mut ways = said.0.iter().filter(|(name, _)| ["IAM_ROLE", "CREDENTIALS", "ACCESS_KEY_ID"].contains(name));
-    if let (Some((first, _)), Some((second, position))) = (ways.next(), ways.next()) {
-        return Err(syntax_error(format!("{second} does not go with {first}"), *position)
-            .with_hint("give credentials in one way"));
-    }
-    for (name, needs) in [
-        ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"),
-        ("SECRET_ACCESS_KEY", "ACCESS_KEY_ID"),
-        ("SESSION_TOKEN", "ACCESS_KEY_ID"),
-    ] {
-        if let (Some(position), None) = (said.at(name), said.at(needs)) {
-            return Err(syntax_error(format!("{name} needs {needs}"), position).with_hint("give both"));
-        }
-    }
-    Ok(())
-}
-
-/// A string; another token is not repeated in the error, since it may be a secret.
-fn string(c: &mut Cursor, what: &str) -> Result<String> {
-    c.string(what).map_err(|e| {
-        let position = e.position().unwrap_or(c.position());
-        syntax_error(format!("expected {what}"), position)
-    })
-}
-
-/// `[AS] 'text'`
-fn text(c: &mut Cursor, said: &mut Said, name: &'static str, position: Position) -> Result<String> {
-    said.note(name, position)?;
-    c.take("AS");
-    string(c, &format!("{name} as a string"))
-}
-
 /// `[AS] n [MB | GB]` as bytes; MB without a unit.
 fn size(c: &mut Cursor, name: &str, range: std::ops::RangeInclusive<u64>, limits: &str) -> Result<u64> {
     c.take("AS");
@@ -461,8 +382,4 @@ fn fixed_widths(text: &str, position: Position) -> Result<Vec<usize>> {
             "write FIXEDWIDTH 'column:width,column:width', of all columns in their order; widths are characters",
         )
     })
-}
-
-fn wrong(message: impl Into<String>, position: Position) -> Error {
-    invalid(SqlState::INVALID_PARAMETER, message, position)
 }

@@ -106,17 +106,11 @@ pub(super) fn create_table(c: &mut Cursor, temporary: bool) -> Result<Statement>
     let mut table = CreateTable {
         temporary,
         if_not_exists,
-        name,
-        columns: Vec::new(),
-        constraints: Vec::new(),
-        like: None,
-        dist: None,
-        sort: None,
         encode_auto: attributes.encode_auto.is_some(),
         backup: attributes.backup.map(|(backup, _)| backup),
         cut_names: c.take_cut(),
-        column_names: Vec::new(),
         as_query,
+        ..CreateTable::named(name)
     };
     validate::complete(&mut table, body, attributes)?;
     Ok(Statement::CreateTable(Box::new(table)))

@@ -8,6 +8,7 @@ use crate::common::error::Position;
 
 use super::{Ident, ObjectName};
 use crate::sql::cursor::at;
+use crate::sql::rewrite::plain_query;
 
 /// `VACUUM …`
 #[derive(Debug, Clone, PartialEq)]
@@ -189,17 +190,5 @@ pub fn values_query(rows: Vec<Vec<Expr>>) -> Box<Query> {
     let parens =
         |content| Parens { opening_token: AttachedToken::empty(), content, closing_token: AttachedToken::empty() };
     let rows = rows.into_iter().map(parens).collect();
-    let body = SetExpr::Values(Values { explicit_row: false, value_keyword: false, rows });
-    Box::new(Query {
-        with: None,
-        body: Box::new(body),
-        order_by: None,
-        limit_clause: None,
-        fetch: None,
-        locks: Vec::new(),
-        for_clause: None,
-        settings: None,
-        format_clause: None,
-        pipe_operators: Vec::new(),
-    })
+    Box::new(plain_query(SetExpr::Values(Values { explicit_row: false, value_keyword: false, rows })))
 }

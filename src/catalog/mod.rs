@@ -29,6 +29,7 @@ pub mod paths;
 pub mod positions;
 mod proto;
 pub mod ranks;
+pub mod reads;
 mod resolve;
 mod restore;
 pub mod store;
@@ -51,11 +52,12 @@ pub use overlay::{OpenTransaction, Overlay};
 pub use past::AsOf;
 pub use positions::Positions;
 pub use ranks::{RankColumn, RankMap};
+pub use reads::{AllRows, Read, RowsRead};
 pub use restore::Restored;
 pub use store::WarehouseStore;
 
 pub use transaction::{
-    AllRows, Blob, Changed, Committed, NewDeleteVector, NewSegment, ObjectNames, RankChoice, Read, Rewritten, RowsRead,
-    RunChoice, Telling, Transaction,
+    Blob, Changed, Committed, NewDeleteVector, NewSegment, ObjectNames, RankChoice, Rewritten, RunChoice, Telling,
+    Transaction,
 };
 pub use view::{Binding, CommentOn, Dependency, DependencyColumn, ViewDef};

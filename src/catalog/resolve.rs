@@ -14,7 +14,8 @@ use super::keep::Keeping;
 use super::model::*;
 use super::positions::Positions;
 use super::ranks::RankMap;
-use super::transaction::{Blob, Held, Intent, ObjectNames, Read, Target, Telling, Transaction};
+use super::reads::Read;
+use super::transaction::{Blob, Held, Intent, ObjectNames, Target, Telling, Transaction};
 use super::view::{Binding, CommentOn, ViewDef};
 use crate::common::{Error, Result, SchemaId, SqlState, TableId, Version};
 

@@ -1,7 +1,6 @@
 //! What a transaction wants to change. It becomes actions when it commits, against the snapshot of that moment.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -15,8 +14,9 @@ use super::lease::PinnedSnapshot;
 use super::model::*;
 use super::positions::Positions;
 use super::ranks::RankMap;
+use super::reads::{Absent, Read};
 use super::view::{CommentOn, ViewDef};
-use crate::common::{Bounds, ColumnId, CommitId, SchemaId, TableId, UserId, Version};
+use crate::common::{ColumnId, CommitId, SchemaId, TableId, UserId, Version};
 
 /// Bytes that a transaction brings: in an object that it wrote, or to stand in the log entry itself.
 #[derive(Debug, Clone, PartialEq)]
@@ -756,57 +756,6 @@ pub struct Committed {
     pub demoted: Vec<(String, String)>,
     /// For each reservation, in order: how many values were given before it, and how many it got.
     pub identities: Vec<(u64, u64)>,
-}
-
-/// What a transaction has read of a table; of a view, how it is defined.
-#[derive(Debug, Clone)]
-pub struct Read {
-    /// The version that it read.
-    pub base: Arc<Snapshot>,
-    pub table: TableId,
-    pub name: String,
-    pub rows: Arc<dyn RowsRead>,
-}
-
-/// Which rows of a table were read.
-pub trait RowsRead: fmt::Debug + Send + Sync {
-    /// Whether the segment may hold such a row.
-    fn may_hold(&self, segment: &SegmentRef) -> bool;
-
-    /// Whether it matters when such rows go; that they come does always.
-    fn minds_loss(&self) -> bool {
-        true
-    }
-}
-
-/// Every row.
-#[derive(Debug)]
-pub struct AllRows;
-
-impl RowsRead for AllRows {
-    fn may_hold(&self, _: &SegmentRef) -> bool {
-        true
-    }
-}
-
-/// Rows with such keys as a transaction adds, which were not there.
-#[derive(Debug)]
-struct Absent {
-    /// Of each segment that is added, the bounds of the key's columns.
-    added: Vec<Vec<(ColumnId, Bounds)>>,
-}
-
-impl RowsRead for Absent {
-    fn may_hold(&self, segment: &SegmentRef) -> bool {
-        let may_meet = |(id, own): &(ColumnId, Bounds)| {
-            segment.columns.iter().find(|c| c.id == *id).is_none_or(|column| column.bounds.may_meet(own))
-        };
-        self.added.iter().any(|bounds| bounds.iter().all(may_meet))
-    }
-
-    fn minds_loss(&self) -> bool {
-        false
-    }
 }
 
 /// Names the objects that one transaction writes, in turn. Clones go on where others stopped.

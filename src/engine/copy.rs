@@ -38,8 +38,8 @@ use super::names::{Place, at, no_such_column};
 use super::output::Output;
 use super::running::Running;
 use crate::catalog::{ColumnDef, PinnedSnapshot, TableDef};
-use crate::common::{Error, Result, SqlState, SqlType};
-use crate::sql::ast::{CompUpdate, Copy, CopyFormat, Mapping};
+use crate::common::{Error, Result, SqlState, SqlType, TableId};
+use crate::sql::ast::{CompUpdate, Copy, CopyFormat, CopyOptions, Mapping};
 use crate::system::{Home, QueryRecord};
 use formats::Formats;
 use json::Shape;
@@ -65,9 +65,8 @@ pub(super) async fn copy(running: &Running<'_>, copy: Copy) -> Result<Output> {
         Some(_) => e,
     })?;
     let refused = Arc::new(RefusedRows::new(copy.options.errors));
-    let query = i64::try_from(running.statement.query).unwrap_or(i64::MAX);
-    *running.session.last_copy.lock() = (query, 0);
-    let began_us = running.warehouse.inner.catalog.options().clock.now_us();
+    *running.session.last_copy.lock() = (query_number(running), 0);
+    let entry = Entry::begin(running, &place, &pin, table.def.id, &copy);
     let loaded = match copy.options.no_load {
         true => read_only(running, &copy, &table.def, &files, &refused).await,
         false => {
@@ -78,15 +77,10 @@ pub(super) async fn copy(running: &Running<'_>, copy: Copy) -> Result<Output> {
             .await
         }
     };
-    log(running, &place, &pin, &table.def, &copy, &refused, began_us, loaded.is_err());
+    entry.end(running, &refused, loaded.is_err());
     let (rows, mut notices) = loaded?;
     running.session.last_copy.lock().1 = i64::try_from(rows).unwrap_or(i64::MAX);
-    if refused.count() > 0 {
-        notices.push(format!(
-            "{} rows were refused and left out: SELECT * FROM stl_load_errors WHERE query = pg_last_copy_id() lists them",
-            refused.count()
-        ));
-    }
+    notices.extend(refused.notice());
     Ok(Output::done(format!("COPY {rows}"), Some(rows)).with_notices(notices))
 }
 
@@ -116,36 +110,45 @@ async fn read_only(
     Ok((0, vec![format!("{rows} rows could be loaded; NOLOAD loads none")]))
 }
 
-/// Logs what was read and refused, whatever becomes of the transaction.
-#[allow(clippy::too_many_arguments, reason = "each is something else that the log tells")]
-fn log(
-    running: &Running<'_>,
-    place: &Place,
-    pin: &PinnedSnapshot,
-    def: &TableDef,
-    copy: &Copy,
-    refused: &RefusedRows,
-    began_us: i64,
-    failed: bool,
-) {
-    let inner = &running.warehouse.inner;
-    let now_us = inner.catalog.options().clock.now_us();
-    let home = Home {
-        snapshot: pin.clone(),
-        segments: inner.segments.at(pin.clone()),
-        temporary: place.warehouse.is_scratch(),
-    };
-    inner.log.add(QueryRecord {
-        user: running.statement.user.0 as i32,
-        query: i64::try_from(running.statement.query).unwrap_or(i64::MAX),
-        xid: i64::try_from(pin.version.0).unwrap_or(i64::MAX),
-        process: i32::try_from(running.statement.process).unwrap_or(i32::MAX),
-        start_us: began_us,
-        end_us: now_us,
-        aborted: failed,
-        load: Some(refused.record(home.oid(def.id), copy.options.format.name(), now_us)),
-        ..QueryRecord::default()
-    });
+/// What the log is to tell of a load, whatever becomes of its transaction.
+struct Entry {
+    record: QueryRecord,
+    home: Home,
+    table: TableId,
+    format: &'static str,
+}
+
+impl Entry {
+    /// The load into `table` begins.
+    fn begin(running: &Running<'_>, place: &Place, pin: &PinnedSnapshot, table: TableId, copy: &Copy) -> Self {
+        let inner = &running.warehouse.inner;
+        let record = QueryRecord {
+            user: running.statement.user.0 as i32,
+            query: query_number(running),
+            xid: i64::try_from(pin.version.0).unwrap_or(i64::MAX),
+            process: i32::try_from(running.statement.process).unwrap_or(i32::MAX),
+            start_us: inner.catalog.options().clock.now_us(),
+            ..QueryRecord::default()
+        };
+        let home = Home {
+            snapshot: pin.clone(),
+            segments: inner.segments.at(pin.clone()),
+            temporary: place.warehouse.is_scratch(),
+        };
+        Entry { record, home, table, format: copy.options.format.name() }
+    }
+
+    /// Logs what was read and refused.
+    fn end(self, running: &Running<'_>, refused: &RefusedRows, failed: bool) {
+        let inner = &running.warehouse.inner;
+        let now_us = inner.catalog.options().clock.now_us();
+        let load = refused.record(self.home.oid(self.table), self.format, now_us);
+        inner.log.add(QueryRecord { end_us: now_us, aborted: failed, load: Some(load), ..self.record });
+    }
+}
+
+fn query_number(running: &Running<'_>) -> i64 {
+    i64::try_from(running.statement.query).unwrap_or(i64::MAX)
 }
 
 async fn load_files(
@@ -256,17 +259,18 @@ async fn text_files(
     refused: &Arc<RefusedRows>,
 ) -> Result<TextFiles> {
     let columns: Vec<ColumnDef> = targets.iter().map(|t| def.columns[*t].clone()).collect();
-    let mut text = copy.options.values.clone();
+    let text = copy.options.values.clone();
     let form = match &copy.options.format {
-        CopyFormat::Json(mapping) => {
-            // NULL is null.
-            text.null_as = "\0".to_string();
-            Form::Json(shape(copy, mapping, &columns).await?)
-        }
+        CopyFormat::Json(mapping) => Form::Json(shape(copy, mapping, &columns).await?),
         format => form(format, columns.len())?,
     };
-    let rules = Rules { formats: Formats::new(&text)?, text, zone: running.zone()? };
+    let rules = Rules { formats: Formats::new(&text)?, null_as: null_as(&copy.options), text, zone: running.zone()? };
     Ok(TextFiles { form, compression: copy.options.compression, rules, columns, refused: Arc::clone(refused) })
+}
+
+/// The field that means NULL; null of JSON is no field of text.
+fn null_as(options: &CopyOptions) -> Option<Vec<u8>> {
+    (!matches!(options.format, CopyFormat::Json(_))).then(|| options.values.null_as.clone().into_bytes())
 }
 
 /// Where in values of JSON the columns are.

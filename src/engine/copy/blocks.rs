@@ -151,7 +151,41 @@ impl<R: Read> Cutter<R> {
                 }
                 at = text.len();
             }
-            Lines::Escaped | Lines::Quoted { .. } | Lines::Json => {
+            Lines::Quoted { quote, .. } => {
+                while at < text.len() {
+                    if self.state == State::Quoted {
+                        match memchr::memchr(quote, &text[at..]) {
+                            Some(found) => (at, self.state) = (at + found + 1, State::QuoteSeen),
+                            None => at = text.len(),
+                        }
+                        continue;
+                    }
+                    let Some(found) = memchr::memchr3(quote, b'\n', b'\r', &text[at..]).map(|found| at + found) else {
+                        // Only what is last says what a quote behind it means.
+                        self.state = self.lines.step(State::Field, text[text.len() - 1]).0;
+                        at = text.len();
+                        break;
+                    };
+                    if text[found] == b'\r' && found + 1 == text.len() && !self.ended {
+                        // Looked at again with what follows.
+                        at = found;
+                        self.state = State::Field;
+                        break;
+                    }
+                    let before = match found == at {
+                        true => self.state,
+                        false => self.lines.step(State::Field, text[found - 1]).0,
+                    };
+                    let (next, ends) = self.lines.step(before, text[found]);
+                    at = found + 1;
+                    if ends {
+                        at += usize::from(text[found] == b'\r' && text.get(at) == Some(&b'\n'));
+                        self.end = at;
+                    }
+                    self.state = next;
+                }
+            }
+            Lines::Escaped | Lines::Json => {
                 while at < text.len() {
                     let byte = text[at];
                     let (next, ends) = self.lines.step(self.state, byte);

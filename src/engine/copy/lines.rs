@@ -48,23 +48,30 @@ pub struct Line<'b> {
 
 /// The fields of a line, as they are meant: without quotes and escapes.
 #[derive(Debug, Default)]
-pub struct Fields {
+pub struct Fields<'b> {
+    /// Where fields are parts of the line: all of it.
+    line: Option<&'b [u8]>,
+    /// Else what they say, one after the other; what is behind the last is of no meaning.
     text: Vec<u8>,
-    /// Of each field, where it ends in `text`.
+    /// Of each field, where it ends in the one or the other.
     ends: Vec<usize>,
     /// Where it begins in the line; empty where that is found out only when it is asked for.
     starts: Vec<usize>,
     /// Whether it is what means NULL, before escapes are taken out.
     nulls: Vec<bool>,
+    count: usize,
 }
 
-impl Fields {
+impl<'b> Fields<'b> {
     pub fn len(&self) -> usize {
-        self.ends.len()
+        self.count
     }
 
     /// What a field says; `None` where it means NULL by its escapes.
     pub fn get(&self, field: usize) -> Option<&[u8]> {
+        if let Some(line) = self.line {
+            return Some(&line[self.starts[field]..self.ends[field]]);
+        }
         let start = field.checked_sub(1).map_or(0, |before| self.ends[before]);
         match self.nulls.get(field) {
             Some(true) => None,
@@ -75,7 +82,7 @@ impl Fields {
     /// Where the field begins in its line.
     pub fn start(&self, field: usize, line: &[u8], form: &Form) -> usize {
         match form {
-            Form::Csv { delimiter, quote } => {
+            Form::Csv { delimiter, quote } if self.line.is_none() => {
                 let (mut state, mut fields) = (Lines::Quoted { delimiter: *delimiter, quote: *quote }.begin(), 0);
                 for (at, byte) in line.iter().enumerate() {
                     if fields == field {
@@ -93,18 +100,35 @@ impl Fields {
 
     /// The last field, where it is empty, goes: a delimiter may end a line as well as separate fields.
     pub fn drop_last_if_empty(&mut self) {
-        if let [.., before, last] = self.ends.as_slice()
-            && before == last
+        if let Some(last) = self.count.checked_sub(1)
+            && self.get(last).is_some_and(<[u8]>::is_empty)
         {
-            self.ends.pop();
+            self.count = last;
         }
     }
 
-    fn clear(&mut self) {
+    /// Begins a line whose fields are parts of it.
+    fn begin_parts(&mut self, line: &'b [u8]) {
+        self.line = Some(line);
+        self.ends.clear();
+        self.starts.clear();
+        self.count = 0;
+    }
+
+    fn push_part(&mut self, start: usize, end: usize) {
+        self.starts.push(start);
+        self.ends.push(end);
+        self.count += 1;
+    }
+
+    /// Begins a line whose fields say something else than it does.
+    fn begin_copies(&mut self) {
+        self.line = None;
         self.text.clear();
         self.ends.clear();
         self.starts.clear();
         self.nulls.clear();
+        self.count = 0;
     }
 }
 
@@ -112,15 +136,15 @@ impl Fields {
 pub struct LineReader<'b> {
     block: &'b Block,
     form: &'b Form,
-    /// The field that means NULL.
-    null_as: &'b [u8],
+    /// The field that means NULL, before escapes are taken out.
+    null_as: Option<&'b [u8]>,
     csv: csv_core::Reader,
     at: usize,
     number: u64,
 }
 
 impl<'b> LineReader<'b> {
-    pub fn new(block: &'b Block, form: &'b Form, null_as: &'b [u8]) -> Self {
+    pub fn new(block: &'b Block, form: &'b Form, null_as: Option<&'b [u8]>) -> Self {
         let mut csv = csv_core::ReaderBuilder::new();
         if let Form::Csv { delimiter, quote } = form {
             csv.delimiter(*delimiter).quote(*quote).double_quote(true);
@@ -134,24 +158,38 @@ impl<'b> LineReader<'b> {
     }
 
     /// The next line, whose fields come to `fields`, or why it has none.
-    pub fn next(&mut self, fields: &mut Fields) -> Option<(Line<'b>, Result<(), Refusal>)> {
+    pub fn next(&mut self, fields: &mut Fields<'b>) -> Option<(Line<'b>, Result<(), Refusal>)> {
         let rest = &self.block.text[self.at..];
         if rest.is_empty() {
             return None;
         }
-        fields.clear();
         let (number, offset) = (self.number, self.block.offset + self.at as u64);
+        let plain = || line_length(rest, Lines::Plain);
         let (length, read) = match self.form {
-            // The library passes over empty lines.
-            Form::Csv { .. } if matches!(rest[0], b'\n' | b'\r') => {
-                fields.ends.push(0);
-                (0, Ok(()))
+            Form::Csv { delimiter, quote } => {
+                let length = plain();
+                match memchr::memchr(*quote, &rest[..length]) {
+                    None => {
+                        parts(&rest[..length], *delimiter, fields);
+                        (length, Ok(()))
+                    }
+                    Some(_) => self.csv_record(rest, fields, *delimiter, *quote),
+                }
             }
-            Form::Csv { delimiter, quote } => self.csv_record(rest, fields, *delimiter, *quote),
-            form => {
-                let length = line_length(rest, form.lines());
-                (length, self.split(&rest[..length], fields))
+            Form::Delimited { delimiter, escape: false, remove_quotes: false } => {
+                let length = plain();
+                parts(&rest[..length], *delimiter, fields);
+                (length, Ok(()))
             }
+            Form::Delimited { delimiter, escape, remove_quotes } => {
+                let length = line_length(rest, self.form.lines());
+                (length, self.unescape(&rest[..length], *delimiter, *escape, *remove_quotes, fields))
+            }
+            Form::Fixed(widths) => {
+                let length = plain();
+                (length, fixed(&rest[..length], widths, fields))
+            }
+            Form::Json(_) => (rest.len(), Ok(())),
         };
         let end = match rest[length..] {
             [b'\r', b'\n', ..] => 2,
@@ -160,7 +198,8 @@ impl<'b> LineReader<'b> {
         };
         self.at += length + end;
         let text = &rest[..length];
-        self.number += line_ends(text) + 1;
+        // Parts of a line are found within one line.
+        self.number += 1 + if fields.line.is_some() { 0 } else { line_ends(text) };
         Some((Line { text, number, offset }, read))
     }
 
@@ -168,16 +207,18 @@ impl<'b> LineReader<'b> {
     fn csv_record(
         &mut self,
         rest: &[u8],
-        fields: &mut Fields,
+        fields: &mut Fields<'b>,
         delimiter: u8,
         quote: u8,
     ) -> (usize, Result<(), Refusal>) {
         use csv_core::ReadRecordResult as R;
         self.csv.reset();
-        let (mut input, mut ends) = (0, 0);
-        fields.ends.resize(64, 0);
-        fields.text.resize(fields.text.capacity().max(1024), 0);
-        let mut output = 0;
+        let (mut input, mut output, mut ends) = (0, 0, 0);
+        fields.line = None;
+        fields.nulls.clear();
+        // The room that earlier lines have left serves this one.
+        fields.text.resize(fields.text.len().max(1024), 0);
+        fields.ends.resize(fields.ends.len().max(64), 0);
         loop {
             let (result, read, wrote, found) =
                 self.csv.read_record(&rest[input..], &mut fields.text[output..], &mut fields.ends[ends..]);
@@ -186,13 +227,11 @@ impl<'b> LineReader<'b> {
                 R::OutputFull => fields.text.resize(fields.text.len() * 2, 0),
                 R::OutputEndsFull => fields.ends.resize(fields.ends.len() * 2, 0),
                 // An empty input is the end of all.
-                R::InputEmpty if input >= rest.len() => {}
                 R::InputEmpty => {}
                 R::Record | R::End => break,
             }
         }
-        fields.ends.truncate(ends);
-        fields.text.truncate(output);
+        fields.count = ends;
         let ends_with = |byte| rest[..input].last() == Some(&byte);
         let length = if ends_with(b'\n') || ends_with(b'\r') { input - 1 } else { input };
         let whole = length < rest.len() || {
@@ -206,42 +245,6 @@ impl<'b> LineReader<'b> {
         }
     }
 
-    fn split(&self, line: &[u8], fields: &mut Fields) -> Result<(), Refusal> {
-        match self.form {
-            Form::Csv { .. } | Form::Json(_) => {}
-            Form::Delimited { delimiter, escape: false, remove_quotes: false } => {
-                let mut start = 0;
-                for end in memchr::memchr_iter(*delimiter, line).chain([line.len()]) {
-                    fields.starts.push(start);
-                    fields.text.extend_from_slice(&line[start..end]);
-                    fields.ends.push(fields.text.len());
-                    start = end + 1;
-                }
-            }
-            Form::Delimited { delimiter, escape, remove_quotes } => {
-                return self.unescape(line, *delimiter, *escape, *remove_quotes, fields);
-            }
-            Form::Fixed(widths) => {
-                let mut start = 0;
-                for width in widths {
-                    if start >= line.len() {
-                        break;
-                    }
-                    let length: usize = characters(&line[start..]).take(*width).sum();
-                    fields.starts.push(start);
-                    fields.text.extend_from_slice(&line[start..start + length]);
-                    fields.ends.push(fields.text.len());
-                    start += length;
-                }
-                if line[start.min(line.len())..].iter().any(|byte| !byte.is_ascii_whitespace()) {
-                    let reason = format!("the line is longer than its {} fields", widths.len());
-                    return Err(Refusal { code: Code::EXTRA_COLUMNS, reason });
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Fields with backslashes before what is meant as it is, or in quotes.
     fn unescape(
         &self,
@@ -249,8 +252,9 @@ impl<'b> LineReader<'b> {
         delimiter: u8,
         escape: bool,
         remove_quotes: bool,
-        fields: &mut Fields,
+        fields: &mut Fields<'b>,
     ) -> Result<(), Refusal> {
+        fields.begin_copies();
         let mut at = 0;
         loop {
             fields.starts.push(at);
@@ -284,11 +288,43 @@ impl<'b> LineReader<'b> {
                 return Err(Refusal { code: Code::QUOTE, reason });
             }
             fields.ends.push(fields.text.len());
-            fields.nulls.push(&line[start..at] == self.null_as);
+            fields.nulls.push(Some(&line[start..at]) == self.null_as);
+            fields.count += 1;
             match line.get(at) {
                 Some(_) => at += 1,
                 None => return Ok(()),
             }
+        }
+    }
+}
+
+/// The fields of a line between delimiters.
+fn parts<'b>(line: &'b [u8], delimiter: u8, fields: &mut Fields<'b>) {
+    fields.begin_parts(line);
+    let mut start = 0;
+    for end in memchr::memchr_iter(delimiter, line).chain([line.len()]) {
+        fields.push_part(start, end);
+        start = end + 1;
+    }
+}
+
+/// The fields of a line by how many characters each has.
+fn fixed<'b>(line: &'b [u8], widths: &[usize], fields: &mut Fields<'b>) -> Result<(), Refusal> {
+    fields.begin_parts(line);
+    let mut start = 0;
+    for width in widths {
+        if start >= line.len() {
+            break;
+        }
+        let length: usize = characters(&line[start..]).take(*width).sum();
+        fields.push_part(start, start + length);
+        start += length;
+    }
+    match line[start.min(line.len())..].iter().any(|byte| !byte.is_ascii_whitespace()) {
+        false => Ok(()),
+        true => {
+            let reason = format!("the line is longer than its {} fields", widths.len());
+            Err(Refusal { code: Code::EXTRA_COLUMNS, reason })
         }
     }
 }

@@ -89,17 +89,24 @@ pub struct LoadError {
 
 /// Bytes of lines and values that are kept.
 const RAW_BYTES: usize = 1024;
-/// Rows that are kept of those that are refused.
+/// Rows that are kept of those that are refused, and how large they may be together: the log has room for other statements.
 const KEPT: usize = 10_000;
+const KEPT_BYTES: usize = 4 << 20;
 
 /// What a load refuses, from all of its readers.
 #[derive(Debug)]
 pub struct Refused {
     limit: ErrorLimit,
     count: AtomicU64,
-    kept: Mutex<Vec<LoadError>>,
+    kept: Mutex<Kept>,
     /// Lines that were read, by file, and how many of them were refused.
     files: Mutex<BTreeMap<Arc<str>, (u64, u64)>>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    rows: Vec<LoadError>,
+    bytes: usize,
 }
 
 impl Refused {
@@ -110,7 +117,7 @@ impl Refused {
     /// Forgets all: the load begins again.
     pub fn clear(&self) {
         self.count.store(0, Ordering::Relaxed);
-        self.kept.lock().clear();
+        *self.kept.lock() = Kept::default();
         self.files.lock().clear();
     }
 
@@ -119,8 +126,10 @@ impl Refused {
         let count = self.count.fetch_add(1, Ordering::Relaxed) + 1;
         self.files.lock().entry(Arc::clone(&error.file)).or_default().1 += 1;
         let mut kept = self.kept.lock();
-        if kept.len() < KEPT {
-            kept.push(error);
+        let bytes = error.bytes();
+        if kept.rows.len() < KEPT && kept.bytes + bytes <= KEPT_BYTES {
+            kept.bytes += bytes;
+            kept.rows.push(error);
         }
         drop(kept);
         match self.limit {
@@ -169,9 +178,18 @@ impl Refused {
         self.count.load(Ordering::Relaxed)
     }
 
+    /// What to tell of the rows that were left out, if any were.
+    pub fn notice(&self) -> Option<String> {
+        let (count, kept) = (self.count(), self.kept.lock().rows.len() as u64);
+        let them = if kept < count { format!("{kept} of them") } else { "them".to_string() };
+        (count > 0).then(|| {
+            format!("{count} rows were refused and left out: SELECT * FROM stl_load_errors WHERE query = pg_last_copy_id() lists {them}")
+        })
+    }
+
     /// Those that are kept, in the order of files and lines.
     pub fn all(&self) -> Vec<LoadError> {
-        let mut all = self.kept.lock().clone();
+        let mut all = self.kept.lock().rows.clone();
         all.sort_by(|a, b| (&a.file, a.line, a.position).cmp(&(&b.file, b.line, b.position)));
         all
     }
@@ -185,6 +203,13 @@ impl Refused {
 }
 
 impl LoadError {
+    /// Of its texts.
+    fn bytes(&self) -> usize {
+        let fields: usize =
+            self.fields.iter().map(|f| size_of::<Option<String>>() + f.as_ref().map_or(0, String::len)).sum();
+        size_of::<Self>() + self.raw_line.len() + self.raw_value.len() + self.reason.len() + fields
+    }
+
     /// As the statement's error, with `others` beside it.
     pub fn error(&self, others: u64) -> Error {
         let column = self.column.as_ref().map_or(String::new(), |(name, _)| format!(", column \"{name}\""));

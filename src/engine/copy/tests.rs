@@ -7,13 +7,13 @@ use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use super::blocks::{BLOCK_BYTES, MAX_LINE_BYTES};
-use super::form;
 use super::formats::Formats;
 use super::json::Shape;
 use super::lines::Form;
 use super::refused::{LoadError, Refused};
 use super::text::TextFiles;
 use super::values::Rules;
+use super::{form, null_as};
 use crate::catalog::ColumnDef;
 use crate::common::{ColumnId, EncodingName, ErrorKind, Result, SqlType};
 use crate::functions::zones;
@@ -65,7 +65,12 @@ fn loaded(text: &[u8], step: usize, columns: &[ColumnDef], options: &str) -> Res
             format => form(format, columns.len())?,
         },
         compression: copy.options.compression,
-        rules: Rules { formats: Formats::new(&values)?, text: values, zone: zones::utc() },
+        rules: Rules {
+            formats: Formats::new(&values)?,
+            null_as: null_as(&copy.options),
+            text: values,
+            zone: zones::utc(),
+        },
         columns: columns.to_vec(),
         refused: Arc::clone(&refused),
     };
@@ -215,6 +220,24 @@ fn values_are_cut_where_they_end() {
         let step = 1 + rng.below(9);
         assert_eq!(parsed(text.as_bytes(), step, &columns, "json 'auto'").unwrap(), expected, "round {round}: {text}");
     }
+}
+
+/// A string of one NUL is a value, of JSON; of text, it is NULL where nothing else is said.
+#[test]
+fn only_null_of_json_is_null() {
+    let word = [column("a", SqlType::Varchar(9))];
+    let rows = r#"{"a": "\u0000"} {"a": null} {"a": "\\N"} {"a": ""} {}"#;
+    assert_eq!(parsed(rows.as_bytes(), 9, &word, "json 'auto'").unwrap(), ["\0", "NULL", "\\N", "", "NULL"]);
+}
+
+/// However many rows are refused, what is kept of them stays small, and the rest is counted.
+#[test]
+fn refused_rows_are_kept_within_bounds() {
+    let two = [column("a", SqlType::Integer), column("b", SqlType::Varchar(9000))];
+    let line = format!("x|{}\n", "y".repeat(2000));
+    let (_, refused) = loaded(line.repeat(3000).as_bytes(), 1 << 20, &two, "maxerror 100000").unwrap();
+    let bytes: usize = refused.iter().map(|e| e.raw_line.len()).sum();
+    assert!(refused.len() > 1000 && refused.len() < 3000 && bytes < 4 << 20, "{} rows, {bytes} bytes", refused.len());
 }
 
 /// Blocks of a large text are cut at line ends, and their lines are counted on.

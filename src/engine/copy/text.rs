@@ -179,7 +179,7 @@ impl TextFiles {
         let mut values: Vec<Values> = self.columns.iter().map(Values::new).collect();
         let mut kept = Vec::new();
         let mut fields = Fields::default();
-        let mut lines = LineReader::new(block, &self.form, self.rules.text.null_as.as_bytes());
+        let mut lines = LineReader::new(block, &self.form, self.rules.null_as.as_deref());
         while let Some((line, read)) = lines.next(&mut fields) {
             if line.text.is_empty() && self.rules.text.ignore_blank_lines {
                 continue;
@@ -217,7 +217,7 @@ impl TextFiles {
         })
     }
 
-    fn check_number(&self, fields: &mut Fields, line: Line<'_>) -> std::result::Result<(), Refusal> {
+    fn check_number(&self, fields: &mut Fields<'_>, line: Line<'_>) -> std::result::Result<(), Refusal> {
         let columns = self.columns.len();
         if fields.len() == columns + 1 && matches!(self.form, Form::Delimited { .. }) {
             fields.drop_last_if_empty();
@@ -242,7 +242,7 @@ impl TextFiles {
         line: Line<'_>,
         column: Option<usize>,
         refusal: Refusal,
-        fields: &Fields,
+        fields: &Fields<'_>,
     ) -> Result<()> {
         let raw_value = column.filter(|at| *at < fields.len()).and_then(|at| fields.get(at));
         self.refused.add(LoadError {

@@ -30,6 +30,8 @@ pub struct Refusal {
 pub struct Rules {
     pub text: ValueRules,
     pub formats: Formats,
+    /// The field that means NULL, if one does.
+    pub null_as: Option<Vec<u8>>,
     /// Of timestamps that say none.
     pub zone: Tz,
 }
@@ -142,7 +144,7 @@ impl Values {
     /// Appends a value; false where the field means NULL.
     fn value(&mut self, field: &[u8], rules: &Rules) -> std::result::Result<bool, Refusal> {
         let of = &rules.text;
-        if field == of.null_as.as_bytes() {
+        if rules.null_as.as_deref() == Some(field) {
             return Ok(false);
         }
         let text = text_of(field, &self.column, rules)?;

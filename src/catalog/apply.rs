@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::entry::{Action, Entry};
+use super::loads::LoadHistory;
 use super::model::*;
 use super::ranks::RankColumn;
 use super::view::{CommentOn, ViewDef};
@@ -134,6 +135,7 @@ pub(super) fn apply_action(snapshot: &mut Snapshot, action: &Action) -> Result<(
                 rank_map: None,
                 statistics: None,
                 moves: Arc::default(),
+                loads: Arc::default(),
                 changed: version,
                 data_changed: version,
             };
@@ -255,6 +257,12 @@ pub(super) fn apply_action(snapshot: &mut Snapshot, action: &Action) -> Result<(
             check_place(&statistics.extent, version)?;
             let state = table_mut(snapshot, *table)?;
             state.statistics = Some(*statistics);
+            touch(state, version, false);
+        }
+        Action::SetLoads { table, forget, sources } => {
+            let state = table_mut(snapshot, *table)?;
+            let before = if *forget { &LoadHistory::default() } else { &*state.loads };
+            state.loads = Arc::new(before.with(sources));
             touch(state, version, false);
         }
         Action::SetHorizon(horizon) => {

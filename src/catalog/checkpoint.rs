@@ -15,7 +15,8 @@ use futures::{StreamExt, TryStreamExt, stream};
 use prost::Message;
 
 use super::convert::{self, damaged};
-use super::frame::{self, FEATURE_COMMENTS, FEATURE_MOVES, FEATURE_VIEWS, HEADER_BYTES, Magic};
+use super::frame::{self, FEATURE_COMMENTS, FEATURE_LOADS, FEATURE_MOVES, FEATURE_VIEWS, HEADER_BYTES, Magic};
+use super::loads::LoadHistory;
 use super::model::{SegmentRef, Snapshot, TableState};
 use super::store::WarehouseStore;
 use super::{paths, proto};
@@ -120,10 +121,14 @@ pub fn encode_table(table: &TableState) -> Result<Bytes> {
         rank_map: table.rank_map.as_ref().map(|map| convert::rank_map(map)),
         statistics: table.statistics.as_ref().map(convert::statistics),
         moves: table.moves.iter().map(|m| convert::moved(m)).collect(),
+        loads: table.loads.iter().map(convert::source).collect(),
+        forgotten_us: table.loads.forgotten_us(),
     };
     let placed = table.segments.iter().any(|s| s.place != SegmentRef::place_of(s.id));
     let moves = if placed || !table.moves.is_empty() { FEATURE_MOVES } else { 0 };
-    frame::encode_with(Magic::CheckpointTable, table.def.required_features() | moves, &[], &message.encode_to_vec())
+    let loads = if table.loads.is_empty() { 0 } else { FEATURE_LOADS };
+    let features = table.def.required_features() | moves | loads;
+    frame::encode_with(Magic::CheckpointTable, features, &[], &message.encode_to_vec())
 }
 
 /// Reads a table as `changed` left it. Corrupt or Unsupported, as [`frame::decode`] says.
@@ -148,6 +153,10 @@ pub fn decode_table(id: TableId, changed: Version, bytes: &Bytes) -> Result<Tabl
             moves: Arc::new(
                 message.moves.into_iter().map(|m| convert::read_moved(m).map(Arc::new)).collect::<Result<_>>()?,
             ),
+            loads: Arc::new(LoadHistory::stored(
+                message.loads.into_iter().map(convert::read_source).collect(),
+                message.forgotten_us,
+            )),
         })
     };
     let named = |e: Error, base: usize| e.in_object(paths::checkpoint_table(id, changed), base as u64);

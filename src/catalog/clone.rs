@@ -46,6 +46,10 @@ impl Resolver<'_> {
         if of.identity_given > 0 && def.identity().is_some() {
             self.act(Action::ReserveIdentity { table: id, given: 0, count: of.identity_given })?;
         }
+        if !of.loads.is_empty() {
+            let sources = of.loads.iter().cloned().collect();
+            self.act(Action::SetLoads { table: id, forget: false, sources })?;
+        }
         if let Some(statistics) = of.statistics {
             self.act(Action::SetStatistics { table: id, statistics })?;
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::entry::{Action, MaintenanceLease};
+use super::loads::Source;
 use super::model::*;
 use super::proto;
 use super::ranks::{RankColumn, RankMap};
@@ -581,6 +582,11 @@ pub(crate) fn action(action: &Action) -> proto::Action {
         }),
         Action::SetHorizon(version) => K::SetHorizon(version.0),
         Action::SetSlices(slices) => K::SetSlices(*slices),
+        Action::SetLoads { table, forget, sources } => K::SetLoads(proto::SetLoads {
+            table: table.0,
+            forget: *forget,
+            sources: sources.iter().map(source).collect(),
+        }),
         Action::SetMaintenance(lease) => K::SetMaintenance(maintenance(lease)),
         Action::DefineUser(id, name) => K::DefineUser(proto::User { id: id.0, name: name.clone() }),
         Action::ReserveIdentity { table, given, count } => {
@@ -634,6 +640,11 @@ pub(crate) fn read_action(action: proto::Action) -> Result<Action> {
         },
         K::SetHorizon(version) => Action::SetHorizon(Version(version)),
         K::SetSlices(slices) => Action::SetSlices(slices),
+        K::SetLoads(v) => Action::SetLoads {
+            table: TableId(v.table),
+            forget: v.forget,
+            sources: v.sources.into_iter().map(read_source).collect(),
+        },
         K::SetMaintenance(lease) => Action::SetMaintenance(read_maintenance(lease)?),
         K::DefineUser(user) => Action::DefineUser(UserId(user.id), user.name),
         K::ReserveIdentity(v) => Action::ReserveIdentity { table: TableId(v.table), given: v.given, count: v.count },
@@ -654,4 +665,22 @@ pub(crate) fn read_action(action: proto::Action) -> Result<Action> {
             Action::SetRankMap { table: TableId(v.table), map: Arc::new(map) }
         }
     })
+}
+
+pub(crate) fn source(source: &Source) -> proto::Source {
+    proto::Source {
+        name: source.name.to_string(),
+        identity: source.identity.as_deref().map(str::to_string),
+        rows: source.rows,
+        loaded_us: source.loaded_us,
+    }
+}
+
+pub(crate) fn read_source(message: proto::Source) -> Source {
+    Source {
+        name: message.name.into(),
+        identity: message.identity.map(Arc::from),
+        rows: message.rows,
+        loaded_us: message.loaded_us,
+    }
 }

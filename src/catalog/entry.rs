@@ -7,6 +7,7 @@ use prost::Message;
 
 use super::convert::{self, damaged};
 use super::frame::{self, HEADER_BYTES, Magic};
+use super::loads::Source;
 use super::model::{DeleteVectorRef, Extent, Schema, SegmentId, SegmentRef, StatisticsRef, TableDef, WarehouseInfo};
 use super::ranks::RankMap;
 use super::view::{CommentOn, ViewDef};
@@ -84,6 +85,12 @@ pub enum Action {
         table: TableId,
         statistics: StatisticsRef,
     },
+    /// What rows of the table were loaded from, beside what is known of that; `forget` ends that first.
+    SetLoads {
+        table: TableId,
+        forget: bool,
+        sources: Vec<Source>,
+    },
 }
 
 impl Action {
@@ -97,6 +104,7 @@ impl Action {
             Action::SetRankMap { .. } => frame::FEATURE_INTERLEAVED,
             Action::Moved { .. } => frame::FEATURE_MOVES,
             Action::SetSlices(_) => frame::FEATURE_SLICES,
+            Action::SetLoads { .. } => frame::FEATURE_LOADS,
             Action::AddSegments { segments, .. } => segments.iter().fold(0, |features, s| {
                 let ranked = if s.rank_map != 0 { frame::FEATURE_INTERLEAVED } else { 0 };
                 let placed = if s.place != SegmentRef::place_of(s.id) { frame::FEATURE_MOVES } else { 0 };

@@ -44,6 +44,8 @@ pub const FEATURE_MOVES: u64 = 1 << 5;
 pub const FEATURE_SLICES: u64 = 1 << 7;
 /// Required feature: a table's rows are kept for a number of days; who does not know it would lose the word.
 pub const FEATURE_RETENTION: u64 = 1 << 6;
+/// Required feature: tables tell what was loaded into them; who does not know it would lose that.
+pub const FEATURE_LOADS: u64 = 1 << 8;
 /// The required features that this code knows.
 pub const KNOWN_FEATURES: u64 = FEATURE_VIEWS
     | FEATURE_COMMENTS
@@ -52,7 +54,8 @@ pub const KNOWN_FEATURES: u64 = FEATURE_VIEWS
     | FEATURE_CONSTRAINT_STATES
     | FEATURE_MOVES
     | FEATURE_RETENTION
-    | FEATURE_SLICES;
+    | FEATURE_SLICES
+    | FEATURE_LOADS;
 /// A body or the blobs of one object, at most.
 pub const MAX_PART_BYTES: usize = 1 << 28;
 

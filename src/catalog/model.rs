@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::apply::PROVISIONAL;
 use super::entry::MaintenanceLease;
 use super::frame::{FEATURE_CONSTRAINT_STATES, FEATURE_INTERLEAVED, FEATURE_RETENTION, FEATURE_TABLE_WORDS};
+use super::loads::LoadHistory;
 use super::ranks::RankMap;
 use super::view::{CommentOn, ViewDef};
 use crate::common::{
@@ -504,6 +505,8 @@ pub struct TableState {
     pub statistics: Option<StatisticsRef>,
     /// Rows written anew since the horizon, oldest first.
     pub moves: Arc<Vec<Arc<Move>>>,
+    /// What was loaded into it since it was made or last truncated.
+    pub loads: Arc<LoadHistory>,
     /// The last version that changed the table's definition, segments, rank map, statistics or reserved identities.
     pub changed: Version,
     /// The last version that changed the table's rows (a vacuum does not).

@@ -424,7 +424,7 @@ pub struct Maintenance {
 
 #[derive(Clone, PartialEq, Message)]
 pub struct Action {
-    #[prost(oneof = "ActionKind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 20, 24, 28, 33")]
+    #[prost(oneof = "ActionKind", tags = "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,20,24,28,33,34")]
     pub kind: Option<ActionKind>,
 }
 
@@ -472,6 +472,32 @@ pub enum ActionKind {
     Moved(Moved),
     #[prost(uint32, tag = "33")]
     SetSlices(u32),
+    #[prost(message, tag = "34")]
+    SetLoads(SetLoads),
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct Source {
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// Absent of a batch.
+    #[prost(string, optional, tag = "2")]
+    pub identity: Option<String>,
+    #[prost(uint64, tag = "3")]
+    pub rows: u64,
+    #[prost(sint64, tag = "4")]
+    pub loaded_us: i64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct SetLoads {
+    #[prost(uint32, tag = "1")]
+    pub table: u32,
+    /// Those that were there are forgotten first.
+    #[prost(bool, tag = "2")]
+    pub forget: bool,
+    #[prost(message, repeated, tag = "3")]
+    pub sources: Vec<Source>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -569,6 +595,10 @@ pub struct Table {
     pub statistics: Option<Statistics>,
     #[prost(message, repeated, tag = "14")]
     pub moves: Vec<Moved>,
+    #[prost(message, repeated, tag = "15")]
+    pub loads: Vec<Source>,
+    #[prost(sint64, optional, tag = "16")]
+    pub forgotten_us: Option<i64>,
 }
 
 #[derive(Clone, PartialEq, Message)]

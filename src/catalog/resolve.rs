@@ -11,6 +11,7 @@ use roaring::RoaringBitmap;
 use super::apply::{PROVISIONAL, apply_action};
 use super::entry::{Action, Blobs, TransactionRecord};
 use super::keep::Keeping;
+use super::loads::Source;
 use super::model::*;
 use super::positions::Positions;
 use super::ranks::RankMap;
@@ -350,6 +351,11 @@ impl Resolver<'_> {
             }
             Intent::Relayout { table, def, map, rewritten } => self.relayout(table, def, map.as_ref(), rewritten),
             Intent::SetSlices(slices) => self.set_slices(*slices),
+            Intent::Loaded { table, sources, once } => self.loaded(table, sources, *once),
+            Intent::ForgetLoads { table } => {
+                let id = self.table(table)?.def.id;
+                self.act(Action::SetLoads { table: id, forget: true, sources: Vec::new() })
+            }
             Intent::SetDeletes { table, data_change, changed, vectors } => {
                 self.set_deletes(table, *data_change, changed, vectors)
             }
@@ -413,6 +419,18 @@ impl Resolver<'_> {
         self.own.keeping.making(id);
         self.act(Action::CreateTable(def))?;
         Ok(id)
+    }
+
+    fn loaded(&mut self, table: &Target, sources: &[Source], once: bool) -> Result<()> {
+        let state = self.table(table)?;
+        let known = state.loads.keys();
+        let twice = sources.iter().find(|s| once && known.contains(&(&*s.name, s.identity.as_deref())));
+        if let Some(source) = twice {
+            let message = format!("another transaction has loaded \"{}\" into table \"{}\"", source.name, table.name);
+            return Err(Error::conflict(message).with_hint("run the statement again"));
+        }
+        let id = state.def.id;
+        self.act(Action::SetLoads { table: id, forget: false, sources: sources.to_vec() })
     }
 
     fn reserve(&mut self, table: TableId, name: &str, identity: Identity, needed: u64, wanted: u64) -> Result<()> {

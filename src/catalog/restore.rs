@@ -269,6 +269,10 @@ impl Resolver<'_> {
             if table.identity_given > 0 && has_identity {
                 self.act(Action::ReserveIdentity { table: id, given: 0, count: table.identity_given })?;
             }
+            if !table.loads.is_empty() {
+                let sources = table.loads.iter().cloned().collect();
+                self.act(Action::SetLoads { table: id, forget: false, sources })?;
+            }
             if let Some(statistics) = table.statistics {
                 // Versions of another chain mean nothing here; that some rows came later is lost.
                 let mark = |mark: Mark| Mark { version, ..mark };

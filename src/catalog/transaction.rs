@@ -11,6 +11,7 @@ use roaring::RoaringBitmap;
 use super::apply::PROVISIONAL;
 use super::entry::MaintenanceLease;
 use super::lease::PinnedSnapshot;
+use super::loads::Source;
 use super::model::*;
 use super::positions::Positions;
 use super::ranks::RankMap;
@@ -233,6 +234,16 @@ pub(super) enum Intent {
     /// A statement of the transaction ends, whose rows were checked up to these versions.
     Ended {
         checked: BTreeMap<TableId, Version>,
+    },
+    /// What rows that the transaction adds were loaded from. `once`: no other has loaded from it.
+    Loaded {
+        table: Target,
+        sources: Vec<Source>,
+        once: bool,
+    },
+    /// What the table's rows were loaded from is of no meaning any more.
+    ForgetLoads {
+        table: Target,
     },
     SetHorizon(Version),
     SetMaintenance {
@@ -629,6 +640,8 @@ impl Transaction {
                 | Intent::Rewrite { table, .. }
                 | Intent::Relayout { table, .. }
                 | Intent::SetDeletes { table, .. }
+                | Intent::Loaded { table, .. }
+                | Intent::ForgetLoads { table }
                 | Intent::SetConstraint { table, .. } => drop(tables.insert(table.id)),
                 Intent::AlterTable(def) => drop(tables.insert(def.id)),
                 Intent::CreateTable(_) | Intent::CloneTable { .. } | Intent::Restore { .. } => return None,
@@ -656,6 +669,17 @@ impl Transaction {
     /// The same of rows that the transaction adds again, as [`Transaction::remove_changed`] says.
     pub fn set_delete_vectors_changed(&mut self, table: &TableDef, vectors: Vec<NewDeleteVector>, changed: Changed) {
         self.intents.push(Intent::SetDeletes { table: table.into(), data_change: true, changed, vectors });
+    }
+
+    /// Tells what rows that it adds to the table were loaded from. Where they are to be loaded `once`, conflicts with others that
+    /// have loaded from one of the sources.
+    pub fn loaded(&mut self, table: &TableDef, sources: Vec<Source>, once: bool) {
+        self.intents.push(Intent::Loaded { table: table.into(), sources, once });
+    }
+
+    /// What the table's rows were loaded from may be loaded again: they are gone.
+    pub fn forget_loads(&mut self, table: &TableDef) {
+        self.intents.push(Intent::ForgetLoads { table: table.into() });
     }
 
     /// Conflicts when the table's rows or definition are not those of the base: for what was computed from them.

@@ -5,7 +5,10 @@ mod formats;
 mod input;
 mod json;
 mod lines;
+mod parquet;
+pub(super) mod progress;
 mod refused;
+mod skip;
 mod text;
 mod values;
 
@@ -15,19 +18,15 @@ mod tests;
 use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
-use datafusion::common::DataFusionError;
-use datafusion::datasource::file_format::FileFormat;
-use datafusion::datasource::file_format::parquet::ParquetFormat;
-use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
+use datafusion::common::{DataFusionError, ScalarValue};
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{Expr as DfExpr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use futures::StreamExt;
-use object_store::ObjectMeta;
 
-use super::coerce::{Misfit, Refused};
+use super::coerce::Refused;
 use super::ddl::load_into;
 use super::error::from_datafusion;
 use super::files::{CopyFiles, read_whole, resolve, resolve_manifest};
@@ -37,13 +36,15 @@ use super::load::Load;
 use super::names::{Place, at, no_such_column};
 use super::output::Output;
 use super::running::Running;
-use crate::catalog::{ColumnDef, PinnedSnapshot, TableDef};
+use super::statistics;
+use crate::catalog::{ColumnDef, LoadHistory, PinnedSnapshot, TableDef};
 use crate::common::{Error, Result, SqlState, SqlType, TableId};
-use crate::sql::ast::{CompUpdate, Copy, CopyFormat, CopyOptions, Mapping};
-use crate::system::{Home, QueryRecord};
+use crate::sql::ast::{Analyze, Copy, CopyFormat, CopyOptions, Mapping};
+use crate::system::{Home, LoadState, QueryRecord};
 use formats::Formats;
 use json::Shape;
 use lines::Form;
+use progress::Progress;
 use refused::Refused as RefusedRows;
 use text::TextFiles;
 use values::Rules;
@@ -52,48 +53,103 @@ pub(super) async fn copy(running: &Running<'_>, copy: Copy) -> Result<Output> {
     let place = running.place(&copy.table).await?;
     let pin = running.pins.pin(&place.warehouse).await?;
     let table = place.table(&pin, &copy.table)?;
-    target_columns(&table.def, &copy)?;
+    let targets = target_columns(&table.def, &copy)?;
     check_options(&copy)?;
-    let region = copy.options.region.as_deref();
-    let credentials = &copy.options.credentials;
-    let files = match copy.options.manifest {
-        true => resolve_manifest(&copy.from, credentials, region).await,
-        false => resolve(&copy.from, credentials, region).await.map(|files| vec![files]),
-    };
-    let files = files.map_err(|e| match e.position() {
-        None => e.with_position(copy.from_position.line, copy.from_position.column),
-        Some(_) => e,
-    })?;
+    let files = files(&copy).await?;
     let refused = Arc::new(RefusedRows::new(copy.options.errors));
     *running.session.last_copy.lock() = (query_number(running), 0);
     let entry = Entry::begin(running, &place, &pin, table.def.id, &copy);
+    let progress = Arc::new(running.warehouse.inner.loads.begin(LoadState {
+        user: entry.record.user,
+        process: entry.record.process,
+        query: entry.record.query,
+        table: table.def.name.clone(),
+        started_us: entry.record.start_us,
+        ..LoadState::default()
+    }));
+    let loading = |def: &Arc<TableDef>, targets| Loading {
+        running,
+        copy: &copy,
+        def: Arc::clone(def),
+        targets,
+        refused: &refused,
+        progress: &progress,
+    };
     let loaded = match copy.options.no_load {
-        true => read_only(running, &copy, &table.def, &files, &refused).await,
+        true => read_only(&loading(&table.def, targets), &files, &table.loads).await,
         false => {
             load_into(running, &copy.table, |load| {
-                let (copy, files, refused) = (&copy, &files, &refused);
-                async move { load_files(running, copy, files, refused, load).await }
+                let (copy, files, refused, loading) = (&copy, &files, &refused, &loading);
+                async move {
+                    refused.clear();
+                    let targets = target_columns(load.def(), copy)?;
+                    load_files(&loading(load.def(), targets), files, load).await
+                }
             })
             .await
         }
     };
+    drop(progress);
     entry.end(running, &refused, loaded.is_err());
     let (rows, mut notices) = loaded?;
     running.session.last_copy.lock().1 = i64::try_from(rows).unwrap_or(i64::MAX);
     notices.extend(refused.notice());
+    if copy.options.comprows.is_some() {
+        notices.push("COMPROWS has no effect: ENCODE AUTO looks at rows of each block".to_string());
+    }
+    if copy.options.statupdate == Some(true) {
+        let table = Some(copy.table.clone());
+        let all = Analyze { table, columns: Vec::new(), predicate_columns: false, verbose: false };
+        notices.extend(statistics::analyze(running, all).await?.notices);
+    }
     Ok(Output::done(format!("COPY {rows}"), Some(rows)).with_notices(notices))
 }
 
-/// NOLOAD: reads the files as a load would, and gives the rows away.
-async fn read_only(
-    running: &Running<'_>,
-    copy: &Copy,
-    def: &TableDef,
+/// What each part of a COPY needs to know.
+struct Loading<'a> {
+    running: &'a Running<'a>,
+    copy: &'a Copy,
+    def: Arc<TableDef>,
+    /// The ordinals of the columns that the files fill, in the files' order.
+    targets: Vec<usize>,
+    refused: &'a Arc<RefusedRows>,
+    progress: &'a Arc<Progress>,
+}
+
+/// The files that the statement names, by store.
+async fn files(copy: &Copy) -> Result<Vec<CopyFiles>> {
+    let (credentials, region) = (&copy.options.credentials, copy.options.region.as_deref());
+    let files = match copy.options.manifest {
+        true => resolve_manifest(&copy.from, credentials, region).await,
+        false => resolve(&copy.from, credentials, region).await.map(|files| vec![files]),
+    };
+    files.map_err(|e| match e.position() {
+        None => e.with_position(copy.from_position.line, copy.from_position.column),
+        Some(_) => e,
+    })
+}
+
+/// The files to load: with SKIP LOADED those that were not loaded before. And a notice of the others.
+fn chosen_files(
+    loading: &Loading<'_>,
     groups: &[CopyFiles],
-    refused: &Arc<RefusedRows>,
-) -> Result<(u64, Vec<String>)> {
-    let targets = target_columns(def, copy)?;
-    let text = Arc::new(text_files(running, copy, def, &targets, refused).await?);
+    history: &LoadHistory,
+) -> Result<(Vec<CopyFiles>, Option<String>)> {
+    let (chosen, skipped) = match loading.copy.options.skip_loaded {
+        true => skip::not_loaded(groups, history)?,
+        false => (groups.to_vec(), 0),
+    };
+    let files = chosen.iter().map(|group| group.files.len()).sum();
+    let bytes = chosen.iter().flat_map(|group| &group.files).map(|file| file.size).sum();
+    loading.progress.expect(files, bytes);
+    let all = files + skipped;
+    Ok((chosen, (skipped > 0).then(|| format!("{skipped} of {all} files were loaded before and are skipped"))))
+}
+
+/// NOLOAD: reads the files as a load would, and gives the rows away.
+async fn read_only(loading: &Loading<'_>, groups: &[CopyFiles], history: &LoadHistory) -> Result<(u64, Vec<String>)> {
+    let (chosen, skipped) = chosen_files(loading, groups, history)?;
+    let text = Arc::new(text_files(loading).await?);
     let count = |mut stream: SendableRecordBatchStream| async move {
         let mut rows = 0;
         while let Some(batch) = stream.next().await {
@@ -102,12 +158,13 @@ async fn read_only(
         Ok::<u64, Error>(rows)
     };
     let mut rows = 0;
-    for files in groups {
-        let streams = text::streams(Arc::clone(&text), files, running.warehouse.inner.threads).into_iter();
-        let counted = streams.map(|stream| count(running.statement.govern(stream)));
+    for files in &chosen {
+        let streams = text::streams(Arc::clone(&text), files, loading.running.warehouse.inner.threads).into_iter();
+        let counted = streams.map(|stream| count(loading.running.statement.govern(stream)));
         rows += futures::future::try_join_all(counted).await?.into_iter().sum::<u64>();
     }
-    Ok((0, vec![format!("{rows} rows could be loaded; NOLOAD loads none")]))
+    let told = format!("{rows} rows could be loaded; NOLOAD loads none");
+    Ok((0, skipped.into_iter().chain([told]).collect()))
 }
 
 /// What the log is to tell of a load, whatever becomes of its transaction.
@@ -151,121 +208,70 @@ fn query_number(running: &Running<'_>) -> i64 {
     i64::try_from(running.statement.query).unwrap_or(i64::MAX)
 }
 
-async fn load_files(
-    running: &Running<'_>,
-    copy: &Copy,
-    groups: &[CopyFiles],
-    refused: &Arc<RefusedRows>,
-    load: Load,
-) -> Result<Load> {
-    refused.clear();
-    let def = Arc::clone(load.def());
-    let targets = target_columns(&def, copy)?;
-    let load = match def.identity() {
-        Some((identity, _)) if !targets.contains(&identity) => load.generating(Generate::All),
+async fn load_files(loading: &Loading<'_>, groups: &[CopyFiles], load: Load) -> Result<Load> {
+    let options = &loading.copy.options;
+    let load = match loading.def.identity() {
+        Some((identity, _)) if !loading.targets.contains(&identity) => load.generating(Generate::All),
         _ => load,
     };
-    for files in groups {
-        load_group(running, copy, files, &targets, refused, &load).await?;
+    let history = load.history().await;
+    let (chosen, skipped) = chosen_files(loading, groups, &history)?;
+    let load = load.encoding(options.compupdate)?.describing(options.statupdate != Some(false));
+    for files in &chosen {
+        match &options.format {
+            CopyFormat::Parquet => parquet::load(loading, files, &load).await?,
+            CopyFormat::Csv { .. } | CopyFormat::Delimited { .. } | CopyFormat::FixedWidth(_) | CopyFormat::Json(_) => {
+                load_text(loading, files, &load).await?;
+            }
+        }
     }
-    Ok(load)
+    let now_us = loading.running.warehouse.inner.catalog.options().clock.now_us();
+    let sources = skip::sources(&chosen, |file| loading.refused.rows(file), now_us);
+    Ok(load.from(sources, options.skip_loaded).with_notices(skipped))
 }
 
-/// Loads the files of one store.
-async fn load_group(
-    running: &Running<'_>,
-    copy: &Copy,
-    files: &CopyFiles,
-    targets: &[usize],
-    refused: &Arc<RefusedRows>,
-    load: &Load,
-) -> Result<()> {
-    let def = Arc::clone(load.def());
-    match &copy.options.format {
-        CopyFormat::Parquet => {
-            running.state.runtime_env().register_object_store(&files.base, Arc::clone(&files.store));
-            for file in &files.files {
-                let plan = parquet_plan(running, files, file, &def, targets).await?;
-                let name: Arc<str> = text::shown_name(&files.base, file).into();
-                let rows =
-                    running.run_partitions(&plan).await?.into_iter().map(|stream| counted(stream, refused, &name));
-                match load.take(rows.collect()).await {
-                    Ok(()) => {}
-                    Err(Refused::Value(misfit)) => return Err(placed(running, load, &plan, file, misfit).await),
-                    Err(Refused::Other(e)) => return Err(e.context(&file.location)),
-                }
-            }
-        }
-        CopyFormat::Csv { .. } | CopyFormat::Delimited { .. } | CopyFormat::FixedWidth(_) | CopyFormat::Json(_) => {
-            let threads = running.warehouse.inner.threads;
-            let text = Arc::new(text_files(running, copy, &def, targets, refused).await?);
-            let mut streams = Vec::with_capacity(threads);
-            for stream in text::streams(text, files, threads) {
-                streams.push(fill(running, stream, &def, targets).await?);
-            }
-            load.take(streams).await.map_err(|refused| match refused {
-                // The parser has checked what the file holds: this is a column that the file leaves out.
-                Refused::Value(misfit) => at(misfit.error, copy.table.base()),
-                Refused::Other(e) => e,
-            })?;
-        }
+/// Loads the text files of one store.
+async fn load_text(loading: &Loading<'_>, files: &CopyFiles, load: &Load) -> Result<()> {
+    let threads = loading.running.warehouse.inner.threads;
+    let text = Arc::new(text_files(loading).await?);
+    let mut streams = Vec::with_capacity(threads);
+    for stream in text::streams(text, files, threads) {
+        streams.push(fill(loading, stream).await?);
+    }
+    load.take(streams).await.map_err(|refused| match refused {
+        // The parser has checked what the file holds: this is a column that the file leaves out.
+        Refused::Value(misfit) => at(misfit.error, loading.copy.table.base()),
+        Refused::Other(e) => e,
+    })
+}
+
+fn check_options(copy: &Copy) -> Result<()> {
+    let options = &copy.options;
+    if options.format == CopyFormat::Parquet && options.values.replace_invalid.is_some() {
+        return Err(Error::unsupported("ACCEPTINVCHARS of PARQUET is not supported")
+            .with_hint("load the column as VARBYTE, and convert it"));
     }
     Ok(())
 }
 
-/// The rows of a file that has no lines, which are counted instead.
-fn counted(
-    stream: SendableRecordBatchStream,
-    refused: &Arc<RefusedRows>,
-    file: &Arc<str>,
-) -> SendableRecordBatchStream {
-    let (schema, refused, file) = (stream.schema(), Arc::clone(refused), Arc::clone(file));
-    let rows = stream.inspect(move |batch| {
-        if let Ok(batch) = batch {
-            refused.read(&file, batch.num_rows() as u64);
-        }
-    });
-    Box::pin(RecordBatchStreamAdapter::new(schema, rows))
-}
-
-/// Unsupported for options that have no effect yet.
-fn check_options(copy: &Copy) -> Result<()> {
-    let options = &copy.options;
-    let of_parquet = options.format == CopyFormat::Parquet;
-    let refused = |what: &str, hint: &str| {
-        Err(Error::unsupported(format!("COPY option {what} is not supported yet")).with_hint(hint))
-    };
-    match () {
-        _ if options.compupdate != CompUpdate::Unsaid || options.comprows.is_some() => {
-            refused("COMPUPDATE or COMPROWS", "leave it out: columns of ENCODE AUTO are encoded as suits each block")
-        }
-        _ if options.statupdate.is_some() => {
-            refused("STATUPDATE", "leave it out: loads tell what their rows are like, and ANALYZE does the rest")
-        }
-        _ if of_parquet && (options.values.fill_record || options.values.replace_invalid.is_some()) => {
-            refused("FILLRECORD or ACCEPTINVCHARS of PARQUET", "name the columns that the file has behind the table")
-        }
-        _ if of_parquet && options.no_load => refused("NOLOAD of PARQUET", "load into a temporary table instead"),
-        _ => Ok(()),
-    }
-}
-
 /// How the text files are read.
-async fn text_files(
-    running: &Running<'_>,
-    copy: &Copy,
-    def: &TableDef,
-    targets: &[usize],
-    refused: &Arc<RefusedRows>,
-) -> Result<TextFiles> {
-    let columns: Vec<ColumnDef> = targets.iter().map(|t| def.columns[*t].clone()).collect();
-    let text = copy.options.values.clone();
-    let form = match &copy.options.format {
-        CopyFormat::Json(mapping) => Form::Json(shape(copy, mapping, &columns).await?),
+async fn text_files(loading: &Loading<'_>) -> Result<TextFiles> {
+    let options = &loading.copy.options;
+    let columns: Vec<ColumnDef> = loading.targets.iter().map(|t| loading.def.columns[*t].clone()).collect();
+    let text = options.values.clone();
+    let form = match &options.format {
+        CopyFormat::Json(mapping) => Form::Json(shape(loading.copy, mapping, &columns).await?),
         format => form(format, columns.len())?,
     };
-    let rules = Rules { formats: Formats::new(&text)?, null_as: null_as(&copy.options), text, zone: running.zone()? };
-    Ok(TextFiles { form, compression: copy.options.compression, rules, columns, refused: Arc::clone(refused) })
+    let zone = loading.running.zone()?;
+    Ok(TextFiles {
+        form,
+        compression: options.compression,
+        rules: Rules { formats: Formats::new(&text)?, null_as: null_as(options), text, zone },
+        columns,
+        refused: Arc::clone(loading.refused),
+        progress: Some(Arc::clone(loading.progress)),
+    })
 }
 
 /// The field that means NULL; null of JSON is no field of text.
@@ -311,20 +317,6 @@ fn form(format: &CopyFormat, columns: usize) -> Result<Form> {
     })
 }
 
-/// The error of a refused value of a Parquet file, with the number of the first such row. The file is read again, in
-/// order: partitions that read parts of it do not know where they are.
-async fn placed(running: &Running<'_>, load: &Load, plan: &LogicalPlan, file: &ObjectMeta, misfit: Misfit) -> Error {
-    let first = match misfit.row {
-        None => Ok(None),
-        Some(_) => async { load.first_misfit(running.run_in_order(plan).await?).await }.await,
-    };
-    match first {
-        Ok(Some(Misfit { error, row: Some(row), .. })) => error.context(format!("{}, row {}", file.location, row + 1)),
-        // What was refused is told in any case.
-        _ => misfit.error.context(&file.location),
-    }
-}
-
 /// The ordinals of the columns that the files' fill, in the files' order. Files fill an IDENTITY column where EXPLICIT_IDS
 /// is said, and not else; one that is GENERATED BY DEFAULT, as any other (Redshift manual, "COPY", EXPLICIT_IDS).
 fn target_columns(def: &TableDef, copy: &Copy) -> Result<Vec<usize>> {
@@ -357,56 +349,18 @@ fn target_columns(def: &TableDef, copy: &Copy) -> Result<Vec<usize>> {
     copy.columns.iter().map(find).collect()
 }
 
-/// A plan that reads one Parquet file by position, its columns those of the table.
-async fn parquet_plan(
-    running: &Running<'_>,
-    files: &CopyFiles,
-    file: &ObjectMeta,
-    def: &TableDef,
-    targets: &[usize],
-) -> Result<LogicalPlan> {
-    let format = Arc::new(ParquetFormat::default());
-    let schema = format
-        .infer_schema(&running.state, &files.store, std::slice::from_ref(file))
-        .await
-        .map_err(|e| bad_parquet(file, &from_datafusion(e)))?;
-    if schema.fields().len() != targets.len() {
-        return Err(Error::invalid(
-            SqlState::BAD_COPY_FILE,
-            format!(
-                "{} has {} columns where {} of table \"{}\" are loaded",
-                file.location,
-                schema.fields().len(),
-                targets.len(),
-                def.name
-            ),
-        )
-        .with_hint("a column list after the table's name says which columns the file has, in its order"));
-    }
-    let url = ListingTableUrl::parse(format!("{}{}", files.base, file.location)).map_err(from_datafusion)?;
-    let config = ListingTableConfig::new(url)
-        .with_listing_options(ListingOptions::new(format).with_file_extension(""))
-        .with_schema(Arc::clone(&schema));
-    let provider = Arc::new(ListingTable::try_new(config).map_err(from_datafusion)?);
-    let scan = LogicalPlanBuilder::scan("copy", provider_as_source(provider), None)
-        .and_then(LogicalPlanBuilder::build)
-        .map_err(from_datafusion)?;
-    project_to_table(running, scan, def, targets)
-}
-
-/// `source` with the columns `targets` as a plan with all columns of the table, the others at their defaults.
-fn project_to_table(
-    running: &Running<'_>,
-    source: LogicalPlan,
-    def: &TableDef,
-    targets: &[usize],
-) -> Result<LogicalPlan> {
+/// `source` with the columns that are loaded as a plan with all columns of the table, the others at their defaults; those that
+/// `source` has not, too, as FILLRECORD wants it, are NULL.
+fn project_to_table(loading: &Loading<'_>, source: LogicalPlan) -> Result<LogicalPlan> {
     let source_columns = source.schema().columns();
-    let mut projection = Vec::with_capacity(def.columns.len());
-    for (ordinal, column) in def.columns.iter().enumerate() {
-        let expr = match targets.iter().position(|t| *t == ordinal) {
-            Some(field) => DfExpr::Column(source_columns[field].clone()),
-            None => default_of(running, column)?,
+    let mut projection = Vec::with_capacity(loading.def.columns.len());
+    for (ordinal, column) in loading.def.columns.iter().enumerate() {
+        let expr = match loading.targets.iter().position(|t| *t == ordinal) {
+            Some(field) => match source_columns.get(field) {
+                Some(found) => DfExpr::Column(found.clone()),
+                None => DfExpr::Literal(ScalarValue::Null, None),
+            },
+            None => default_of(loading.running, column)?,
         };
         projection.push(expr.alias(format!("{}_{ordinal}", column.name)));
     }
@@ -414,14 +368,9 @@ fn project_to_table(
 }
 
 /// A stream of some of the table's columns, filled up to all of them.
-async fn fill(
-    running: &Running<'_>,
-    stream: SendableRecordBatchStream,
-    def: &TableDef,
-    targets: &[usize],
-) -> Result<SendableRecordBatchStream> {
-    if targets.iter().copied().eq(0..def.columns.len()) {
-        return Ok(running.statement.govern(stream));
+async fn fill(loading: &Loading<'_>, stream: SendableRecordBatchStream) -> Result<SendableRecordBatchStream> {
+    if loading.targets.iter().copied().eq(0..loading.def.columns.len()) {
+        return Ok(loading.running.statement.govern(stream));
     }
     let table = datafusion::catalog::streaming::StreamingTable::try_new(
         stream.schema(),
@@ -431,8 +380,8 @@ async fn fill(
     let scan = LogicalPlanBuilder::scan("copy", provider_as_source(Arc::new(table)), None)
         .and_then(LogicalPlanBuilder::build)
         .map_err(from_datafusion)?;
-    let plan = project_to_table(running, scan, def, targets)?;
-    running.run(&plan).await
+    let plan = project_to_table(loading, scan)?;
+    loading.running.run(&plan).await
 }
 
 /// A stream that a plan reads once.
@@ -470,11 +419,4 @@ impl PartitionStream for OneStream {
 fn damaged(file: &str, what: &str) -> Error {
     Error::invalid(SqlState::BAD_COPY_FILE, format!("{file} cannot be read {what}"))
         .with_hint("check the file, and that the compression and the ENCODING are the ones that it has")
-}
-
-fn bad_parquet(file: &ObjectMeta, e: &Error) -> Error {
-    Error::invalid(
-        SqlState::BAD_COPY_FILE,
-        format!("{} is not a readable Parquet file: {}", file.location, e.message()),
-    )
 }

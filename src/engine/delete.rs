@@ -49,7 +49,7 @@ use crate::system;
 /// Conflict when another transaction changed the same segments meanwhile; the statement can then be run again.
 pub(super) async fn delete(running: &Running<'_>, delete: &Delete, parameters: Option<ParamValues>) -> Result<Output> {
     let Some(rows) = &delete.rows else {
-        let (rows, notices) = clear(running, &delete.table).await?;
+        let (rows, notices) = clear(running, &delete.table, false).await?;
         return Ok(Output::done(format!("DELETE {rows}"), Some(rows)).with_notices(notices));
     };
     let target = Target::find(running, &delete.table).await?;
@@ -135,7 +135,7 @@ pub(super) async fn query(running: &Running<'_>, statement: &Statement) -> Resul
 
 /// Removes all rows of a table at once.
 pub(super) async fn truncate(running: &Running<'_>, table: &ObjectName) -> Result<Output> {
-    let (_, notices) = clear(running, table).await?;
+    let (_, notices) = clear(running, table, true).await?;
     Ok(Output::done("TRUNCATE TABLE", None).with_notices(notices))
 }
 
@@ -152,16 +152,23 @@ pub(super) async fn lock(running: &Running<'_>, tables: &[ObjectName]) -> Result
     Ok(Output::done("LOCK TABLE", None).with_notices(vec![notice.into()]))
 }
 
-/// Drops all segments that the table has in the statement's version; returns how many rows lived in them, and notices.
-async fn clear(running: &Running<'_>, name: &ObjectName) -> Result<(u64, Vec<String>)> {
+/// Drops all segments that the table has in the statement's version; returns how many rows lived in them, and notices. What they
+/// were loaded from is forgotten where `forget` says so.
+async fn clear(running: &Running<'_>, name: &ObjectName, forget: bool) -> Result<(u64, Vec<String>)> {
     let target = Target::find(running, name).await?;
     // Rows that others add meanwhile would have gone, too.
     running.statement.note_all(&target.place.warehouse, &target.pin, &target.table.def);
     let mut notices = Vec::new();
     let segments: Vec<_> = target.table.segments.iter().map(|s| (s.id, s.deleted)).collect();
     let mut transaction = target.transaction(running)?;
+    let forgets = forget && !target.table.loads.is_empty();
+    if forgets {
+        transaction.forget_loads(&target.table.def);
+    }
     if !segments.is_empty() {
         transaction.remove(&target.table.def, segments);
+    }
+    if forgets || !target.table.segments.is_empty() {
         notices = target.commit(running, transaction).await?;
     }
     Ok((target.table.live_rows(), notices))

@@ -36,6 +36,7 @@ pub async fn file_table(name: &str, state: &SessionState) -> DfResult<Option<Arc
 }
 
 /// The files that a COPY names, and the store that holds them.
+#[derive(Clone)]
 pub struct CopyFiles {
     pub store: Arc<dyn ObjectStore>,
     /// The base URL to register the store under, for DataFusion's readers.

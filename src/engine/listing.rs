@@ -64,9 +64,20 @@ impl SystemSource for Listing {
                 _ => Vec::new(),
             };
             let vacuums = if needs == Needs::Log { self.warehouse.inner.upkeep.progress() } else { Vec::new() };
+            let loads = if needs == Needs::Log { self.warehouse.inner.loads.states() } else { Vec::new() };
             let now_us = self.warehouse.inner.catalog.options().clock.now_us();
-            let mut context =
-                SystemContext { own, temporary, database, search_path, databases, log, vacuums, now_us, only: None };
+            let mut context = SystemContext {
+                own,
+                temporary,
+                database,
+                search_path,
+                databases,
+                log,
+                vacuums,
+                loads,
+                now_us,
+                only: None,
+            };
             if needs >= Needs::Relations {
                 let look = Look::new(&self.warehouse, names, session, needs == Needs::Columns);
                 context.databases = look.databases(&context).await?;

@@ -13,6 +13,7 @@ use tokio::sync::Mutex;
 
 use super::auto;
 use super::coerce::{Coercion, Misfit, Refused};
+use super::ddl::default_encoding;
 use super::error::from_datafusion;
 use super::identity::{Generate, Identities};
 use super::kept::{Kept, Replacing, Thinned, has_verified};
@@ -20,13 +21,14 @@ use super::names;
 use super::statement::StatementState;
 use super::warehouse::Warehouse;
 use crate::catalog::{
-    Blob, Changed, EffectiveDist, Extent, NewSegment, ObjectNames, RankChoice, RunChoice, SegmentRef, TableDef,
-    TableState, Telling, Transaction,
+    Blob, Changed, EffectiveDist, Extent, LoadHistory, NewSegment, ObjectNames, RankChoice, RunChoice, SegmentRef,
+    Source, TableDef, TableState, Telling, Transaction,
 };
-use crate::common::{ColumnId, DistStyle, Error, Result, UserId};
+use crate::common::{ColumnId, DistStyle, EncodingName, Error, Result, UserId};
 use crate::format::encoding::SMALL_TABLE_BYTES;
 use crate::physical_plan::load::RowSink;
 use crate::physical_plan::scan::table_schema;
+use crate::sql::ast::CompUpdate;
 use crate::statistics::SegmentSketches;
 use crate::storage::interleave::KeySample;
 use crate::storage::loader::{choose_run, emptiest_slice, put_bytes, store_rows};
@@ -56,6 +58,10 @@ pub struct Load {
     statement: Option<StatementState>,
     /// Whether reads for checks prune.
     pruning: bool,
+    /// What the rows come from, and whether nobody else may have loaded it.
+    sources: (Vec<Source>, bool),
+    /// What to tell when it has ended.
+    notices: Vec<String>,
 }
 
 /// Rows that are read back to be placed anew.
@@ -93,6 +99,8 @@ struct Gathered {
     chooses: bool,
     /// In which columns the rows have values that those which go for them have not.
     changed: Changed,
+    /// Whether the table's statistics are to tell of the rows.
+    describes: bool,
 }
 
 impl Load {
@@ -123,6 +131,7 @@ impl Load {
             rank_map: None,
             statistics: None,
             moves: Arc::default(),
+            loads: Arc::default(),
             changed: transaction.base(),
             data_changed: transaction.base(),
         };
@@ -163,6 +172,7 @@ impl Load {
             requires_unchanged: false,
             chooses: true,
             changed: Changed::All,
+            describes: true,
         };
         Ok(Load {
             coercion,
@@ -171,6 +181,8 @@ impl Load {
             creates,
             statement: None,
             pruning: true,
+            sources: (Vec::new(), false),
+            notices: Vec::new(),
         })
     }
 
@@ -200,6 +212,41 @@ impl Load {
             (gathered.chooses, gathered.changed) = (false, changed);
         }
         Ok(self)
+    }
+
+    /// Says what the rows come from, for the table to remember; where that is to be loaded `once`, two loads of it conflict.
+    pub fn from(self, sources: Vec<Source>, once: bool) -> Self {
+        Load { sources: (sources, once), ..self }
+    }
+
+    /// With something to tell when the load has ended.
+    pub fn with_notices(mut self, notices: impl IntoIterator<Item = String>) -> Self {
+        self.notices.extend(notices);
+        self
+    }
+
+    /// Encodes an empty table's columns as COMPUPDATE says (Redshift manual, "COPY", COMPUPDATE): with ON, all but those of the
+    /// sort key as AUTO finds best for each block; with PRESET by their types.
+    pub fn encoding(self, update: CompUpdate) -> Result<Self> {
+        {
+            let held = || Error::internal("a load begins before it is told how columns are encoded");
+            let mut gathered = self.gathered.try_lock().map_err(|_| held())?;
+            gathered.encode(update)?;
+        }
+        Ok(self)
+    }
+
+    /// Whether the table's statistics are to tell of the rows.
+    pub fn describing(self, describes: bool) -> Self {
+        if let Ok(mut gathered) = self.gathered.try_lock() {
+            gathered.describes = describes;
+        }
+        self
+    }
+
+    /// What was loaded into the table before.
+    pub async fn history(&self) -> Arc<LoadHistory> {
+        Arc::clone(&self.gathered.lock().await.table.loads)
     }
 
     /// Whether its rows are checked before they are committed.
@@ -306,7 +353,7 @@ impl Load {
         )?;
         let statistics = gathered.statistics(&segments).await;
         let rows = gathered.sorter.total_rows() - gathered.moved.rows;
-        let notices = gathered.notice().into_iter().collect();
+        let notices = gathered.notice().into_iter().chain(self.notices).collect();
         if gathered.requires_unchanged && !self.creates {
             transaction.require_unchanged(&gathered.table.def);
         }
@@ -335,6 +382,10 @@ impl Load {
         segments.iter_mut().for_each(|s| (s.run, s.ranked) = (run, ranked));
         if !segments.is_empty() {
             transaction.append_changed(&def, segments, gathered.changed);
+        }
+        let (sources, once) = self.sources;
+        if !sources.is_empty() {
+            transaction.loaded(&def, sources, once);
         }
         if let Some(identities) = &self.identities {
             identities.reserve_own(transaction).await;
@@ -393,6 +444,9 @@ impl Gathered {
     /// Stores the table's statistics anew, where the load's rows leave too many out of them. A load does not fail for
     /// them: what goes wrong is a warning.
     async fn statistics(&mut self, new: &[NewSegment]) -> Option<Extent> {
+        if !self.describes {
+            return None;
+        }
         let rows = new.iter().map(|s| u64::from(s.rows)).sum();
         let zone_rows = self.sorter.layout().geometry.zone_rows() as u64;
         let table = match self.moved.table {
@@ -421,6 +475,34 @@ impl Gathered {
         let before = self.table.segments.iter().flat_map(|s| &s.columns);
         let runs = self.runs.iter().flatten().flat_map(|s| &s.columns);
         before.chain(runs).map(|c| c.bytes).sum()
+    }
+
+    fn encode(&mut self, update: CompUpdate) -> Result<()> {
+        if matches!(update, CompUpdate::Unsaid | CompUpdate::Off) {
+            return Ok(());
+        }
+        if !self.table.segments.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<ColumnId> = self.def.sort.iter().flat_map(|key| key.columns.clone()).collect();
+        for column in &mut self.def.columns {
+            let in_key = keys.contains(&column.id);
+            match update {
+                CompUpdate::Preset => column.encoding = default_encoding(column.sql_type, in_key),
+                _ if !in_key => column.encoding = EncodingName::Auto,
+                _ => {}
+            }
+        }
+        self.def.encode_auto = self.def.columns.iter().all(|column| column.encoding == EncodingName::Auto);
+        if self.def == *self.table.def {
+            return Ok(());
+        }
+        // Rows that another load adds meanwhile are encoded otherwise.
+        self.requires_unchanged = true;
+        self.def.definition_version = self.table.def.definition_version + 1;
+        let layout = layout(&self.warehouse, &self.table, &self.def, self.sorter.layout().slices)?;
+        let ranks = self.sorter.layout().ranks().cloned();
+        self.sorter.replace_layout(layout.ranked(ranks))
     }
 
     /// What AUTO makes of the table, before rows are placed and sorted: a sort key while it is empty, another

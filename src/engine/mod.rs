@@ -69,6 +69,7 @@ mod warehouse;
 mod whole;
 mod wording;
 
+pub use crate::system::LoadState;
 pub use describe::Described;
 pub use error::from_datafusion;
 pub use extension::SessionStateBuilderExt;

@@ -43,6 +43,7 @@ use crate::functions::settings::{self, Setting};
 use crate::physical_plan::config::BlueshiftOptions;
 use crate::sql::ast::{Begin, Insert, ObjectName};
 use crate::sql::{self, Statement, StatementText};
+use crate::system::LoadState;
 
 /// How often a change is tried when others change the same rows.
 const CHANGES: usize = 50;
@@ -123,6 +124,11 @@ impl Session {
     pub(super) fn unloaded(&self, query: u64, rows: u64) {
         let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
         *self.last_unload.lock() = (signed(query), signed(rows));
+    }
+
+    /// The loads that this session is at.
+    pub fn loads(&self) -> Vec<LoadState> {
+        self.warehouse.loads().into_iter().filter(|load| i64::from(load.process) == i64::from(self.process)).collect()
     }
 
     pub fn warehouse(&self) -> &Warehouse {

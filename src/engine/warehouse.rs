@@ -12,6 +12,7 @@ use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 
 use super::catalog_provider::WarehouseCatalog;
+use super::copy::progress::Loads;
 use super::error::from_datafusion;
 use super::location::Location;
 use super::namespace::StatementPins;
@@ -30,6 +31,7 @@ use crate::storage::block_store::BlockStore;
 use crate::storage::loader::put_bytes;
 use crate::storage::rewrite::Resources;
 use crate::storage::segment::SegmentStore;
+use crate::system::LoadState;
 
 /// An open warehouse. Clones share everything; the last one to go gives its lease back to time.
 #[derive(Clone)]
@@ -48,6 +50,7 @@ pub(super) struct Inner {
     pub uses: Uses,
     pub log: Arc<QueryLog>,
     pub upkeep: Upkeep,
+    pub loads: Arc<Loads>,
     keep_versions: Duration,
     /// Held by a statement that runs again since it met a conflict.
     pub contended: tokio::sync::Mutex<()>,
@@ -63,6 +66,11 @@ impl Warehouse {
     /// Errors: Invalid when the place holds something else, Unsupported when a newer version wrote it.
     pub async fn open(location: &str) -> Result<Warehouse> {
         Warehouse::builder().open(location).await
+    }
+
+    /// The loads that go on in this process, the oldest first; as `stv_load_state` shows them.
+    pub fn loads(&self) -> Vec<LoadState> {
+        self.inner.loads.states()
     }
 
     pub fn builder() -> WarehouseBuilder {
@@ -436,6 +444,7 @@ impl WarehouseBuilder {
                 next_query: AtomicU64::new(log.first_query()),
                 log,
                 upkeep: Upkeep::default(),
+                loads: Arc::default(),
                 keep_versions: self.keep_versions.unwrap_or(WarehouseBuilder::KEEP_VERSIONS),
                 contended: tokio::sync::Mutex::default(),
                 next_process: AtomicU32::new(1),

@@ -29,7 +29,7 @@ const UNSUPPORTED: [(&str, &str); 12] = [
 ];
 
 /// Options that go with files of columns (Redshift manual, "COPY from columnar data formats"); all others are for text.
-const COLUMNAR: [&str; 14] = [
+const COLUMNAR: [&str; 13] = [
     "FORMAT",
     "IAM_ROLE",
     "CREDENTIALS",
@@ -42,8 +42,7 @@ const COLUMNAR: [&str; 14] = [
     "ACCEPTINVCHARS",
     "FILLRECORD",
     "EXPLICIT_IDS",
-    "NOLOAD",
-    "COMPUPDATE",
+    "SKIP LOADED",
 ];
 
 /// Which options do not go with which (Redshift manual, "Data format parameters").
@@ -122,6 +121,7 @@ fn options(c: &mut Cursor) -> Result<CopyOptions> {
         compupdate: CompUpdate::Unsaid,
         comprows: None,
         statupdate: None,
+        skip_loaded: false,
         credentials: Credentials::default(),
         region: None,
     };
@@ -140,7 +140,7 @@ fn options(c: &mut Cursor) -> Result<CopyOptions> {
                     "options are CSV, QUOTE, DELIMITER, FIXEDWIDTH, JSON, PARQUET, GZIP, BZIP2, ZSTD, MANIFEST, ESCAPE, \
                      REMOVEQUOTES, NULL AS, IGNOREHEADER, IGNOREBLANKLINES, EMPTYASNULL, BLANKSASNULL, TRIMBLANKS, \
                      FILLRECORD, TRUNCATECOLUMNS, ROUNDEC, ACCEPTANYDATE, ACCEPTINVCHARS, DATEFORMAT, TIMEFORMAT, ENCODING, \
-                     EXPLICIT_IDS, MAXERROR, IGNOREALLERRORS, NOLOAD, COMPUPDATE, COMPROWS, STATUPDATE, IAM_ROLE, CREDENTIALS, \
+                     EXPLICIT_IDS, MAXERROR, IGNOREALLERRORS, NOLOAD, COMPUPDATE, COMPROWS, STATUPDATE, SKIP LOADED, IAM_ROLE, CREDENTIALS, \
                      ACCESS_KEY_ID, SECRET_ACCESS_KEY, SESSION_TOKEN, REGION",
                 ));
         }
@@ -367,6 +367,11 @@ fn load_option(c: &mut Cursor, word: &str, position: Position, said: &mut Said, 
                     CompUpdate::On
                 }
             };
+        }
+        "SKIP" => {
+            said.note("SKIP LOADED", position)?;
+            c.expect("LOADED")?;
+            to.skip_loaded = true;
         }
         "COMPROWS" => {
             said.note("COMPROWS", position)?;

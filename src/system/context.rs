@@ -8,6 +8,7 @@ use datafusion::catalog::Session;
 use datafusion::common::Result as DfResult;
 use futures::future::BoxFuture;
 
+use super::loads::LoadState;
 use super::log::{QueryRecord, VacuumProgress};
 use crate::catalog::{PinnedSnapshot, TableState};
 use crate::common::sql_type::TYPE_METADATA;
@@ -77,6 +78,8 @@ pub struct SystemContext {
     pub log: Vec<Arc<QueryRecord>>,
     /// The vacuums that go on in this process; as above.
     pub vacuums: Vec<VacuumProgress>,
+    /// The loads that go on in this process; as above.
+    pub loads: Vec<LoadState>,
     pub now_us: i64,
     /// The only table that the statement asks about, where its filters say so.
     pub only: Option<i32>,

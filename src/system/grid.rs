@@ -47,6 +47,11 @@ impl<R> Grid<R> {
         self.with(Field::new(name, DataType::Int64, false), Arc::new(array))
     }
 
+    pub fn some_big(self, name: &str, value: impl Fn(&R) -> Option<i64>) -> Self {
+        let array = self.rows.iter().map(value).collect::<Int64Array>();
+        self.with(Field::new(name, DataType::Int64, true), Arc::new(array))
+    }
+
     pub fn some_int(self, name: &str, value: impl Fn(&R) -> Option<i32>) -> Self {
         let array = self.rows.iter().map(value).collect::<Int32Array>();
         self.with(Field::new(name, DataType::Int32, true), Arc::new(array))

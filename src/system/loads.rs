@@ -3,6 +3,7 @@
 use super::context::SystemContext;
 use super::grid::Grid;
 use super::log::QueryRecord;
+use crate::catalog::Source;
 
 /// A COPY that has ended, whatever became of its transaction.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -10,6 +11,47 @@ pub struct LoadRecord {
     pub table: i32,
     pub files: Vec<LoadedFile>,
     pub errors: Vec<RefusedRow>,
+}
+
+/// A COPY that goes on.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LoadState {
+    pub user: i32,
+    pub process: i32,
+    pub query: i64,
+    pub table: String,
+    pub started_us: i64,
+    /// As they are stored, of all files.
+    pub bytes: i64,
+    pub bytes_read: i64,
+    pub rows: i64,
+    pub files: i64,
+    /// That were read to their ends.
+    pub files_read: i64,
+    /// The file that was begun last.
+    pub current: String,
+}
+
+impl LoadState {
+    /// How much of the files is read.
+    pub fn percent(&self) -> i32 {
+        let percent = i128::from(self.bytes_read) * 100 / i128::from(self.bytes.max(1));
+        percent.clamp(0, 100) as i32
+    }
+
+    /// So far; `None` before time has passed.
+    pub fn rows_per_second(&self, now_us: i64) -> Option<i64> {
+        let elapsed = now_us.checked_sub(self.started_us).filter(|elapsed| *elapsed > 0)?;
+        i64::try_from(i128::from(self.rows) * 1_000_000 / i128::from(elapsed)).ok()
+    }
+
+    /// If it goes on as until now; `None` before anything is read. What follows reading, sorting what memory did not hold, is not
+    /// in it.
+    pub fn seconds_left(&self, now_us: i64) -> Option<i64> {
+        let elapsed = now_us.checked_sub(self.started_us).filter(|_| self.bytes_read > 0)?;
+        let left = i128::from((self.bytes - self.bytes_read).max(0));
+        i64::try_from(i128::from(elapsed) * left / i128::from(self.bytes_read) / 1_000_000).ok()
+    }
 }
 
 /// A file that was read.
@@ -108,4 +150,46 @@ pub(super) fn stl_load_commits(context: Option<&SystemContext>) -> Of<LoadedFile
         .int("status", |(r, ..)| i32::from(!r.aborted))
         .time("curtime", |(.., file)| file.time_us)
         .word("file_format", |(.., file)| file.format.clone())
+}
+
+/// The loads that this process is at (Redshift manual, "STV_LOAD_STATE"). Redshift's two pairs of bytes are one here, as files
+/// are stored; of our own are the last three columns.
+pub(super) fn stv_load_state(context: Option<&SystemContext>) -> Grid<(LoadState, i64)> {
+    let rows =
+        context.map_or(Vec::new(), |context| context.loads.iter().map(|load| (load.clone(), context.now_us)).collect());
+    Grid::of(rows)
+        .int("userid", |(load, _)| load.user)
+        .int("session", |(load, _)| load.process)
+        .big("query", |(load, _)| load.query)
+        .int("slice", |_| 0)
+        .int("pid", |(load, _)| load.process)
+        .time("recordtime", |(_, now_us)| *now_us)
+        .big("bytes_to_load", |(load, _)| load.bytes)
+        .big("bytes_loaded", |(load, _)| load.bytes_read)
+        .big("bytes_to_load_compressed", |(load, _)| load.bytes)
+        .big("bytes_loaded_compressed", |(load, _)| load.bytes_read)
+        .big("lines", |(load, _)| load.rows)
+        .big("num_files", |(load, _)| load.files)
+        .big("num_files_complete", |(load, _)| load.files_read)
+        .word("current_file", |(load, _)| load.current.clone())
+        .int("pct_complete", |(load, _)| load.percent())
+        .word("table_name", |(load, _)| load.table.clone())
+        .some_big("lines_per_second", |(load, now_us)| load.rows_per_second(*now_us))
+        .some_big("seconds_remaining", |(load, now_us)| load.seconds_left(*now_us))
+}
+
+/// What COPY with SKIP LOADED would not load again, and the batches that applications have appended under a key; of our own.
+pub(super) fn svv_load_history(context: Option<&SystemContext>) -> Grid<(String, String, Source)> {
+    let mut rows = Vec::new();
+    for (home, table) in context.iter().flat_map(|context| context.tables()) {
+        let schema = home.snapshot.schemas.get(&table.def.schema).map_or("", |schema| schema.name.as_str());
+        rows.extend(table.loads.iter().map(|s| (schema.to_string(), table.def.name.clone(), s.clone())));
+    }
+    Grid::of(rows)
+        .word("schemaname", |(schema, ..)| schema.clone())
+        .word("tablename", |(_, table, _)| table.clone())
+        .word("source", |(.., source)| source.name.to_string())
+        .text("identity", |(.., source)| source.identity.as_deref().map(str::to_string))
+        .big("lines", |(.., source)| i64::try_from(source.rows).unwrap_or(i64::MAX))
+        .time("loaded_at", |(.., source)| source.loaded_us)
 }

@@ -43,7 +43,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use futures::future::BoxFuture;
 
 pub use blocks::count as count_blocks;
-pub use loads::{LoadRecord, LoadedFile, RefusedRow};
+pub use loads::{LoadRecord, LoadState, LoadedFile, RefusedRow};
 pub use log::{AlertRecord, QueryRecord, ScanRecord, StepRecord, VacuumProgress, VacuumRecord};
 pub use unload_log::UnloadRecord;
 
@@ -60,7 +60,7 @@ pub const SCHEMA: &str = "pg_catalog";
 pub const INFORMATION_SCHEMA: &str = "information_schema";
 
 /// The system tables' names.
-pub const TABLES: [&str; 43] = [
+pub const TABLES: [&str; 45] = [
     "pg_attrdef",
     "pg_attribute",
     "pg_class",
@@ -85,6 +85,7 @@ pub const TABLES: [&str; 43] = [
     "stl_unload_log",
     "stl_vacuum",
     "stv_blocklist",
+    "stv_load_state",
     "stv_slices",
     "stv_tbl_perm",
     "stv_zonelist",
@@ -95,6 +96,7 @@ pub const TABLES: [&str; 43] = [
     "svv_all_tables",
     "svv_columns",
     "svv_interleaved_columns",
+    "svv_load_history",
     "svv_redshift_columns",
     "svv_redshift_databases",
     "svv_redshift_schemas",
@@ -180,6 +182,7 @@ enum Kind {
     StlUnloadLog,
     StlVacuum,
     StvBlocklist,
+    StvLoadState,
     StvSlices,
     StvTblPerm,
     StvZonelist,
@@ -190,6 +193,7 @@ enum Kind {
     SvvAllTables,
     SvvColumns,
     SvvInterleavedColumns,
+    SvvLoadHistory,
     SvvRedshiftColumns,
     SvvRedshiftDatabases,
     SvvRedshiftSchemas,
@@ -208,7 +212,7 @@ enum Kind {
 
 impl Kind {
     /// In the order of [`TABLES`], then of [`INFORMATION_TABLES`].
-    const ALL: [Kind; 48] = [
+    const ALL: [Kind; 50] = [
         Kind::PgAttrdef,
         Kind::PgAttribute,
         Kind::PgClass,
@@ -233,6 +237,7 @@ impl Kind {
         Kind::StlUnloadLog,
         Kind::StlVacuum,
         Kind::StvBlocklist,
+        Kind::StvLoadState,
         Kind::StvSlices,
         Kind::StvTblPerm,
         Kind::StvZonelist,
@@ -243,6 +248,7 @@ impl Kind {
         Kind::SvvAllTables,
         Kind::SvvColumns,
         Kind::SvvInterleavedColumns,
+        Kind::SvvLoadHistory,
         Kind::SvvRedshiftColumns,
         Kind::SvvRedshiftDatabases,
         Kind::SvvRedshiftSchemas,
@@ -294,6 +300,8 @@ impl Kind {
             Kind::SvlQlog => log::svl_qlog(None).schema(),
             Kind::SvlQuerySummary => log::svl_query_summary(None).schema(),
             Kind::StvBlocklist => blocks::schema(),
+            Kind::StvLoadState => loads::stv_load_state(None).schema(),
+            Kind::SvvLoadHistory => loads::svv_load_history(None).schema(),
             Kind::StvSlices => slices::stv_slices_schema(),
             Kind::StvTblPerm => slices::stv_tbl_perm_schema(),
             Kind::StvZonelist => zones::schema(),
@@ -346,6 +354,7 @@ impl Kind {
             | Kind::StlScan
             | Kind::StlUnloadLog
             | Kind::StlVacuum
+            | Kind::StvLoadState
             | Kind::SvvVacuumProgress
             | Kind::SvvVacuumSummary
             | Kind::SvlQlog
@@ -391,6 +400,8 @@ impl Kind {
             Kind::StlUnloadLog => unload_log::stl_unload_log(Some(context)).columns(),
             Kind::StlVacuum => log::stl_vacuum(Some(context)).columns(),
             Kind::SvvVacuumProgress => log::svv_vacuum_progress(Some(context)).columns(),
+            Kind::StvLoadState => loads::stv_load_state(Some(context)).columns(),
+            Kind::SvvLoadHistory => loads::svv_load_history(Some(context)).columns(),
             Kind::SvvVacuumSummary => log::svv_vacuum_summary(Some(context)).columns(),
             Kind::SvlQlog => log::svl_qlog(Some(context)).columns(),
             Kind::SvlQuerySummary => log::svl_query_summary(Some(context)).columns(),

@@ -143,6 +143,11 @@ impl Refused {
         self.files.lock().entry(Arc::clone(file)).or_default().0 += lines;
     }
 
+    /// Those of a file that were taken.
+    pub fn rows(&self, file: &str) -> u64 {
+        self.files.lock().get(file).map_or(0, |(lines, refused)| lines.saturating_sub(*refused))
+    }
+
     /// The load as the log has it.
     pub fn record(&self, table: i32, format: &str, now_us: i64) -> LoadRecord {
         let big = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);

@@ -73,6 +73,7 @@ fn loaded(text: &[u8], step: usize, columns: &[ColumnDef], options: &str) -> Res
         },
         columns: columns.to_vec(),
         refused: Arc::clone(&refused),
+        progress: None,
     };
     let (mut rows, mut failed) = (Vec::new(), None);
     let input = Slowly(Cursor::new(text.to_vec()), step);

@@ -19,6 +19,7 @@ use tokio::sync::{Mutex, mpsc};
 use super::blocks::{Block, Cutter};
 use super::json::{self, Shape};
 use super::lines::{Fields, Form, Line, LineReader};
+use super::progress::{Counted, Progress};
 use super::refused::{Code, LoadError, Refused, raw};
 use super::values::{Refusal, Rules, Values};
 use super::{damaged, input};
@@ -38,6 +39,8 @@ pub struct TextFiles {
     /// The table's, in the files' order.
     pub columns: Vec<ColumnDef>,
     pub refused: Arc<Refused>,
+    /// Counts what is read, where somebody asks.
+    pub progress: Option<Arc<Progress>>,
 }
 
 /// Streams of the rows of all files, to be read at the same time. They end with an error where too many rows are refused.
@@ -52,7 +55,15 @@ pub fn streams(text: Arc<TextFiles>, files: &CopyFiles, threads: usize) -> Vec<S
             let (text, sender) = (Arc::clone(&reads), sender.clone());
             let fetched = input::fetch(Arc::clone(&store), file.location);
             let cut = move || {
-                let sent = text.cut(fetched, &name, |block| sender.blocking_send(Ok(block)).is_ok());
+                let send = |block| sender.blocking_send(Ok(block)).is_ok();
+                let sent = match &text.progress {
+                    Some(progress) => {
+                        progress.begin_file(&name);
+                        let counted = Counted { input: fetched, progress: Arc::clone(progress) };
+                        text.cut(counted, &name, send).inspect(|()| progress.end_files(1))
+                    }
+                    None => text.cut(fetched, &name, send),
+                };
                 if let Err(e) = sent {
                     // Nobody asks where the load has ended.
                     let _ = sender.blocking_send(Err(e));
@@ -211,10 +222,14 @@ impl TextFiles {
 
     fn batch(&self, mut values: Vec<Values>, kept: Vec<bool>) -> Result<RecordBatch> {
         let batch = RecordBatch::try_new(self.schema(), values.iter_mut().map(Values::finish).collect())?;
-        Ok(match kept.iter().all(|kept| *kept) {
+        let batch = match kept.iter().all(|kept| *kept) {
             true => batch,
             false => filter_record_batch(&batch, &BooleanArray::from(kept))?,
-        })
+        };
+        if let Some(progress) = &self.progress {
+            progress.took(batch.num_rows() as u64);
+        }
+        Ok(batch)
     }
 
     fn check_number(&self, fields: &mut Fields<'_>, line: Line<'_>) -> std::result::Result<(), Refusal> {

@@ -54,6 +54,8 @@ pub struct CopyOptions {
     pub comprows: Option<u64>,
     /// STATUPDATE; `None` analyzes tables that were empty.
     pub statupdate: Option<bool>,
+    /// SKIP LOADED: files that the table has rows of are left out.
+    pub skip_loaded: bool,
     pub credentials: Credentials,
     pub region: Option<String>,
 }

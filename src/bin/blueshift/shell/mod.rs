@@ -2,6 +2,7 @@
 
 mod commands;
 mod complete;
+mod progress;
 
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
@@ -169,7 +170,10 @@ impl Shell {
     }
 
     async fn print(&mut self, statement: StatementText<'_>) -> Result<(), Failure> {
-        let output = self.session.statement(statement).await?;
+        let output = match io::stderr().is_terminal() {
+            true => progress::shown(&self.session, self.session.statement(statement)).await?,
+            false => self.session.statement(statement).await?,
+        };
         output.notices.iter().for_each(|notice| note(&format!("NOTICE: {notice}")));
         if let Some((_, file)) = &mut self.file {
             render::write(file, output, self.format).await?;

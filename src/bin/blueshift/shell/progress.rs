@@ -1,0 +1,104 @@
+//! One line at the terminal that tells how far a load is.
+
+use std::future::Future;
+use std::io::{self, Write};
+use std::pin::pin;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use blueshift::engine::{LoadState, Session};
+
+/// How often the line is written anew; what ends sooner has none.
+const INTERVAL: Duration = Duration::from_millis(500);
+
+/// What `statement` gives; while it loads, the line tells of it, and is gone afterwards.
+pub async fn shown<T>(session: &Session, statement: impl Future<Output = T>) -> T {
+    let mut statement = pin!(statement);
+    let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + INTERVAL, INTERVAL);
+    let mut written = false;
+    loop {
+        tokio::select! {
+            outcome = &mut statement => {
+                if written {
+                    rewrite("");
+                }
+                return outcome;
+            }
+            _ = ticks.tick() => {
+                if let Some(load) = session.loads().first() {
+                    rewrite(&line(load, now_us()));
+                    written = true;
+                }
+            }
+        }
+    }
+}
+
+fn rewrite(line: &str) {
+    let mut terminal = io::stderr();
+    // A terminal that is gone is found out by what writes results.
+    let _ = write!(terminal, "\r\x1b[K{line}").and_then(|()| terminal.flush());
+}
+
+fn now_us() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_micros() as i64)
+}
+
+fn line(load: &LoadState, now_us: i64) -> String {
+    let files = if load.files == 1 { String::new() } else { format!(", {} of {} files", load.files_read, load.files) };
+    let rate = load.rows_per_second(now_us).map_or(String::new(), |rate| format!(", {} rows/s", number(rate)));
+    let rest = match load.seconds_left(now_us) {
+        _ if load.bytes_read >= load.bytes => ", all read, storing".to_string(),
+        Some(seconds) => format!(", {} left", time(seconds)),
+        None => String::new(),
+    };
+    let table = &load.table;
+    format!("{table}: {} % of {}, {} rows{rate}{files}{rest}", load.percent(), size(load.bytes), number(load.rows))
+}
+
+fn size(bytes: i64) -> String {
+    match bytes {
+        0..1_000_000 => format!("{} kB", bytes / 1000),
+        0..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{:.1} GB", bytes as f64 / 1e9),
+    }
+}
+
+fn number(n: i64) -> String {
+    match n {
+        0..10_000 => n.to_string(),
+        0..10_000_000 => format!("{} thousand", n / 1000),
+        _ => format!("{:.1} million", n as f64 / 1e6),
+    }
+}
+
+fn time(seconds: i64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        _ => format!("{} min", seconds / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_tells_how_far_a_load_is() {
+        let load = LoadState {
+            table: "lineitem".into(),
+            bytes: 7_700_000_000,
+            bytes_read: 1_925_000_000,
+            rows: 15_000_000,
+            files: 4,
+            files_read: 1,
+            started_us: 0,
+            ..LoadState::default()
+        };
+        assert_eq!(
+            line(&load, 30_000_000),
+            "lineitem: 25 % of 7.7 GB, 15.0 million rows, 500 thousand rows/s, 1 of 4 files, 90 s left"
+        );
+        let all = LoadState { bytes: 5000, bytes_read: 5000, rows: 12, files: 1, files_read: 1, ..load };
+        assert_eq!(line(&all, 1_000_000), "lineitem: 100 % of 5 kB, 12 rows, 12 rows/s, all read, storing");
+    }
+}

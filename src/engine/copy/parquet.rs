@@ -1,0 +1,163 @@
+//! Parquet files of a COPY. Files of one schema are read by one plan, by row groups at the same time, however many or large they
+//! are.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use datafusion::common::stats::Precision;
+use datafusion::datasource::file_format::FileFormat;
+use datafusion::datasource::file_format::parquet::ParquetFormat;
+use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
+use datafusion::datasource::provider_as_source;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::ObjectMeta;
+
+use super::progress::Progress;
+use super::refused::Refused as RefusedRows;
+use super::text::shown_name;
+use super::{Loading, project_to_table};
+use crate::common::{Error, Result, SqlState};
+use crate::engine::coerce::{Misfit, Refused};
+use crate::engine::error::from_datafusion;
+use crate::engine::files::CopyFiles;
+use crate::engine::load::Load;
+use crate::engine::running::Running;
+
+/// Files whose footers are read at the same time.
+const FOOTERS: usize = 16;
+
+/// A file and what its footer says.
+struct File {
+    meta: ObjectMeta,
+    schema: SchemaRef,
+    rows: u64,
+}
+
+pub async fn load(loading: &Loading<'_>, files: &CopyFiles, load: &Load) -> Result<()> {
+    let running = loading.running;
+    running.state.runtime_env().register_object_store(&files.base, Arc::clone(&files.store));
+    let format = Arc::new(ParquetFormat::default());
+    let looks = files.files.iter().cloned().map(|file| look(running, Arc::clone(&format), files, file));
+    let looked: Vec<File> = stream::iter(looks).buffered(FOOTERS).try_collect().await?;
+    let mut alike: Vec<Vec<File>> = Vec::new();
+    for file in looked {
+        match alike.iter_mut().find(|some| some[0].schema == file.schema) {
+            Some(some) => some.push(file),
+            None => alike.push(vec![file]),
+        }
+    }
+    for some in alike {
+        let (rows, bytes) = some.iter().fold((0, 0), |(rows, bytes), file| (rows + file.rows, bytes + file.meta.size));
+        let plan = plan(loading, files, &some)?;
+        loading.progress.begin_file(&shown_name(&files.base, &some[0].meta));
+        let streams = running.run_partitions(&plan).await?.into_iter();
+        let streams = streams.map(|stream| counted(stream, &loading.progress, rows, bytes));
+        match load.take(streams.collect()).await {
+            Ok(()) => {}
+            Err(Refused::Value(misfit)) => return Err(placed(loading, files, load, some, misfit).await),
+            Err(Refused::Other(e)) => return Err(named(files, &some, e)),
+        }
+        loading.progress.end_files(some.len());
+        note(loading.refused, files, &some);
+    }
+    Ok(())
+}
+
+async fn look(running: &Running<'_>, format: Arc<ParquetFormat>, files: &CopyFiles, meta: ObjectMeta) -> Result<File> {
+    let bad = |e| bad_parquet(&shown_name(&files.base, &meta), &from_datafusion(e));
+    let schema = format.infer_schema(&running.state, &files.store, std::slice::from_ref(&meta)).await.map_err(bad)?;
+    let statistics = format.infer_stats(&running.state, &files.store, Arc::clone(&schema), &meta).await.map_err(bad)?;
+    let rows = match statistics.num_rows {
+        Precision::Exact(rows) | Precision::Inexact(rows) => rows as u64,
+        Precision::Absent => 0,
+    };
+    Ok(File { meta, schema, rows })
+}
+
+/// A plan that reads files of one schema by position, its columns those of the table.
+fn plan(loading: &Loading<'_>, files: &CopyFiles, some: &[File]) -> Result<LogicalPlan> {
+    let schema = &some[0].schema;
+    let (found, wanted) = (schema.fields().len(), loading.targets.len());
+    if found > wanted || (found < wanted && !loading.copy.options.values.fill_record) {
+        let file = shown_name(&files.base, &some[0].meta);
+        let message = format!("{file} has {found} columns where {wanted} of table \"{}\" are loaded", loading.def.name);
+        return Err(Error::invalid(SqlState::BAD_COPY_FILE, message).with_hint(
+            "a column list after the table's name says which columns the file has, in its order; FILLRECORD fills up columns that \
+             are missing at the end",
+        ));
+    }
+    let url = |file: &File| ListingTableUrl::parse(format!("{}{}", files.base, file.meta.location));
+    let urls = some.iter().map(url).collect::<Result<Vec<_>, _>>().map_err(from_datafusion)?;
+    let config = ListingTableConfig::new_with_multi_paths(urls)
+        .with_listing_options(ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension(""))
+        .with_schema(Arc::clone(schema));
+    let provider = Arc::new(ListingTable::try_new(config).map_err(from_datafusion)?);
+    let scan = LogicalPlanBuilder::scan("copy", provider_as_source(provider), None)
+        .and_then(LogicalPlanBuilder::build)
+        .map_err(from_datafusion)?;
+    project_to_table(loading, scan)
+}
+
+/// Counts rows, and as many of the `bytes` as they are of all `rows`.
+fn counted(
+    stream: SendableRecordBatchStream,
+    progress: &Arc<Progress>,
+    rows: u64,
+    bytes: u64,
+) -> SendableRecordBatchStream {
+    let (schema, progress) = (stream.schema(), Arc::clone(progress));
+    let stream = stream.inspect(move |batch| {
+        if let Ok(batch) = batch {
+            let taken = batch.num_rows() as u64;
+            progress.took(taken);
+            progress.read((u128::from(bytes) * u128::from(taken) / u128::from(rows.max(1))) as u64);
+        }
+    });
+    Box::pin(RecordBatchStreamAdapter::new(schema, stream))
+}
+
+/// The log tells rows of a file that has no lines.
+fn note(refused: &RefusedRows, files: &CopyFiles, some: &[File]) {
+    for file in some {
+        refused.read(&shown_name(&files.base, &file.meta).into(), file.rows);
+    }
+}
+
+/// The error of a refused value, with its file and the number of the first such row. The files are read again, in order:
+/// partitions that read parts of them do not know where they are.
+async fn placed(loading: &Loading<'_>, files: &CopyFiles, load: &Load, some: Vec<File>, misfit: Misfit) -> Error {
+    let alone = some.len() == 1;
+    let mut last = String::new();
+    for file in some {
+        let name = shown_name(&files.base, &file.meta);
+        let first = async {
+            let plan = plan(loading, files, std::slice::from_ref(&file))?;
+            load.first_misfit(loading.running.run_in_order(&plan).await?).await
+        };
+        if let Ok(Some(Misfit { error, row: Some(row), .. })) = first.await {
+            return error.context(format!("{name}, row {}", row + 1));
+        }
+        last = name;
+    }
+    // What was refused is told in any case.
+    if alone { misfit.error.context(last) } else { misfit.error }
+}
+
+/// Tells the file, where there is one.
+fn named(files: &CopyFiles, some: &[File], e: Error) -> Error {
+    match some {
+        [file] => e.context(shown_name(&files.base, &file.meta)),
+        _ => e,
+    }
+}
+
+fn bad_parquet(file: &str, e: &Error) -> Error {
+    match e.kind() {
+        crate::common::ErrorKind::Unavailable => Error::unavailable(format!("cannot read {file}: {}", e.message())),
+        _ => Error::invalid(SqlState::BAD_COPY_FILE, format!("{file} is not a readable Parquet file: {}", e.message()))
+            .with_hint("check the file, and that it is of Parquet"),
+    }
+}

@@ -1,7 +1,10 @@
 //! COPY table FROM files.
 
 mod blocks;
+mod by_name;
+mod create;
 mod formats;
+mod infer;
 mod input;
 mod json;
 mod lines;
@@ -10,6 +13,7 @@ pub(super) mod progress;
 mod refused;
 mod skip;
 mod text;
+mod upsert;
 mod values;
 
 #[cfg(test)]
@@ -27,7 +31,7 @@ use datafusion::physical_plan::streaming::PartitionStream;
 use futures::StreamExt;
 
 use super::coerce::Refused;
-use super::ddl::load_into;
+use super::ddl::load_into_as;
 use super::error::from_datafusion;
 use super::files::{CopyFiles, read_whole, resolve, resolve_manifest};
 use super::identity::{Generate, explicit};
@@ -37,7 +41,7 @@ use super::names::{Place, at, no_such_column};
 use super::output::Output;
 use super::running::Running;
 use super::statistics;
-use crate::catalog::{ColumnDef, LoadHistory, PinnedSnapshot, TableDef};
+use crate::catalog::{ColumnDef, LoadHistory, PinnedSnapshot, Source, TableDef};
 use crate::common::{Error, Result, SqlState, SqlType, TableId};
 use crate::sql::ast::{Analyze, Copy, CopyFormat, CopyOptions, Mapping};
 use crate::system::{Home, LoadState, QueryRecord};
@@ -49,51 +53,41 @@ use refused::Refused as RefusedRows;
 use text::TextFiles;
 use values::Rules;
 
-pub(super) async fn copy(running: &Running<'_>, copy: Copy) -> Result<Output> {
+pub(super) use create::create_from;
+
+pub(super) async fn copy(running: &Running<'_>, mut copy: Copy) -> Result<Output> {
     let place = running.place(&copy.table).await?;
     let pin = running.pins.pin(&place.warehouse).await?;
     let table = place.table(&pin, &copy.table)?;
     let targets = target_columns(&table.def, &copy)?;
     check_options(&copy)?;
     let files = files(&copy).await?;
-    let refused = Arc::new(RefusedRows::new(copy.options.errors));
-    *running.session.last_copy.lock() = (query_number(running), 0);
-    let entry = Entry::begin(running, &place, &pin, table.def.id, &copy);
-    let progress = Arc::new(running.warehouse.inner.loads.begin(LoadState {
-        user: entry.record.user,
-        process: entry.record.process,
-        query: entry.record.query,
-        table: table.def.name.clone(),
-        started_us: entry.record.start_us,
-        ..LoadState::default()
-    }));
-    let loading = |def: &Arc<TableDef>, targets| Loading {
-        running,
-        copy: &copy,
-        def: Arc::clone(def),
-        targets,
-        refused: &refused,
-        progress: &progress,
+    if let (true, CopyFormat::Json(Mapping::Auto { ignore_case })) = (copy.options.by_name, &mut copy.options.format) {
+        *ignore_case = true;
+    }
+    let watch = Watch::begin(running, &place, &pin, &table.def, &copy);
+    let loading = watch.loading(running, &copy, &table.def, targets, &table.loads);
+    let added = match copy.options.add_columns {
+        true => by_name::unknown(&loading, &files).await?,
+        false => Vec::new(),
     };
-    let loaded = match copy.options.no_load {
-        true => read_only(&loading(&table.def, targets), &files, &table.loads).await,
-        false => {
-            load_into(running, &copy.table, |load| {
-                let (copy, files, refused, loading) = (&copy, &files, &refused, &loading);
+    let loaded = match &copy.options.merge {
+        _ if copy.options.no_load => read_only(&loading, &files).await,
+        Some(on) => upsert::upsert(&loading, &files, on).await,
+        None => {
+            let widened = |def: &TableDef| by_name::widened(def, &added);
+            load_into_as(running, &copy.table, widened, |load| {
+                let (copy, files, watch) = (&copy, &files, &watch);
                 async move {
-                    refused.clear();
-                    let targets = target_columns(load.def(), copy)?;
-                    load_files(&loading(load.def(), targets), files, load).await
+                    watch.refused.clear();
+                    let (targets, history) = (target_columns(load.def(), copy)?, load.history().await);
+                    load_files(&watch.loading(running, copy, load.def(), targets, &history), files, load).await
                 }
             })
             .await
         }
     };
-    drop(progress);
-    entry.end(running, &refused, loaded.is_err());
-    let (rows, mut notices) = loaded?;
-    running.session.last_copy.lock().1 = i64::try_from(rows).unwrap_or(i64::MAX);
-    notices.extend(refused.notice());
+    let (rows, mut notices) = watch.end(running, loaded)?;
     if copy.options.comprows.is_some() {
         notices.push("COMPROWS has no effect: ENCODE AUTO looks at rows of each block".to_string());
     }
@@ -106,14 +100,70 @@ pub(super) async fn copy(running: &Running<'_>, copy: Copy) -> Result<Output> {
 }
 
 /// What each part of a COPY needs to know.
+#[derive(Clone)]
 struct Loading<'a> {
     running: &'a Running<'a>,
     copy: &'a Copy,
+    /// The table that is filled.
     def: Arc<TableDef>,
-    /// The ordinals of the columns that the files fill, in the files' order.
+    /// The ordinals of the columns that files fill by position, in the files' order.
     targets: Vec<usize>,
+    /// What was loaded into the table before.
+    history: Arc<LoadHistory>,
     refused: &'a Arc<RefusedRows>,
     progress: &'a Arc<Progress>,
+}
+
+/// Files of one store that have the same columns in the same order.
+struct Part {
+    files: CopyFiles,
+    /// Of each of their columns, the ordinal of the table's that it fills; `None` of those that are left out.
+    targets: Vec<Option<usize>>,
+}
+
+/// A load as others see it, while it goes on and after it has ended.
+struct Watch {
+    entry: Entry,
+    refused: Arc<RefusedRows>,
+    progress: Arc<Progress>,
+}
+
+impl Watch {
+    /// The load into the table begins.
+    fn begin(running: &Running<'_>, place: &Place, pin: &PinnedSnapshot, table: &TableDef, copy: &Copy) -> Self {
+        *running.session.last_copy.lock() = (query_number(running), 0);
+        let entry = Entry::begin(running, place, pin, table.id, copy);
+        let progress = Arc::new(running.warehouse.inner.loads.begin(LoadState {
+            user: entry.record.user,
+            process: entry.record.process,
+            query: entry.record.query,
+            table: table.name.clone(),
+            started_us: entry.record.start_us,
+            ..LoadState::default()
+        }));
+        Watch { entry, refused: Arc::new(RefusedRows::new(copy.options.errors)), progress }
+    }
+
+    fn loading<'a>(
+        &'a self,
+        running: &'a Running<'a>,
+        copy: &'a Copy,
+        def: &Arc<TableDef>,
+        targets: Vec<usize>,
+        history: &Arc<LoadHistory>,
+    ) -> Loading<'a> {
+        let (def, history) = (Arc::clone(def), Arc::clone(history));
+        Loading { running, copy, def, targets, history, refused: &self.refused, progress: &self.progress }
+    }
+
+    /// The load has ended: logs what was read and refused.
+    fn end(self, running: &Running<'_>, loaded: Result<(u64, Vec<String>)>) -> Result<(u64, Vec<String>)> {
+        self.entry.end(running, &self.refused, loaded.is_err());
+        let (rows, mut notices) = loaded?;
+        running.session.last_copy.lock().1 = i64::try_from(rows).unwrap_or(i64::MAX);
+        notices.extend(self.refused.notice());
+        Ok((rows, notices))
+    }
 }
 
 /// The files that the statement names, by store.
@@ -130,13 +180,9 @@ async fn files(copy: &Copy) -> Result<Vec<CopyFiles>> {
 }
 
 /// The files to load: with SKIP LOADED those that were not loaded before. And a notice of the others.
-fn chosen_files(
-    loading: &Loading<'_>,
-    groups: &[CopyFiles],
-    history: &LoadHistory,
-) -> Result<(Vec<CopyFiles>, Option<String>)> {
+fn chosen_files(loading: &Loading<'_>, groups: &[CopyFiles]) -> Result<(Vec<CopyFiles>, Option<String>)> {
     let (chosen, skipped) = match loading.copy.options.skip_loaded {
-        true => skip::not_loaded(groups, history)?,
+        true => skip::not_loaded(groups, &loading.history)?,
         false => (groups.to_vec(), 0),
     };
     let files = chosen.iter().map(|group| group.files.len()).sum();
@@ -146,10 +192,18 @@ fn chosen_files(
     Ok((chosen, (skipped > 0).then(|| format!("{skipped} of {all} files were loaded before and are skipped"))))
 }
 
+/// The files by what columns they have.
+async fn parts(loading: &Loading<'_>, groups: &[CopyFiles]) -> Result<Vec<Part>> {
+    if loading.copy.options.by_name && !matches!(loading.copy.options.format, CopyFormat::Json(_)) {
+        return by_name::parts(loading, groups).await;
+    }
+    let targets: Vec<Option<usize>> = loading.targets.iter().copied().map(Some).collect();
+    Ok(groups.iter().map(|files| Part { files: files.clone(), targets: targets.clone() }).collect())
+}
+
 /// NOLOAD: reads the files as a load would, and gives the rows away.
-async fn read_only(loading: &Loading<'_>, groups: &[CopyFiles], history: &LoadHistory) -> Result<(u64, Vec<String>)> {
-    let (chosen, skipped) = chosen_files(loading, groups, history)?;
-    let text = Arc::new(text_files(loading).await?);
+async fn read_only(loading: &Loading<'_>, groups: &[CopyFiles]) -> Result<(u64, Vec<String>)> {
+    let (chosen, skipped) = chosen_files(loading, groups)?;
     let count = |mut stream: SendableRecordBatchStream| async move {
         let mut rows = 0;
         while let Some(batch) = stream.next().await {
@@ -158,8 +212,9 @@ async fn read_only(loading: &Loading<'_>, groups: &[CopyFiles], history: &LoadHi
         Ok::<u64, Error>(rows)
     };
     let mut rows = 0;
-    for files in &chosen {
-        let streams = text::streams(Arc::clone(&text), files, loading.running.warehouse.inner.threads).into_iter();
+    for part in parts(loading, &chosen).await? {
+        let text = Arc::new(text_files(loading, &part.targets).await?);
+        let streams = text::streams(text, &part.files, loading.running.warehouse.inner.threads).into_iter();
         let counted = streams.map(|stream| count(loading.running.statement.govern(stream)));
         rows += futures::future::try_join_all(counted).await?.into_iter().sum::<u64>();
     }
@@ -210,33 +265,42 @@ fn query_number(running: &Running<'_>) -> i64 {
 
 async fn load_files(loading: &Loading<'_>, groups: &[CopyFiles], load: Load) -> Result<Load> {
     let options = &loading.copy.options;
+    let (chosen, skipped) = chosen_files(loading, groups)?;
+    let parts = parts(loading, &chosen).await?;
+    let fills = |identity| parts.iter().any(|part| part.targets.contains(&Some(identity)));
     let load = match loading.def.identity() {
-        Some((identity, _)) if !loading.targets.contains(&identity) => load.generating(Generate::All),
+        Some((identity, _)) if !fills(identity) => load.generating(Generate::All),
         _ => load,
     };
-    let history = load.history().await;
-    let (chosen, skipped) = chosen_files(loading, groups, &history)?;
     let load = load.encoding(options.compupdate)?.describing(options.statupdate != Some(false));
-    for files in &chosen {
-        match &options.format {
-            CopyFormat::Parquet => parquet::load(loading, files, &load).await?,
-            CopyFormat::Csv { .. } | CopyFormat::Delimited { .. } | CopyFormat::FixedWidth(_) | CopyFormat::Json(_) => {
-                load_text(loading, files, &load).await?;
-            }
-        }
+    for part in &parts {
+        load_part(loading, part, &load).await?;
     }
-    let now_us = loading.running.warehouse.inner.catalog.options().clock.now_us();
-    let sources = skip::sources(&chosen, |file| loading.refused.rows(file), now_us);
-    Ok(load.from(sources, options.skip_loaded).with_notices(skipped))
+    Ok(load.from(sources(loading, &chosen), options.skip_loaded).with_notices(skipped))
 }
 
-/// Loads the text files of one store.
-async fn load_text(loading: &Loading<'_>, files: &CopyFiles, load: &Load) -> Result<()> {
+/// What the table is to remember of files that were loaded.
+fn sources(loading: &Loading<'_>, groups: &[CopyFiles]) -> Vec<Source> {
+    let now_us = loading.running.warehouse.inner.catalog.options().clock.now_us();
+    skip::sources(groups, |file| loading.refused.rows(file), now_us)
+}
+
+async fn load_part(loading: &Loading<'_>, part: &Part, load: &Load) -> Result<()> {
+    match &loading.copy.options.format {
+        CopyFormat::Parquet => parquet::load(loading, part, load).await,
+        CopyFormat::Csv { .. } | CopyFormat::Delimited { .. } | CopyFormat::FixedWidth(_) | CopyFormat::Json(_) => {
+            load_text(loading, part, load).await
+        }
+    }
+}
+
+/// Loads text files.
+async fn load_text(loading: &Loading<'_>, part: &Part, load: &Load) -> Result<()> {
     let threads = loading.running.warehouse.inner.threads;
-    let text = Arc::new(text_files(loading).await?);
+    let text = Arc::new(text_files(loading, &part.targets).await?);
     let mut streams = Vec::with_capacity(threads);
-    for stream in text::streams(text, files, threads) {
-        streams.push(fill(loading, stream).await?);
+    for stream in text::streams(text, &part.files, threads) {
+        streams.push(fill(loading, part, stream).await?);
     }
     load.take(streams).await.map_err(|refused| match refused {
         // The parser has checked what the file holds: this is a column that the file leaves out.
@@ -255,13 +319,17 @@ fn check_options(copy: &Copy) -> Result<()> {
 }
 
 /// How the text files are read.
-async fn text_files(loading: &Loading<'_>) -> Result<TextFiles> {
+async fn text_files(loading: &Loading<'_>, targets: &[Option<usize>]) -> Result<TextFiles> {
     let options = &loading.copy.options;
-    let columns: Vec<ColumnDef> = loading.targets.iter().map(|t| loading.def.columns[*t].clone()).collect();
-    let text = options.values.clone();
+    let filled = targets.iter().enumerate().filter_map(|(field, target)| Some((field, (*target)?)));
+    let (fields, columns): (Vec<usize>, Vec<ColumnDef>) =
+        filled.map(|(field, target)| (field, loading.def.columns[target].clone())).unzip();
+    let mut text = options.values.clone();
+    // The line of names.
+    text.ignore_header = text.ignore_header.max(u64::from(options.by_name && !options.format.is_json()));
     let form = match &options.format {
         CopyFormat::Json(mapping) => Form::Json(shape(loading.copy, mapping, &columns).await?),
-        format => form(format, columns.len())?,
+        format => form(format, targets.len())?,
     };
     let zone = loading.running.zone()?;
     Ok(TextFiles {
@@ -269,6 +337,8 @@ async fn text_files(loading: &Loading<'_>) -> Result<TextFiles> {
         compression: options.compression,
         rules: Rules { formats: Formats::new(&text)?, null_as: null_as(options), text, zone },
         columns,
+        fields,
+        width: targets.len(),
         refused: Arc::clone(loading.refused),
         progress: Some(Arc::clone(loading.progress)),
     })
@@ -351,11 +421,11 @@ fn target_columns(def: &TableDef, copy: &Copy) -> Result<Vec<usize>> {
 
 /// `source` with the columns that are loaded as a plan with all columns of the table, the others at their defaults; those that
 /// `source` has not, too, as FILLRECORD wants it, are NULL.
-fn project_to_table(loading: &Loading<'_>, source: LogicalPlan) -> Result<LogicalPlan> {
+fn project_to_table(loading: &Loading<'_>, targets: &[Option<usize>], source: LogicalPlan) -> Result<LogicalPlan> {
     let source_columns = source.schema().columns();
     let mut projection = Vec::with_capacity(loading.def.columns.len());
     for (ordinal, column) in loading.def.columns.iter().enumerate() {
-        let expr = match loading.targets.iter().position(|t| *t == ordinal) {
+        let expr = match targets.iter().position(|t| *t == Some(ordinal)) {
             Some(field) => match source_columns.get(field) {
                 Some(found) => DfExpr::Column(found.clone()),
                 None => DfExpr::Literal(ScalarValue::Null, None),
@@ -368,8 +438,14 @@ fn project_to_table(loading: &Loading<'_>, source: LogicalPlan) -> Result<Logica
 }
 
 /// A stream of some of the table's columns, filled up to all of them.
-async fn fill(loading: &Loading<'_>, stream: SendableRecordBatchStream) -> Result<SendableRecordBatchStream> {
-    if loading.targets.iter().copied().eq(0..loading.def.columns.len()) {
+async fn fill(
+    loading: &Loading<'_>,
+    part: &Part,
+    stream: SendableRecordBatchStream,
+) -> Result<SendableRecordBatchStream> {
+    // Fields that are left out are not in the stream.
+    let filled: Vec<Option<usize>> = part.targets.iter().filter(|target| target.is_some()).copied().collect();
+    if filled.iter().copied().eq((0..loading.def.columns.len()).map(Some)) {
         return Ok(loading.running.statement.govern(stream));
     }
     let table = datafusion::catalog::streaming::StreamingTable::try_new(
@@ -380,7 +456,7 @@ async fn fill(loading: &Loading<'_>, stream: SendableRecordBatchStream) -> Resul
     let scan = LogicalPlanBuilder::scan("copy", provider_as_source(Arc::new(table)), None)
         .and_then(LogicalPlanBuilder::build)
         .map_err(from_datafusion)?;
-    let plan = project_to_table(loading, scan)?;
+    let plan = project_to_table(loading, &filled, scan)?;
     loading.running.run(&plan).await
 }
 

@@ -35,43 +35,11 @@ use crate::system::table_ddl;
 const MAX_COLUMNS: usize = 1600;
 
 pub(super) async fn create_table(running: &Running<'_>, create: CreateTable) -> Result<Output> {
-    let place = running.place_of_new(&create.name, create.temporary).await?;
-    place.check_writable(&create.name)?;
+    let New { place, schema, notices } = match new_table(running, &create).await? {
+        Ok(new) => new,
+        Err(there) => return Ok(there),
+    };
     let name = create.name.base();
-    let pin = running.pins.pin(&place.warehouse).await?;
-    let schema = place.schema(&pin, &create.name)?.id;
-    if pin.view_named(schema, &name.value).is_some() && !create.if_not_exists {
-        return Err(at(
-            Error::invalid(
-                SqlState::DUPLICATE_TABLE,
-                format!("relation \"{}\" already exists", create.name.unquoted()),
-            )
-            .with_hint("it is a view: choose another name"),
-            name,
-        ));
-    }
-    if pin.table_named(schema, &name.value).is_some() || pin.view_named(schema, &name.value).is_some() {
-        if create.if_not_exists {
-            return Ok(table_is_there(&create));
-        }
-        return Err(at(
-            Error::invalid(SqlState::DUPLICATE_TABLE, format!("table \"{}\" already exists", create.name.unquoted()))
-                .with_hint("drop it first, or use IF NOT EXISTS"),
-            name,
-        ));
-    }
-    let mut notices = Vec::new();
-    if !create.constraints.is_empty() {
-        notices.extend(not_enforced(&create).map(String::from));
-    }
-    if create.backup.is_some() {
-        notices.push("BACKUP has no effect: a warehouse is backed up as a whole".to_string());
-    }
-    let cut = |name: &Ident| format!("name \"{}\" was cut to {} bytes", name.value, Ident::MAX_BYTES);
-    notices.extend(create.cut_names.iter().map(cut));
-    if create.encode_auto && create.columns.iter().any(|c| c.encode.is_some()) {
-        notices.push("a column names its encoding, so that ENCODE AUTO is off".to_string());
-    }
     if let Some(query) = &create.as_query {
         return create_table_as(running, &place, &create, query, schema, notices).await;
     }
@@ -97,6 +65,83 @@ pub(super) async fn create_table(running: &Running<'_>, create: CreateTable) -> 
         Err(e) if made_meanwhile(&create, &e) => Ok(table_is_there(&create)),
         Err(e) => Err(at(e, name)),
     }
+}
+
+/// Makes the table of `create`, which names its columns, with rows that `load` takes. Returns their number, and notices; an
+/// answer where the table is there already and may be.
+pub(super) async fn create_loaded<G>(
+    running: &Running<'_>,
+    create: &CreateTable,
+    load: impl FnOnce(Load) -> G,
+) -> Result<std::result::Result<(u64, Vec<String>), Output>>
+where
+    G: Future<Output = Result<Load>>,
+{
+    let New { place, schema, mut notices } = match new_table(running, create).await? {
+        Ok(new) => new,
+        Err(there) => return Ok(Err(there)),
+    };
+    let parents = Parents::find(running, create, &place, schema).await?;
+    let def = plain_if_temporary(&place, create, define(running, create, &create.columns, schema, &parents)?);
+    let (mut transaction, _) = running.transaction(&place.warehouse)?;
+    let empty = Load::create(&place.warehouse, def, Vec::new(), &transaction)?.in_zone(running.zone()?);
+    let loaded = load(empty.of_statement(running.statement.clone(), running.prunes())).await?;
+    let (rows, said) = loaded.finish(&mut transaction).await?;
+    notices.extend(said);
+    match running.commit(&place.warehouse, transaction).await {
+        Ok(_) => Ok(Ok((rows, notices))),
+        Err(e) if made_meanwhile(create, &e) => Ok(Err(table_is_there(create))),
+        Err(e) => Err(at(e, create.name.base())),
+    }
+}
+
+/// A table that is to be made, under a name that is free.
+struct New {
+    place: Place,
+    schema: SchemaId,
+    notices: Vec<String>,
+}
+
+/// Where the table of `create` is to be, and what to say of it; what to answer where it is there already and may be.
+async fn new_table(running: &Running<'_>, create: &CreateTable) -> Result<std::result::Result<New, Output>> {
+    let place = running.place_of_new(&create.name, create.temporary).await?;
+    place.check_writable(&create.name)?;
+    let name = create.name.base();
+    let pin = running.pins.pin(&place.warehouse).await?;
+    let schema = place.schema(&pin, &create.name)?.id;
+    if pin.view_named(schema, &name.value).is_some() && !create.if_not_exists {
+        return Err(at(
+            Error::invalid(
+                SqlState::DUPLICATE_TABLE,
+                format!("relation \"{}\" already exists", create.name.unquoted()),
+            )
+            .with_hint("it is a view: choose another name"),
+            name,
+        ));
+    }
+    if pin.table_named(schema, &name.value).is_some() || pin.view_named(schema, &name.value).is_some() {
+        if create.if_not_exists {
+            return Ok(Err(table_is_there(create)));
+        }
+        return Err(at(
+            Error::invalid(SqlState::DUPLICATE_TABLE, format!("table \"{}\" already exists", create.name.unquoted()))
+                .with_hint("drop it first, or use IF NOT EXISTS"),
+            name,
+        ));
+    }
+    let mut notices = Vec::new();
+    if !create.constraints.is_empty() {
+        notices.extend(not_enforced(create).map(String::from));
+    }
+    if create.backup.is_some() {
+        notices.push("BACKUP has no effect: a warehouse is backed up as a whole".to_string());
+    }
+    let cut = |name: &Ident| format!("name \"{}\" was cut to {} bytes", name.value, Ident::MAX_BYTES);
+    notices.extend(create.cut_names.iter().map(cut));
+    if create.encode_auto && create.columns.iter().any(|c| c.encode.is_some()) {
+        notices.push("a column names its encoding, so that ENCODE AUTO is off".to_string());
+    }
+    Ok(Ok(New { place, schema, notices }))
 }
 
 /// Columns of temporary tables are RAW unless something else was said (Redshift manual, "CREATE TABLE", TEMPORARY).
@@ -678,6 +723,21 @@ where
     F: Fn(Load) -> G,
     G: Future<Output = Result<Load>>,
 {
+    load_into_as(running, name, |_| Ok(None), load).await
+}
+
+/// The same where the load gives the table another definition, with more columns at its end.
+pub(super) async fn load_into_as<D, F, G>(
+    running: &Running<'_>,
+    name: &ObjectName,
+    widened: D,
+    load: F,
+) -> Result<(u64, Vec<String>)>
+where
+    D: Fn(&TableDef) -> Result<Option<TableDef>>,
+    F: Fn(Load) -> G,
+    G: Future<Output = Result<Load>>,
+{
     running
         .retry_while(
             // What was read is not read again here.
@@ -690,8 +750,14 @@ where
                 place.check_writable(name)?;
                 let (transaction, snapshot) = running.transaction(&place.warehouse)?;
                 let table = place.table(&snapshot, name)?;
-                let columns = (0..table.def.columns.len()).collect();
-                let empty = Load::new(&place.warehouse, table, columns, &transaction)?.in_zone(running.zone()?);
+                let empty = match widened(&table.def)? {
+                    Some(def) => Load::widened(&place.warehouse, table, def, &transaction)?,
+                    None => {
+                        let columns = (0..table.def.columns.len()).collect();
+                        Load::new(&place.warehouse, table, columns, &transaction)?
+                    }
+                };
+                let empty = empty.in_zone(running.zone()?);
                 load(empty.of_statement(running.statement.clone(), running.prunes())).await?.commit(transaction).await
             },
         )

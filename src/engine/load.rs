@@ -114,6 +114,27 @@ impl Load {
         Self::of(warehouse, table.clone(), source, Vec::new(), transaction, false)
     }
 
+    /// Into the existing `table`, which the transaction gives the definition `def`: that has all of its columns, and more at the
+    /// end. The streams' columns are those.
+    pub fn widened(
+        warehouse: &Warehouse,
+        table: &TableState,
+        def: TableDef,
+        transaction: &Transaction,
+    ) -> Result<Self> {
+        let source = (0..def.columns.len()).collect();
+        let wide = TableState { def: Arc::new(def), ..table.clone() };
+        let load = Self::of(warehouse, wide, source, Vec::new(), transaction, false)?;
+        let held = || Error::internal("a load begins before it is told what its rows are");
+        {
+            let mut gathered = load.gathered.try_lock().map_err(|_| held())?;
+            gathered.table = table.clone();
+            // Another column of that name may come meanwhile.
+            gathered.requires_unchanged = true;
+        }
+        Ok(load)
+    }
+
     /// Into a table that `transaction` is to create; the streams' columns are the table's. SORTKEY AUTO is `ordered_by`,
     /// if that is not empty.
     pub fn create(

@@ -25,7 +25,7 @@ use super::identity::{Generate, explicit};
 use super::names;
 use super::output::Output;
 use super::running::Running;
-use crate::catalog::Changed;
+use crate::catalog::{Changed, Source};
 use crate::common::{ColumnId, Error, Result, SqlState};
 use crate::sql;
 use crate::sql::ast::{Ident, InsertValue, Matched, Merge, MergeAction, MergeInsert};
@@ -39,6 +39,22 @@ const WAITING: usize = 2;
 /// Errors: Invalid, SQLSTATE 21000, when several rows of the source find one row of the table: which of them it should take
 /// is not said. Conflict as for DELETE.
 pub(super) async fn merge(running: &Running<'_>, merge: &Merge, parameters: Option<ParamValues>) -> Result<Output> {
+    let (count, notices) = changed(running, merge, parameters, None).await?;
+    Ok(Output::done(format!("MERGE {count}"), Some(count)).with_notices(notices))
+}
+
+/// The same of a source that was loaded from files, which the table is to remember; `once` says that nobody else may have.
+pub(super) async fn merge_from(running: &Running<'_>, merge: &Merge, from: (Vec<Source>, bool)) -> Result<Vec<String>> {
+    let (_, notices) = changed(running, merge, None, Some(from)).await?;
+    Ok(notices)
+}
+
+async fn changed(
+    running: &Running<'_>,
+    merge: &Merge,
+    parameters: Option<ParamValues>,
+    from: Option<(Vec<Source>, bool)>,
+) -> Result<(u64, Vec<String>)> {
     let target = Target::find(running, &merge.table).await?;
     let changes = Changes::of(running, &target, merge).await?;
     let rows = target.rows(running, changes.query.clone(), parameters).await?;
@@ -47,7 +63,7 @@ pub(super) async fn merge(running: &Running<'_>, merge: &Merge, parameters: Opti
         // What several rows of the source find makes room for all of them.
         MergeAction::RemoveDuplicates => Found::default(),
     };
-    let transaction = target.transaction(running)?;
+    let mut transaction = target.transaction(running)?;
     let load = target.load(running, &transaction)?;
     // A table of rows keeps its layout, an empty one gets one as from INSERT.
     let load = if target.table.segments.is_empty() { load } else { load.in_place(changes.added(&target, merge))? };
@@ -71,14 +87,20 @@ pub(super) async fn merge(running: &Running<'_>, merge: &Merge, parameters: Opti
         MergeAction::When { .. } => dead + new,
         MergeAction::RemoveDuplicates => new,
     };
+    let tells = from.as_ref().is_some_and(|(sources, _)| !sources.is_empty());
+    if let Some((sources, once)) = from.filter(|_| tells) {
+        transaction.loaded(&target.table.def, sources, once);
+    }
     let mut notices = Vec::new();
     if dead + new > 0 {
         let changed = changes.removed(&target, merge);
         // Rows that come in since the table had none of their keys: neither may it have them by then.
         let absent = (new > 0).then(|| changes.key(&target, merge));
         notices = target.replace(running, load, found, changed, absent, transaction).await?;
+    } else if tells {
+        notices = target.commit(running, transaction).await?;
     }
-    Ok(Output::done(format!("MERGE {count}"), Some(count)).with_notices(notices))
+    Ok((count, notices))
 }
 
 /// The query that finds what the statement changes.

@@ -303,6 +303,11 @@ impl StatementPins {
         known.or_else(|| self.block.as_ref()?.known(warehouse))
     }
 
+    /// The statement has changed `warehouse` itself, and reads what it has made from now on.
+    pub fn forget(&self, warehouse: &Warehouse) {
+        self.pins.lock().retain(|(of, _)| !of.is(warehouse));
+    }
+
     /// A version of the past of `warehouse` that the statement has named.
     pub fn past(&self, warehouse: &Warehouse, at: AsOf) -> Option<PinnedSnapshot> {
         let meant = |pin: &PinnedSnapshot, named: AsOf| named == at || at == AsOf::Version(pin.version);

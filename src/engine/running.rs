@@ -157,6 +157,13 @@ impl Running<'_> {
         }
     }
 
+    /// The statement has changed temporary tables itself: what it plans from now on sees them so.
+    pub fn changed_temporary(&self) {
+        if let Some(temp) = self.session.names.temp() {
+            self.pins.forget(temp);
+        }
+    }
+
     async fn temporary_place(&self) -> Result<Place> {
         let names = &self.session.names;
         let warehouse = names.make_temp().await?.clone();

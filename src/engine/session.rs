@@ -460,6 +460,7 @@ impl Session {
             Statement::Prepare(prepare) => prepare::prepare(running, *prepare).await,
             Statement::CreateTable(create) => ddl::create_table(running, *create).await,
             Statement::CloneTable(create) => clone::clone_table(running, *create).await,
+            Statement::CreateFrom(create) => copy::create_from(running, *create).await,
             Statement::AlterConstraint(alter) => verify::alter(running, alter).await,
             Statement::AlterTable(alter) => alter::alter_table(running, *alter).await,
             Statement::SetSlices { slices, position } => alter::set_slices(running, slices, position).await,

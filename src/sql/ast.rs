@@ -24,6 +24,7 @@ pub use unload::*;
 pub enum Statement {
     CreateTable(Box<CreateTable>),
     CloneTable(Box<CloneTable>),
+    CreateFrom(Box<CreateFrom>),
     AlterConstraint(AlterConstraint),
     AlterTable(Box<AlterTable>),
     /// `ALTER WAREHOUSE SET SLICES n`

@@ -7,8 +7,8 @@ use crate::common::error::Position;
 
 use super::access::{self, Said, one_char, wrong};
 use super::ast::{
-    CompUpdate, Compression, Copy, CopyFormat, CopyOptions, Credentials, DateFormat, ErrorLimit, FixedField, Mapping,
-    Statement, TextEncoding, TimeFormat, ValueRules,
+    CompUpdate, Compression, Copy, CopyFormat, CopyOptions, Credentials, DateFormat, ErrorLimit, FixedField, Ident,
+    Mapping, MergeOn, ObjectName, Statement, TextEncoding, TimeFormat, ValueRules, Within,
 };
 use super::cursor::{Cursor, syntax_error, unsupported};
 
@@ -29,7 +29,7 @@ const UNSUPPORTED: [(&str, &str); 12] = [
 ];
 
 /// Options that go with files of columns (Redshift manual, "COPY from columnar data formats"); all others are for text.
-const COLUMNAR: [&str; 13] = [
+const COLUMNAR: [&str; 16] = [
     "FORMAT",
     "IAM_ROLE",
     "CREDENTIALS",
@@ -43,10 +43,13 @@ const COLUMNAR: [&str; 13] = [
     "FILLRECORD",
     "EXPLICIT_IDS",
     "SKIP LOADED",
+    "BY NAME",
+    "ADD COLUMNS",
+    "MERGE",
 ];
 
 /// Which options do not go with which (Redshift manual, "Data format parameters").
-const APART: [(&str, &[&str]); 4] = [
+const APART: [(&str, &[&str]); 6] = [
     ("CSV", &["FIXEDWIDTH", "REMOVEQUOTES", "ESCAPE", "JSON"]),
     ("FIXEDWIDTH", &["DELIMITER", "ESCAPE", "JSON", "REMOVEQUOTES"]),
     (
@@ -54,6 +57,8 @@ const APART: [(&str, &[&str]); 4] = [
         &["DELIMITER", "ESCAPE", "FILLRECORD", "IGNOREBLANKLINES", "IGNOREHEADER", "NULL", "QUOTE", "REMOVEQUOTES"],
     ),
     ("IGNOREALLERRORS", &["MAXERROR"]),
+    ("MERGE", &["NOLOAD", "ADD COLUMNS", "EXPLICIT_IDS", "COMPUPDATE", "STATUPDATE"]),
+    ("NOLOAD", &["ADD COLUMNS"]),
 ];
 
 /// Errors for options that do not go together, at the later of two.
@@ -88,13 +93,18 @@ pub(super) fn copy(c: &mut Cursor) -> Result<Statement> {
     }
     let columns = if *c.token(0) == Token::LParen { c.column_names()? } else { Vec::new() };
     c.expect("FROM")?;
+    Ok(Statement::Copy(Box::new(files(c, table, columns)?)))
+}
+
+/// From behind FROM.
+pub(super) fn files(c: &mut Cursor, table: ObjectName, columns: Vec<Ident>) -> Result<Copy> {
     let from_position = c.position();
     if c.is("STDIN") {
         return Err(unsupported("COPY FROM STDIN", from_position));
     }
     let from = c.string("the files' address as a string")?;
     let options = options(c)?;
-    Ok(Statement::Copy(Box::new(Copy { table, columns, from, from_position, options })))
+    Ok(Copy { table, columns, from, from_position, options })
 }
 
 /// The words of a format, until it is known which it is.
@@ -112,6 +122,11 @@ fn options(c: &mut Cursor) -> Result<CopyOptions> {
     let mut form = Form::default();
     let mut options = CopyOptions {
         format: CopyFormat::Delimited { delimiter: b'|', escape: false, remove_quotes: false },
+        format_unsaid: true,
+        header_said: false,
+        by_name: false,
+        add_columns: false,
+        merge: None,
         compression: Compression::None,
         manifest: false,
         values: ValueRules::default(),
@@ -140,15 +155,33 @@ fn options(c: &mut Cursor) -> Result<CopyOptions> {
                     "options are CSV, QUOTE, DELIMITER, FIXEDWIDTH, JSON, PARQUET, GZIP, BZIP2, ZSTD, MANIFEST, ESCAPE, \
                      REMOVEQUOTES, NULL AS, IGNOREHEADER, IGNOREBLANKLINES, EMPTYASNULL, BLANKSASNULL, TRIMBLANKS, \
                      FILLRECORD, TRUNCATECOLUMNS, ROUNDEC, ACCEPTANYDATE, ACCEPTINVCHARS, DATEFORMAT, TIMEFORMAT, ENCODING, \
-                     EXPLICIT_IDS, MAXERROR, IGNOREALLERRORS, NOLOAD, COMPUPDATE, COMPROWS, STATUPDATE, SKIP LOADED, IAM_ROLE, CREDENTIALS, \
+                     EXPLICIT_IDS, MAXERROR, IGNOREALLERRORS, NOLOAD, COMPUPDATE, COMPROWS, STATUPDATE, SKIP LOADED, BY NAME, ADD COLUMNS, \
+                     MERGE ON, IAM_ROLE, CREDENTIALS, \
                      ACCESS_KEY_ID, SECRET_ACCESS_KEY, SESSION_TOKEN, REGION",
                 ));
         }
     }
     check_apart(&said)?;
     said.check_credentials()?;
+    check_names(&said)?;
+    options.header_said = said.has("IGNOREHEADER");
+    options.format_unsaid =
+        !["FORMAT", "DELIMITER", "ESCAPE", "REMOVEQUOTES", "QUOTE"].iter().any(|name| said.has(name));
     options.format = chosen(form, &said)?;
     Ok(options)
+}
+
+/// Errors for ADD COLUMNS alone, and names of what has none.
+fn check_names(said: &Said) -> Result<()> {
+    if let (Some(position), None) = (said.at("ADD COLUMNS"), said.at("BY NAME")) {
+        return Err(syntax_error("ADD COLUMNS needs BY NAME", position)
+            .with_hint("columns of files are told from the table's by their names: say BY NAME ADD COLUMNS"));
+    }
+    match (said.at("BY NAME"), said.has("FIXEDWIDTH")) {
+        (Some(position), true) => Err(syntax_error("BY NAME does not go with FIXEDWIDTH", position)
+            .with_hint("such files have no names: give the columns in their order behind the table's name")),
+        _ => Ok(()),
+    }
 }
 
 fn check_offered(word: &str, what: &str, position: Position) -> Result<()> {
@@ -368,6 +401,21 @@ fn load_option(c: &mut Cursor, word: &str, position: Position, said: &mut Said, 
                 }
             };
         }
+        "BY" => {
+            said.note("BY NAME", position)?;
+            c.expect("NAME")?;
+            to.by_name = true;
+        }
+        "ADD" => {
+            said.note("ADD COLUMNS", position)?;
+            c.expect("COLUMNS")?;
+            to.add_columns = true;
+        }
+        "MERGE" => {
+            said.note("MERGE", position)?;
+            c.expect("ON")?;
+            to.merge = Some(merge_on(c, position)?);
+        }
         "SKIP" => {
             said.note("SKIP LOADED", position)?;
             c.expect("LOADED")?;
@@ -398,6 +446,20 @@ fn load_option(c: &mut Cursor, word: &str, position: Position, said: &mut Said, 
         _ => return Ok(false),
     }
     Ok(true)
+}
+
+/// From behind `MERGE ON`.
+fn merge_on(c: &mut Cursor, position: Position) -> Result<MergeOn> {
+    let keys = c.column_names()?;
+    let within = match c.take("WITHIN") {
+        false => None,
+        true => {
+            let distance = c.with(|p| p.parse_expr())?;
+            c.expect("ON")?;
+            Some(Within { distance, column: c.ident("a column name")? })
+        }
+    };
+    Ok(MergeOn { keys, position, within })
 }
 
 fn chosen(form: Form, said: &Said) -> Result<CopyFormat> {

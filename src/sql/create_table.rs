@@ -9,11 +9,11 @@ use crate::common::error::Position;
 use crate::common::{EncodingName, Result, SortStyle, SqlState};
 
 use super::ast::{
-    CloneTable, ColumnSpec, Constraint, ConstraintKind, ConstraintState, CreateTable, Ident, IdentityClause, KeyColumn,
-    Like, ObjectName, SortClause, Statement,
+    CloneTable, ColumnSpec, Constraint, ConstraintKind, ConstraintState, CreateFrom, CreateTable, Ident,
+    IdentityClause, KeyColumn, Like, ObjectName, SortClause, Statement,
 };
 use super::cursor::{Cursor, invalid, syntax_error, unsupported};
-use super::{data_type, parser, validate};
+use super::{copy, data_type, parser, validate};
 
 /// What the table's own attributes say, each with its place.
 #[derive(Default)]
@@ -79,9 +79,22 @@ pub(super) fn create_table(c: &mut Cursor, temporary: bool) -> Result<Statement>
     }
     let attributes = attributes(c)?;
     let as_position = c.position();
+    if !with_body && c.take("FROM") {
+        let mut table = CreateTable {
+            temporary: temporary || name.base().value.starts_with('#'),
+            if_not_exists,
+            encode_auto: attributes.encode_auto.is_some(),
+            backup: attributes.backup.map(|(backup, _)| backup),
+            cut_names: c.take_cut(),
+            ..CreateTable::named(name.clone())
+        };
+        validate::complete(&mut table, body, attributes, true)?;
+        let files = copy::files(c, name, Vec::new())?;
+        return Ok(Statement::CreateFrom(Box::new(CreateFrom { table, files })));
+    }
     let as_query = if c.take("AS") { Some(parser::query(c)?) } else { None };
     if as_query.is_none() && !c.at_end() {
-        let what = if with_body { "a table attribute or the statement's end" } else { "\"(\" or AS" };
+        let what = if with_body { "a table attribute or the statement's end" } else { "\"(\", AS or FROM" };
         return Err(c.expected(what).with_hint(
             "table attributes are BACKUP, DISTSTYLE, DISTKEY (column), [COMPOUND | INTERLEAVED] SORTKEY (column, …), \
              SORTKEY AUTO, SORTKEY NONE, ENCODE AUTO",
@@ -112,7 +125,8 @@ pub(super) fn create_table(c: &mut Cursor, temporary: bool) -> Result<Statement>
         as_query,
         ..CreateTable::named(name)
     };
-    validate::complete(&mut table, body, attributes)?;
+    let told = table.as_query.is_some();
+    validate::complete(&mut table, body, attributes, told)?;
     Ok(Statement::CreateTable(Box::new(table)))
 }
 

@@ -33,7 +33,8 @@ pub(super) fn distinct(names: &[Ident]) -> Result<()> {
 }
 
 /// Moves `body` and the layout into `table`, checked; see the guarantees of [`CreateTable`].
-pub(super) fn complete(table: &mut CreateTable, body: Body, said: Attributes) -> Result<()> {
+/// `told`: something else tells the columns, as a query does.
+pub(super) fn complete(table: &mut CreateTable, body: Body, said: Attributes, told: bool) -> Result<()> {
     if let Some((like, position)) = body.like {
         if let Some(c) = body.constraints.first().or(body.column_constraints.first()) {
             return Err(wrong("LIKE does not go with constraints", c.position).with_hint("leave them out"));
@@ -52,7 +53,7 @@ pub(super) fn complete(table: &mut CreateTable, body: Body, said: Attributes) ->
         table.columns = body.columns;
         return Ok(());
     }
-    if table.as_query.is_none() && body.columns.is_empty() {
+    if !told && body.columns.is_empty() {
         return Err(
             wrong("a table needs at least one column", table.name.position()).with_hint("give a column with its type")
         );
@@ -75,14 +76,14 @@ pub(super) fn complete(table: &mut CreateTable, body: Body, said: Attributes) ->
         }
         distinct(names)?;
     }
-    let resolver = Resolver { names: known, is_query: table.as_query.is_some() };
+    let resolver = Resolver { names: known, is_query: told };
     table.dist = dist(&body, said.dist_style, said.dist_key, &resolver)?;
     table.sort = sort(&body, said.sort, &resolver)?;
     table.columns = body.columns;
     table.column_names = body.names;
     table.constraints = body.constraints;
     table.constraints.extend(body.column_constraints);
-    if table.as_query.is_none() {
+    if !told {
         identities(&mut table.columns)?;
         row_width(&table.columns)?;
         constraints(table, &resolver)?;

@@ -192,7 +192,7 @@ pub fn scalar(value: &[u8]) -> std::result::Result<Option<Cow<'_, [u8]>>, Refusa
 }
 
 /// The keys and values of an object; none of what is none.
-fn members(value: &[u8]) -> impl Iterator<Item = std::result::Result<(Cow<'_, str>, &[u8]), Refusal>> {
+pub fn members(value: &[u8]) -> impl Iterator<Item = std::result::Result<(Cow<'_, str>, &[u8]), Refusal>> {
     let mut rest = value.strip_prefix(b"{").unwrap_or_default();
     std::iter::from_fn(move || {
         let start = rest.iter().position(|b| *b == b'"')?;

@@ -12,13 +12,13 @@ use datafusion::datasource::provider_as_source;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use object_store::ObjectMeta;
 
 use super::progress::Progress;
 use super::refused::Refused as RefusedRows;
 use super::text::shown_name;
-use super::{Loading, project_to_table};
+use super::{Loading, Part, project_to_table};
 use crate::common::{Error, Result, SqlState};
 use crate::engine::coerce::{Misfit, Refused};
 use crate::engine::error::from_datafusion;
@@ -36,12 +36,9 @@ struct File {
     rows: u64,
 }
 
-pub async fn load(loading: &Loading<'_>, files: &CopyFiles, load: &Load) -> Result<()> {
-    let running = loading.running;
-    running.state.runtime_env().register_object_store(&files.base, Arc::clone(&files.store));
-    let format = Arc::new(ParquetFormat::default());
-    let looks = files.files.iter().cloned().map(|file| look(running, Arc::clone(&format), files, file));
-    let looked: Vec<File> = stream::iter(looks).buffered(FOOTERS).try_collect().await?;
+pub async fn load(loading: &Loading<'_>, part: &Part, load: &Load) -> Result<()> {
+    let (running, files) = (loading.running, &part.files);
+    let looked = look_at_all(running, files).await?;
     let mut alike: Vec<Vec<File>> = Vec::new();
     for file in looked {
         match alike.iter_mut().find(|some| some[0].schema == file.schema) {
@@ -51,19 +48,36 @@ pub async fn load(loading: &Loading<'_>, files: &CopyFiles, load: &Load) -> Resu
     }
     for some in alike {
         let (rows, bytes) = some.iter().fold((0, 0), |(rows, bytes), file| (rows + file.rows, bytes + file.meta.size));
-        let plan = plan(loading, files, &some)?;
+        let plan = plan(loading, part, &some)?;
         loading.progress.begin_file(&shown_name(&files.base, &some[0].meta));
         let streams = running.run_partitions(&plan).await?.into_iter();
         let streams = streams.map(|stream| counted(stream, &loading.progress, rows, bytes));
         match load.take(streams.collect()).await {
             Ok(()) => {}
-            Err(Refused::Value(misfit)) => return Err(placed(loading, files, load, some, misfit).await),
+            Err(Refused::Value(misfit)) => return Err(placed(loading, part, load, some, misfit).await),
             Err(Refused::Other(e)) => return Err(named(files, &some, e)),
         }
         loading.progress.end_files(some.len());
         note(loading.refused, files, &some);
     }
     Ok(())
+}
+
+/// The files' schemas, each with the file's name.
+pub async fn schemas(running: &Running<'_>, files: &CopyFiles) -> Result<Vec<(String, SchemaRef)>> {
+    let looked = look_at_all(running, files).await?;
+    Ok(looked.into_iter().map(|file| (shown_name(&files.base, &file.meta), file.schema)).collect())
+}
+
+async fn look_at_all(running: &Running<'_>, files: &CopyFiles) -> Result<Vec<File>> {
+    running.state.runtime_env().register_object_store(&files.base, Arc::clone(&files.store));
+    let format = Arc::new(ParquetFormat::default());
+    // Boxed one by one: their lifetimes are not those of a closure's arguments.
+    let mut looks = Vec::with_capacity(files.files.len());
+    for file in &files.files {
+        looks.push(look(running, Arc::clone(&format), files, file.clone()).boxed());
+    }
+    stream::iter(looks).buffered(FOOTERS).try_collect().await
 }
 
 async fn look(running: &Running<'_>, format: Arc<ParquetFormat>, files: &CopyFiles, meta: ObjectMeta) -> Result<File> {
@@ -78,9 +92,10 @@ async fn look(running: &Running<'_>, format: Arc<ParquetFormat>, files: &CopyFil
 }
 
 /// A plan that reads files of one schema by position, its columns those of the table.
-fn plan(loading: &Loading<'_>, files: &CopyFiles, some: &[File]) -> Result<LogicalPlan> {
+fn plan(loading: &Loading<'_>, part: &Part, some: &[File]) -> Result<LogicalPlan> {
+    let files = &part.files;
     let schema = &some[0].schema;
-    let (found, wanted) = (schema.fields().len(), loading.targets.len());
+    let (found, wanted) = (schema.fields().len(), part.targets.len());
     if found > wanted || (found < wanted && !loading.copy.options.values.fill_record) {
         let file = shown_name(&files.base, &some[0].meta);
         let message = format!("{file} has {found} columns where {wanted} of table \"{}\" are loaded", loading.def.name);
@@ -98,7 +113,7 @@ fn plan(loading: &Loading<'_>, files: &CopyFiles, some: &[File]) -> Result<Logic
     let scan = LogicalPlanBuilder::scan("copy", provider_as_source(provider), None)
         .and_then(LogicalPlanBuilder::build)
         .map_err(from_datafusion)?;
-    project_to_table(loading, scan)
+    project_to_table(loading, &part.targets, scan)
 }
 
 /// Counts rows, and as many of the `bytes` as they are of all `rows`.
@@ -128,13 +143,14 @@ fn note(refused: &RefusedRows, files: &CopyFiles, some: &[File]) {
 
 /// The error of a refused value, with its file and the number of the first such row. The files are read again, in order:
 /// partitions that read parts of them do not know where they are.
-async fn placed(loading: &Loading<'_>, files: &CopyFiles, load: &Load, some: Vec<File>, misfit: Misfit) -> Error {
+async fn placed(loading: &Loading<'_>, part: &Part, load: &Load, some: Vec<File>, misfit: Misfit) -> Error {
+    let files = &part.files;
     let alone = some.len() == 1;
     let mut last = String::new();
     for file in some {
         let name = shown_name(&files.base, &file.meta);
         let first = async {
-            let plan = plan(loading, files, std::slice::from_ref(&file))?;
+            let plan = plan(loading, part, std::slice::from_ref(&file))?;
             load.first_misfit(loading.running.run_in_order(&plan).await?).await
         };
         if let Ok(Some(Misfit { error, row: Some(row), .. })) = first.await {

@@ -72,6 +72,8 @@ fn loaded(text: &[u8], step: usize, columns: &[ColumnDef], options: &str) -> Res
             zone: zones::utc(),
         },
         columns: columns.to_vec(),
+        fields: (0..columns.len()).collect(),
+        width: columns.len(),
         refused: Arc::clone(&refused),
         progress: None,
     };

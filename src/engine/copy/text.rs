@@ -38,6 +38,10 @@ pub struct TextFiles {
     pub rules: Rules,
     /// The table's, in the files' order.
     pub columns: Vec<ColumnDef>,
+    /// Which field of a line each of them is; values of JSON have none.
+    pub fields: Vec<usize>,
+    /// The fields of a line.
+    pub width: usize,
     pub refused: Arc<Refused>,
     /// Counts what is read, where somebody asks.
     pub progress: Option<Arc<Progress>>,
@@ -205,8 +209,8 @@ impl TextFiles {
                     values.push_null();
                     continue;
                 }
-                let field = match at < fields.len() {
-                    true => fields.get(at),
+                let field = match self.fields[at] < fields.len() {
+                    true => fields.get(self.fields[at]),
                     false => values.column().sql_type.is_text().then_some(&b""[..]),
                 };
                 refused = values.push(field, &self.rules).err().map(|refusal| (at, refusal));
@@ -233,7 +237,7 @@ impl TextFiles {
     }
 
     fn check_number(&self, fields: &mut Fields<'_>, line: Line<'_>) -> std::result::Result<(), Refusal> {
-        let columns = self.columns.len();
+        let columns = self.width;
         if fields.len() == columns + 1 && matches!(self.form, Form::Delimited { .. }) {
             fields.drop_last_if_empty();
         }
@@ -259,9 +263,10 @@ impl TextFiles {
         refusal: Refusal,
         fields: &Fields<'_>,
     ) -> Result<()> {
-        let raw_value = column.filter(|at| *at < fields.len()).and_then(|at| fields.get(at));
+        let field = column.map(|at| self.fields[at]);
+        let raw_value = field.filter(|at| *at < fields.len()).and_then(|at| fields.get(at));
         self.refused.add(LoadError {
-            position: column.map_or(0, |at| fields.start(at, line.text, &self.form)),
+            position: field.map_or(0, |at| fields.start(at, line.text, &self.form)),
             raw_value: raw_value.map_or(String::new(), raw),
             fields: (0..fields.len()).map(|at| fields.get(at).map(raw)).collect(),
             ..self.error(block, line, column, refusal)

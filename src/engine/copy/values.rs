@@ -190,7 +190,7 @@ impl Values {
             }
             Builder::Decimal(builder) => {
                 let SqlType::Decimal { precision, scale } = sql_type else { return Err(refused(Code::TYPE)) };
-                builder.append_value(decimal(text, precision, scale, of.round).map_err(refused)?);
+                builder.append_value(decimal(text, precision, scale, of).map_err(refused)?);
             }
             Builder::Date(builder) => {
                 let read = rules.formats.date(text);
@@ -308,7 +308,7 @@ fn whole<T: TryFrom<i64>>(text: &str) -> std::result::Result<T, Code> {
 }
 
 /// The unscaled value; digits beyond the scale are cut, or rounded where `round` says so.
-fn decimal(text: &str, precision: u8, scale: u8, round: bool) -> std::result::Result<i128, Code> {
+fn decimal(text: &str, precision: u8, scale: u8, rules: &ValueRules) -> std::result::Result<i128, Code> {
     let limit = 10i128.pow(u32::from(precision));
     let within = |value: i128| if value > -limit && value < limit { Ok(value) } else { Err(Code::RANGE) };
     if text.contains(['e', 'E']) {
@@ -330,6 +330,9 @@ fn decimal(text: &str, precision: u8, scale: u8, round: bool) -> std::result::Re
                 seen = true;
                 match after {
                     Some(known) if known >= scale => {
+                        if rules.exact && *digit != b'0' {
+                            return Err(Code::DECIMAL);
+                        }
                         up |= known == scale && *digit >= b'5';
                         after_point = Some(scale.saturating_add(1));
                         continue;
@@ -348,7 +351,7 @@ fn decimal(text: &str, precision: u8, scale: u8, round: bool) -> std::result::Re
     }
     let missing = scale - after_point.unwrap_or(0).min(scale);
     value = value.checked_mul(10i128.pow(u32::from(missing))).ok_or(Code::RANGE)?;
-    value += i128::from(up && round);
+    value += i128::from(up && rules.round);
     within(if negative { -value } else { value })
 }
 

@@ -40,6 +40,14 @@ pub struct Copy {
 #[derive(Debug, Clone, PartialEq)]
 pub struct CopyOptions {
     pub format: CopyFormat,
+    /// Nothing was said of the format: it is Redshift's default, or what files' names tell where they are to tell more.
+    pub format_unsaid: bool,
+    /// IGNOREHEADER was said.
+    pub header_said: bool,
+    /// BY NAME: files' columns are those of the table that are called like them.
+    pub by_name: bool,
+    /// ADD COLUMNS: the table gets the columns that files have and it has not. Only with `by_name`.
+    pub add_columns: bool,
     pub compression: Compression,
     /// MANIFEST: FROM names a list of files.
     pub manifest: bool,
@@ -54,10 +62,28 @@ pub struct CopyOptions {
     pub comprows: Option<u64>,
     /// STATUPDATE; `None` analyzes tables that were empty.
     pub statupdate: Option<bool>,
+    /// MERGE ON: rows take the place of those with their keys.
+    pub merge: Option<MergeOn>,
     /// SKIP LOADED: files that the table has rows of are left out.
     pub skip_loaded: bool,
     pub credentials: Credentials,
     pub region: Option<String>,
+}
+
+/// `MERGE ON (key, …) [WITHIN distance ON column]`; our own words.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MergeOn {
+    /// At least one; none twice.
+    pub keys: Vec<Ident>,
+    pub position: Position,
+    pub within: Option<Within>,
+}
+
+/// How far from the rows of the files, by a column's values, rows with their keys are looked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Within {
+    pub distance: Expr,
+    pub column: Ident,
 }
 
 impl CopyOptions {
@@ -85,6 +111,10 @@ pub enum CopyFormat {
 }
 
 impl CopyFormat {
+    pub fn is_json(&self) -> bool {
+        matches!(self, CopyFormat::Json(_))
+    }
+
     /// As the statement names it.
     pub fn name(&self) -> &'static str {
         match self {
@@ -147,6 +177,8 @@ pub struct ValueRules {
     pub round: bool,
     /// ACCEPTANYDATE: what is no date or time is NULL.
     pub accept_any_date: bool,
+    /// Decimals with more digits than their scale are refused, not cut: nobody has chosen the scale.
+    pub exact: bool,
     /// ACCEPTINVCHARS: stands for each byte that is no UTF-8.
     pub replace_invalid: Option<u8>,
     pub dates: DateFormat,
@@ -167,6 +199,7 @@ impl Default for ValueRules {
             truncate: false,
             round: false,
             accept_any_date: false,
+            exact: false,
             replace_invalid: None,
             dates: DateFormat::Iso,
             times: TimeFormat::Iso,

@@ -38,7 +38,32 @@ pub struct CreateTable {
     pub as_query: Option<Box<Query>>,
 }
 
+/// `CREATE TABLE … FROM 'files' options`: the files tell its columns, and are loaded.
+///
+/// Guarantee: `table` has no columns, constraints, parent and query of its own.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CreateFrom {
+    pub table: CreateTable,
+    pub files: super::Copy,
+}
+
 impl CreateTable {
+    /// The columns that DISTKEY and SORTKEY name.
+    pub fn key_names(&self) -> impl Iterator<Item = &Ident> {
+        let sort = match &self.sort {
+            Some(SortClause::Columns { columns, .. }) => columns.as_slice(),
+            _ => &[],
+        };
+        let dist = match &self.dist {
+            Some(DistClause::Key(key)) => Some(key),
+            _ => None,
+        };
+        dist.into_iter().chain(sort).filter_map(|key| match key {
+            KeyColumn::Name(name) => Some(name),
+            KeyColumn::Position { .. } => None,
+        })
+    }
+
     /// A table of which nothing is said but its name.
     pub fn named(name: ObjectName) -> Self {
         CreateTable {

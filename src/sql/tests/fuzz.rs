@@ -87,6 +87,7 @@ fn kind(statement: &Statement) -> &'static str {
     match statement {
         Statement::CreateTable(_) => "create table",
         Statement::CloneTable(_) => "clone table",
+        Statement::CreateFrom(_) => "create table from",
         Statement::Backup(_) => "backup",
         Statement::Restore(_) => "restore",
         Statement::AlterConstraint(_) => "alter constraint",
@@ -259,6 +260,7 @@ fn places(sql: &str, statement: &Statement) {
             names.extend(&table.column_names);
             names.extend(table.like.iter().flat_map(|like| &like.parent.parts));
         }
+        Statement::CreateFrom(create) => names.extend(create.table.name.parts.iter()),
         Statement::CloneTable(clone) => names.extend(clone.name.parts.iter().chain(&clone.source.parts)),
         Statement::AlterConstraint(alter) => names.extend(alter.table.parts.iter().chain([&alter.name])),
         Statement::AlterTable(alter) => {

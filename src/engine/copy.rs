@@ -48,7 +48,7 @@ use crate::system::{Home, LoadState, QueryRecord};
 use formats::Formats;
 use json::Shape;
 use lines::Form;
-use progress::Progress;
+use progress::{Ongoing, Progress};
 use refused::Refused as RefusedRows;
 use text::TextFiles;
 use values::Rules;
@@ -125,7 +125,7 @@ struct Part {
 struct Watch {
     entry: Entry,
     refused: Arc<RefusedRows>,
-    progress: Arc<Progress>,
+    ongoing: Ongoing,
 }
 
 impl Watch {
@@ -133,15 +133,15 @@ impl Watch {
     fn begin(running: &Running<'_>, place: &Place, pin: &PinnedSnapshot, table: &TableDef, copy: &Copy) -> Self {
         *running.session.last_copy.lock() = (query_number(running), 0);
         let entry = Entry::begin(running, place, pin, table.id, copy);
-        let progress = Arc::new(running.warehouse.inner.loads.begin(LoadState {
+        let ongoing = running.warehouse.inner.loads.begin(LoadState {
             user: entry.record.user,
             process: entry.record.process,
             query: entry.record.query,
             table: table.name.clone(),
             started_us: entry.record.start_us,
             ..LoadState::default()
-        }));
-        Watch { entry, refused: Arc::new(RefusedRows::new(copy.options.errors)), progress }
+        });
+        Watch { entry, refused: Arc::new(RefusedRows::new(copy.options.errors)), ongoing }
     }
 
     fn loading<'a>(
@@ -153,7 +153,7 @@ impl Watch {
         history: &Arc<LoadHistory>,
     ) -> Loading<'a> {
         let (def, history) = (Arc::clone(def), Arc::clone(history));
-        Loading { running, copy, def, targets, history, refused: &self.refused, progress: &self.progress }
+        Loading { running, copy, def, targets, history, refused: &self.refused, progress: &self.ongoing.progress }
     }
 
     /// The load has ended: logs what was read and refused.

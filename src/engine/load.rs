@@ -265,6 +265,11 @@ impl Load {
         self
     }
 
+    /// The rows that were taken so far.
+    pub fn rows(&self) -> u64 {
+        self.gathered.try_lock().map_or(0, |gathered| gathered.sorter.total_rows() - gathered.moved.rows)
+    }
+
     /// What was loaded into the table before.
     pub async fn history(&self) -> Arc<LoadHistory> {
         Arc::clone(&self.gathered.lock().await.table.loads)

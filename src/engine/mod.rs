@@ -2,6 +2,7 @@
 
 mod alter;
 mod analyze;
+mod appender;
 mod attach;
 mod auto;
 mod backup;
@@ -70,6 +71,7 @@ mod whole;
 mod wording;
 
 pub use crate::system::LoadState;
+pub use appender::{Appended, Appender};
 pub use describe::Described;
 pub use error::from_datafusion;
 pub use extension::SessionStateBuilderExt;

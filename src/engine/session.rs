@@ -15,6 +15,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 
+use super::appender::Appended;
 use super::block::{Before, Block, aborted};
 use super::catalog_provider::{StatementCatalogs, WarehouseCatalog};
 use super::coerce::Coercion;
@@ -36,7 +37,7 @@ use super::{
     alter, analyze, attach, backup, clone, comments, copy, ddl, delete, describe, explain, information, insert, merge,
     parameters, planning, prepare, retention, show, statistics, summarize, unload, vacuum, verify, views,
 };
-use crate::catalog::{PinnedSnapshot, Snapshot};
+use crate::catalog::{PinnedSnapshot, Snapshot, Source};
 use crate::common::{Error, ErrorKind, Result, SqlState};
 use crate::functions::SessionNames;
 use crate::functions::settings::{self, Setting};
@@ -172,12 +173,31 @@ impl Session {
     /// which would wait for the load. Errors: as INSERT's; Conflict when the table was altered meanwhile; Unavailable once it is
     /// [cancelled](Session::cancel).
     pub async fn load(&self, table: &str, streams: Vec<SendableRecordBatchStream>) -> Result<u64> {
-        let Some(block) = self.names.block() else { return self.load_as(&self.begin().await?, table, streams).await };
+        self.load_once(table, streams, None).await.map(|done| done.rows)
+    }
+
+    /// The same; nothing where the table remembers a load under `key`.
+    pub(super) async fn load_once(
+        &self,
+        table: &str,
+        streams: Vec<SendableRecordBatchStream>,
+        key: Option<&str>,
+    ) -> Result<Appended> {
+        let Some(block) = self.names.block() else {
+            let loaded = self.load_as(&self.begin().await?, table, streams, key).await;
+            // Another has come first under the key.
+            return match (loaded, key) {
+                (Err(e), Some(key)) if e.kind() == ErrorKind::Conflict => {
+                    self.appended(&self.begin().await?, table, key).await?.ok_or(e)
+                }
+                (loaded, _) => loaded,
+            };
+        };
         let _turn = self.turn.lock().await;
         let halfway = block.running();
         let loaded = async {
             usable(&block)?;
-            self.load_as(&self.begin().await?, table, streams).await
+            self.load_as(&self.begin().await?, table, streams, key).await
         };
         halfway.end(loaded.await)
     }
@@ -187,13 +207,17 @@ impl Session {
         running: &Running<'_>,
         table: &str,
         streams: Vec<SendableRecordBatchStream>,
-    ) -> Result<u64> {
+        key: Option<&str>,
+    ) -> Result<Appended> {
         let name = sql::parse_name(table)?;
         let place = running.place(&name).await?;
         place.check_writable(&name)?;
         let warehouse = &place.warehouse;
         let (transaction, snapshot) = running.transaction(warehouse)?;
         let table = place.table(&snapshot, &name)?;
+        if let Some(source) = key.and_then(|key| table.loads.find(key, None)) {
+            return Ok(Appended { rows: source.rows, repeated: true });
+        }
         let columns = table.def.columns.len();
         let left_out = |stream: &SendableRecordBatchStream| stream.schema().fields().len() + 1 == columns;
         let source = match table.def.identity() {
@@ -210,8 +234,21 @@ impl Session {
         let load = load.of_statement(running.statement.clone(), running.prunes());
         let load = load.generating(Generate::Nulls).in_zone(running.zone()?);
         load.take(streams.into_iter().map(|stream| running.statement.govern(stream)).collect()).await?;
-        let (rows, _) = load.commit(transaction).await?;
-        Ok(rows)
+        let loaded_us = warehouse.inner.catalog.options().clock.now_us();
+        let source = |key: &str| Source { name: key.into(), identity: None, rows: load.rows(), loaded_us };
+        let sources = key.map(source).into_iter().collect();
+        let (rows, _) = load.from(sources, true).commit(transaction).await?;
+        Ok(Appended { rows, repeated: false })
+    }
+
+    /// What was appended to the table under `key`, as far as it is remembered.
+    async fn appended(&self, running: &Running<'_>, table: &str, key: &str) -> Result<Option<Appended>> {
+        let name = sql::parse_name(table)?;
+        let place = running.place(&name).await?;
+        place.warehouse.inner.catalog.refresh().await?;
+        let (_, snapshot) = running.transaction(&place.warehouse)?;
+        let found = place.table(&snapshot, &name)?.loads.find(key, None).map(|source| source.rows);
+        Ok(found.map(|rows| Appended { rows, repeated: true }))
     }
 
     /// Plans a statement without executing it.

@@ -2,6 +2,7 @@
 
 mod alter;
 mod auto;
+mod awkward;
 mod backup;
 mod blocks;
 mod changes;
@@ -27,6 +28,7 @@ mod key_filters;
 mod killed;
 mod lengths;
 mod listing;
+mod loading;
 mod manual_functions;
 mod merge;
 mod movement;

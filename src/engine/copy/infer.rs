@@ -388,6 +388,7 @@ impl Guess {
 /// Whether COPY would take the text for a value of the type, as an inferred column.
 fn is_value(text: &str, sql_type: SqlType) -> bool {
     let digits_first = text.starts_with(|c: char| c.is_ascii_digit());
+    let zoned = text.ends_with('Z') || text.get(11..).is_some_and(|time| time.contains(['+', '-']));
     match sql_type {
         // 0 and 1 are numbers.
         SqlType::Boolean => ["true", "false", "t", "f", "yes", "no"].contains(&text.to_ascii_lowercase().as_str()),
@@ -399,11 +400,8 @@ fn is_value(text: &str, sql_type: SqlType) -> bool {
             !padded && !words && takes(text, sql_type)
         }
         SqlType::Date => text.len() == 10 && takes(text, sql_type),
-        SqlType::Timestamp => text.len() >= 10 && digits_first && takes(text, sql_type),
-        SqlType::TimestampTz => {
-            let zoned = text.ends_with('Z') || text.get(11..).is_some_and(|time| time.contains(['+', '-']));
-            digits_first && zoned && takes(text, sql_type)
-        }
+        SqlType::Timestamp => text.len() >= 10 && digits_first && !zoned && takes(text, sql_type),
+        SqlType::TimestampTz => digits_first && zoned && takes(text, sql_type),
         SqlType::Time => text.contains(':') && digits_first && takes(text, sql_type),
         _ => false,
     }

@@ -234,7 +234,8 @@ impl<'b> LineReader<'b> {
         fields.count = ends;
         let ends_with = |byte| rest[..input].last() == Some(&byte);
         let length = if ends_with(b'\n') || ends_with(b'\r') { input - 1 } else { input };
-        let whole = length < rest.len() || {
+        // A record that ends before its text does ends by a line end.
+        let whole = input < rest.len() || {
             let lines = Lines::Quoted { delimiter, quote };
             let state = rest[..length].iter().fold(lines.begin(), |state, byte| lines.step(state, *byte).0);
             !state.is_quoted()

@@ -11,10 +11,25 @@ use crate::system::LoadState;
 
 /// The loads that go on, by the numbers of their statements.
 #[derive(Debug, Default)]
-pub struct Loads(Mutex<BTreeMap<i64, Arc<Counters>>>);
+pub struct Loads(Mutex<BTreeMap<i64, Arc<Progress>>>);
 
+/// A load, until this is dropped: its readers may end later.
+#[derive(Debug)]
+pub struct Ongoing {
+    query: i64,
+    pub progress: Arc<Progress>,
+    loads: Arc<Loads>,
+}
+
+impl Drop for Ongoing {
+    fn drop(&mut self) {
+        self.loads.0.lock().remove(&self.query);
+    }
+}
+
+/// Counts what a load has done.
 #[derive(Debug, Default)]
-struct Counters {
+pub struct Progress {
     /// What does not change, and which file was begun last.
     state: Mutex<LoadState>,
     bytes: AtomicU64,
@@ -24,20 +39,45 @@ struct Counters {
 
 impl Loads {
     /// A load begins; it goes on until what this gives is dropped.
-    pub fn begin(self: &Arc<Self>, state: LoadState) -> Progress {
+    pub fn begin(self: &Arc<Self>, state: LoadState) -> Ongoing {
         let query = state.query;
-        let counters = Arc::new(Counters { state: Mutex::new(state), ..Counters::default() });
-        self.0.lock().insert(query, Arc::clone(&counters));
-        Progress { query, counters, loads: Arc::clone(self) }
+        let progress = Arc::new(Progress { state: Mutex::new(state), ..Progress::default() });
+        self.0.lock().insert(query, Arc::clone(&progress));
+        Ongoing { query, progress, loads: Arc::clone(self) }
     }
 
     /// Of all, the oldest first.
     pub fn states(&self) -> Vec<LoadState> {
-        self.0.lock().values().map(|counters| counters.state()).collect()
+        self.0.lock().values().map(|progress| progress.state()).collect()
     }
 }
 
-impl Counters {
+impl Progress {
+    /// The load begins, or begins again: so much is to be read.
+    pub fn expect(&self, files: usize, bytes: u64) {
+        let mut state = self.state.lock();
+        (state.files, state.bytes) = (files as i64, i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.bytes.store(0, Ordering::Relaxed);
+        self.rows.store(0, Ordering::Relaxed);
+        self.files.store(0, Ordering::Relaxed);
+    }
+
+    pub fn begin_file(&self, name: &str) {
+        self.state.lock().current = name.to_string();
+    }
+
+    pub fn read(&self, bytes: u64) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub fn took(&self, rows: u64) {
+        self.rows.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    pub fn end_files(&self, files: usize) {
+        self.files.fetch_add(files as i64, Ordering::Relaxed);
+    }
+
     fn state(&self) -> LoadState {
         let signed = |n: &AtomicU64| i64::try_from(n.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
         LoadState {
@@ -46,47 +86,6 @@ impl Counters {
             files_read: self.files.load(Ordering::Relaxed),
             ..self.state.lock().clone()
         }
-    }
-}
-
-/// Counts what a load has done.
-#[derive(Debug)]
-pub struct Progress {
-    query: i64,
-    counters: Arc<Counters>,
-    loads: Arc<Loads>,
-}
-
-impl Progress {
-    /// The load begins, or begins again: so much is to be read.
-    pub fn expect(&self, files: usize, bytes: u64) {
-        let mut state = self.counters.state.lock();
-        (state.files, state.bytes) = (files as i64, i64::try_from(bytes).unwrap_or(i64::MAX));
-        self.counters.bytes.store(0, Ordering::Relaxed);
-        self.counters.rows.store(0, Ordering::Relaxed);
-        self.counters.files.store(0, Ordering::Relaxed);
-    }
-
-    pub fn begin_file(&self, name: &str) {
-        self.counters.state.lock().current = name.to_string();
-    }
-
-    pub fn read(&self, bytes: u64) {
-        self.counters.bytes.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    pub fn took(&self, rows: u64) {
-        self.counters.rows.fetch_add(rows, Ordering::Relaxed);
-    }
-
-    pub fn end_files(&self, files: usize) {
-        self.counters.files.fetch_add(files as i64, Ordering::Relaxed);
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        self.loads.0.lock().remove(&self.query);
     }
 }
 

@@ -1,0 +1,283 @@
+//! Loads: of awkward files, cancelled, killed, repeated, and by the append interface.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+
+use super::awkward::{self, Expected};
+use super::util::{all, batches, error};
+use crate::common::{ErrorKind, SqlState};
+use crate::engine::{Appended, Session, Warehouse};
+use crate::format::Geometry;
+use crate::testing::rng::Rng;
+
+async fn opened(place: &Path) -> Warehouse {
+    Warehouse::builder().slices(3).geometry(Geometry::TINY).threads(2).open(place.to_str().unwrap()).await.unwrap()
+}
+
+async fn in_memory() -> Warehouse {
+    Warehouse::builder().slices(3).geometry(Geometry::TINY).threads(2).open("memory://").await.unwrap()
+}
+
+/// The rows of a query, their values parted by blanks.
+async fn shown(session: &Session, sql: &str) -> Vec<String> {
+    let mut rows = Vec::new();
+    for batch in batches(session, sql).await {
+        let options = FormatOptions::default();
+        let columns: Vec<_> = batch.columns().iter().map(|c| ArrayFormatter::try_new(c, &options).unwrap()).collect();
+        let row = |row| columns.iter().map(|c| c.value(row).to_string()).collect::<Vec<_>>().join(" ");
+        rows.extend((0..batch.num_rows()).map(row));
+    }
+    rows
+}
+
+/// Each is read as it must be, or refused with its name and place, and then the table is as before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn awkward_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let session = in_memory().await.session();
+    all(&session, &["create table t (id int, word varchar(20))", "insert into t values (0, 'before')"]).await;
+    for file in awkward::write(directory.path()) {
+        let place = directory.path().join(file.name);
+        let copied = session.sql(&format!("copy t from '{}' {}", place.display(), file.options)).await;
+        let rows =
+            shown(&session, "select id || ',' || coalesce(word, 'NULL') from t where word is null or word <> 'before'")
+                .await;
+        match (file.expected, copied) {
+            (Expected::Rows(expected), Ok(_)) => {
+                let mut found = rows;
+                found.sort_unstable();
+                assert_eq!(found, expected, "{}", file.name);
+            }
+            (Expected::Refused(parts), Err(e)) => {
+                assert_eq!(e.kind(), ErrorKind::Invalid, "{}: {e:?}", file.name);
+                let missing = parts.iter().find(|part| !e.message().contains(**part));
+                assert!(missing.is_none(), "{}: {e:?} lacks {missing:?}", file.name);
+                assert!(rows.is_empty(), "{}: {rows:?}", file.name);
+            }
+            (_, copied) => panic!("{}: {:?}", file.name, copied.map(|output| output.tag)),
+        }
+        all(&session, &["delete from t where word is null or word <> 'before'"]).await;
+        assert_eq!(shown(&session, "select count(*) from t").await, ["1"], "{}", file.name);
+    }
+}
+
+/// What does not fit the types that were found in the first lines is refused with its place, not cut.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_cut_to_an_inferred_type() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().join("prices.csv");
+    let rows = |last: &str| {
+        (0..15_000).map(|i| format!("{i},{}.50\n", i % 7)).chain([format!("15000,{last}\n")]).collect::<String>()
+    };
+    let session = in_memory().await.session();
+    let create = format!("create table t from '{}'", place.display());
+    std::fs::write(&place, format!("id,price\n{}", rows("1.255"))).unwrap();
+    let refused = error(&session, &create).await;
+    assert!(refused.message().contains("prices.csv, line 15002, column \"price\""), "{refused:?}");
+    assert_eq!(shown(&session, "select count(*) from pg_table_def where tablename = 't'").await, ["0"]);
+    std::fs::write(&place, format!("id,price\n{}", rows("1.250"))).unwrap();
+    session.sql(&create).await.unwrap();
+    assert_eq!(shown(&session, "select count(*), max(id), sum(price) from t").await, ["15001 15000 52498.25"]);
+}
+
+/// A load that is cancelled leaves nothing; while it goes on, it tells how far it is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_load_is_watched_and_cancelled() {
+    let directory = tempfile::tempdir().unwrap();
+    let text: String = (0..400_000).map(|i| format!("{i},word {i}\n")).collect();
+    for part in 0..4 {
+        std::fs::write(directory.path().join(format!("part{part}.csv")), &text).unwrap();
+    }
+    let store = directory.path().join("dw");
+    let warehouse = opened(&store).await;
+    let session = Arc::new(warehouse.session());
+    all(&session, &["create table t (id int, word varchar(20)) sortkey (id)", "insert into t values (-1, 'before')"])
+        .await;
+    let copy = format!("copy t from '{}/part' csv", directory.path().display());
+    let loading = tokio::spawn({
+        let session = Arc::clone(&session);
+        async move { session.sql(&copy).await.map(|_| ()) }
+    });
+    let other = warehouse.session();
+    let mut seen = Vec::new();
+    while seen.len() < 3 && !loading.is_finished() {
+        if let Some(load) = warehouse.loads().into_iter().next().filter(|load| load.rows > 0) {
+            assert_eq!((load.table.as_str(), load.files, load.bytes), ("t", 4, 4 * text.len() as i64));
+            let shown = shown(&other, "select table_name, num_files, pct_complete <= 100 from stv_load_state").await;
+            assert!(shown.is_empty() || shown == ["t 4 true"], "{shown:?}");
+            seen.push(load.bytes_read);
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(seen.len() == 3 && seen.is_sorted(), "{seen:?}");
+    session.cancel();
+    let cancelled = loading.await.unwrap().unwrap_err();
+    assert_eq!(cancelled.state(), SqlState::QUERY_CANCELED, "{cancelled:?}");
+    assert!(warehouse.loads().is_empty());
+    assert_eq!(shown(&session, "select count(*) from t").await, ["1"]);
+    assert_eq!(shown(&session, "select count(*) from svv_load_history").await, ["0"]);
+    // What it had stored already goes with the next collection.
+    warehouse.collect().await.unwrap();
+    let files = walk(&store.join("data"));
+    assert!(files <= 2, "{files} objects are left");
+}
+
+fn walk(place: &Path) -> usize {
+    let Ok(entries) = std::fs::read_dir(place) else { return 0 };
+    entries.flatten().map(|entry| if entry.path().is_dir() { walk(&entry.path()) } else { 1 }).sum()
+}
+
+/// Sessions that load the same files at the same time, skipping what is loaded, load each once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_are_loaded_once_by_many() {
+    let directory = tempfile::tempdir().unwrap();
+    let warehouse = in_memory().await;
+    all(&warehouse.session(), &["create table t (id int, word varchar(20)) distkey (id)"]).await;
+    let mut expected = 0;
+    for round in 0..4 {
+        for file in 0..5 {
+            let rows: String = (0..10).map(|i| format!("{},x\n", round * 1000 + file * 10 + i)).collect();
+            std::fs::write(directory.path().join(format!("{round}_{file}.csv")), rows).unwrap();
+            expected += 10;
+        }
+        let copies = (0..4).map(|_| {
+            let (session, place) = (warehouse.session(), directory.path().display().to_string());
+            tokio::spawn(async move {
+                // One that meets too many others says so, and is to be repeated.
+                while let Err(e) = session.sql(&format!("copy t from '{place}/' csv skip loaded")).await {
+                    assert_eq!(e.kind(), ErrorKind::Conflict, "{e:?}");
+                }
+            })
+        });
+        futures::future::try_join_all(copies).await.unwrap();
+        let found = shown(&warehouse.session(), "select count(*), count(distinct id) from t").await;
+        assert_eq!(found, [format!("{expected} {expected}")]);
+    }
+}
+
+const PLACE: &str = "BLUESHIFT_TEST_LOADING_PLACE";
+
+/// A process that loads is killed at any moment, and the load repeated until it is told to have ended: each row is there once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_load_is_repeated() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().join("dw");
+    {
+        let warehouse = opened(&place).await;
+        all(&warehouse.session(), &["create table t (id int, word varchar(20)) distkey (id) sortkey (word)"]).await;
+        warehouse.close().await.unwrap();
+    }
+    let mut rng = Rng::new(5);
+    let (mut files, mut rows, mut kills) = (0, 0, 0);
+    for _ in 0..4 {
+        for _ in 0..3 {
+            let text: String = (0..8000).map(|i| format!("{},word {i}\n", rows + i)).collect();
+            std::fs::write(directory.path().join(format!("in_{files:03}.csv")), text).unwrap();
+            (files, rows) = (files + 1, rows + 8000);
+        }
+        loop {
+            let mut child = Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", "--ignored", "--nocapture", "engine::tests::loading::in_a_process"])
+                .env(PLACE, directory.path())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            tokio::time::sleep(Duration::from_millis(20 + rng.below(600) as u64)).await;
+            match child.try_wait().unwrap() {
+                Some(status) => {
+                    assert!(status.success());
+                    break;
+                }
+                None if kills < 12 => {
+                    kills += 1;
+                    child.kill().unwrap();
+                    child.wait().unwrap();
+                }
+                None => {
+                    assert!(child.wait().unwrap().success());
+                    break;
+                }
+            }
+        }
+        let warehouse = opened(&place).await;
+        let found = shown(&warehouse.session(), "select count(*), count(distinct id), min(id), max(id) from t").await;
+        assert_eq!(found, [format!("{rows} {rows} 0 {}", rows - 1)], "after {kills} kills");
+        warehouse.close().await.unwrap();
+    }
+    assert!(kills > 0);
+}
+
+#[ignore = "is the process that another test kills"]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_a_process() {
+    let place = std::env::var(PLACE).unwrap();
+    let warehouse = Warehouse::builder().threads(2).open(&format!("{place}/dw")).await.unwrap();
+    warehouse.session().sql(&format!("copy t from '{place}/in_' csv skip loaded")).await.unwrap();
+}
+
+fn batch(from: i64, rows: i64) -> RecordBatch {
+    let schema = Schema::new(vec![Field::new("k", DataType::Int64, true), Field::new("v", DataType::Utf8, true)]);
+    let words = StringArray::from_iter_values((from..from + rows).map(|i| format!("word {i}")));
+    let numbers = Int64Array::from_iter_values(from..from + rows);
+    RecordBatch::try_new(Arc::new(schema), vec![Arc::new(numbers), Arc::new(words)]).unwrap()
+}
+
+async fn appended(session: &Session, from: i64, key: Option<&str>) -> crate::common::Result<Appended> {
+    let mut appender = session.appender("t", batch(0, 0).schema(), key);
+    for part in 0..10 {
+        appender.write(batch(from + part * 100, 100)).await?;
+    }
+    appender.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn batches_are_appended() {
+    let warehouse =
+        Warehouse::builder().slices(3).geometry(Geometry::TINY).load_memory(64 << 10).open("memory://").await.unwrap();
+    let session = warehouse.session();
+    all(&session, &["create table t (k bigint, v varchar(20)) distkey (k) sortkey (k)"]).await;
+    let count = || shown(&session, "select count(*), count(distinct k) from t");
+    // Dropped, it has added nothing.
+    let mut given_up = session.appender("t", batch(0, 0).schema(), Some("first"));
+    given_up.write(batch(0, 100)).await.unwrap();
+    drop(given_up);
+    assert_eq!(count().await, ["0 0"]);
+    assert_eq!(appended(&session, 0, None).await.unwrap(), Appended { rows: 1000, repeated: false });
+    // Under a key once, whatever comes with it the second time.
+    assert_eq!(appended(&session, 1000, Some("first")).await.unwrap(), Appended { rows: 1000, repeated: false });
+    assert_eq!(appended(&session, 5000, Some("first")).await.unwrap(), Appended { rows: 1000, repeated: true });
+    assert_eq!(count().await, ["2000 2000"]);
+    // Many at the same time under one key.
+    let tries = (0..4).map(|_| async {
+        let session = warehouse.session();
+        appended(&session, 2000, Some("second")).await.unwrap()
+    });
+    let tries = futures::future::join_all(tries).await;
+    assert_eq!(tries.iter().filter(|done| !done.repeated).count(), 1, "{tries:?}");
+    assert_eq!(count().await, ["3000 3000"]);
+    // Wrong columns, a wrong value, no table.
+    let mut other = session.appender("t", batch(0, 0).schema(), None);
+    let wrong = RecordBatch::try_from_iter([("k", Arc::new(Int64Array::from(vec![1])) as _)]).unwrap();
+    assert_eq!(other.write(wrong).await.unwrap_err().state(), SqlState::DATATYPE_MISMATCH);
+    let long = Arc::new(StringArray::from(vec!["x".repeat(30)]));
+    let long = RecordBatch::try_new(batch(0, 0).schema(), vec![Arc::new(Int64Array::from(vec![1])), long]).unwrap();
+    let _ = other.write(long).await;
+    assert_eq!(other.finish().await.unwrap_err().state(), SqlState::STRING_TOO_LONG);
+    let missing = session.appender("nothing", batch(0, 0).schema(), None).finish().await.unwrap_err();
+    assert_eq!(missing.state(), SqlState::UNDEFINED_TABLE);
+    assert_eq!(count().await, ["3000 3000"]);
+    // In a block it is the block's.
+    session.sql("begin").await.unwrap();
+    appended(&session, 3000, Some("third")).await.unwrap();
+    assert!(appended(&session, 3000, Some("third")).await.unwrap().repeated);
+    session.sql("rollback").await.unwrap();
+    assert_eq!(count().await, ["3000 3000"]);
+    assert!(!appended(&session, 3000, Some("third")).await.unwrap().repeated);
+}

@@ -29,6 +29,7 @@ pub mod paths;
 pub mod positions;
 mod proto;
 pub mod ranks;
+pub mod refusal;
 mod resolve;
 mod restore;
 pub mod store;

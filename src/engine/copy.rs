@@ -37,8 +37,9 @@ use super::load::Load;
 use super::names::{Place, at, no_such_column};
 use super::output::Output;
 use super::running::Running;
+use super::stores::Access;
 use crate::catalog::{ColumnDef, PinnedSnapshot, TableDef};
-use crate::common::{Error, Result, SqlState, SqlType};
+use crate::common::{Error, ErrorKind, Result, SqlState, SqlType};
 use crate::sql::ast::{CompUpdate, Copy, CopyFormat, Mapping};
 use crate::system::{Home, QueryRecord};
 use formats::Formats;
@@ -54,11 +55,10 @@ pub(super) async fn copy(running: &Running<'_>, copy: Copy) -> Result<Output> {
     let table = place.table(&pin, &copy.table)?;
     target_columns(&table.def, &copy)?;
     check_options(&copy)?;
-    let region = copy.options.region.as_deref();
-    let credentials = &copy.options.credentials;
+    let access = access(running, &copy);
     let files = match copy.options.manifest {
-        true => resolve_manifest(&copy.from, credentials, region).await,
-        false => resolve(&copy.from, credentials, region).await.map(|files| vec![files]),
+        true => resolve_manifest(&copy.from, access).await,
+        false => resolve(&copy.from, access).await.map(|files| vec![files]),
     };
     let files = files.map_err(|e| match e.position() {
         None => e.with_position(copy.from_position.line, copy.from_position.column),
@@ -88,6 +88,11 @@ pub(super) async fn copy(running: &Running<'_>, copy: Copy) -> Result<Output> {
         ));
     }
     Ok(Output::done(format!("COPY {rows}"), Some(rows)).with_notices(notices))
+}
+
+fn access<'a>(running: &'a Running<'_>, copy: &'a Copy) -> Access<'a> {
+    let options = &running.warehouse.inner.stores;
+    Access { credentials: &copy.options.credentials, region: copy.options.region.as_deref(), options }
 }
 
 /// NOLOAD: reads the files as a load would, and gives the rows away.
@@ -261,7 +266,7 @@ async fn text_files(
         CopyFormat::Json(mapping) => {
             // NULL is null.
             text.null_as = "\0".to_string();
-            Form::Json(shape(copy, mapping, &columns).await?)
+            Form::Json(shape(running, copy, mapping, &columns).await?)
         }
         format => form(format, columns.len())?,
     };
@@ -270,7 +275,7 @@ async fn text_files(
 }
 
 /// Where in values of JSON the columns are.
-async fn shape(copy: &Copy, mapping: &Mapping, columns: &[ColumnDef]) -> Result<Shape> {
+async fn shape(running: &Running<'_>, copy: &Copy, mapping: &Mapping, columns: &[ColumnDef]) -> Result<Shape> {
     match mapping {
         Mapping::Auto { ignore_case } => {
             Ok(Shape::Keys { names: columns.iter().map(|c| c.name.clone()).collect(), ignore_case: *ignore_case })
@@ -281,7 +286,7 @@ async fn shape(copy: &Copy, mapping: &Mapping, columns: &[ColumnDef]) -> Result<
                 .with_hint("name that column behind the table"))
         }
         Mapping::Paths { at: place, position } => {
-            let text = read_whole(place, &copy.options.credentials, copy.options.region.as_deref()).await;
+            let text = read_whole(place, access(running, copy)).await;
             let shape = text.and_then(|text| Shape::of_paths(place, &text, columns.len()));
             shape.map_err(|e| e.with_position(position.line, position.column))
         }
@@ -365,7 +370,7 @@ async fn parquet_plan(
     let schema = format
         .infer_schema(&running.state, &files.store, std::slice::from_ref(file))
         .await
-        .map_err(|e| bad_parquet(file, &from_datafusion(e)))?;
+        .map_err(|e| bad_parquet(file, from_datafusion(e)))?;
     if schema.fields().len() != targets.len() {
         return Err(Error::invalid(
             SqlState::BAD_COPY_FILE,
@@ -468,7 +473,11 @@ fn damaged(file: &str, what: &str) -> Error {
         .with_hint("check the file, and that the compression and the ENCODING are the ones that it has")
 }
 
-fn bad_parquet(file: &ObjectMeta, e: &Error) -> Error {
+fn bad_parquet(file: &ObjectMeta, e: Error) -> Error {
+    // The file may be a good one, in a store that does not answer.
+    if matches!(e.kind(), ErrorKind::Unavailable | ErrorKind::Unsupported) {
+        return e.context(&file.location);
+    }
     Error::invalid(
         SqlState::BAD_COPY_FILE,
         format!("{} is not a readable Parquet file: {}", file.location, e.message()),

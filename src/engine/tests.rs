@@ -49,6 +49,8 @@ mod scans;
 mod settings;
 mod show_table;
 mod statistics;
+#[cfg(feature = "s3")]
+mod stores;
 mod transactions;
 mod unions;
 mod unload;

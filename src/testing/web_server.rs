@@ -1,12 +1,13 @@
-//! A web server in the test's process, of a few files in memory.
+//! A web server in the test's process, of a few files in memory. It passes for a bucket, too, as long as nobody lists.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::FutureExt;
-use hyper::body::Incoming;
-use hyper::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderValue, IF_MATCH, RANGE};
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderValue, IF_MATCH, LAST_MODIFIED, RANGE};
 use hyper::{Method, Request, Response, StatusCode};
 use parking_lot::Mutex;
 use s3s::Body;
@@ -46,9 +47,17 @@ impl WebServer {
     pub async fn start(manners: Manners) -> WebServer {
         let (trouble, files) = (Arc::<Trouble>::default(), Files::default());
         let served = Arc::clone(&files);
-        let answer = move |request: Request<Incoming>| {
-            let answered = answered(&request, &served, manners);
-            async move { answered }.boxed()
+        let answer = move |mut request: Request<Incoming>| {
+            let served = Arc::clone(&served);
+            async move {
+                if *request.method() == Method::PUT {
+                    let (name, bytes) = (decoded(request.uri().path()), whole(request.body_mut()).await);
+                    served.lock().insert(name, bytes);
+                    return with_headers(Response::new(Body::empty()));
+                }
+                answered(&request, &served, manners)
+            }
+            .boxed()
         };
         let url = serve(Arc::clone(&trouble), answer).await;
         WebServer { url, trouble, files }
@@ -58,10 +67,42 @@ impl WebServer {
         self.trouble.set(faults);
     }
 
+    /// The file of that name.
+    pub fn file(&self, name: &str) -> Option<Bytes> {
+        self.files.lock().get(name).cloned()
+    }
+
     /// Puts a file there, or replaces it. Its name begins with a slash.
     pub fn put(&self, name: &str, bytes: impl Into<Bytes>) {
-        self.files.lock().insert(name.to_string(), bytes.into());
+        self.files.lock().insert(decoded(name), bytes.into());
     }
+}
+
+/// A name without escapes: clients escape more or less.
+fn decoded(path: &str) -> String {
+    let mut parts = path.split('%');
+    let mut name = parts.next().unwrap_or_default().to_string();
+    for part in parts {
+        let escaped = part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        name.push(escaped.map_or('%', char::from));
+        name.push_str(part.get(2..).unwrap_or_default());
+    }
+    name
+}
+
+async fn whole(body: &mut Incoming) -> Bytes {
+    let mut bytes = Vec::new();
+    while let Some(Ok(frame)) = std::future::poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await {
+        bytes.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+    }
+    bytes.into()
+}
+
+/// What stores of objects say of every object.
+fn with_headers(mut response: Response<Body>) -> Response<Body> {
+    response.headers_mut().insert(LAST_MODIFIED, HeaderValue::from_static("Thu, 01 Jan 2026 00:00:00 GMT"));
+    response.headers_mut().entry(ETAG).or_insert(HeaderValue::from_static("\"put\""));
+    response
 }
 
 fn answered(request: &Request<Incoming>, files: &Files, manners: Manners) -> Response<Body> {
@@ -74,7 +115,9 @@ fn answered(request: &Request<Incoming>, files: &Files, manners: Manners) -> Res
     if head && !manners.heads || manners.query.is_some() && request.uri().query() != manners.query {
         return refused(StatusCode::FORBIDDEN);
     }
-    let Some(file) = files.lock().get(request.uri().path()).cloned() else { return refused(StatusCode::NOT_FOUND) };
+    let Some(file) = files.lock().get(&decoded(request.uri().path())).cloned() else {
+        return refused(StatusCode::NOT_FOUND);
+    };
     let tag = HeaderValue::from_str(&format!("\"{:08x}-{}\"", crc32c::crc32c(&file), file.len())).expect("a tag");
     if request.headers().get(IF_MATCH).is_some_and(|wanted| wanted != tag) {
         return refused(StatusCode::PRECONDITION_FAILED);
@@ -94,6 +137,7 @@ fn answered(request: &Request<Incoming>, files: &Files, manners: Manners) -> Res
     headers.insert(CONTENT_LENGTH, HeaderValue::from(part.len()));
     if manners.tags {
         headers.insert(ETAG, tag);
+        headers.insert(LAST_MODIFIED, HeaderValue::from_static("Thu, 01 Jan 2026 00:00:00 GMT"));
     }
     if range.is_some() {
         let range = format!("bytes {start}-{}/{size}", end - 1);

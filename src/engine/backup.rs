@@ -80,7 +80,7 @@ async fn open(running: &Running<'_>, location: &str) -> Result<(Location, Wareho
     let location = Location::parse(location)?;
     if location == Location::Memory {
         return Err(Error::invalid(SqlState::INVALID_PARAMETER, "a backup in memory would be gone with the statement")
-            .with_hint("name a directory or s3://bucket/prefix"));
+            .with_hint("name a directory, or a bucket as s3://bucket/prefix"));
     }
     let (place, _) = location.open(&running.warehouse.inner.stores).await.map_err(|e| e.context(&location))?;
     Ok((location, place))

@@ -24,7 +24,7 @@ pub struct Target {
 }
 
 impl Target {
-    /// `s3://bucket/prefix`, `file:///prefix`, a path, or a URL of a store that the application has registered. A directory
+    /// `s3://bucket/prefix` and other buckets, `file:///prefix`, a path, or a URL of a store that the application has registered. A directory
     /// stands for files in it.
     ///
     /// Errors: Invalid for what cannot be a file's name, and for a place within the warehouse.

@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
-use object_store::path::Path;
 use url::Url;
 
 pub use options::StoreOptions;
@@ -361,6 +360,7 @@ fn azure(_: &str, _: Access<'_>) -> Result<Arc<dyn ObjectStore>> {
 #[cfg(feature = "http")]
 fn web_file(from: &str, shown: &str, access: Access<'_>) -> Result<Place> {
     use object_store::http::HttpBuilder;
+    use object_store::path::Path;
 
     const HINT: &str = "name one file; a MANIFEST lists several";
     let wrong = |why: &str| Error::invalid(SqlState::INVALID_PARAMETER, format!("{shown}: {why}"));

@@ -94,13 +94,14 @@ impl StoreOptions {
     }
 
     /// The setting of that name, else the environment's variable.
-    #[cfg_attr(not(feature = "s3"), expect(dead_code, reason = "only S3 has profiles"))]
+    #[cfg_attr(not(any(feature = "s3", feature = "gcs", feature = "azure")), expect(dead_code, reason = "of buckets"))]
     pub(crate) fn get(&self, name: &str) -> Option<String> {
         let set = self.settings.get(&name.to_ascii_lowercase()).cloned();
         set.or_else(|| std::env::var(name).ok()).filter(|value| !value.is_empty())
     }
 
     /// The settings whose names begin so, without the environment's.
+    #[cfg_attr(not(any(feature = "s3", feature = "gcs", feature = "azure")), expect(dead_code, reason = "of buckets"))]
     pub(crate) fn of<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
         let ours = self.settings.iter().filter(move |(name, _)| name.starts_with(prefix));
         ours.map(|(name, value)| (name.as_str(), value.as_str()))

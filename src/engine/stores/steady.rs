@@ -79,6 +79,7 @@ impl Steady {
         Steady { versions: Some(Arc::default()), ..self }
     }
 
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "of web servers"))]
     pub fn asking_by_reading(self) -> Self {
         Steady { asks_by_reading: true, ..self }
     }

@@ -34,7 +34,8 @@
 //!
 //! # Features
 //!
-//! `engine` (default): everything above `storage`, with DataFusion. `s3` (default): warehouses and COPY on S3.
+//! `engine` (default): everything above `storage`, with DataFusion. `s3`, `gcs`, `azure` (default): warehouses, COPY and UNLOAD in
+//! buckets; `http` (default): COPY from web servers.
 //! `cli` (default): the `blueshift` command. `codec` (default): plans as bytes. `testing`: faulty and simulated stores. Without `engine` the crate needs
 //! Arrow and `object_store`, not DataFusion.
 
@@ -67,8 +68,8 @@ pub mod testing;
 pub use common::{Error, ErrorKind, Result, SqlState, SqlType};
 #[cfg(feature = "engine")]
 pub use engine::{
-    BlueshiftTableFactory, CancelToken, Location, Output, Prepared, Session, SessionStateBuilderExt, Warehouse,
-    WarehouseBuilder, from_datafusion,
+    BlueshiftTableFactory, CancelToken, Location, Output, Prepared, Session, SessionStateBuilderExt, StoreOptions,
+    Warehouse, WarehouseBuilder, from_datafusion,
 };
 pub use format::Geometry;
 

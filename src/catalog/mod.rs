@@ -31,6 +31,7 @@ pub mod positions;
 mod proto;
 pub mod ranks;
 pub mod reads;
+pub mod refusal;
 mod resolve;
 mod restore;
 pub mod store;

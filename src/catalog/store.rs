@@ -13,6 +13,7 @@ use super::frame;
 use super::local_store::LocalStore;
 use super::model::Extent;
 use super::paths;
+use super::refusal::reason;
 use crate::common::{Error, ErrorKind, Result, Version};
 
 /// Makes durable what another process put, and perhaps has not made durable itself yet.
@@ -177,5 +178,9 @@ fn refused(what: &str, path: &Path, e: object_store::Error) -> Error {
         object_store::Error::NotImplemented { .. } | object_store::Error::NotSupported { .. } => ErrorKind::Unsupported,
         _ => ErrorKind::Unavailable,
     };
-    Error::new(kind, format!("cannot {what} \"{path}\": {e}")).with_source(e)
+    let error = Error::new(kind, format!("cannot {what} \"{path}\": {}", reason(&e))).with_source(e);
+    match kind {
+        ErrorKind::Unavailable => error.with_hint("try again later; what was committed is safe"),
+        _ => error,
+    }
 }

@@ -16,7 +16,7 @@ use crate::sql::unparse::quote_ident;
 
 /// Copies the version that the statement reads to a place, as far as it is not there.
 pub(super) async fn backup(running: &Running<'_>, wanted: &ast::Backup) -> Result<Output> {
-    let (location, place) = open(&wanted.location).await?;
+    let (location, place) = open(running, &wanted.location).await?;
     let options = MakeOptions { verify: wanted.verify, check: &|| running.check_cancelled() };
     let made = Backup::make(running.warehouse.inner.catalog.store(), &running.pin, &place, options).await;
     let BackedUp { backup, copied, reused } = made.map_err(|e| e.context(format!("backup to {location}")))?;
@@ -25,7 +25,7 @@ pub(super) async fn backup(running: &Running<'_>, wanted: &ast::Backup) -> Resul
 
 /// Makes an empty database what a backup holds, in one commit.
 pub(super) async fn restore(running: &Running<'_>, restore: &Restore) -> Result<Output> {
-    let (location, place) = open(&restore.location).await?;
+    let (location, place) = open(running, &restore.location).await?;
     let as_of = match &restore.at {
         Some(at) => Some(past::as_of(running, at).await?),
         None => None,
@@ -55,8 +55,8 @@ pub(super) async fn restore(running: &Running<'_>, restore: &Restore) -> Result<
 }
 
 /// The backups of a place, newest first.
-pub(super) async fn show_backups(location: &str) -> Result<Output> {
-    let (location, place) = open(location).await?;
+pub(super) async fn show_backups(running: &Running<'_>, location: &str) -> Result<Output> {
+    let (location, place) = open(running, location).await?;
     let mut backups = all(&location, &place).await?;
     backups.reverse();
     let times = backups.iter().map(|b| Some(b.time_us)).collect::<TimestampMicrosecondArray>();
@@ -76,13 +76,13 @@ pub(super) async fn show_backups(location: &str) -> Result<Output> {
     )
 }
 
-async fn open(location: &str) -> Result<(Location, WarehouseStore)> {
+async fn open(running: &Running<'_>, location: &str) -> Result<(Location, WarehouseStore)> {
     let location = Location::parse(location)?;
     if location == Location::Memory {
         return Err(Error::invalid(SqlState::INVALID_PARAMETER, "a backup in memory would be gone with the statement")
-            .with_hint("name a directory or s3://bucket/prefix"));
+            .with_hint("name a directory, or a bucket as s3://bucket/prefix"));
     }
-    let (place, _) = location.open().await.map_err(|e| e.context(&location))?;
+    let (place, _) = location.open(&running.warehouse.inner.stores).await.map_err(|e| e.context(&location))?;
     Ok((location, place))
 }
 

@@ -41,6 +41,7 @@ use super::names::{Place, at, no_such_column};
 use super::output::Output;
 use super::running::Running;
 use super::statistics;
+use super::stores::Access;
 use crate::catalog::{ColumnDef, LoadHistory, PinnedSnapshot, Source, TableDef};
 use crate::common::{Error, Result, SqlState, SqlType, TableId};
 use crate::sql::ast::{Analyze, Copy, CopyFormat, CopyOptions, Mapping};
@@ -61,7 +62,7 @@ pub(super) async fn copy(running: &Running<'_>, mut copy: Copy) -> Result<Output
     let table = place.table(&pin, &copy.table)?;
     let targets = target_columns(&table.def, &copy)?;
     check_options(&copy)?;
-    let files = files(&copy).await?;
+    let files = files(running, &copy).await?;
     if let (true, CopyFormat::Json(Mapping::Auto { ignore_case })) = (copy.options.by_name, &mut copy.options.format) {
         *ignore_case = true;
     }
@@ -167,11 +168,11 @@ impl Watch {
 }
 
 /// The files that the statement names, by store.
-async fn files(copy: &Copy) -> Result<Vec<CopyFiles>> {
-    let (credentials, region) = (&copy.options.credentials, copy.options.region.as_deref());
+async fn files(running: &Running<'_>, copy: &Copy) -> Result<Vec<CopyFiles>> {
+    let access = access(running, copy);
     let files = match copy.options.manifest {
-        true => resolve_manifest(&copy.from, credentials, region).await,
-        false => resolve(&copy.from, credentials, region).await.map(|files| vec![files]),
+        true => resolve_manifest(&copy.from, access).await,
+        false => resolve(&copy.from, access).await.map(|files| vec![files]),
     };
     files.map_err(|e| match e.position() {
         None => e.with_position(copy.from_position.line, copy.from_position.column),
@@ -199,6 +200,11 @@ async fn parts(loading: &Loading<'_>, groups: &[CopyFiles]) -> Result<Vec<Part>>
     }
     let targets: Vec<Option<usize>> = loading.targets.iter().copied().map(Some).collect();
     Ok(groups.iter().map(|files| Part { files: files.clone(), targets: targets.clone() }).collect())
+}
+
+fn access<'a>(running: &'a Running<'_>, copy: &'a Copy) -> Access<'a> {
+    let options = &running.warehouse.inner.stores;
+    Access { credentials: &copy.options.credentials, region: copy.options.region.as_deref(), options }
 }
 
 /// NOLOAD: reads the files as a load would, and gives the rows away.
@@ -328,7 +334,7 @@ async fn text_files(loading: &Loading<'_>, targets: &[Option<usize>]) -> Result<
     // The line of names.
     text.ignore_header = text.ignore_header.max(u64::from(options.by_name && !options.format.is_json()));
     let form = match &options.format {
-        CopyFormat::Json(mapping) => Form::Json(shape(loading.copy, mapping, &columns).await?),
+        CopyFormat::Json(mapping) => Form::Json(shape(loading.running, loading.copy, mapping, &columns).await?),
         format => form(format, targets.len())?,
     };
     let zone = loading.running.zone()?;
@@ -350,7 +356,7 @@ fn null_as(options: &CopyOptions) -> Option<Vec<u8>> {
 }
 
 /// Where in values of JSON the columns are.
-async fn shape(copy: &Copy, mapping: &Mapping, columns: &[ColumnDef]) -> Result<Shape> {
+async fn shape(running: &Running<'_>, copy: &Copy, mapping: &Mapping, columns: &[ColumnDef]) -> Result<Shape> {
     match mapping {
         Mapping::Auto { ignore_case } => {
             Ok(Shape::Keys { names: columns.iter().map(|c| c.name.clone()).collect(), ignore_case: *ignore_case })
@@ -361,7 +367,7 @@ async fn shape(copy: &Copy, mapping: &Mapping, columns: &[ColumnDef]) -> Result<
                 .with_hint("name that column behind the table"))
         }
         Mapping::Paths { at: place, position } => {
-            let text = read_whole(place, &copy.options.credentials, copy.options.region.as_deref()).await;
+            let text = read_whole(place, access(running, copy)).await;
             let shape = text.and_then(|text| Shape::of_paths(place, &text, columns.len()));
             shape.map_err(|e| e.with_position(position.line, position.column))
         }

@@ -2,8 +2,10 @@
 
 use datafusion::common::utils::datafusion_strsim::levenshtein;
 use datafusion::common::{Column, DataFusionError, SchemaError};
+use datafusion::parquet::errors::ParquetError;
 
 use super::names::{CATALOG, PATH_SCHEMA, no_such_table};
+use super::stores::store_error;
 use super::wording::{in_sql, reworded};
 use crate::common::{Error, ErrorKind, SqlState};
 use crate::sql;
@@ -15,6 +17,10 @@ pub fn from_datafusion(error: DataFusionError) -> Error {
             Ok(ours) => *ours,
             Err(other) => match other.downcast::<DataFusionError>() {
                 Ok(nested) => from_datafusion(*nested),
+                Err(other) if other.is::<object_store::Error>() => match other.downcast::<object_store::Error>() {
+                    Ok(e) => from_datafusion(DataFusionError::ObjectStore(e)),
+                    Err(other) => Error::internal(other.to_string()),
+                },
                 Err(other) => match reworded(&other.to_string()) {
                     Some(error) => error,
                     None => Error::new(ErrorKind::Unavailable, other.to_string()).with_source(other),
@@ -54,7 +60,11 @@ pub fn from_datafusion(error: DataFusionError) -> Error {
             object_store::Error::NotFound { path, .. } => {
                 Error::invalid(SqlState::UNDEFINED_FILE, format!("no such file or object: {path}"))
             }
-            other => Error::unavailable(other.to_string()).with_source(other),
+            other => store_error("read", "the file", other),
+        },
+        DataFusionError::ParquetError(inner) => match *inner {
+            ParquetError::External(inner) => from_datafusion(DataFusionError::External(inner)),
+            other => Error::new(ErrorKind::Invalid, DataFusionError::from(other).strip_backtrace()),
         },
         DataFusionError::SQL(inner, _) => Error::invalid(SqlState::SYNTAX_ERROR, inner.to_string()),
         DataFusionError::ResourcesExhausted(message) => Error::unavailable(message)

@@ -10,12 +10,11 @@ use datafusion::datasource::listing::{ListingTable, ListingTableConfig, ListingT
 use datafusion::execution::SessionState;
 use futures::TryStreamExt;
 use glob::Pattern;
-use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
+use super::stores::{Access, Place, open_files, store_error};
 use crate::common::{Error, Result, SqlState};
-use crate::sql::ast::Credentials;
 
 /// The endings by which a name in FROM is taken for a file.
 const FILE_ENDINGS: [&str; 6] = [".parquet", ".csv", ".json", ".arrow", ".txt", ".tbl"];
@@ -49,18 +48,22 @@ pub struct CopyFiles {
 ///
 /// A name with `*`, `?` or `[` is a glob; the name of a file is that file; else it is a prefix of names, as in S3:
 /// `data/part-` names `data/part-1` and `data/part-2`, `data/` all files below.
-pub async fn resolve(from: &str, credentials: &Credentials, region: Option<&str>) -> Result<CopyFiles> {
-    let (store, base, key) = open_store(from, credentials, region)?;
+pub async fn resolve(from: &str, access: Access<'_>) -> Result<CopyFiles> {
+    let Place { store, base, key, lists, shown } = open_files(from, access)?;
+    if !lists {
+        let file = store.head(&object_path(&key)?).await.map_err(|e| store_error("read", &shown, e))?;
+        return Ok(CopyFiles { store, base, files: vec![file] });
+    }
     let glob = key.find(['*', '?', '[']);
-    let failed = |e: object_store::Error| match e {
-        object_store::Error::NotFound { .. } => no_such_file(from),
-        other => Error::unavailable(format!("cannot list {from}: {other}")).with_source(other),
+    let failed = |what: &str, e: object_store::Error| match e {
+        object_store::Error::NotFound { .. } => no_such_file(&shown),
+        other => store_error(what, &shown, other),
     };
     if glob.is_none() && !key.ends_with('/') {
         match store.head(&object_path(&key)?).await {
             Ok(file) => return Ok(CopyFiles { store, base, files: vec![file] }),
             Err(object_store::Error::NotFound { .. }) => {}
-            Err(e) => return Err(failed(e)),
+            Err(e) => return Err(failed("read", e)),
         }
     }
     let fixed = &key[..glob.unwrap_or(key.len())];
@@ -86,7 +89,7 @@ pub async fn resolve(from: &str, credentials: &Credentials, region: Option<&str>
         })
         .try_collect()
         .await
-        .map_err(failed)?;
+        .map_err(|e| failed("list", e))?;
     files.retain(|file| file.size > 0 || pattern.is_some());
     if files.is_empty() {
         return Err(no_such_file(from));
@@ -96,14 +99,9 @@ pub async fn resolve(from: &str, credentials: &Credentials, region: Option<&str>
 }
 
 /// The content of a small file.
-pub async fn read_whole(from: &str, credentials: &Credentials, region: Option<&str>) -> Result<Bytes> {
-    let (store, _, key) = open_store(from, credentials, region)?;
-    let unread = |e: object_store::Error| match e {
-        object_store::Error::NotFound { .. } => {
-            Error::invalid(SqlState::UNDEFINED_FILE, format!("there is no file \"{from}\"")).with_hint("check the path")
-        }
-        e => Error::unavailable(format!("cannot read {from}: {e}")).with_source(e),
-    };
+pub async fn read_whole(from: &str, access: Access<'_>) -> Result<Bytes> {
+    let Place { store, key, shown, .. } = open_files(from, access)?;
+    let unread = |e: object_store::Error| store_error("read", &shown, e);
     store.get(&object_path(&key)?).await.map_err(unread)?.bytes().await.map_err(unread)
 }
 
@@ -112,14 +110,16 @@ pub async fn read_whole(from: &str, credentials: &Credentials, region: Option<&s
 ///
 /// Errors: Invalid where it is no manifest, a file that is mandatory is not there, one has another length than it says, or
 /// none is there.
-pub async fn resolve_manifest(from: &str, credentials: &Credentials, region: Option<&str>) -> Result<Vec<CopyFiles>> {
+pub async fn resolve_manifest(from: &str, access: Access<'_>) -> Result<Vec<CopyFiles>> {
     let wrong = |message: String| {
         Error::invalid(SqlState::BAD_COPY_FILE, message).with_hint(
             "a manifest is JSON as {\"entries\": [{\"url\": \"s3://bucket/file\", \"mandatory\": true}, …]}; without MANIFEST, FROM names \
              the files themselves",
         )
     };
-    let text = read_whole(from, credentials, region).await?;
+    let text = read_whole(from, access).await?;
+    // What follows a question mark may be a signature.
+    let from = if from.starts_with("http") { from.split('?').next().unwrap_or_default() } else { from };
     let manifest: serde_json::Value =
         serde_json::from_slice(&text).map_err(|e| wrong(format!("\"{from}\" is no manifest: {e}")))?;
     let entries = manifest.get("entries").and_then(|entries| entries.as_array());
@@ -128,8 +128,9 @@ pub async fn resolve_manifest(from: &str, credentials: &Credentials, region: Opt
     for (at, entry) in entries.iter().enumerate() {
         let url = entry.get("url").and_then(|url| url.as_str());
         let url = url.ok_or_else(|| wrong(format!("entry {} of \"{from}\" has no url", at + 1)))?;
-        let (opened, base, key) = open_store(url, credentials, region)?;
-        let known = groups.iter().find(|group| group.base == base).map(|group| Arc::clone(&group.store));
+        let Place { store: opened, base, key, lists, shown: url } = open_files(url, access)?;
+        // A web server's signatures are of one file each.
+        let known = groups.iter().find(|group| group.base == base && lists).map(|group| Arc::clone(&group.store));
         let store = known.unwrap_or(opened);
         let file = match store.head(&object_path(&key)?).await {
             Ok(file) => file,
@@ -143,13 +144,13 @@ pub async fn resolve_manifest(from: &str, credentials: &Credentials, region: Opt
                     _ => continue,
                 }
             }
-            Err(e) => return Err(Error::unavailable(format!("cannot read {url}: {e}")).with_source(e)),
+            Err(e) => return Err(store_error("read", &url, e)),
         };
         let length = entry.get("meta").and_then(|meta| meta.get("content_length")).and_then(|length| length.as_u64());
         if let Some(length) = length.filter(|length| *length != file.size) {
             return Err(wrong(format!("{url} has {} bytes, {length} by the manifest", file.size)));
         }
-        match groups.last_mut().filter(|group| group.base == base) {
+        match groups.last_mut().filter(|group| Arc::ptr_eq(&group.store, &store)) {
             Some(group) => group.files.push(file),
             None => groups.push(CopyFiles { store, base, files: vec![file] }),
         }
@@ -157,36 +158,6 @@ pub async fn resolve_manifest(from: &str, credentials: &Credentials, region: Opt
     match groups.is_empty() {
         true => Err(wrong(format!("none of the files that \"{from}\" lists is there"))),
         false => Ok(groups),
-    }
-}
-
-/// The store of `from`, its base URL, and the name within it.
-fn open_store(
-    from: &str,
-    credentials: &Credentials,
-    region: Option<&str>,
-) -> Result<(Arc<dyn ObjectStore>, url::Url, String)> {
-    let bad_url = |e: url::ParseError| Error::invalid(SqlState::INVALID_PARAMETER, format!("\"{from}\": {e}"));
-    match from.split_once("://") {
-        Some(("s3", rest)) => {
-            let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
-            let store = s3(bucket, credentials, region)?;
-            let base = url::Url::parse(&format!("s3://{bucket}/")).map_err(bad_url)?;
-            Ok((store, base, key.to_string()))
-        }
-        Some(("file", _)) | None => {
-            let absolute = std::path::absolute(file_path(from))
-                .map_err(|e| Error::invalid(SqlState::INVALID_PARAMETER, format!("\"{from}\": {e}")))?;
-            let mut key = absolute.to_string_lossy().trim_start_matches('/').to_string();
-            // A directory stands for the files in it.
-            if from.ends_with('/') || absolute.is_dir() {
-                key = format!("{}/", key.trim_end_matches('/'));
-            }
-            let base = url::Url::parse("file:///").map_err(bad_url)?;
-            Ok((Arc::new(LocalFileSystem::new()), base, key))
-        }
-        Some((scheme, _)) => Err(Error::unsupported(format!("COPY from \"{scheme}://\" is not supported"))
-            .with_hint("use a path, file:// or s3://")),
     }
 }
 
@@ -199,16 +170,6 @@ fn file_path(name: &str) -> PathBuf {
 
 fn object_path(key: &str) -> Result<Path> {
     Path::parse(key).map_err(|e| Error::invalid(SqlState::INVALID_PARAMETER, format!("\"{key}\": {e}")))
-}
-
-#[cfg(feature = "s3")]
-fn s3(bucket: &str, credentials: &Credentials, region: Option<&str>) -> Result<Arc<dyn ObjectStore>> {
-    super::location::s3_store(bucket, credentials, region)
-}
-
-#[cfg(not(feature = "s3"))]
-fn s3(_: &str, _: &Credentials, _: Option<&str>) -> Result<Arc<dyn ObjectStore>> {
-    Err(Error::unsupported("this build of Blueshift has no S3 support").with_hint("build it with the feature \"s3\""))
 }
 
 fn no_such_file(from: &str) -> Error {

@@ -53,6 +53,7 @@ mod show;
 pub mod slt;
 mod statement;
 mod statistics;
+mod stores;
 mod summarize;
 mod temporary;
 mod temporary_views;
@@ -82,6 +83,7 @@ pub use prepared::Prepared;
 pub use profile::ScanProfile;
 pub use session::Session;
 pub use statement::CancelToken;
+pub use stores::StoreOptions;
 pub use warehouse::{TableSize, Warehouse, WarehouseBuilder};
 
 pub use crate::sql::{StatementText, is_complete, split};

@@ -258,10 +258,18 @@ fn size(record: &QueryRecord) -> usize {
 
 /// A statement's text with all its literals masked where some may be secret, as COPY's credentials are.
 fn without_secrets(text: &str) -> String {
-    const SUSPECT: [&str; 6] = ["secret", "credential", "access_key", "password", "token", "account_key"];
+    const SUSPECT: [&str; 8] =
+        ["secret", "credential", "access_key", "password", "token", "account_key", "signature", "sig="];
     let text = &text[..text.floor_char_boundary(TEXT_BYTES)];
     let lower = text.to_ascii_lowercase();
-    if !SUSPECT.iter().any(|word| lower.contains(word)) {
+    // What follows an address's question mark lets whoever knows it read the file.
+    let address = |start: &str| {
+        lower
+            .split(start)
+            .skip(1)
+            .any(|rest| rest.split(['\'', '"', '$', ' ', '\n']).next().is_some_and(|a| a.contains(['?', '@'])))
+    };
+    if !SUSPECT.iter().any(|word| lower.contains(word)) && !address("http://") && !address("https://") {
         return text.to_string();
     }
     // A string may stand between dollars, too, where quotes mean nothing.
@@ -283,5 +291,12 @@ mod tests {
         assert_eq!(without_secrets(copy), "copy t from '***' secret_access_key '***''***' csv");
         assert_eq!(without_secrets("copy t from 'x' credentials $$a'b$$"), "copy ***");
         assert!(!without_secrets("copy t from 'x' password 'open").contains("open"));
+        for address in
+            ["https://h/f?key=hush", "http://me:hush@h/f", "az://c/f' credentials 'azure_storage_sas_key=hush"]
+        {
+            assert!(!without_secrets(&format!("copy t from '{address}' csv")).contains("hush"), "{address}");
+        }
+        let plain = "copy t from 'https://host/f.csv' csv";
+        assert_eq!(without_secrets(plain), plain);
     }
 }

@@ -53,7 +53,7 @@ pub(super) async fn show(running: &Running<'_>, show: Show) -> Result<Output> {
             };
             list(running, columns, "svv_all_tables", wanted, "table_name", &filter).await
         }
-        Show::Backups(location) => backup::show_backups(&location).await,
+        Show::Backups(location) => backup::show_backups(running, &location).await,
         Show::History { table, limit } => history::show_history(running, &table, limit).await,
         Show::Columns { table, filter } => {
             let Found { database, schema, name } = find(running, &table).await?;

@@ -50,7 +50,11 @@ mod s3;
 mod scans;
 mod settings;
 mod show_table;
+#[cfg(all(feature = "s3", feature = "gcs", feature = "azure", feature = "http"))]
+mod sources;
 mod statistics;
+#[cfg(feature = "s3")]
+mod stores;
 mod transactions;
 mod unions;
 mod unload;

@@ -11,6 +11,7 @@ mod manifest;
 mod pack;
 mod parquet;
 mod target;
+mod upload;
 mod values;
 mod writer;
 
@@ -60,6 +61,10 @@ struct Job {
     clock: Arc<dyn Clock>,
     /// What there may be to delete if the statement fails.
     made: Mutex<Vec<Path>>,
+    /// Of each upload as many bytes a part.
+    part_bytes: usize,
+    /// Files whose uploads could not be given up: their parts stay where they are.
+    unfinished: Mutex<Vec<String>>,
     /// Values that COPY would not read back as they are.
     unprotected: AtomicU64,
     /// Folders that CLEANPATH has emptied.
@@ -89,6 +94,8 @@ pub(super) async fn unload(running: &Running<'_>, unload: Unload) -> Result<Outp
         pool: Arc::clone(&running.statement.runtime.memory_pool),
         clock: Arc::clone(&running.warehouse.inner.catalog.options().clock),
         made: Mutex::default(),
+        part_bytes: running.warehouse.inner.stores.part_bytes,
+        unfinished: Mutex::default(),
         unprotected: AtomicU64::new(0),
         cleaned: tokio::sync::Mutex::default(),
     });
@@ -326,8 +333,16 @@ async fn undone(job: &Job, error: Error) -> Error {
             }
         }
     }
-    match left.is_empty() {
+    let unfinished = std::mem::take(&mut *job.unfinished.lock());
+    let mut details = Vec::new();
+    if !left.is_empty() {
+        details.push(format!("these files could not be deleted: {}", left.join(", ")));
+    }
+    if !unfinished.is_empty() {
+        details.push(format!("parts of these uploads could not be deleted: {}", unfinished.join(", ")));
+    }
+    match details.is_empty() {
         true => error,
-        false => error.with_detail(format!("these files could not be deleted: {}", left.join(", "))),
+        false => error.with_detail(details.join("; ")),
     }
 }

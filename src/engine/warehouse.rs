@@ -18,6 +18,7 @@ use super::location::Location;
 use super::namespace::StatementPins;
 use super::query_log::QueryLog;
 use super::session::Session;
+use super::stores::StoreOptions;
 use super::temporary::Scratch;
 use super::uses::Uses;
 use super::vacuum::{self, Upkeep};
@@ -43,6 +44,8 @@ pub(super) struct Inner {
     pub catalog: Catalog,
     pub segments: SegmentStore,
     pub location: Location,
+    /// How it reaches files of COPY and UNLOAD, backups, and warehouses that are attached.
+    pub stores: StoreOptions,
     pub created: bool,
     pub threads: usize,
     pub load_memory: usize,
@@ -61,7 +64,7 @@ pub(super) struct Inner {
 }
 
 impl Warehouse {
-    /// Opens the warehouse at `location` (a path, `file://`, `memory://`, `s3://bucket/prefix`), or makes one there.
+    /// Opens the warehouse at `location` (a path, `file://`, `memory://`, `s3://bucket/prefix`, `gs://…`, `az://…`), or makes one there.
     ///
     /// Errors: Invalid when the place holds something else, Unsupported when a newer version wrote it.
     pub async fn open(location: &str) -> Result<Warehouse> {
@@ -253,6 +256,7 @@ pub struct WarehouseBuilder {
     create: bool,
     catalog: CatalogOptions,
     store: Option<WarehouseStore>,
+    stores: StoreOptions,
     runtime: Option<Arc<RuntimeEnv>>,
     upkeep: bool,
     keep_versions: Option<Duration>,
@@ -269,6 +273,7 @@ impl Default for WarehouseBuilder {
             create: true,
             catalog: CatalogOptions::default(),
             store: None,
+            stores: StoreOptions::default(),
             runtime: None,
             upkeep: true,
             keep_versions: None,
@@ -355,12 +360,18 @@ impl WarehouseBuilder {
         self
     }
 
+    /// How buckets and web servers are reached: the warehouse's own, and those of COPY, UNLOAD, BACKUP and ATTACH.
+    pub fn stores(mut self, options: StoreOptions) -> Self {
+        self.stores = options;
+        self
+    }
+
     /// Opens the warehouse at `location`, or makes it; see [`Warehouse::open`].
     pub async fn open(self, location: &str) -> Result<Warehouse> {
         let location = Location::parse(location)?;
         let (store, local) = match &self.store {
             Some(store) => (store.clone(), None),
-            None => location.open().await?,
+            None => location.open(&self.stores).await?,
         };
         self.open_store(location, store, local, &["public"], None).await
     }
@@ -369,7 +380,8 @@ impl WarehouseBuilder {
     pub(super) fn sharing(self, of: &Warehouse) -> Self {
         let builder = WarehouseBuilder { runtime: Some(Arc::clone(&of.inner.runtime)), ..self };
         let options = of.inner.catalog.options().clone();
-        builder.threads(of.inner.threads).load_memory(of.inner.load_memory).catalog_options(options)
+        let builder = builder.threads(of.inner.threads).load_memory(of.inner.load_memory).catalog_options(options);
+        builder.stores(of.inner.stores.clone())
     }
 
     /// Makes a warehouse like `of` in the directory `path`, which goes with it. A store and options must be given.
@@ -437,6 +449,7 @@ impl WarehouseBuilder {
                 catalog,
                 segments: SegmentStore::new(blocks, geometry, (memory / 20).max(64 << 20) as u64),
                 location,
+                stores: self.stores,
                 threads: self.threads,
                 load_memory: self.load_memory.unwrap_or(memory / 3),
                 runtime,

@@ -136,7 +136,7 @@ fn iam_role(text: String) -> IamRole {
 fn pairs(text: &str, position: Position) -> Result<Credentials> {
     let error = |message: &str| {
         wrong(message, position)
-            .with_hint("write 'aws_iam_role=…' or 'aws_access_key_id=…;aws_secret_access_key=…[;token=…]'")
+            .with_hint("write 'aws_iam_role=…', 'aws_access_key_id=…;aws_secret_access_key=…[;token=…]' or 'profile=…'")
     };
     let mut found = Credentials::default();
     for part in text.split(';').map(str::trim).filter(|p| !p.is_empty()) {
@@ -147,12 +147,22 @@ fn pairs(text: &str, position: Position) -> Result<Credentials> {
             "aws_access_key_id" => found.access_key_id = Some(value),
             "aws_secret_access_key" => found.secret_access_key = Some(value),
             "token" => found.session_token = Some(value),
+            // Ours: AWS's own tools have profiles, and other providers are none of Redshift's.
+            "profile" if !value.is_empty() => found.profile = Some(value),
+            name if name.starts_with("google_") || name.starts_with("azure_") => {
+                found.settings.push((name.to_string(), value));
+            }
             _ => return Err(error("CREDENTIALS has an unknown name")),
         }
     }
-    let keys = (&found.access_key_id, &found.secret_access_key);
-    match (&found.iam_role, keys) {
-        (Some(_), (None, None)) | (None, (Some(_), Some(_))) => Ok(found),
-        _ => Err(error("CREDENTIALS needs a role, or a key id and its secret")),
+    let keys = match (&found.access_key_id, &found.secret_access_key, &found.session_token) {
+        (Some(_), Some(_), _) => Some(true),
+        (None, None, None) => Some(false),
+        _ => None,
+    };
+    let ways = [Some(found.iam_role.is_some()), keys, Some(found.profile.is_some()), Some(!found.settings.is_empty())];
+    match ways.iter().all(Option::is_some) && ways.iter().filter(|way| **way == Some(true)).count() == 1 {
+        true => Ok(found),
+        false => Err(error("CREDENTIALS needs a role, or a key id and its secret, or a profile: one of them")),
     }
 }

@@ -4,6 +4,8 @@
 
 pub mod clock;
 pub mod counting_store;
+#[cfg(all(test, feature = "s3"))]
+pub mod faulty_server;
 pub mod faulty_store;
 #[cfg(test)]
 pub mod history;
@@ -14,6 +16,8 @@ pub mod rng;
 pub mod s3_server;
 pub mod scheduler;
 pub mod sim_files;
+#[cfg(all(test, feature = "s3"))]
+pub mod web_server;
 pub mod wrapper;
 
 pub use clock::TestClock;

@@ -18,7 +18,7 @@ use crate::shell::{Shell, Then};
 /// and errors do not end it.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Where the warehouse is kept: a directory, s3://bucket/prefix or memory://; a new place becomes a warehouse.
+    /// Where the warehouse is kept: a directory, memory://, or a bucket as s3://bucket/prefix, gs://… or az://…; a new place becomes a warehouse.
     /// Without it the warehouse is in memory and gone at the end
     #[arg(short, long, value_name = "WAREHOUSE")]
     warehouse: Option<String>,

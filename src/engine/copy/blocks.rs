@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::refused::{Code, LoadError, raw};
 use crate::common::{Error, Result};
+use crate::engine::stores::store_error;
 
 /// Bytes of a block, about.
 pub const BLOCK_BYTES: usize = 1 << 20;
@@ -124,10 +125,10 @@ impl<R: Read> Cutter<R> {
         let read = read.map_err(|e| {
             self.held.truncate(from);
             let at = self.offset + from as u64;
-            match e.get_ref().is_some_and(|source| source.is::<object_store::Error>()) {
-                true => Error::unavailable(format!("cannot read {}: {e}", self.file)).with_source(e),
+            match e.downcast::<object_store::Error>() {
+                Ok(e) => store_error("read", &self.file, e),
                 // What a decompressor says of its bytes.
-                false => super::damaged(&self.file, &format!("at byte {at} of its text: {e}")),
+                Err(e) => super::damaged(&self.file, &format!("at byte {at} of its text: {e}")),
             }
         })?;
         self.held.truncate(from + read);

@@ -17,7 +17,7 @@ pub(in crate::engine) async fn create_from(running: &Running<'_>, create: Create
             .with_hint("it is for COPY into a table that is there"));
     }
     check_options(&copy)?;
-    let groups = files(&copy).await?;
+    let groups = files(running, &copy).await?;
     infer::guess_format(&mut copy.options, &copy.from, &groups)?;
     let found = columns(running, &mut copy, &groups).await?;
     table.columns = specs(&table, &found)?;

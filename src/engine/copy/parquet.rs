@@ -19,7 +19,7 @@ use super::progress::Progress;
 use super::refused::Refused as RefusedRows;
 use super::text::shown_name;
 use super::{Loading, Part, project_to_table};
-use crate::common::{Error, Result, SqlState};
+use crate::common::{Error, ErrorKind, Result, SqlState};
 use crate::engine::coerce::{Misfit, Refused};
 use crate::engine::error::from_datafusion;
 use crate::engine::files::CopyFiles;
@@ -81,7 +81,7 @@ async fn look_at_all(running: &Running<'_>, files: &CopyFiles) -> Result<Vec<Fil
 }
 
 async fn look(running: &Running<'_>, format: Arc<ParquetFormat>, files: &CopyFiles, meta: ObjectMeta) -> Result<File> {
-    let bad = |e| bad_parquet(&shown_name(&files.base, &meta), &from_datafusion(e));
+    let bad = |e| bad_parquet(&shown_name(&files.base, &meta), from_datafusion(e));
     let schema = format.infer_schema(&running.state, &files.store, std::slice::from_ref(&meta)).await.map_err(bad)?;
     let statistics = format.infer_stats(&running.state, &files.store, Arc::clone(&schema), &meta).await.map_err(bad)?;
     let rows = match statistics.num_rows {
@@ -170,10 +170,11 @@ fn named(files: &CopyFiles, some: &[File], e: Error) -> Error {
     }
 }
 
-fn bad_parquet(file: &str, e: &Error) -> Error {
-    match e.kind() {
-        crate::common::ErrorKind::Unavailable => Error::unavailable(format!("cannot read {file}: {}", e.message())),
-        _ => Error::invalid(SqlState::BAD_COPY_FILE, format!("{file} is not a readable Parquet file: {}", e.message()))
-            .with_hint("check the file, and that it is of Parquet"),
+fn bad_parquet(file: &str, e: Error) -> Error {
+    // The file may be a good one, in a store that does not answer.
+    if matches!(e.kind(), ErrorKind::Unavailable | ErrorKind::Unsupported) {
+        return e.context(file);
     }
+    Error::invalid(SqlState::BAD_COPY_FILE, format!("{file} is not a readable Parquet file: {}", e.message()))
+        .with_hint("check the file, and that it is of Parquet")
 }

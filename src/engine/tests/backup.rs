@@ -150,7 +150,7 @@ async fn a_restored_warehouse_is_what_was_backed_up() {
     assert!(e.kind() == ErrorKind::Invalid && e.message().contains("is a warehouse"), "{e:?}");
     for (sql, part) in [
         ("backup to 'memory://'", "in memory"),
-        ("backup to 'gs://x'", "not supported"),
+        ("backup to 'ftp://x'", "not supported"),
         ("restore from '/nowhere/at/all'", "there is no backup at"),
         ("backup to", "expected a location"),
     ] {

@@ -12,6 +12,7 @@ use super::backup::report;
 use super::util::*;
 use crate::catalog::WarehouseStore;
 use crate::common::ErrorKind;
+use crate::engine::StoreOptions;
 use crate::engine::Warehouse;
 use crate::engine::location::Location;
 use crate::testing::s3_server::{KEYS, S3Server};
@@ -149,7 +150,7 @@ async fn backups_in_an_environment() {
     assert_eq!(report(&other, &format!("restore from '{location}' as of {}", first[0])).await.1, first_sum);
     assert_eq!(ours(&other, SUMS).await, before);
 
-    let (place, _) = Location::parse(location).unwrap().open().await.unwrap();
+    let (place, _) = Location::parse(location).unwrap().open(&StoreOptions::new()).await.unwrap();
     let listed: Vec<_> = place.objects().list(Some(&"data".into())).try_collect().await.unwrap();
     let largest = listed.into_iter().max_by_key(|o| o.size).unwrap().location;
     let mut bytes = place.objects().get(&largest).await.unwrap().bytes().await.unwrap().to_vec();

@@ -521,7 +521,7 @@ async fn wrong_statements_write_nothing() {
     }
     let e = error(&session, "unload ('select\n  nothing from t') to 'f'").await;
     assert_eq!(e.position().map(|p| (p.line, p.column)), Some((2, 3)), "{e:?}");
-    let e = error(&session, "unload ('select 1') to 'gs://bucket/x'").await;
+    let e = error(&session, "unload ('select 1') to 'ftp://bucket/x'").await;
     assert_eq!(e.kind(), ErrorKind::Unsupported, "{e:?}");
     all(&session, &["begin"]).await;
     all(&session, &["insert into t (i) values (77)", &text("select i from t where i = 77", &to, ""), "rollback"]).await;

@@ -3,22 +3,19 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use bytes::Bytes;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
-use object_store::buffered::BufWriter;
 use object_store::path::Path;
-use tokio::io::AsyncWriteExt;
 
 use super::Job;
 use super::pack::Packer;
 use super::parquet::ParquetFile;
+use super::upload::Upload;
 use crate::common::{Error, Result};
 use crate::engine::error::from_datafusion;
 use crate::sql::ast::UnloadFormat;
 
-/// Bytes of a part of an upload, and parts on their way at a time. A file of one part appears at once, a larger one when
-/// its upload is complete. S3 takes 10,000 parts, which hold more than the largest file.
-const PART_BYTES: usize = 8 << 20;
+/// Parts of an upload on their way at a time. A file of one part appears at once, a larger one when its upload is complete. S3
+/// takes 10,000 parts, which hold more than the largest file.
 const PARTS_UNDER_WAY: usize = 2;
 /// Bytes that are handed to the upload at a time.
 const CHUNK_BYTES: usize = 256 << 10;
@@ -39,7 +36,7 @@ pub struct OpenFile {
     path: Path,
     slice: usize,
     content: Content,
-    upload: BufWriter,
+    upload: Upload,
     /// Bytes that the upload has got.
     sent: u64,
     /// Bytes before compression.
@@ -63,8 +60,7 @@ impl OpenFile {
             }
             _ => Content::Lines(Box::new(Packer::new(job.options.compression).map_err(packing)?)),
         };
-        let upload = BufWriter::with_capacity(Arc::clone(&job.target.store), path.clone(), PART_BYTES)
-            .with_max_concurrency(PARTS_UNDER_WAY);
+        let upload = Upload::new(Arc::clone(&job.target.store), path.clone(), job.part_bytes, PARTS_UNDER_WAY);
         let memory = MemoryConsumer::new("unload").register(&job.pool);
         let start_us = job.clock.now_us();
         let job = Arc::clone(job);
@@ -109,7 +105,7 @@ impl OpenFile {
 
     /// Takes memory for what is encoded and not handed over, and for the parts of the upload.
     fn reserve(&mut self) -> Result<()> {
-        let parts = self.sent.min((PART_BYTES * (1 + PARTS_UNDER_WAY)) as u64) as usize;
+        let parts = self.upload.memory(self.sent);
         if let Content::Parquet(file) = &mut self.content {
             if self.memory.try_resize(file.memory() + parts).is_ok() {
                 return Ok(());
@@ -146,7 +142,7 @@ impl OpenFile {
         }
         self.sent += bytes.len() as u64;
         self.reserve()?;
-        let failed = self.upload.put(Bytes::from(bytes)).await;
+        let failed = self.upload.put(&bytes).await;
         failed.map_err(|e| self.job.target.failed("write", self.path.as_ref(), e))
     }
 
@@ -166,19 +162,22 @@ impl OpenFile {
             return Err(e);
         }
         self.job.made.lock().push(self.path.clone());
-        self.upload.shutdown().await.map_err(|e| {
-            let message = format!("cannot write {}: {e}", self.job.target.url(&self.path));
-            Error::unavailable(message).with_source(e)
-        })?;
+        if let Err(e) = self.upload.finish().await {
+            let error = self.job.target.failed("write", self.path.as_ref(), e);
+            self.abort().await;
+            return Err(error);
+        }
         let end_us = self.job.clock.now_us();
         let OpenFile { path, slice, rows, sent: bytes, start_us, .. } = self;
         Ok(Finished { path, slice, rows, bytes, start_us, end_us })
     }
 
     /// Gives the file up: it does not appear.
-    pub async fn abort(mut self) {
+    pub async fn abort(self) {
+        let url = self.job.target.url(&self.path);
         if let Err(e) = self.upload.abort().await {
-            tracing::warn!("an upload of {} is left unfinished: {e}", self.job.target.url(&self.path));
+            tracing::warn!("an upload of {url} is left unfinished: {e}");
+            self.job.unfinished.lock().push(url);
         }
     }
 }

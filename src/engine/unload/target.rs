@@ -11,6 +11,7 @@ use url::Url;
 use crate::common::{Error, Result, SqlState};
 use crate::engine::location::Location;
 use crate::engine::running::Running;
+use crate::engine::stores::{Access, Provider, bucket_address, open_bucket, store_error};
 use crate::sql::ast::{Existing, Unload, UnloadFormat, UnloadOptions};
 
 /// A store and the prefix of names in it.
@@ -23,7 +24,7 @@ pub struct Target {
 }
 
 impl Target {
-    /// `s3://bucket/prefix`, `file:///prefix`, a path, or a URL of a store that the application has registered. A directory
+    /// `s3://bucket/prefix` and other buckets, `file:///prefix`, a path, or a URL of a store that the application has registered. A directory
     /// stands for files in it.
     ///
     /// Errors: Invalid for what cannot be a file's name, and for a place within the warehouse.
@@ -31,13 +32,14 @@ impl Target {
         let to = unload.to.as_str();
         let wrong = |e: String| Error::invalid(SqlState::INVALID_PARAMETER, format!("\"{to}\": {e}"));
         let target = match to.split_once("://") {
-            Some(("s3", rest)) => {
-                let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-                if bucket.is_empty() {
-                    return Err(wrong("an S3 address has the form s3://bucket/prefix".into()));
-                }
-                let store = s3(bucket, &unload.options)?;
-                Target { store, base: format!("s3://{bucket}/"), prefix: prefix.to_string() }
+            Some((scheme, _)) if Provider::of(scheme).is_some() => {
+                let Some((provider, base, prefix)) = bucket_address(to)? else {
+                    return Err(Error::internal(format!("\"{to}\" is no bucket")));
+                };
+                let UnloadOptions { credentials, region, .. } = &unload.options;
+                let options = &running.warehouse.inner.stores;
+                let access = Access { credentials, region: region.as_deref(), options };
+                Target { store: open_bucket(provider, &base, access)?, base, prefix: prefix.to_string() }
             }
             Some(("file", _)) | None => {
                 let path = to.strip_prefix("file://").unwrap_or(to);
@@ -52,7 +54,8 @@ impl Target {
                 let url = Url::parse(to).map_err(|e| wrong(e.to_string()))?;
                 let store = running.statement.runtime.object_store_registry.get_store(&url).map_err(|_| {
                     Error::unsupported(format!("UNLOAD to \"{scheme}://\" is not supported")).with_hint(
-                        "use a path, file:// or s3://, or register a store for the URL with the session's context",
+                        "use a path, file://, s3://, gs://, az:// or abfs://, or register a store for the URL with the session's \
+                         context",
                     )
                 })?;
                 let base = format!("{}/", &url[..url::Position::BeforePath]);
@@ -90,7 +93,7 @@ impl Target {
                 let place = absolute.unwrap_or_else(|_| path.clone()).to_string_lossy().to_string();
                 ("file:///".to_string(), place.trim_matches('/').to_string())
             }
-            Location::S3 { bucket, prefix } => (format!("s3://{bucket}/"), prefix.clone()),
+            Location::Bucket { base, prefix } => (base.clone(), prefix.clone()),
         };
         let place = if place.is_empty() { place } else { format!("{place}/") };
         let within = self.prefix.starts_with(&place);
@@ -141,7 +144,7 @@ impl Target {
 
     /// An error of the store.
     pub fn failed(&self, what: &str, name: &str, e: object_store::Error) -> Error {
-        Error::unavailable(format!("cannot {what} {}{name}: {e}", self.base)).with_source(e)
+        store_error(what, &format!("{}{name}", self.base), e)
     }
 }
 
@@ -151,16 +154,6 @@ fn is_root(base: &str, prefix: &str) -> bool {
         "file:///" => !prefix.trim_start_matches('/').contains('/'),
         _ => prefix.trim_matches('/').is_empty(),
     }
-}
-
-#[cfg(feature = "s3")]
-fn s3(bucket: &str, options: &UnloadOptions) -> Result<Arc<dyn ObjectStore>> {
-    crate::engine::location::s3_store(bucket, &options.credentials, options.region.as_deref())
-}
-
-#[cfg(not(feature = "s3"))]
-fn s3(_: &str, _: &UnloadOptions) -> Result<Arc<dyn ObjectStore>> {
-    Err(Error::unsupported("this build of Blueshift has no S3 support").with_hint("build it with the feature \"s3\""))
 }
 
 /// What a file's name is made of, behind the prefix and the folder of its partition (Redshift manual, "UNLOAD").

@@ -263,6 +263,10 @@ pub struct Credentials {
     pub access_key_id: Option<String>,
     pub secret_access_key: Option<String>,
     pub session_token: Option<String>,
+    /// A profile of AWS's files of credentials.
+    pub profile: Option<String>,
+    /// Of other providers, by the names that their environment variables have, in lower case.
+    pub settings: Vec<(String, String)>,
 }
 
 /// `IAM_ROLE {default | 'arn'}`
@@ -280,6 +284,8 @@ impl fmt::Debug for Credentials {
             .field("access_key_id", &self.access_key_id)
             .field("secret_access_key", &hidden(&self.secret_access_key))
             .field("session_token", &hidden(&self.session_token))
+            .field("profile", &self.profile)
+            .field("settings", &self.settings.iter().map(|(name, _)| name).collect::<Vec<_>>())
             .finish()
     }
 }

@@ -184,6 +184,15 @@ fn credentials() {
         assert!(!shown.contains("hush") && !shown.contains("tok\""), "{shown}");
     }
     assert_eq!(of("credentials 'aws_iam_role=arn:x'").iam_role, Some(IamRole::Arn("arn:x".into())));
+    assert_eq!(of("credentials 'profile=mine'").profile.as_deref(), Some("mine"));
+    let azure = of("credentials 'azure_storage_account_name=a;azure_storage_account_key=hu=sh=='");
+    assert_eq!(azure.settings[1], ("azure_storage_account_key".to_string(), "hu=sh==".to_string()));
+    assert!(!format!("{azure:?}").contains("hu=sh"), "{azure:?}");
+    for two in
+        ["profile=mine;aws_iam_role=r", "profile=mine;azure_storage_token=t", "profile=;", "token=t;profile=mine"]
+    {
+        refused(&format!("copy t from 'f' credentials '{two}'"));
+    }
     assert_eq!(copy("copy t from 'f' region as 'eu-west-1'").options.region.as_deref(), Some("eu-west-1"));
     invalid("copy t from 'f' iam_role default access_key_id 'x'", "does not go with IAM_ROLE", 1, 34);
     invalid("copy t from 'f' access_key_id 'x'", "needs SECRET_ACCESS_KEY", 1, 17);

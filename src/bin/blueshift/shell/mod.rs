@@ -235,7 +235,10 @@ fn history_file() -> Option<PathBuf> {
 /// Whether a statement says a credential, which no file is to keep.
 fn holds_secret(text: &str) -> bool {
     let upper = text.to_ascii_uppercase();
-    ["CREDENTIALS", "SECRET_ACCESS_KEY", "SESSION_TOKEN", "ACCESS_KEY_ID"].iter().any(|word| upper.contains(word))
+    // A signed address is a secret, too.
+    ["CREDENTIAL", "SECRET_ACCESS_KEY", "SESSION_TOKEN", "ACCESS_KEY_ID", "SIGNATURE", "SIG="]
+        .iter()
+        .any(|word| upper.contains(word))
 }
 
 /// A part of a text for the shell.
@@ -296,6 +299,7 @@ mod tests {
     #[test]
     fn credentials_are_not_kept() {
         assert!(holds_secret("copy t from 's3://b/' Secret_Access_Key 'x'"));
+        assert!(holds_secret("copy t from 'https://host/file?X-Amz-Signature=x'"));
         assert!(!holds_secret("select 1"));
     }
 }

@@ -10,6 +10,7 @@ pub mod interval;
 pub mod layout;
 pub mod moment;
 pub mod predicate;
+pub mod source_types;
 pub mod sql_type;
 
 pub use bounds::Bounds;

@@ -21,6 +21,7 @@ mod listed;
 mod loads;
 mod log;
 mod slices;
+mod source_types;
 mod statistics;
 mod table_ddl;
 mod table_info;
@@ -60,7 +61,7 @@ pub const SCHEMA: &str = "pg_catalog";
 pub const INFORMATION_SCHEMA: &str = "information_schema";
 
 /// The system tables' names.
-pub const TABLES: [&str; 45] = [
+pub const TABLES: [&str; 46] = [
     "pg_attrdef",
     "pg_attribute",
     "pg_class",
@@ -101,6 +102,7 @@ pub const TABLES: [&str; 45] = [
     "svv_redshift_databases",
     "svv_redshift_schemas",
     "svv_redshift_tables",
+    "svv_source_types",
     "svv_table_info",
     "svv_tables",
     "svv_vacuum_progress",
@@ -198,6 +200,7 @@ enum Kind {
     SvvRedshiftDatabases,
     SvvRedshiftSchemas,
     SvvRedshiftTables,
+    SvvSourceTypes,
     SvvTableInfo,
     SvvTables,
     SvvVacuumProgress,
@@ -212,7 +215,7 @@ enum Kind {
 
 impl Kind {
     /// In the order of [`TABLES`], then of [`INFORMATION_TABLES`].
-    const ALL: [Kind; 50] = [
+    const ALL: [Kind; 51] = [
         Kind::PgAttrdef,
         Kind::PgAttribute,
         Kind::PgClass,
@@ -253,6 +256,7 @@ impl Kind {
         Kind::SvvRedshiftDatabases,
         Kind::SvvRedshiftSchemas,
         Kind::SvvRedshiftTables,
+        Kind::SvvSourceTypes,
         Kind::SvvTableInfo,
         Kind::SvvTables,
         Kind::SvvVacuumProgress,
@@ -314,6 +318,7 @@ impl Kind {
             Kind::SvvRedshiftDatabases => listed::svv_redshift_databases(None).schema(),
             Kind::SvvRedshiftSchemas => listed::svv_redshift_schemas(None).schema(),
             Kind::SvvRedshiftTables => listed::svv_redshift_tables(None).schema(),
+            Kind::SvvSourceTypes => source_types::svv_source_types().schema(),
             Kind::SvvTableInfo => table_info::schema(),
             Kind::SvvTables => listed::svv_tables(None).schema(),
             Kind::VGenerateTblDdl => table_ddl::schema(),
@@ -401,6 +406,7 @@ impl Kind {
             Kind::StlVacuum => log::stl_vacuum(Some(context)).columns(),
             Kind::SvvVacuumProgress => log::svv_vacuum_progress(Some(context)).columns(),
             Kind::StvLoadState => loads::stv_load_state(Some(context)).columns(),
+            Kind::SvvSourceTypes => source_types::svv_source_types().columns(),
             Kind::SvvLoadHistory => loads::svv_load_history(Some(context)).columns(),
             Kind::SvvVacuumSummary => log::svv_vacuum_summary(Some(context)).columns(),
             Kind::SvlQlog => log::svl_qlog(Some(context)).columns(),

@@ -72,7 +72,12 @@ impl Appender<'_> {
             outcome = &mut self.load => {
                 self.ended = true;
                 // It ends before its rows do by an error, or where it has no need of them.
-                outcome.and_then(|done| if done.repeated { Ok(self.discard(done)) } else { Err(over()) })
+                let done = outcome?;
+                if !done.repeated {
+                    return Err(over());
+                }
+                self.discard(done);
+                Ok(())
             }
             sent = sender.send(batch) => sent.map_err(|_| Error::internal("a load takes no rows any more")),
         }

@@ -51,7 +51,7 @@ pub async fn load(loading: &Loading<'_>, part: &Part, load: &Load) -> Result<()>
         let plan = plan(loading, part, &some)?;
         loading.progress.begin_file(&shown_name(&files.base, &some[0].meta));
         let streams = running.run_partitions(&plan).await?.into_iter();
-        let streams = streams.map(|stream| counted(stream, &loading.progress, rows, bytes));
+        let streams = streams.map(|stream| counted(stream, loading.progress, rows, bytes));
         match load.take(streams.collect()).await {
             Ok(()) => {}
             Err(Refused::Value(misfit)) => return Err(placed(loading, part, load, some, misfit).await),

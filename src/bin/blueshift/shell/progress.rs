@@ -3,8 +3,9 @@
 use std::future::Future;
 use std::io::{self, Write};
 use std::pin::pin;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use blueshift::common::{Clock, SystemClock};
 use blueshift::engine::{LoadState, Session};
 
 /// How often the line is written anew; what ends sooner has none.
@@ -25,7 +26,7 @@ pub async fn shown<T>(session: &Session, statement: impl Future<Output = T>) -> 
             }
             _ = ticks.tick() => {
                 if let Some(load) = session.loads().first() {
-                    rewrite(&line(load, now_us()));
+                    rewrite(&line(load, SystemClock.now_us()));
                     written = true;
                 }
             }
@@ -37,10 +38,6 @@ fn rewrite(line: &str) {
     let mut terminal = io::stderr();
     // A terminal that is gone is found out by what writes results.
     let _ = write!(terminal, "\r\x1b[K{line}").and_then(|()| terminal.flush());
-}
-
-fn now_us() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_micros() as i64)
 }
 
 fn line(load: &LoadState, now_us: i64) -> String {
@@ -57,23 +54,23 @@ fn line(load: &LoadState, now_us: i64) -> String {
 
 fn size(bytes: i64) -> String {
     match bytes {
-        0..1_000_000 => format!("{} kB", bytes / 1000),
-        0..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        ..1_000_000 => format!("{} kB", bytes / 1000),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
         _ => format!("{:.1} GB", bytes as f64 / 1e9),
     }
 }
 
 fn number(n: i64) -> String {
     match n {
-        0..10_000 => n.to_string(),
-        0..10_000_000 => format!("{} thousand", n / 1000),
+        ..10_000 => n.to_string(),
+        10_000..10_000_000 => format!("{} thousand", n / 1000),
         _ => format!("{:.1} million", n as f64 / 1e6),
     }
 }
 
 fn time(seconds: i64) -> String {
     match seconds {
-        0..120 => format!("{seconds} s"),
+        ..120 => format!("{seconds} s"),
         _ => format!("{} min", seconds / 60),
     }
 }

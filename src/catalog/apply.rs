@@ -259,10 +259,10 @@ pub(super) fn apply_action(snapshot: &mut Snapshot, action: &Action) -> Result<(
             state.statistics = Some(*statistics);
             touch(state, version, false);
         }
-        Action::SetLoads { table, forget, sources } => {
+        Action::SetLoads { table, forget, sources, forgotten_us } => {
             let state = table_mut(snapshot, *table)?;
             let before = if *forget { &LoadHistory::default() } else { &*state.loads };
-            state.loads = Arc::new(before.with(sources));
+            state.loads = Arc::new(before.with(sources).forgetting(*forgotten_us));
             touch(state, version, false);
         }
         Action::SetHorizon(horizon) => {

@@ -48,7 +48,8 @@ impl Resolver<'_> {
         }
         if !of.loads.is_empty() {
             let sources = of.loads.iter().cloned().collect();
-            self.act(Action::SetLoads { table: id, forget: false, sources })?;
+            let forgotten_us = of.loads.forgotten_us();
+            self.act(Action::SetLoads { table: id, forget: false, sources, forgotten_us })?;
         }
         if let Some(statistics) = of.statistics {
             self.act(Action::SetStatistics { table: id, statistics })?;

@@ -582,10 +582,11 @@ pub(crate) fn action(action: &Action) -> proto::Action {
         }),
         Action::SetHorizon(version) => K::SetHorizon(version.0),
         Action::SetSlices(slices) => K::SetSlices(*slices),
-        Action::SetLoads { table, forget, sources } => K::SetLoads(proto::SetLoads {
+        Action::SetLoads { table, forget, sources, forgotten_us } => K::SetLoads(proto::SetLoads {
             table: table.0,
             forget: *forget,
             sources: sources.iter().map(source).collect(),
+            forgotten_us: *forgotten_us,
         }),
         Action::SetMaintenance(lease) => K::SetMaintenance(maintenance(lease)),
         Action::DefineUser(id, name) => K::DefineUser(proto::User { id: id.0, name: name.clone() }),
@@ -644,6 +645,7 @@ pub(crate) fn read_action(action: proto::Action) -> Result<Action> {
             table: TableId(v.table),
             forget: v.forget,
             sources: v.sources.into_iter().map(read_source).collect(),
+            forgotten_us: v.forgotten_us,
         },
         K::SetMaintenance(lease) => Action::SetMaintenance(read_maintenance(lease)?),
         K::DefineUser(user) => Action::DefineUser(UserId(user.id), user.name),

@@ -90,6 +90,8 @@ pub enum Action {
         table: TableId,
         forget: bool,
         sources: Vec<Source>,
+        /// When the newest of those was loaded that another table, of which this is a copy, has forgotten.
+        forgotten_us: Option<i64>,
     },
 }
 

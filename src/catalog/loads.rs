@@ -43,8 +43,16 @@ impl LoadHistory {
         history.with(&sources)
     }
 
+    /// The same, of which the newest that is forgotten was loaded then, if not later.
+    pub fn forgetting(self, forgotten_us: Option<i64>) -> Self {
+        LoadHistory { forgotten_us: self.forgotten_us.max(forgotten_us), ..self }
+    }
+
     /// With `sources` at its end; those that it has stay where they are.
     pub fn with(&self, sources: &[Source]) -> Self {
+        if sources.is_empty() {
+            return self.clone();
+        }
         let mut new: HashSet<_> = sources.iter().map(Source::key).collect();
         for known in self.iter() {
             new.remove(&known.key());

@@ -498,6 +498,8 @@ pub struct SetLoads {
     pub forget: bool,
     #[prost(message, repeated, tag = "3")]
     pub sources: Vec<Source>,
+    #[prost(sint64, optional, tag = "4")]
+    pub forgotten_us: Option<i64>,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -3,7 +3,7 @@
 mod relations;
 mod rows;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use roaring::RoaringBitmap;
@@ -354,7 +354,7 @@ impl Resolver<'_> {
             Intent::Loaded { table, sources, once } => self.loaded(table, sources, *once),
             Intent::ForgetLoads { table } => {
                 let id = self.table(table)?.def.id;
-                self.act(Action::SetLoads { table: id, forget: true, sources: Vec::new() })
+                self.act(Action::SetLoads { table: id, forget: true, sources: Vec::new(), forgotten_us: None })
             }
             Intent::SetDeletes { table, data_change, changed, vectors } => {
                 self.set_deletes(table, *data_change, changed, vectors)
@@ -423,14 +423,14 @@ impl Resolver<'_> {
 
     fn loaded(&mut self, table: &Target, sources: &[Source], once: bool) -> Result<()> {
         let state = self.table(table)?;
-        let known = state.loads.keys();
-        let twice = sources.iter().find(|s| once && known.contains(&(&*s.name, s.identity.as_deref())));
+        let known = if once { state.loads.keys() } else { HashSet::new() };
+        let twice = sources.iter().find(|s| known.contains(&(&*s.name, s.identity.as_deref())));
         if let Some(source) = twice {
             let message = format!("another transaction has loaded \"{}\" into table \"{}\"", source.name, table.name);
             return Err(Error::conflict(message).with_hint("run the statement again"));
         }
         let id = state.def.id;
-        self.act(Action::SetLoads { table: id, forget: false, sources: sources.to_vec() })
+        self.act(Action::SetLoads { table: id, forget: false, sources: sources.to_vec(), forgotten_us: None })
     }
 
     fn reserve(&mut self, table: TableId, name: &str, identity: Identity, needed: u64, wanted: u64) -> Result<()> {

@@ -271,7 +271,8 @@ impl Resolver<'_> {
             }
             if !table.loads.is_empty() {
                 let sources = table.loads.iter().cloned().collect();
-                self.act(Action::SetLoads { table: id, forget: false, sources })?;
+                let forgotten_us = table.loads.forgotten_us();
+                self.act(Action::SetLoads { table: id, forget: false, sources, forgotten_us })?;
             }
             if let Some(statistics) = table.statistics {
                 // Versions of another chain mean nothing here; that some rows came later is lost.

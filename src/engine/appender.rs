@@ -27,8 +27,11 @@ pub struct Appended {
 
 /// Rows on their way into a table, from [`Session::appender`].
 ///
-/// Guarantees: nothing of them is anybody's before [`Appender::finish`] has returned; dropped before that, nothing stays; of
-/// several with one key, one adds its rows, however often it is tried.
+/// Guarantees: nothing of them is anybody's before [`Appender::finish`] commits them; dropped before that was called, nothing
+/// stays; of several with one key, one adds its rows, as long as the table remembers the key. A batch whose `write` was given up
+/// may be among them or not.
+///
+/// In a transaction block the session runs no other statement before this is finished or dropped: that would wait for it.
 pub struct Appender<'s> {
     schema: SchemaRef,
     sender: Option<mpsc::Sender<RecordBatch>>,

@@ -33,7 +33,7 @@ use futures::StreamExt;
 use super::coerce::Refused;
 use super::ddl::load_into_as;
 use super::error::from_datafusion;
-use super::files::{CopyFiles, read_whole, resolve, resolve_manifest};
+use super::files::{CopyFiles, read_whole, resolve, resolve_manifest, shown};
 use super::identity::{Generate, explicit};
 use super::insert::default_of;
 use super::load::Load;
@@ -47,7 +47,7 @@ use crate::common::{Error, Result, SqlState, SqlType, TableId};
 use crate::sql::ast::{Analyze, Copy, CopyFormat, CopyOptions, Mapping};
 use crate::system::{Home, LoadState, QueryRecord};
 use formats::Formats;
-use json::Shape;
+use json::{Keys, Shape};
 use lines::Form;
 use progress::{Ongoing, Progress};
 use refused::Refused as RefusedRows;
@@ -56,20 +56,17 @@ use values::Rules;
 
 pub(super) use create::create_from;
 
-pub(super) async fn copy(running: &Running<'_>, mut copy: Copy) -> Result<Output> {
+pub(super) async fn copy(running: &Running<'_>, copy: Copy) -> Result<Output> {
     let place = running.place(&copy.table).await?;
     let pin = running.pins.pin(&place.warehouse).await?;
     let table = place.table(&pin, &copy.table)?;
     let targets = target_columns(&table.def, &copy)?;
     check_options(&copy)?;
     let files = files(running, &copy).await?;
-    if let (true, CopyFormat::Json(Mapping::Auto { ignore_case })) = (copy.options.by_name, &mut copy.options.format) {
-        *ignore_case = true;
-    }
     let watch = Watch::begin(running, &place, &pin, &table.def, &copy);
     let loading = watch.loading(running, &copy, &table.def, targets, &table.loads);
     let added = match copy.options.add_columns {
-        true => by_name::unknown(&loading, &files).await?,
+        true => by_name::unknown(&loading, &chosen_files(&loading, &files)?.0).await?,
         false => Vec::new(),
     };
     let loaded = match &copy.options.merge {
@@ -282,6 +279,7 @@ async fn load_files(loading: &Loading<'_>, groups: &[CopyFiles], load: Load) -> 
     for part in &parts {
         load_part(loading, part, &load).await?;
     }
+    skip::check_unchanged(&chosen).await?;
     Ok(load.from(sources(loading, &chosen), options.skip_loaded).with_notices(skipped))
 }
 
@@ -359,7 +357,12 @@ fn null_as(options: &CopyOptions) -> Option<Vec<u8>> {
 async fn shape(running: &Running<'_>, copy: &Copy, mapping: &Mapping, columns: &[ColumnDef]) -> Result<Shape> {
     match mapping {
         Mapping::Auto { ignore_case } => {
-            Ok(Shape::Keys { names: columns.iter().map(|c| c.name.clone()).collect(), ignore_case: *ignore_case })
+            let keys = match (copy.options.by_name, ignore_case) {
+                (true, _) => Keys::AsColumns,
+                (false, true) => Keys::InAnyCase,
+                (false, false) => Keys::AsTheyAre,
+            };
+            Ok(Shape::Keys { names: columns.iter().map(|c| c.name.clone()).collect(), keys })
         }
         Mapping::Whole if columns.len() == 1 && columns[0].sql_type == SqlType::Super => Ok(Shape::Whole),
         Mapping::Whole => {
@@ -368,7 +371,7 @@ async fn shape(running: &Running<'_>, copy: &Copy, mapping: &Mapping, columns: &
         }
         Mapping::Paths { at: place, position } => {
             let text = read_whole(place, access(running, copy)).await;
-            let shape = text.and_then(|text| Shape::of_paths(place, &text, columns.len()));
+            let shape = text.and_then(|text| Shape::of_paths(shown(place), &text, columns.len()));
             shape.map_err(|e| e.with_position(position.line, position.column))
         }
     }

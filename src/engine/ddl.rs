@@ -96,14 +96,14 @@ where
 }
 
 /// A table that is to be made, under a name that is free.
-struct New {
+pub(super) struct New {
     place: Place,
     schema: SchemaId,
     notices: Vec<String>,
 }
 
 /// Where the table of `create` is to be, and what to say of it; what to answer where it is there already and may be.
-async fn new_table(running: &Running<'_>, create: &CreateTable) -> Result<std::result::Result<New, Output>> {
+pub(super) async fn new_table(running: &Running<'_>, create: &CreateTable) -> Result<std::result::Result<New, Output>> {
     let place = running.place_of_new(&create.name, create.temporary).await?;
     place.check_writable(&create.name)?;
     let name = create.name.base();

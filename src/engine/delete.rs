@@ -163,6 +163,8 @@ async fn clear(running: &Running<'_>, name: &ObjectName, forget: bool) -> Result
     let mut transaction = target.transaction(running)?;
     let forgets = forget && !target.table.loads.is_empty();
     if forgets {
+        // What others load meanwhile stays, and is to be remembered.
+        transaction.require_unchanged(&target.table.def);
         transaction.forget_loads(&target.table.def);
     }
     if !segments.is_empty() {

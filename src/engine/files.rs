@@ -98,6 +98,11 @@ pub async fn resolve(from: &str, access: Access<'_>) -> Result<CopyFiles> {
     Ok(CopyFiles { store, base, files })
 }
 
+/// An address as messages name it: what follows the question mark of a web address may be a signature.
+pub fn shown(from: &str) -> &str {
+    if from.starts_with("http") { from.split('?').next().unwrap_or_default() } else { from }
+}
+
 /// The content of a small file.
 pub async fn read_whole(from: &str, access: Access<'_>) -> Result<Bytes> {
     let Place { store, key, shown, .. } = open_files(from, access)?;
@@ -118,8 +123,7 @@ pub async fn resolve_manifest(from: &str, access: Access<'_>) -> Result<Vec<Copy
         )
     };
     let text = read_whole(from, access).await?;
-    // What follows a question mark may be a signature.
-    let from = if from.starts_with("http") { from.split('?').next().unwrap_or_default() } else { from };
+    let from = shown(from);
     let manifest: serde_json::Value =
         serde_json::from_slice(&text).map_err(|e| wrong(format!("\"{from}\" is no manifest: {e}")))?;
     let entries = manifest.get("entries").and_then(|entries| entries.as_array());

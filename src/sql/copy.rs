@@ -104,6 +104,10 @@ pub(super) fn files(c: &mut Cursor, table: ObjectName, columns: Vec<Ident>) -> R
     }
     let from = c.string("the files' address as a string")?;
     let options = options(c)?;
+    if options.add_columns && !columns.is_empty() {
+        return Err(syntax_error("ADD COLUMNS does not go with a list of columns", columns[0].position)
+            .with_hint("the list says which columns are loaded, of those that the table has"));
+    }
     Ok(Copy { table, columns, from, from_position, options })
 }
 

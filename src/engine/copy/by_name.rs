@@ -12,7 +12,7 @@ use crate::common::{Error, Result, SqlState};
 use crate::engine::ddl;
 use crate::engine::identity::explicit;
 use crate::engine::running::Running;
-use crate::sql::ast::{ColumnSpec, Copy, Ident};
+use crate::sql::ast::{ColumnSpec, CopyOptions, Ident};
 
 /// Files whose first lines are read at the same time.
 const OPEN: usize = 16;
@@ -21,20 +21,24 @@ const OPEN: usize = 16;
 ///
 /// Errors: Invalid where a file has a column that the table has not, unless a column list says which are wanted.
 pub async fn parts(loading: &Loading<'_>, groups: &[CopyFiles]) -> Result<Vec<Part>> {
-    let target = |file: &str, name: &str| target(loading, file, name);
-    if loading.copy.options.format == CopyFormat::Parquet {
-        return of_files(groups, parquet_names(loading.running, groups).await?, target);
+    let names = match loading.copy.options.format {
+        CopyFormat::Parquet => parquet_names(loading.running, groups).await?,
+        _ => headers(&loading.copy.options, groups).await?,
+    };
+    let parts = of_files(groups, names, |file, name| target(loading, file, name))?;
+    let filled = |name: &str| {
+        let ordinal = loading.def.columns.iter().position(|column| column.name == name);
+        parts.iter().any(|part| part.targets.contains(&ordinal))
+    };
+    match loading.copy.columns.iter().find(|column| !parts.is_empty() && !filled(&column.value)) {
+        None => Ok(parts),
+        Some(column) => {
+            let message = format!("no file has a column \"{}\"", column.value);
+            Err(Error::invalid(SqlState::UNDEFINED_COLUMN, message)
+                .with_hint("leave it out of the list: it gets its default")
+                .with_position(column.position.line, column.position.column))
+        }
     }
-    of_files(groups, headers(loading.copy, groups).await?, target)
-}
-
-/// The same of Parquet files by another rule.
-pub async fn of_parquet(
-    running: &Running<'_>,
-    groups: &[CopyFiles],
-    target: impl Fn(&str) -> Result<Option<usize>>,
-) -> Result<Vec<Part>> {
-    of_files(groups, parquet_names(running, groups).await?, |_, name| target(name))
 }
 
 /// The columns that files have and the table has not.
@@ -43,13 +47,12 @@ pub async fn unknown(loading: &Loading<'_>, groups: &[CopyFiles]) -> Result<Vec<
     let found = match &options.format {
         CopyFormat::Parquet => infer::of_parquet(loading.running, groups).await?,
         CopyFormat::Json(_) => infer::of_text(options, groups).await?.0,
-        _ => {
-            let mut named = options.clone();
-            (named.header_said, named.values.ignore_header) = (true, named.values.ignore_header.max(1));
-            infer::of_text(&named, groups).await?.0
-        }
+        _ => infer::of_named(options, groups, &headers(options, groups).await?).await?,
     };
-    let known = |column: &Found| loading.def.column_named(&infer::column_name(&column.name)).is_some();
+    let called = |column: &Found| infer::column_name(&column.name);
+    let known = |found: &Found| {
+        loading.def.columns.iter().any(|c| c.name == found.name || infer::column_name(&c.name) == called(found))
+    };
     Ok(found.into_iter().filter(|column| !known(column)).collect())
 }
 
@@ -74,8 +77,10 @@ pub fn widened(def: &TableDef, added: &[Found]) -> Result<Option<TableDef>> {
 fn target(loading: &Loading<'_>, file: &str, name: &str) -> Result<Option<usize>> {
     let (def, copy) = (&loading.def, loading.copy);
     let called = infer::column_name(name);
-    let listed = copy.columns.is_empty() || copy.columns.iter().any(|column| column.value == called);
-    let found = def.columns.iter().position(|column| column.name == called);
+    let exactly = def.columns.iter().position(|column| column.name == name);
+    let found = exactly.or_else(|| def.columns.iter().position(|column| infer::column_name(&column.name) == called));
+    let is_listed = |ordinal: usize| copy.columns.iter().any(|column| column.value == def.columns[ordinal].name);
+    let listed = copy.columns.is_empty() || found.is_some_and(is_listed);
     let generated = def.identity().filter(|(_, identity)| !identity.by_default).map(|(ordinal, _)| ordinal);
     match found {
         Some(ordinal) if listed && Some(ordinal) == generated && copy.options.explicit_ids.is_none() => {
@@ -93,7 +98,7 @@ fn target(loading: &Loading<'_>, file: &str, name: &str) -> Result<Option<usize>
 }
 
 /// Names of columns, of each file.
-type Names = Vec<Vec<(ObjectMeta, String, Vec<String>)>>;
+pub type Names = Vec<Vec<(ObjectMeta, String, Vec<String>)>>;
 
 async fn parquet_names(running: &Running<'_>, groups: &[CopyFiles]) -> Result<Names> {
     let mut names = Vec::with_capacity(groups.len());
@@ -107,21 +112,26 @@ async fn parquet_names(running: &Running<'_>, groups: &[CopyFiles]) -> Result<Na
     Ok(names)
 }
 
-async fn headers(copy: &Copy, groups: &[CopyFiles]) -> Result<Names> {
+/// The names in the first lines of text files.
+pub async fn headers(options: &CopyOptions, groups: &[CopyFiles]) -> Result<Names> {
     let mut names = Vec::with_capacity(groups.len());
     for group in groups {
         // Boxed one by one: their lifetimes are not those of a closure's arguments.
         let mut read = Vec::with_capacity(group.files.len());
         for file in &group.files {
-            read.push(named(copy, group, file).boxed());
+            read.push(named(options, group, file).boxed());
         }
         names.push(stream::iter(read).buffered(OPEN).try_collect().await?);
     }
     Ok(names)
 }
 
-async fn named(copy: &Copy, group: &CopyFiles, file: &ObjectMeta) -> Result<(ObjectMeta, String, Vec<String>)> {
-    let header = infer::header(&copy.options, group, file).await?;
+async fn named(
+    options: &CopyOptions,
+    group: &CopyFiles,
+    file: &ObjectMeta,
+) -> Result<(ObjectMeta, String, Vec<String>)> {
+    let header = infer::header(options, group, file).await?;
     Ok((file.clone(), shown_name(&group.base, file), header))
 }
 

@@ -1,11 +1,14 @@
 //! CREATE TABLE … FROM files: they tell its columns, and are loaded.
 
+use parking_lot::Mutex;
+
+use super::by_name::{self, Names};
 use super::infer::{self, Found};
-use super::{CopyFormat, Output, Part, Running, Watch, check_options, chosen_files, files, load_part, sources};
+use super::{CopyFormat, Output, Running, Watch, check_options, files, load_files};
 use crate::common::{Error, Result, SqlState};
 use crate::engine::ddl;
 use crate::engine::files::CopyFiles;
-use crate::sql::ast::{ColumnSpec, Copy, CreateFrom, CreateTable, Ident, Mapping};
+use crate::sql::ast::{ColumnSpec, Copy, CopyOptions, CreateFrom, CreateTable, Ident};
 use crate::sql::unparse::quote_ident;
 
 pub(in crate::engine) async fn create_from(running: &Running<'_>, create: CreateFrom) -> Result<Output> {
@@ -17,6 +20,9 @@ pub(in crate::engine) async fn create_from(running: &Running<'_>, create: Create
             .with_hint("it is for COPY into a table that is there"));
     }
     check_options(&copy)?;
+    if let Err(there) = ddl::new_table(running, &table).await? {
+        return Ok(there);
+    }
     let groups = files(running, &copy).await?;
     infer::guess_format(&mut copy.options, &copy.from, &groups)?;
     let found = columns(running, &mut copy, &groups).await?;
@@ -25,64 +31,77 @@ pub(in crate::engine) async fn create_from(running: &Running<'_>, create: Create
     let told = told(&table, &copy);
     let place = running.place_of_new(&table.name, table.temporary).await?;
     let pin = running.pins.pin(&place.warehouse).await?;
+    let watch = Mutex::new(None);
     let made = ddl::create_loaded(running, &table, |load| {
-        let watch = Watch::begin(running, &place, &pin, load.def(), &copy);
-        let (copy, groups) = (&copy, &groups);
+        let (copy, groups, watch) = (&copy, &groups, &watch);
+        let begun = Watch::begin(running, &place, &pin, load.def(), copy);
         async move {
             let targets = (0..load.def().columns.len()).collect();
             let history = load.history().await;
-            let loaded = async {
-                let loading = watch.loading(running, copy, load.def(), targets, &history);
-                let (chosen, _) = chosen_files(&loading, groups)?;
-                for part in parts(&loading.targets, running, copy, &chosen).await? {
-                    load_part(&loading, &part, &load).await?;
-                }
-                Ok::<_, Error>(sources(&loading, &chosen))
-            }
-            .await;
-            match loaded {
-                Ok(sources) => {
-                    let rows = sources.iter().map(|source| source.rows).sum();
-                    let (_, notices) = watch.end(running, Ok((rows, Vec::new())))?;
-                    Ok(load.from(sources, copy.options.skip_loaded).with_notices(notices))
-                }
-                Err(e) => Err(watch.end(running, Err(e)).err().unwrap_or_else(|| Error::internal("a load ends twice"))),
-            }
+            let loaded = load_files(&begun.loading(running, copy, load.def(), targets, &history), groups, load).await;
+            *watch.lock() = Some(begun);
+            loaded
         }
     })
-    .await?;
-    match made {
-        Ok((rows, mut notices)) => {
-            notices.insert(0, told);
-            Ok(Output::done(format!("COPY {rows}"), Some(rows)).with_notices(notices))
-        }
-        Err(there) => Ok(there),
-    }
+    .await;
+    let watch = watch.into_inner();
+    let (outcome, there) = match made {
+        Ok(Ok(made)) => (Ok(made), None),
+        Ok(Err(there)) => (Ok((0, Vec::new())), Some(there)),
+        Err(e) => (Err(e), None),
+    };
+    let (rows, notices) = match watch {
+        Some(watch) => watch.end(running, outcome)?,
+        None => outcome?,
+    };
+    Ok(there.unwrap_or_else(|| {
+        let notices = [told].into_iter().chain(notices).collect();
+        Output::done(format!("COPY {rows}"), Some(rows)).with_notices(notices)
+    }))
 }
 
-/// The files by their columns: those of Parquet may have them in any order, or lack some.
-async fn parts(targets: &[usize], running: &Running<'_>, copy: &Copy, groups: &[CopyFiles]) -> Result<Vec<Part>> {
-    if copy.options.format != CopyFormat::Parquet {
-        let targets: Vec<Option<usize>> = targets.iter().copied().map(Some).collect();
-        return Ok(groups.iter().map(|files| Part { files: files.clone(), targets: targets.clone() }).collect());
-    }
-    let all: Vec<String> = infer::of_parquet(running, groups).await?.into_iter().map(|column| column.name).collect();
-    super::by_name::of_parquet(running, groups, |name| Ok(all.iter().position(|known| known == name))).await
-}
-
+/// What the files tell; the options get what follows for their reading.
 async fn columns(running: &Running<'_>, copy: &mut Copy, groups: &[CopyFiles]) -> Result<Vec<Found>> {
-    if copy.options.format == CopyFormat::Parquet {
+    let options = &mut copy.options;
+    if options.format == CopyFormat::Parquet {
+        // Each may have its columns in another order, or lack some.
+        options.by_name = true;
         return infer::of_parquet(running, groups).await;
     }
-    let (found, header) = infer::of_text(&copy.options, groups).await?;
-    if header {
-        copy.options.values.ignore_header = 1;
+    options.values.exact = true;
+    let (found, named) = infer::of_text(options, groups).await?;
+    match named {
+        false => {
+            options.by_name = options.format.is_json();
+            Ok(found)
+        }
+        true => {
+            let names = by_name::headers(options, groups).await?;
+            check_alike(options, &names)?;
+            options.by_name = true;
+            options.values.ignore_header = options.values.ignore_header.max(1);
+            infer::of_named(options, groups, &names).await
+        }
     }
-    if let CopyFormat::Json(Mapping::Auto { ignore_case }) = &mut copy.options.format {
-        *ignore_case = true;
+}
+
+/// Where nobody has said that there are names, the first lines of all files are of the same, or some file has none.
+fn check_alike(options: &CopyOptions, names: &Names) -> Result<()> {
+    let mut files = names.iter().flatten();
+    let Some((_, first, expected)) = files.next().filter(|_| !options.header_said) else { return Ok(()) };
+    let sorted = |names: &[String]| {
+        let mut names: Vec<String> = names.iter().map(|name| infer::column_name(name)).collect();
+        names.sort_unstable();
+        names
+    };
+    match files.find(|(_, _, names)| sorted(names) != sorted(expected)) {
+        None => Ok(()),
+        Some((_, other, _)) => {
+            let message = format!("{other} does not begin with the names of columns with which {first} does");
+            Err(Error::invalid(SqlState::BAD_COPY_FILE, message)
+                .with_hint("IGNOREHEADER 1 takes the first line of each for names; IGNOREHEADER 0 for a row"))
+        }
     }
-    copy.options.values.exact = true;
-    Ok(found)
 }
 
 fn specs(table: &CreateTable, found: &[Found]) -> Result<Vec<ColumnSpec>> {
@@ -121,7 +140,9 @@ fn told(table: &CreateTable, copy: &Copy) -> String {
     let columns: Vec<String> =
         table.columns.iter().map(|spec| format!("{} {}", quote_ident(&spec.name.value), spec.sql_type)).collect();
     let header = match copy.options.values.ignore_header {
-        1 if !copy.options.header_said => "; the first line is taken for names, IGNOREHEADER 0 says otherwise",
+        1 if !copy.options.header_said && copy.options.by_name => {
+            "; the first line is taken for names, IGNOREHEADER 0 says otherwise"
+        }
         _ => "",
     };
     format!("table \"{}\" has the columns ({}){header}", table.name.unquoted(), columns.join(", "))

@@ -12,6 +12,7 @@ use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use object_store::ObjectMeta;
 
 use super::blocks::{Block, Cutter};
+use super::by_name::Names;
 use super::formats::Formats;
 use super::json;
 use super::lines::{Fields, Form, LineReader};
@@ -22,6 +23,7 @@ use super::{damaged, input, null_as};
 use crate::catalog::ColumnDef;
 use crate::common::{ColumnId, EncodingName, Error, Result, SqlState, SqlType};
 use crate::engine::files::CopyFiles;
+use crate::engine::files::shown;
 use crate::engine::running::Running;
 use crate::functions::zones;
 use crate::sql::ast::{ColumnSpec, Compression, CopyFormat, CopyOptions, Ident, Mapping, ValueRules};
@@ -63,7 +65,7 @@ pub fn guess_format(options: &mut CopyOptions, from: &str, groups: &[CopyFiles])
         _ => {
             return Err(Error::invalid(
                 SqlState::INVALID_PARAMETER,
-                format!("the name of \"{from}\" does not tell the format of its files"),
+                format!("the name of \"{}\" does not tell the format of its files", shown(from)),
             )
             .with_hint("say PARQUET, CSV, JSON 'auto', or DELIMITER"));
         }
@@ -72,22 +74,44 @@ pub fn guess_format(options: &mut CopyOptions, from: &str, groups: &[CopyFiles])
     Ok(())
 }
 
-/// The columns of text or JSON files, in their order; and whether their first lines are names.
+/// The columns of text or JSON files, in their order; and whether their first lines are names, which [`of_named`] is for.
 pub async fn of_text(options: &CopyOptions, groups: &[CopyFiles]) -> Result<(Vec<Found>, bool)> {
-    let files: Vec<(&CopyFiles, &ObjectMeta)> =
-        groups.iter().flat_map(|group| group.files.iter().map(move |file| (group, file))).collect();
-    let step = files.len().div_ceil(SAMPLED_FILES).max(1);
-    // Boxed one by one: their lifetimes are not those of a closure's arguments.
-    let mut heads = Vec::new();
-    for (group, file) in files.into_iter().step_by(step) {
-        heads.push(head(options, group, file).boxed());
-    }
-    let blocks: Vec<Option<Block>> = stream::iter(heads).buffered(OPEN).try_collect().await?;
-    let blocks: Vec<Block> = blocks.into_iter().flatten().collect();
+    let blocks = heads(options, groups, &[], 0).await?;
     match &options.format {
         CopyFormat::Json(_) => Ok((of_values(options, &blocks)?, false)),
         _ => of_lines(options, &blocks),
     }
+}
+
+/// The columns of text files whose names are known, of each name one.
+pub async fn of_named(options: &CopyOptions, groups: &[CopyFiles], names: &Names) -> Result<Vec<Found>> {
+    let mut kinds: Vec<&[String]> = Vec::new();
+    let mut wanted: Vec<&str> = Vec::new();
+    let mut columns: Vec<(String, Guess)> = Vec::new();
+    for (_, file, names) in names.iter().flatten() {
+        if !kinds.contains(&names.as_slice()) {
+            kinds.push(names);
+            wanted.push(file);
+        }
+        for name in names {
+            if columns.iter().all(|(known, _)| column_name(known) != column_name(name)) {
+                columns.push((name.clone(), Guess::new()));
+            }
+        }
+    }
+    for block in heads(options, groups, &wanted, header_line(options)).await? {
+        let of_file = names.iter().flatten().find(|(_, file, _)| **file == *block.file);
+        let Some((_, _, names)) = of_file else { continue };
+        for row in lines(options, &block, SAMPLED_LINES) {
+            for (name, field) in names.iter().zip(row) {
+                let column = columns.iter_mut().find(|(known, _)| column_name(known) == column_name(name));
+                if let (Some((_, guess)), Some(text)) = (column, field) {
+                    guess.see(&text);
+                }
+            }
+        }
+    }
+    Ok(columns.into_iter().map(|(name, guess)| Found { name, sql_type: guess.sql_type() }).collect())
 }
 
 /// The columns of Parquet files; those of one name are of one type.
@@ -114,22 +138,27 @@ pub async fn of_parquet(running: &Running<'_>, groups: &[CopyFiles]) -> Result<V
     Ok(found)
 }
 
-/// The names in the first line of a text file.
+/// The names in the first line of a text file, or in the last that IGNOREHEADER leaves out.
 pub async fn header(options: &CopyOptions, group: &CopyFiles, file: &ObjectMeta) -> Result<Vec<String>> {
     let name = shown_name(&group.base, file);
-    let block = head(options, group, file).await?;
-    let mut names = match &block {
-        Some(block) => lines(options, block)?.into_iter().take(1).next().unwrap_or_default(),
-        None => Vec::new(),
+    let block = head(options, group, file, header_line(options) - 1).await?;
+    let first = block.as_ref().and_then(|block| first_line(options, block));
+    let names: Vec<String> = first.into_iter().flatten().map(Option::unwrap_or_default).collect();
+    let wrong = |message: &str| {
+        Err(Error::invalid(SqlState::BAD_COPY_FILE, format!("{name} {message}")).with_hint(
+            "BY NAME needs a header line, the last of those that IGNOREHEADER counts; leave it out to load by position",
+        ))
     };
-    let names: Vec<String> = names.iter_mut().map(|name| name.take().unwrap_or_default()).collect();
-    match names.iter().all(|name| name.is_empty()) {
-        true => {
-            Err(Error::invalid(SqlState::BAD_COPY_FILE, format!("{name} has no names of columns in its first line"))
-                .with_hint("BY NAME needs a header line; leave it out to load by position"))
-        }
-        false => Ok(names),
+    match () {
+        _ if names.iter().all(|name| name.trim().is_empty()) => wrong("has no names of columns in its first line"),
+        _ if names.iter().any(|name| name.contains(['\n', '\r'])) => wrong("has a line end in a name of a column"),
+        _ => Ok(names),
     }
+}
+
+/// The number of the line that has the names.
+fn header_line(options: &CopyOptions) -> u64 {
+    options.values.ignore_header.max(1)
 }
 
 /// The columns of a Parquet file that tables can hold.
@@ -157,15 +186,31 @@ pub fn column_name(name: &str) -> String {
     name.trim().to_lowercase().split_whitespace().collect::<Vec<_>>().join("_")
 }
 
-/// The first lines of a file, all of them where there are few.
-async fn head(options: &CopyOptions, group: &CopyFiles, file: &ObjectMeta) -> Result<Option<Block>> {
+/// The first lines of some files, spread over all, and of those that are `wanted`; `skip` lines are left out.
+async fn heads(options: &CopyOptions, groups: &[CopyFiles], wanted: &[&str], skip: u64) -> Result<Vec<Block>> {
+    let files: Vec<(&CopyFiles, &ObjectMeta)> =
+        groups.iter().flat_map(|group| group.files.iter().map(move |file| (group, file))).collect();
+    let step = files.len().div_ceil(SAMPLED_FILES).max(1);
+    // Boxed one by one: their lifetimes are not those of a closure's arguments.
+    let mut heads = Vec::new();
+    for (at, (group, file)) in files.into_iter().enumerate() {
+        if at % step == 0 || wanted.contains(&shown_name(&group.base, file).as_str()) {
+            heads.push(head(options, group, file, skip).boxed());
+        }
+    }
+    let blocks: Vec<Option<Block>> = stream::iter(heads).buffered(OPEN).try_collect().await?;
+    Ok(blocks.into_iter().flatten().collect())
+}
+
+/// The first lines of a file behind `skip`, all of them where there are few.
+async fn head(options: &CopyOptions, group: &CopyFiles, file: &ObjectMeta, skip: u64) -> Result<Option<Block>> {
     let name: Arc<str> = shown_name(&group.base, file).into();
     let fetched = input::fetch(Arc::clone(&group.store), file.location.clone());
     let (compression, encoding) = (options.compression, options.values.encoding);
     let lines = form(options).lines();
     let read = move || {
         let text = input::text(fetched, compression, encoding).map_err(|e| damaged(&name, &e.to_string()))?;
-        Cutter::new(text, name, lines, 0).next()
+        Cutter::new(text, name, lines, skip).next()
     };
     tokio::task::spawn_blocking(read).await.map_err(|e| Error::internal(format!("looking into a file: {e}")))?
 }
@@ -182,78 +227,64 @@ fn form(options: &CopyOptions) -> Form {
     }
 }
 
-/// The fields of a block's lines, `None` of NULL. What cannot be read is left to the load, which tells its place.
-fn lines(options: &CopyOptions, block: &Block) -> Result<Vec<Vec<Option<String>>>> {
+/// The fields of a block's lines, so many at most, `None` of NULL. What cannot be read is left to the load, which tells its place.
+fn lines(options: &CopyOptions, block: &Block, most: usize) -> Vec<Vec<Option<String>>> {
     let (form, null) = (form(options), null_as(options));
     let mut reader = LineReader::new(block, &form, null.as_deref());
     let mut fields = Fields::default();
     let mut rows = Vec::new();
-    while rows.len() < SAMPLED_LINES
+    while rows.len() < most
         && let Some((line, read)) = reader.next(&mut fields)
     {
-        if read.is_err() || (line.text.is_empty() && options.values.ignore_blank_lines) {
-            continue;
-        }
-        let text = |at| {
-            let field = fields.get(at).filter(|field| Some(*field) != null.as_deref())?;
-            Some(String::from_utf8_lossy(field).into_owned())
-        };
-        rows.push((0..fields.len()).map(text).collect::<Vec<_>>());
-        // A delimiter may end a line as well as separate fields.
-        if matches!(form, Form::Delimited { .. })
-            && let Some(row) = rows.last_mut()
-            && row.len() > 1
-            && row.last().is_some_and(|last| last.as_deref() == Some(""))
-        {
-            row.pop();
+        if read.is_ok() && !(line.text.is_empty() && options.values.ignore_blank_lines) {
+            rows.push(row(&mut fields, &form, null.as_deref()));
         }
     }
-    Ok(rows)
+    rows
 }
 
-fn of_lines(options: &CopyOptions, blocks: &[Block]) -> Result<(Vec<Found>, bool)> {
-    let mut first: Option<Vec<Option<String>>> = None;
-    let mut rows: Vec<Vec<Option<String>>> = Vec::new();
-    let skip = options.values.ignore_header as usize;
-    for block in blocks {
-        let mut of_block = lines(options, block)?.into_iter();
-        let names = of_block.nth(skip.saturating_sub(1));
-        first = first.or(names);
-        rows.extend(of_block);
+/// The fields of a block's first line, whatever stands in it; `None` where it cannot be read.
+fn first_line(options: &CopyOptions, block: &Block) -> Option<Vec<Option<String>>> {
+    let (form, null) = (form(options), null_as(options));
+    let mut fields = Fields::default();
+    let (_, read) = LineReader::new(block, &form, null.as_deref()).next(&mut fields)?;
+    read.is_ok().then(|| row(&mut fields, &form, null.as_deref()))
+}
+
+fn row(fields: &mut Fields<'_>, form: &Form, null: Option<&[u8]>) -> Vec<Option<String>> {
+    // A delimiter may end a line as well as separate fields.
+    if fields.len() > 1 && matches!(form, Form::Delimited { .. }) {
+        fields.drop_last_if_empty();
     }
-    let Some(first) = first else {
+    let text = |at| {
+        fields.get(at).filter(|field| Some(*field) != null).map(|field| String::from_utf8_lossy(field).into_owned())
+    };
+    (0..fields.len()).map(text).collect()
+}
+
+/// Columns by their places, and whether the first line is of names.
+fn of_lines(options: &CopyOptions, blocks: &[Block]) -> Result<(Vec<Found>, bool)> {
+    let Some(first) = blocks.iter().find_map(|block| first_line(options, block)) else {
         return Err(Error::invalid(
             SqlState::BAD_COPY_FILE,
             "the files are empty: there is nothing to tell their columns by",
         )
         .with_hint("create the table with its columns, and COPY into it"));
     };
+    let rows: Vec<Vec<Option<String>>> = blocks.iter().flat_map(|block| lines(options, block, SAMPLED_LINES)).collect();
     let width = rows.iter().map(Vec::len).max().unwrap_or(first.len()).max(first.len());
-    let column = |rows: &[Vec<Option<String>>], at: usize| {
+    let guess = |rows: &[Vec<Option<String>>], at: usize| {
         let mut guess = Guess::new();
         rows.iter().filter_map(|row| row.get(at)?.as_deref()).for_each(|text| guess.see(text));
         guess
     };
-    let guesses: Vec<Guess> = (0..width).map(|at| column(&rows, at)).collect();
+    let guesses = |rows: &[Vec<Option<String>>]| (0..width).map(|at| guess(rows, at)).collect::<Vec<_>>();
     let is_header = match options.header_said {
-        true => skip > 0,
-        false => !rows.is_empty() && looks_like_names(&first, &guesses),
+        true => options.values.ignore_header > 0,
+        false => looks_like_names(&first, &guesses(&rows[1.min(rows.len())..])),
     };
-    let mut found = Vec::with_capacity(width);
-    for (at, mut guess) in guesses.into_iter().enumerate() {
-        let cell = first.get(at).cloned().flatten();
-        let name = match is_header {
-            true => cell.filter(|name| !name.trim().is_empty()),
-            false => {
-                cell.iter().for_each(|text| guess.see(text));
-                None
-            }
-        };
-        let name = name.unwrap_or_else(|| format!("column{}", at + 1));
-        found.push(Found { name, sql_type: guess.sql_type() });
-    }
-    // The first line is no row then, and is counted where the statement says so already.
-    Ok((found, is_header && !options.header_said))
+    let found = |(at, guess): (usize, Guess)| Found { name: format!("column{}", at + 1), sql_type: guess.sql_type() };
+    Ok((guesses(&rows).into_iter().enumerate().map(found).collect(), is_header))
 }
 
 /// Whether a first line is of names: they differ, and either a column below is of another type than text, or all look like names.
@@ -264,12 +295,12 @@ fn looks_like_names(first: &[Option<String>], guesses: &[Guess]) -> bool {
     if distinct.len() < names.len() {
         return false;
     }
+    let typed = |guess: &Guess| !matches!(guess.sql_type(), SqlType::Varchar(_));
     let unlike = |(name, guess): (&&str, &Guess)| {
         let mut with = guess.clone();
         with.see(name);
-        !matches!(guess.sql_type(), SqlType::Varchar(_)) && matches!(with.sql_type(), SqlType::Varchar(_))
+        !typed(&with)
     };
-    let typed = |guess: &Guess| !matches!(guess.sql_type(), SqlType::Varchar(_));
     let is_name = |name: &&str| {
         let begins = |c: char| c.is_alphabetic() || c == '_';
         name.starts_with(begins) && name.chars().all(|c| begins(c) || c.is_ascii_digit() || c == ' ')
@@ -311,15 +342,21 @@ fn of_values(options: &CopyOptions, blocks: &[Block]) -> Result<Vec<Found>> {
 struct Guess {
     /// Types that all values have, the narrowest first.
     left: Vec<SqlType>,
-    /// Digits after the point, where all have as many.
-    scale: Option<Option<u8>>,
-    digits: usize,
+    /// Whether all are numbers without exponent: their digits before and after the point.
+    plain: bool,
+    whole: usize,
+    fewest_after: usize,
+    most_after: usize,
     longest: usize,
     seen: bool,
     nested: bool,
 }
 
 impl Guess {
+    /// Digits that a DOUBLE keeps of any number, and those that are left to grow of a DECIMAL before the point.
+    const EXACT_DIGITS: usize = 15;
+    const MOST_WHOLE: usize = 12;
+
     fn new() -> Self {
         let left = vec![
             SqlType::Boolean,
@@ -330,7 +367,8 @@ impl Guess {
             SqlType::TimestampTz,
             SqlType::Time,
         ];
-        Guess { left, scale: None, digits: 0, longest: 0, seen: false, nested: false }
+        let (whole, fewest_after, most_after, longest) = (0, usize::MAX, 0, 0);
+        Guess { left, plain: true, whole, fewest_after, most_after, longest, seen: false, nested: false }
     }
 
     fn see(&mut self, text: &str) {
@@ -341,16 +379,13 @@ impl Guess {
             return;
         }
         self.seen = true;
-        self.left.retain(|sql_type| is_value(text, *sql_type));
-        let number = text.strip_prefix(['-', '+']).unwrap_or(text);
-        let (whole, part) = number.split_once('.').unwrap_or((number, ""));
-        let plain = !number.contains(['e', 'E']);
-        let scale = plain.then_some(part.len()).and_then(|scale| u8::try_from(scale).ok());
-        self.digits = self.digits.max(whole.len());
-        self.scale = Some(match self.scale {
-            None => scale,
-            Some(before) => before.filter(|before| Some(*before) == scale),
-        });
+        self.left.retain(|sql_type| is_plain(text, *sql_type) && takes(text, *sql_type));
+        let number = text.strip_prefix('-').unwrap_or(text);
+        let (whole, after) = number.split_once('.').unwrap_or((number, ""));
+        self.plain &= is_plain(text, SqlType::Double) && !number.contains(['e', 'E']);
+        self.whole = self.whole.max(whole.len());
+        self.fewest_after = self.fewest_after.min(after.len());
+        self.most_after = self.most_after.max(after.len());
     }
 
     fn see_json(&mut self, value: &[u8]) {
@@ -360,6 +395,7 @@ impl Guess {
             (Some(b'"'), Ok(Some(text))) => {
                 // A number in quotes is text.
                 self.left.retain(|t| !matches!(t, SqlType::Boolean | SqlType::BigInt | SqlType::Double));
+                self.plain = false;
                 self.see(&String::from_utf8_lossy(&text));
             }
             (_, Ok(Some(text))) => self.see(&String::from_utf8_lossy(&text)),
@@ -367,43 +403,55 @@ impl Guess {
     }
 
     fn sql_type(&self) -> SqlType {
-        const MOST_DIGITS: usize = 12;
-        if self.nested {
-            return SqlType::Super;
-        }
-        match (self.left.first(), self.scale.flatten()) {
+        let decimal = |precision, scale: usize| SqlType::Decimal { precision, scale: scale as u8 };
+        let digits = self.whole + self.most_after;
+        match self.left.first() {
+            _ if self.nested => SqlType::Super,
             _ if !self.seen => SqlType::Varchar(256),
-            (Some(SqlType::Double), Some(scale)) if (1..=6).contains(&scale) && self.digits <= MOST_DIGITS => {
-                SqlType::Decimal { precision: 18, scale }
-            }
-            (Some(narrowest), _) => *narrowest,
-            (None, _) => {
-                let room = [256, 1024, 4096, 16384].into_iter().find(|room| self.longest * 4 <= *room as usize);
-                SqlType::Varchar(room.unwrap_or(SqlType::MAX_VARCHAR_BYTES))
-            }
+            Some(SqlType::Double) | None if self.plain => match self.fewest_after == self.most_after {
+                true if (1..=6).contains(&self.most_after) && self.whole <= Self::MOST_WHOLE => {
+                    decimal(18, self.most_after)
+                }
+                _ if digits <= Self::EXACT_DIGITS => SqlType::Double,
+                _ if digits <= 38 && self.most_after <= 37 => decimal(38, self.most_after),
+                _ => self.text(),
+            },
+            Some(narrowest) => *narrowest,
+            None => self.text(),
         }
+    }
+
+    fn text(&self) -> SqlType {
+        let room = [256, 1024, 4096, 16384].into_iter().find(|room| self.longest * 4 <= *room as usize);
+        SqlType::Varchar(room.unwrap_or(SqlType::MAX_VARCHAR_BYTES))
     }
 }
 
-/// Whether COPY would take the text for a value of the type, as an inferred column.
-fn is_value(text: &str, sql_type: SqlType) -> bool {
+/// Whether text that COPY would take for a value of the type says that value and no more: nothing of it would be cut or changed.
+pub fn is_plain(text: &str, sql_type: SqlType) -> bool {
     let digits_first = text.starts_with(|c: char| c.is_ascii_digit());
+    let of = |text: &str, others: &str| text.chars().all(|c| c.is_ascii_digit() || others.contains(c));
+    let fraction = text.split_once('.').map_or(0, |(_, after)| after.chars().take_while(char::is_ascii_digit).count());
     let zoned = text.ends_with('Z') || text.get(11..).is_some_and(|time| time.contains(['+', '-']));
     match sql_type {
         // 0 and 1 are numbers.
         SqlType::Boolean => ["true", "false", "t", "f", "yes", "no"].contains(&text.to_ascii_lowercase().as_str()),
         // A code as 007 would lose its zeros.
-        SqlType::BigInt | SqlType::Double => {
+        SqlType::BigInt | SqlType::Double | SqlType::Decimal { .. } => {
             let number = text.strip_prefix('-').unwrap_or(text);
             let padded = number.len() > 1 && number.starts_with('0') && !number.starts_with("0.");
-            let words = number.starts_with(|c: char| c.is_ascii_alphabetic() || c == '+');
-            !padded && !words && takes(text, sql_type)
+            let others = match sql_type {
+                SqlType::BigInt => "",
+                SqlType::Double => ".eE+-",
+                _ => ".",
+            };
+            !padded && number.starts_with(|c: char| c.is_ascii_digit()) && of(number, others)
         }
-        SqlType::Date => text.len() == 10 && takes(text, sql_type),
-        SqlType::Timestamp => text.len() >= 10 && digits_first && !zoned && takes(text, sql_type),
-        SqlType::TimestampTz => digits_first && zoned && takes(text, sql_type),
-        SqlType::Time => text.contains(':') && digits_first && takes(text, sql_type),
-        _ => false,
+        SqlType::Date => text.len() == 10 && of(text, "-"),
+        SqlType::Timestamp => text.len() >= 10 && digits_first && !zoned && fraction <= 6 && of(text, "-: T."),
+        SqlType::TimestampTz => text.len() >= 10 && digits_first && zoned && fraction <= 6 && of(text, "-: T.+Z"),
+        SqlType::Time => text.contains(':') && digits_first && fraction <= 6 && of(text, ":."),
+        _ => true,
     }
 }
 
@@ -443,23 +491,23 @@ mod tests {
     #[test]
     fn types_are_the_narrowest_that_all_values_have() {
         let (columns, header) = found(
-            "csv",
-            "id,price,rate,day,at,zoned,ok,code,word\n\
-             1,1.50,1e3,2024-01-31,2024-01-31 10:11:12,2024-01-31 10:11:12+02,true,007,a\n\
+            "csv ignoreheader 0",
+            "1,1.50,1e3,2024-01-31,2024-01-31 10:11:12,2024-01-31 10:11:12+02,true,007,a\n\
              2,,2.25,2024-02-01,2024-02-01 00:00:00,2024-01-31 10:11:12Z,false,010,\n",
         );
         let expected = [
-            "id bigint",
-            "price numeric(18,2)",
-            "rate double precision",
-            "day date",
-            "at timestamp without time zone",
-            "zoned timestamp with time zone",
-            "ok boolean",
-            "code character varying(256)",
-            "word character varying(256)",
+            "bigint",
+            "numeric(18,2)",
+            "double precision",
+            "date",
+            "timestamp without time zone",
+            "timestamp with time zone",
+            "boolean",
+            "character varying(256)",
+            "character varying(256)",
         ];
-        assert_eq!((columns, header), (expected.map(str::to_string).to_vec(), true));
+        let expected: Vec<String> = expected.iter().zip(1..).map(|(t, at)| format!("column{at} {t}")).collect();
+        assert_eq!((columns, header), (expected, false));
     }
 
     #[test]
@@ -468,13 +516,19 @@ mod tests {
             let (columns, header) = found(options, text);
             (columns.iter().map(|c| c.split(' ').next().unwrap().to_string()).collect::<Vec<_>>().join(","), header)
         };
-        assert_eq!(names("csv", "a,b\n1,x\n"), ("a,b".into(), true));
-        assert_eq!(names("csv", "1,x\n2,y\n"), ("column1,column2".into(), false));
-        assert_eq!(names("csv", "word,other\nx,y\n"), ("word,other".into(), true));
-        assert_eq!(names("csv", "x,x\nx,y\n"), ("column1,column2".into(), false));
-        assert_eq!(names("csv ignoreheader 0", "a,b\n1,x\n"), ("column1,column2".into(), false));
-        assert_eq!(names("csv ignoreheader 1", "1,2\n1,x\n"), ("1,2".into(), false));
-        assert_eq!(names("delimiter '|'", "1|x|\n2|y|\n"), ("column1,column2".into(), false));
+        let columns = "column1,column2".to_string();
+        for (options, text, expected) in [
+            ("csv", "a,b\n1,x\n", true),
+            ("csv", "a,b\n", true),
+            ("csv", "1,x\n2,y\n", false),
+            ("csv", "word,other\nx,y\n", true),
+            ("csv", "x,x\nx,y\n", false),
+            ("csv ignoreheader 0", "a,b\n1,x\n", false),
+            ("csv ignoreheader 1", "1,2\n1,x\n", true),
+            ("delimiter '|'", "1|x|\n2|y|\n", false),
+        ] {
+            assert_eq!(names(options, text), (columns.clone(), expected), "{options} {text}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 
 use super::blocks::Block;
+use super::infer::column_name;
 use super::lines::Line;
 use super::refused::Code;
 use super::values::Refusal;
@@ -13,14 +14,23 @@ use crate::common::{Error, Result, SqlState};
 /// Where in a value each column is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Shape {
-    /// Under the key that is called like the column; in any case of letters where `ignore_case` says so.
+    /// Under the key that is called like the column.
     Keys {
         names: Vec<String>,
-        ignore_case: bool,
+        keys: Keys,
     },
     Paths(Vec<Vec<Step>>),
     /// The whole value is the one column.
     Whole,
+}
+
+/// What it is for a key to be called like a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keys {
+    AsTheyAre,
+    InAnyCase,
+    /// As [`column_name`] has them.
+    AsColumns,
 }
 
 /// A step of a JSONPath.
@@ -58,16 +68,17 @@ impl Shape {
     pub fn find<'v>(&self, value: &'v [u8]) -> std::result::Result<Vec<Option<&'v [u8]>>, Refusal> {
         match self {
             Shape::Whole => Ok(vec![Some(value)]),
-            Shape::Keys { names, ignore_case } => {
+            Shape::Keys { names, keys } => {
                 let mut found = vec![None; names.len()];
                 if !value.starts_with(b"{") {
                     return Err(bad("an object is expected, whose keys are called like columns"));
                 }
                 for member in members(value) {
                     let (key, value) = member?;
-                    let is = |name: &String| match ignore_case {
-                        true => name.eq_ignore_ascii_case(&key),
-                        false => *name == key,
+                    let is = |name: &String| match keys {
+                        Keys::AsTheyAre => *name == key,
+                        Keys::InAnyCase => name.eq_ignore_ascii_case(&key),
+                        Keys::AsColumns => *name == key || column_name(name) == column_name(&key),
                     };
                     if let Some(at) = names.iter().position(is) {
                         found[at] = Some(value);

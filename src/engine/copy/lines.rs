@@ -100,9 +100,12 @@ impl<'b> Fields<'b> {
 
     /// The last field, where it is empty, goes: a delimiter may end a line as well as separate fields.
     pub fn drop_last_if_empty(&mut self) {
-        if let Some(last) = self.count.checked_sub(1)
-            && self.get(last).is_some_and(<[u8]>::is_empty)
-        {
+        let Some(last) = self.count.checked_sub(1) else { return };
+        let begins = match (self.line, last.checked_sub(1)) {
+            (Some(_), _) => self.starts[last],
+            (None, before) => before.map_or(0, |before| self.ends[before]),
+        };
+        if begins == self.ends[last] {
             self.count = last;
         }
     }

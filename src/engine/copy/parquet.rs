@@ -137,7 +137,7 @@ fn counted(
 /// The log tells rows of a file that has no lines.
 fn note(refused: &RefusedRows, files: &CopyFiles, some: &[File]) {
     for file in some {
-        refused.read(&shown_name(&files.base, &file.meta).into(), file.rows);
+        refused.read(&shown_name(&files.base, &file.meta).into(), file.rows, file.rows);
     }
 }
 

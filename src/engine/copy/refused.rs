@@ -99,8 +99,15 @@ pub struct Refused {
     limit: ErrorLimit,
     count: AtomicU64,
     kept: Mutex<Kept>,
-    /// Lines that were read, by file, and how many of them were refused.
-    files: Mutex<BTreeMap<Arc<str>, (u64, u64)>>,
+    files: Mutex<BTreeMap<Arc<str>, FileCounts>>,
+}
+
+/// What a file had.
+#[derive(Debug, Clone, Copy, Default)]
+struct FileCounts {
+    lines: u64,
+    refused: u64,
+    rows: u64,
 }
 
 #[derive(Debug, Default)]
@@ -124,7 +131,7 @@ impl Refused {
     /// Takes a row; an error where there are too many by now, which is to end the load.
     pub fn add(&self, error: LoadError) -> Result<()> {
         let count = self.count.fetch_add(1, Ordering::Relaxed) + 1;
-        self.files.lock().entry(Arc::clone(&error.file)).or_default().1 += 1;
+        self.files.lock().entry(Arc::clone(&error.file)).or_default().refused += 1;
         let mut kept = self.kept.lock();
         let bytes = error.bytes();
         if kept.rows.len() < KEPT && kept.bytes + bytes <= KEPT_BYTES {
@@ -138,24 +145,26 @@ impl Refused {
         }
     }
 
-    /// Lines of a file were read.
-    pub fn read(&self, file: &Arc<str>, lines: u64) {
-        self.files.lock().entry(Arc::clone(file)).or_default().0 += lines;
+    /// Lines of a file were read, of which so many rows are taken.
+    pub fn read(&self, file: &Arc<str>, lines: u64, rows: u64) {
+        let mut files = self.files.lock();
+        let counts = files.entry(Arc::clone(file)).or_default();
+        (counts.lines, counts.rows) = (counts.lines + lines, counts.rows + rows);
     }
 
-    /// Those of a file that were taken.
+    /// The rows of a file that were taken.
     pub fn rows(&self, file: &str) -> u64 {
-        self.files.lock().get(file).map_or(0, |(lines, refused)| lines.saturating_sub(*refused))
+        self.files.lock().get(file).map_or(0, |counts| counts.rows)
     }
 
     /// The load as the log has it.
     pub fn record(&self, table: i32, format: &str, now_us: i64) -> LoadRecord {
         let big = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
         let files = self.files.lock();
-        let file = |(name, (lines, errors)): (&Arc<str>, &(u64, u64))| LoadedFile {
+        let file = |(name, counts): (&Arc<str>, &FileCounts)| LoadedFile {
             name: name.to_string(),
-            lines: big(*lines),
-            errors: big(*errors),
+            lines: big(counts.lines),
+            errors: big(counts.refused),
             format: format.to_string(),
             time_us: now_us,
         };

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use object_store::ObjectMeta;
+use object_store::{ObjectMeta, ObjectStoreExt};
 
 use super::text::shown_name;
 use crate::catalog::{LoadHistory, Source};
@@ -24,6 +24,11 @@ pub fn not_loaded(groups: &[CopyFiles], history: &LoadHistory) -> Result<(Vec<Co
                 skipped += 1;
                 continue;
             }
+            if file.e_tag.is_none() && file.last_modified.timestamp_micros() == 0 {
+                let message =
+                    format!("whether {} was loaded cannot be told: its server says nothing of its version", key.0);
+                return Err(Error::unsupported(message).with_hint("leave SKIP LOADED out"));
+            }
             if history.forgotten_us().is_some_and(|forgotten| file.last_modified.timestamp_micros() <= forgotten) {
                 let message =
                     format!("whether {} was loaded is forgotten: it is older than what the table remembers", key.0);
@@ -38,6 +43,22 @@ pub fn not_loaded(groups: &[CopyFiles], history: &LoadHistory) -> Result<(Vec<Co
         }
     }
     Ok((left, skipped))
+}
+
+/// The content that was read is that which was listed: of buckets, reads are bound to it; of files here it is looked up again.
+///
+/// Errors: Unavailable where a file has changed meanwhile.
+pub async fn check_unchanged(groups: &[CopyFiles]) -> Result<()> {
+    for group in groups.iter().filter(|group| group.base.scheme() == "file") {
+        for file in &group.files {
+            let now = group.store.head(&file.location).await.ok();
+            if now.is_none_or(|now| identity(&now) != identity(file)) {
+                let message = format!("{} has changed while it was read", shown_name(&group.base, file));
+                return Err(Error::unavailable(message).with_hint("run the statement again, once the file is complete"));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// What the table is to remember of the files; `rows` says how many each has.

@@ -8,7 +8,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use super::blocks::{BLOCK_BYTES, MAX_LINE_BYTES};
 use super::formats::Formats;
-use super::json::Shape;
+use super::json::{Keys, Shape};
 use super::lines::Form;
 use super::refused::{LoadError, Refused};
 use super::text::TextFiles;
@@ -59,9 +59,10 @@ fn loaded(text: &[u8], step: usize, columns: &[ColumnDef], options: &str) -> Res
     let values = copy.options.values.clone();
     let files = TextFiles {
         form: match &copy.options.format {
-            CopyFormat::Json(_) => {
-                Form::Json(Shape::Keys { names: columns.iter().map(|c| c.name.clone()).collect(), ignore_case: false })
-            }
+            CopyFormat::Json(_) => Form::Json(Shape::Keys {
+                names: columns.iter().map(|c| c.name.clone()).collect(),
+                keys: Keys::AsTheyAre,
+            }),
             format => form(format, columns.len())?,
         },
         compression: copy.options.compression,

@@ -186,7 +186,7 @@ impl TextFiles {
                 self.refused.add(LoadError { raw_value, position, fields, ..error })?;
             }
         }
-        self.refused.read(&block.file, count);
+        self.refused.read(&block.file, count, kept.iter().filter(|kept| **kept).count() as u64);
         self.batch(values, kept)
     }
 
@@ -220,7 +220,8 @@ impl TextFiles {
                 self.refuse(block, line, Some(at), refusal, &fields)?;
             }
         }
-        self.refused.read(&block.file, lines.number() - block.line);
+        let rows = kept.iter().filter(|kept| **kept).count() as u64;
+        self.refused.read(&block.file, lines.number() - block.line, rows);
         self.batch(values, kept)
     }
 

@@ -12,7 +12,7 @@ use futures::TryStreamExt;
 
 use super::{Loading, parts};
 use crate::catalog::{Source, TableDef};
-use crate::common::{Error, Result, SqlState};
+use crate::common::{Error, ErrorKind, Result, SqlState};
 use crate::engine::error::from_datafusion;
 use crate::engine::files::CopyFiles;
 use crate::engine::names::no_such_column;
@@ -31,17 +31,26 @@ pub async fn upsert(loading: &Loading<'_>, groups: &[CopyFiles], on: &MergeOn) -
     let merged = async {
         let rows = staging.fill(loading, &chosen).await?;
         let sources = super::sources(loading, &chosen);
-        staging.merge(loading, on, sources).await?;
-        Ok::<u64, Error>(rows)
+        // Others may change the table while it looks for the rows' partners.
+        let place = running.place(&loading.copy.table).await?;
+        let again = |e: &Error| e.kind() == ErrorKind::Conflict;
+        let told = running.retry_while(again, || async {
+            if running.statement.block.is_none() {
+                place.warehouse.inner.catalog.refresh().await?;
+                running.pins.forget(&place.warehouse);
+            }
+            staging.merge(loading, on, sources.clone()).await
+        });
+        Ok::<_, Error>((rows, told.await?))
     }
     .await;
     // Also when it has failed: nobody else has any use for the rows.
     let dropped = staging.drop(running).await;
-    let rows = merged?;
+    let (rows, told) = merged?;
     if let Err(e) = dropped {
         tracing::warn!("rows that were merged still take their room: {e}");
     }
-    Ok((rows, skipped.into_iter().collect()))
+    Ok((rows, skipped.into_iter().chain(told).collect()))
 }
 
 /// The ordinals of the columns that the files fill.
@@ -128,7 +137,7 @@ impl Staging {
         Ok(rows)
     }
 
-    async fn merge(&self, loading: &Loading<'_>, on: &MergeOn, sources: Vec<Source>) -> Result<()> {
+    async fn merge(&self, loading: &Loading<'_>, on: &MergeOn, sources: Vec<Source>) -> Result<Vec<String>> {
         let running = loading.running;
         let keys: Vec<String> = on.keys.iter().map(|key| quote_ident(&key.value)).collect();
         let mut conditions: Vec<String> =
@@ -139,8 +148,11 @@ impl Staging {
             if let Some((low, high)) = self.bounds(running, within, &loading.def).await? {
                 conditions.push(format!("blueshift_target.{column} >= {low} and blueshift_target.{column} <= {high}"));
             }
+            // Rows without a whole key are nobody's like.
+            let without: Vec<String> = keys.iter().map(|key| format!("{key} is null")).collect();
             newest = format!(
-                " qualify rank() over (partition by {} order by {column} desc nulls last) = 1",
+                " qualify {} or rank() over (partition by {} order by {column} desc nulls last) = 1",
+                without.join(" or "),
                 keys.join(", ")
             );
         }
@@ -171,7 +183,7 @@ impl Staging {
             return Err(Error::internal("a MERGE is read as something else"));
         };
         let from = (sources, loading.copy.options.skip_loaded);
-        merge::merge_from(running, &merge, from).await.map(drop).map_err(|e| match e.state() {
+        merge::merge_from(running, &merge, from).await.map_err(|e| match e.state() {
             SqlState::CARDINALITY_VIOLATION => twice(on).with_position(on.position.line, on.position.column),
             _ => position(e),
         })

@@ -12,6 +12,7 @@ use arrow::compute::kernels::cast_utils::parse_decimal;
 use arrow::datatypes::Decimal128Type;
 
 use super::formats::Formats;
+use super::infer::is_plain;
 use super::refused::Code;
 use crate::catalog::ColumnDef;
 use crate::common::SqlType;
@@ -165,6 +166,10 @@ impl Values {
         let text = text.trim();
         if text.is_empty() {
             return Ok(false);
+        }
+        if of.exact && !is_plain(text, sql_type) {
+            let reason = format!("\"{text}\" would be cut or changed as {sql_type}: name the column's type");
+            return Err(Refusal { code: Code::TYPE, reason });
         }
         let refused = |code: Code| Refusal { code, reason: format!("\"{text}\" is not a value of type {sql_type}") };
         macro_rules! whole {

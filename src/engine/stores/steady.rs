@@ -158,6 +158,10 @@ impl Steady {
                     None => return Ok(None),
                     Some(Ok(meta)) => {
                         offset = Some(meta.location.clone());
+                        // What is read later is what was listed. Times of listings are finer than those of files.
+                        if let Some(versions) = store.versions.as_ref().filter(|_| meta.e_tag.is_some()) {
+                            versions.lock().entry(meta.location.clone()).or_insert_with(|| Version::of(&meta));
+                        }
                         patience.renew();
                         return Ok(Some((meta, (store, stream, offset, patience, begin))));
                     }

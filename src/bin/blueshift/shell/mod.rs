@@ -255,8 +255,9 @@ fn pieces(text: &str) -> Vec<Piece> {
     let mut statements = String::new();
     let mut begun = 0;
     for (number, line) in text.split_inclusive('\n').enumerate() {
-        let between = statements.trim().is_empty() || blueshift::engine::is_complete(&statements);
-        if between && line.trim_start().starts_with('\\') {
+        // All statements so far are read again for this, so only where a line could be a command.
+        let between = || statements.trim().is_empty() || blueshift::engine::is_complete(&statements);
+        if line.trim_start().starts_with('\\') && between() {
             push_statements(&mut pieces, &mut statements, begun);
             pieces.push(Piece::Command(line.trim().to_string()));
             begun = number + 1;

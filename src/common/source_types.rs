@@ -55,14 +55,21 @@ impl SourceSystem {
             }
             None => (declared.clone(), None),
         };
-        let name = name.split_whitespace().collect::<Vec<_>>().join(" ");
+        let mut name = name.split_whitespace().collect::<Vec<_>>().join(" ");
+        // MySQL's filling up by zeros has no sign.
+        if let Some(filled) = name.strip_suffix(" zerofill").filter(|_| self == SourceSystem::MySql) {
+            name = format!("{} unsigned", filled.trim_end_matches(" unsigned"));
+        }
         let sizes: Vec<&str> = sizes.as_deref().map_or(Vec::new(), |sizes| sizes.split(',').map(str::trim).collect());
         // MySQL's way to say BOOLEAN, and bits that are one.
         if self == SourceSystem::MySql && matches!((name.as_str(), sizes.as_slice()), ("tinyint" | "bit", ["1"])) {
             return Some(SqlType::Boolean);
         }
         let size = |at: usize| sizes.get(at).and_then(|size| size.parse::<u32>().ok());
-        match self.types().find(|of| of.name == name)?.counterpart {
+        let known = |name: &str| self.types().find(|of| of.name == name);
+        // Those with as many digits here as without a sign are not listed.
+        let known = known(&name).or_else(|| known(name.strip_suffix(" unsigned")?))?;
+        match known.counterpart {
             Counterpart::Is(sql_type) => Some(sql_type),
             Counterpart::Characters => {
                 let bytes = size(0).map_or(SqlType::MAX_VARCHAR_BYTES, |n| n.saturating_mul(4));
@@ -74,6 +81,11 @@ impl SourceSystem {
             }
             Counterpart::Decimal(precision, scale) => {
                 let precision = size(0).map_or(Some(precision), |n| u8::try_from(n).ok())?;
+                // PostgreSQL rounds before the point where its scale is below zero.
+                if let Some(before) = sizes.get(1).and_then(|scale| scale.strip_prefix('-')) {
+                    let precision = precision.checked_add(before.trim().parse().ok()?)?;
+                    return (precision <= 38).then_some(SqlType::Decimal { precision, scale: 0 });
+                }
                 let scale = match (size(0), size(1)) {
                     (None, _) => scale,
                     (Some(_), None) => 0,
@@ -178,7 +190,7 @@ const POSTGRESQL: [(&str, Counterpart, &str); 47] = [
     ("cidr", Is(SqlType::Varchar(64)), ""),
 ];
 
-const MYSQL: [(&str, Counterpart, &str); 42] = [
+const MYSQL: [(&str, Counterpart, &str); 44] = [
     ("tinyint", Is(SqlType::SmallInt), "tinyint(1) is BOOLEAN"),
     ("tinyint unsigned", Is(SqlType::SmallInt), UNSIGNED),
     ("smallint", Is(SqlType::SmallInt), ""),
@@ -193,9 +205,11 @@ const MYSQL: [(&str, Counterpart, &str); 42] = [
     ("bigint unsigned", Is(SqlType::Decimal { precision: 20, scale: 0 }), UNSIGNED),
     ("serial", Is(SqlType::Decimal { precision: 20, scale: 0 }), "bigint unsigned; as IDENTITY BIGINT is enough"),
     ("decimal", Decimal(10, 0), "up to 38 digits"),
-    ("decimal unsigned", Decimal(10, 0), "up to 38 digits"),
+    ("dec", Decimal(10, 0), "up to 38 digits"),
+    ("fixed", Decimal(10, 0), "up to 38 digits"),
     ("numeric", Decimal(10, 0), "up to 38 digits"),
     ("float", Is(SqlType::Real), ""),
+    ("real", Is(SqlType::Double), ""),
     ("double", Is(SqlType::Double), ""),
     ("double precision", Is(SqlType::Double), ""),
     ("boolean", Is(SqlType::Boolean), ""),
@@ -276,6 +290,11 @@ mod tests {
             (PostgreSql, "jsonb", "super"),
             (PostgreSql, "uuid", "character(36)"),
             (MySql, "bigint(20) unsigned", "numeric(20,0)"),
+            (PostgreSql, "numeric(10,-2)", "numeric(12,0)"),
+            (MySql, "double unsigned", "double precision"),
+            (MySql, "decimal(12,2) unsigned", "numeric(12,2)"),
+            (MySql, "int(10) unsigned zerofill", "bigint"),
+            (MySql, "int(10) zerofill", "bigint"),
             (MySql, "tinyint(1)", "boolean"),
             (MySql, "tinyint(4)", "smallint"),
             (MySql, "decimal(10)", "numeric(10,0)"),
@@ -290,6 +309,7 @@ mod tests {
             assert_eq!(found.as_deref(), Some(expected), "{system} {declared}");
         }
         assert_eq!(MySql.sql_type("decimal(65,30)"), None);
+        assert_eq!(PostgreSql.sql_type("numeric(38,-2)"), None);
         assert_eq!(PostgreSql.sql_type("tsvector"), None);
     }
 

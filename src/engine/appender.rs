@@ -89,7 +89,7 @@ impl Appender<'_> {
     /// Commits the rows.
     ///
     /// Errors: as [`Session::load`]'s; nothing was added then, unless the error's state is 08007: then whether is not known,
-    /// and an append under the same key tells.
+    /// and an append under the same key tells. So it is where the call is given up before it ends.
     pub async fn finish(mut self) -> Result<Appended> {
         drop(self.sender.take());
         match self.ended {

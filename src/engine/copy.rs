@@ -11,6 +11,7 @@ mod lines;
 mod parquet;
 pub(super) mod progress;
 mod refused;
+mod replaced;
 mod skip;
 mod text;
 mod upsert;
@@ -61,7 +62,6 @@ pub(super) async fn copy(running: &Running<'_>, copy: Copy) -> Result<Output> {
     let pin = running.pins.pin(&place.warehouse).await?;
     let table = place.table(&pin, &copy.table)?;
     let targets = target_columns(&table.def, &copy)?;
-    check_options(&copy)?;
     let files = files(running, &copy).await?;
     let watch = Watch::begin(running, &place, &pin, &table.def, &copy);
     let loading = watch.loading(running, &copy, &table.def, targets, &table.loads);
@@ -311,15 +311,6 @@ async fn load_text(loading: &Loading<'_>, part: &Part, load: &Load) -> Result<()
         Refused::Value(misfit) => at(misfit.error, loading.copy.table.base()),
         Refused::Other(e) => e,
     })
-}
-
-fn check_options(copy: &Copy) -> Result<()> {
-    let options = &copy.options;
-    if options.format == CopyFormat::Parquet && options.values.replace_invalid.is_some() {
-        return Err(Error::unsupported("ACCEPTINVCHARS of PARQUET is not supported")
-            .with_hint("load the column as VARBYTE, and convert it"));
-    }
-    Ok(())
 }
 
 /// How the text files are read.

@@ -24,7 +24,7 @@ use super::warehouse::Warehouse;
 use crate::catalog::paths;
 use crate::common::Clock;
 use crate::physical_plan::config::BlueshiftOptions;
-use crate::system::{QueryRecord, RefusedRow, UnloadRecord};
+use crate::system::{LoadRecord, QueryRecord, RefusedRow, ReplacedText, UnloadRecord};
 
 /// Statements in memory, and those that a query of the log reads, at most; and their bytes in memory.
 const MOST: usize = 5_000;
@@ -251,7 +251,11 @@ fn size(record: &QueryRecord) -> usize {
     let steps: usize = record.steps.iter().map(|s| s.plan.len() + s.info.len() + s.label.len() + 200).sum();
     let alerts: usize = record.alerts.iter().map(|a| a.event.len() + a.solution.len() + 64).sum();
     let row = |e: &RefusedRow| e.raw_line.len() * 2 + e.raw_value.len() + e.reason.len() + e.file.len() + 256;
-    let loads: usize = record.load.iter().map(|l| l.files.len() * 256 + l.errors.iter().map(row).sum::<usize>()).sum();
+    let replaced = |r: &ReplacedText| r.raw_line.len() + r.file.len() + 96;
+    let load = |l: &LoadRecord| {
+        l.files.len() * 256 + l.errors.iter().map(row).sum::<usize>() + l.replaced.iter().map(replaced).sum::<usize>()
+    };
+    let loads: usize = record.load.iter().map(load).sum();
     let unloads: usize = record.unloads.iter().map(|u| u.path.len() + 96).sum();
     record.text.len() + steps + alerts + loads + unloads + (record.scans.len() + 2 * record.vacuums.len()) * 128 + 256
 }
@@ -263,12 +267,8 @@ fn without_secrets(text: &str) -> String {
     let text = &text[..text.floor_char_boundary(TEXT_BYTES)];
     let lower = text.to_ascii_lowercase();
     // What follows an address's question mark lets whoever knows it read the file.
-    let address = |start: &str| {
-        lower
-            .split(start)
-            .skip(1)
-            .any(|rest| rest.split(['\'', '"', '$', ' ', '\n']).next().is_some_and(|a| a.contains(['?', '@'])))
-    };
+    // A blank or a quote may be part of the address, so that its end is not looked for.
+    let address = |start: &str| lower.find(start).is_some_and(|at| lower[at..].contains(['?', '@']));
     if !SUSPECT.iter().any(|word| lower.contains(word)) && !address("http://") && !address("https://") {
         return text.to_string();
     }
@@ -291,9 +291,12 @@ mod tests {
         assert_eq!(without_secrets(copy), "copy t from '***' secret_access_key '***''***' csv");
         assert_eq!(without_secrets("copy t from 'x' credentials $$a'b$$"), "copy ***");
         assert!(!without_secrets("copy t from 'x' password 'open").contains("open"));
-        for address in
-            ["https://h/f?key=hush", "http://me:hush@h/f", "az://c/f' credentials 'azure_storage_sas_key=hush"]
-        {
+        for address in [
+            "https://h/f?key=hush",
+            "https://h/a b$c?key=hush",
+            "http://me:hush@h/f",
+            "az://c/f' credentials 'azure_storage_sas_key=hush",
+        ] {
             assert!(!without_secrets(&format!("copy t from '{address}' csv")).contains("hush"), "{address}");
         }
         let plain = "copy t from 'https://host/f.csv' csv";

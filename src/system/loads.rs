@@ -11,6 +11,7 @@ pub struct LoadRecord {
     pub table: i32,
     pub files: Vec<LoadedFile>,
     pub errors: Vec<RefusedRow>,
+    pub replaced: Vec<ReplacedText>,
 }
 
 /// A COPY that goes on.
@@ -87,6 +88,15 @@ pub struct RefusedRow {
     pub fields: Vec<Option<String>>,
 }
 
+/// A value of which ACCEPTINVCHARS has replaced bytes.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ReplacedText {
+    pub file: String,
+    pub line: i64,
+    pub column: String,
+    pub raw_line: String,
+}
+
 type Of<T> = Grid<(QueryRecord, LoadRecord, T)>;
 
 fn each<T: Clone>(context: Option<&SystemContext>, of: impl Fn(&LoadRecord) -> Vec<T>) -> Of<T> {
@@ -150,6 +160,21 @@ pub(super) fn stl_load_commits(context: Option<&SystemContext>) -> Of<LoadedFile
         .int("status", |(r, ..)| i32::from(!r.aborted))
         .time("curtime", |(.., file)| file.time_us)
         .word("file_format", |(.., file)| file.format.clone())
+}
+
+/// (Redshift manual, "STL_REPLACEMENTS".)
+pub(super) fn stl_replacements(context: Option<&SystemContext>) -> Of<ReplacedText> {
+    each(context, |load| load.replaced.clone())
+        .int("userid", |(r, ..)| r.user)
+        .big("query", |(r, ..)| r.query)
+        .int("slice", |_| 0)
+        .int("tbl", |(_, load, _)| load.table)
+        .time("starttime", |(r, ..)| r.start_us)
+        .int("session", |(r, ..)| r.process)
+        .word("filename", |(.., value)| value.file.clone())
+        .big("line_number", |(.., value)| value.line)
+        .word("colname", |(.., value)| value.column.clone())
+        .word("raw_line", |(.., value)| value.raw_line.clone())
 }
 
 /// The loads that this process is at (Redshift manual, "STV_LOAD_STATE"). Redshift's two pairs of bytes are one here, as files

@@ -44,7 +44,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use futures::future::BoxFuture;
 
 pub use blocks::count as count_blocks;
-pub use loads::{LoadRecord, LoadState, LoadedFile, RefusedRow};
+pub use loads::{LoadRecord, LoadState, LoadedFile, RefusedRow, ReplacedText};
 pub use log::{AlertRecord, QueryRecord, ScanRecord, StepRecord, VacuumProgress, VacuumRecord};
 pub use unload_log::UnloadRecord;
 
@@ -61,7 +61,7 @@ pub const SCHEMA: &str = "pg_catalog";
 pub const INFORMATION_SCHEMA: &str = "information_schema";
 
 /// The system tables' names.
-pub const TABLES: [&str; 46] = [
+pub const TABLES: [&str; 47] = [
     "pg_attrdef",
     "pg_attribute",
     "pg_class",
@@ -82,6 +82,7 @@ pub const TABLES: [&str; 46] = [
     "stl_loaderror_detail",
     "stl_query",
     "stl_querytext",
+    "stl_replacements",
     "stl_scan",
     "stl_unload_log",
     "stl_vacuum",
@@ -180,6 +181,7 @@ enum Kind {
     StlLoaderrorDetail,
     StlQuery,
     StlQuerytext,
+    StlReplacements,
     StlScan,
     StlUnloadLog,
     StlVacuum,
@@ -215,7 +217,7 @@ enum Kind {
 
 impl Kind {
     /// In the order of [`TABLES`], then of [`INFORMATION_TABLES`].
-    const ALL: [Kind; 51] = [
+    const ALL: [Kind; 52] = [
         Kind::PgAttrdef,
         Kind::PgAttribute,
         Kind::PgClass,
@@ -236,6 +238,7 @@ impl Kind {
         Kind::StlLoaderrorDetail,
         Kind::StlQuery,
         Kind::StlQuerytext,
+        Kind::StlReplacements,
         Kind::StlScan,
         Kind::StlUnloadLog,
         Kind::StlVacuum,
@@ -296,6 +299,7 @@ impl Kind {
             Kind::StlLoaderrorDetail => loads::stl_loaderror_detail(None).schema(),
             Kind::StlQuery => log::stl_query(None).schema(),
             Kind::StlQuerytext => log::stl_querytext(None).schema(),
+            Kind::StlReplacements => loads::stl_replacements(None).schema(),
             Kind::StlScan => log::stl_scan(None).schema(),
             Kind::StlUnloadLog => unload_log::stl_unload_log(None).schema(),
             Kind::StlVacuum => log::stl_vacuum(None).schema(),
@@ -356,6 +360,7 @@ impl Kind {
             | Kind::StlLoaderrorDetail
             | Kind::StlQuery
             | Kind::StlQuerytext
+            | Kind::StlReplacements
             | Kind::StlScan
             | Kind::StlUnloadLog
             | Kind::StlVacuum
@@ -401,6 +406,7 @@ impl Kind {
             Kind::StlLoaderrorDetail => loads::stl_loaderror_detail(Some(context)).columns(),
             Kind::StlQuery => log::stl_query(Some(context)).columns(),
             Kind::StlQuerytext => log::stl_querytext(Some(context)).columns(),
+            Kind::StlReplacements => loads::stl_replacements(Some(context)).columns(),
             Kind::StlScan => log::stl_scan(Some(context)).columns(),
             Kind::StlUnloadLog => unload_log::stl_unload_log(Some(context)).columns(),
             Kind::StlVacuum => log::stl_vacuum(Some(context)).columns(),

@@ -4,7 +4,7 @@ use parking_lot::Mutex;
 
 use super::by_name::{self, Names};
 use super::infer::{self, Found};
-use super::{CopyFormat, Output, Running, Watch, check_options, files, load_files};
+use super::{CopyFormat, Output, Running, Watch, files, load_files};
 use crate::common::{Error, Result, SqlState};
 use crate::engine::ddl;
 use crate::engine::files::CopyFiles;
@@ -19,7 +19,6 @@ pub(in crate::engine) async fn create_from(running: &Running<'_>, create: Create
         return Err(Error::invalid(SqlState::SYNTAX_ERROR, format!("{word} does not go with CREATE TABLE"))
             .with_hint("it is for COPY into a table that is there"));
     }
-    check_options(&copy)?;
     if let Err(there) = ddl::new_table(running, &table).await? {
         return Ok(there);
     }

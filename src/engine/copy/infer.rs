@@ -181,9 +181,11 @@ pub fn spec(name: Ident, sql_type: SqlType) -> ColumnSpec {
     ColumnSpec { name, sql_type, not_null, default, identity, encode, distkey: false, sortkey: false }
 }
 
-/// A name of a file as a column's: in lower case, with underscores for blanks.
+/// A name of a file as a column's: in lower case, with underscores for blanks, cut as all names are.
 pub fn column_name(name: &str) -> String {
-    name.trim().to_lowercase().split_whitespace().collect::<Vec<_>>().join("_")
+    let mut name = name.trim().to_lowercase().split_whitespace().collect::<Vec<_>>().join("_");
+    name.truncate(name.floor_char_boundary(Ident::MAX_BYTES));
+    name
 }
 
 /// The first lines of some files, spread over all, and of those that are `wanted`; `skip` lines are left out.

@@ -8,7 +8,7 @@ use super::blocks::Block;
 use super::infer::column_name;
 use super::lines::Line;
 use super::refused::Code;
-use super::values::Refusal;
+use super::values::{Refusal, not_text};
 use crate::common::{Error, Result, SqlState};
 
 /// Where in a value each column is.
@@ -114,7 +114,13 @@ pub fn values(block: &Block) -> impl Iterator<Item = (Line<'_>, std::result::Res
                 let value = &rest[..length];
                 match serde_json::from_slice::<serde_json::Value>(value) {
                     Ok(_) => (length, Ok(value)),
-                    Err(e) => (length, Err(bad(&e.to_string()))),
+                    Err(e) => (
+                        length,
+                        Err(match str::from_utf8(value) {
+                            Err(e) => not_text(value, e),
+                            Ok(_) => bad(&e.to_string()),
+                        }),
+                    ),
                 }
             }
         };

@@ -4,6 +4,8 @@
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
+use datafusion::catalog::TableProvider;
+use datafusion::catalog::streaming::StreamingTable;
 use datafusion::common::stats::Precision;
 use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
@@ -17,9 +19,10 @@ use object_store::ObjectMeta;
 
 use super::progress::Progress;
 use super::refused::Refused as RefusedRows;
+use super::replaced::{RowGroups, is_text};
 use super::text::shown_name;
 use super::{Loading, Part, project_to_table};
-use crate::common::{Error, ErrorKind, Result, SqlState};
+use crate::common::{Error, ErrorKind, Result, SqlState, SqlType};
 use crate::engine::coerce::{Misfit, Refused};
 use crate::engine::error::from_datafusion;
 use crate::engine::files::CopyFiles;
@@ -48,7 +51,7 @@ pub async fn load(loading: &Loading<'_>, part: &Part, load: &Load) -> Result<()>
     }
     for some in alike {
         let (rows, bytes) = some.iter().fold((0, 0), |(rows, bytes), file| (rows + file.rows, bytes + file.meta.size));
-        let plan = plan(loading, part, &some)?;
+        let plan = plan(loading, part, &some, running.warehouse.inner.threads)?;
         loading.progress.begin_file(&shown_name(&files.base, &some[0].meta));
         let streams = running.run_partitions(&plan).await?.into_iter();
         let streams = streams.map(|stream| counted(stream, loading.progress, rows, bytes));
@@ -91,8 +94,8 @@ async fn look(running: &Running<'_>, format: Arc<ParquetFormat>, files: &CopyFil
     Ok(File { meta, schema, rows })
 }
 
-/// A plan that reads files of one schema by position, its columns those of the table.
-fn plan(loading: &Loading<'_>, part: &Part, some: &[File]) -> Result<LogicalPlan> {
+/// A plan that reads files of one schema by position, its columns those of the table; with one of `threads`, in the files' order.
+fn plan(loading: &Loading<'_>, part: &Part, some: &[File], threads: usize) -> Result<LogicalPlan> {
     let files = &part.files;
     let schema = &some[0].schema;
     let (found, wanted) = (schema.fields().len(), part.targets.len());
@@ -104,16 +107,45 @@ fn plan(loading: &Loading<'_>, part: &Part, some: &[File]) -> Result<LogicalPlan
              are missing at the end",
         ));
     }
-    let url = |file: &File| ListingTableUrl::parse(format!("{}{}", files.base, file.meta.location));
-    let urls = some.iter().map(url).collect::<Result<Vec<_>, _>>().map_err(from_datafusion)?;
-    let config = ListingTableConfig::new_with_multi_paths(urls)
-        .with_listing_options(ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension(""))
-        .with_schema(Arc::clone(schema));
-    let provider = Arc::new(ListingTable::try_new(config).map_err(from_datafusion)?);
+    let provider: Arc<dyn TableProvider> = match loading.copy.options.values.replace_invalid {
+        Some(by) => Arc::new(row_groups(loading, part, some, by, threads)?),
+        None => Arc::new(listing(files, some)?),
+    };
     let scan = LogicalPlanBuilder::scan("copy", provider_as_source(provider), None)
         .and_then(LogicalPlanBuilder::build)
         .map_err(from_datafusion)?;
     project_to_table(loading, &part.targets, scan)
+}
+
+fn listing(files: &CopyFiles, some: &[File]) -> Result<ListingTable> {
+    let url = |file: &File| ListingTableUrl::parse(format!("{}{}", files.base, file.meta.location));
+    let urls = some.iter().map(url).collect::<Result<Vec<_>, _>>().map_err(from_datafusion)?;
+    let config = ListingTableConfig::new_with_multi_paths(urls)
+        .with_listing_options(ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension(""))
+        .with_schema(Arc::clone(&some[0].schema));
+    ListingTable::try_new(config).map_err(from_datafusion)
+}
+
+/// The files with bytes replaced that are no text, in columns that fill a VARCHAR.
+fn row_groups(loading: &Loading<'_>, part: &Part, some: &[File], by: u8, threads: usize) -> Result<StreamingTable> {
+    let schema = &some[0].schema;
+    let filled = schema.fields().iter().zip(&part.targets).enumerate();
+    let columns = filled.filter_map(|(at, (field, target))| {
+        let column = &loading.def.columns[(*target)?];
+        let replaced = is_text(field.data_type()) && matches!(column.sql_type, SqlType::Varchar(_));
+        replaced.then(|| (at, column.name.clone()))
+    });
+    let all = RowGroups {
+        store: Arc::clone(&part.files.store),
+        files: some.iter().map(|f| (shown_name(&part.files.base, &f.meta).into(), f.meta.clone())).collect(),
+        schema: Arc::clone(schema),
+        columns: columns.collect(),
+        by,
+        share: (0, threads),
+        refused: Arc::clone(loading.refused),
+    };
+    let shares = (0..threads).map(|at| Arc::new(RowGroups { share: (at, threads), ..all.clone() }) as _);
+    StreamingTable::try_new(Arc::clone(schema), shares.collect()).map_err(from_datafusion)
 }
 
 /// Counts rows, and as many of the `bytes` as they are of all `rows`.
@@ -150,7 +182,7 @@ async fn placed(loading: &Loading<'_>, part: &Part, load: &Load, some: Vec<File>
     for file in some {
         let name = shown_name(&files.base, &file.meta);
         let first = async {
-            let plan = plan(loading, part, std::slice::from_ref(&file))?;
+            let plan = plan(loading, part, std::slice::from_ref(&file), 1)?;
             load.first_misfit(loading.running.run_in_order(&plan).await?).await
         };
         if let Ok(Some(Misfit { error, row: Some(row), .. })) = first.await {

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use crate::common::{Error, Result, SqlState, SqlType};
 use crate::sql::ast::ErrorLimit;
-use crate::system::{LoadRecord, LoadedFile, RefusedRow};
+use crate::system::{LoadRecord, LoadedFile, RefusedRow, ReplacedText};
 
 /// What kind of error it is (Redshift manual, "Load error reference").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,11 +87,24 @@ pub struct LoadError {
     pub fields: Vec<Option<String>>,
 }
 
+/// A value of which ACCEPTINVCHARS has replaced bytes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Replaced {
+    pub file: Arc<str>,
+    /// From 1; of files without lines, the row.
+    pub line: u64,
+    pub column: String,
+    /// The value alone, of files without lines.
+    pub raw_line: String,
+}
+
 /// Bytes of lines and values that are kept.
 const RAW_BYTES: usize = 1024;
 /// Rows that are kept of those that are refused, and how large they may be together: the log has room for other statements.
 const KEPT: usize = 10_000;
 const KEPT_BYTES: usize = 4 << 20;
+/// Values that are kept of those that bytes were replaced of (Redshift manual, "STL_REPLACEMENTS": the first 100 of a slice).
+const KEPT_REPLACED: usize = 100;
 
 /// What a load refuses, from all of its readers.
 #[derive(Debug)]
@@ -99,6 +112,7 @@ pub struct Refused {
     limit: ErrorLimit,
     count: AtomicU64,
     kept: Mutex<Kept>,
+    replaced: Mutex<Vec<Replaced>>,
     files: Mutex<BTreeMap<Arc<str>, FileCounts>>,
 }
 
@@ -118,13 +132,20 @@ struct Kept {
 
 impl Refused {
     pub fn new(limit: ErrorLimit) -> Self {
-        Refused { limit, count: AtomicU64::new(0), kept: Mutex::default(), files: Mutex::default() }
+        Refused {
+            limit,
+            count: AtomicU64::new(0),
+            kept: Mutex::default(),
+            replaced: Mutex::default(),
+            files: Mutex::default(),
+        }
     }
 
     /// Forgets all: the load begins again.
     pub fn clear(&self) {
         self.count.store(0, Ordering::Relaxed);
         *self.kept.lock() = Kept::default();
+        self.replaced.lock().clear();
         self.files.lock().clear();
     }
 
@@ -142,6 +163,14 @@ impl Refused {
         match self.limit {
             ErrorLimit::At(limit) if count >= limit => Err(self.error()),
             _ => Ok(()),
+        }
+    }
+
+    /// Takes a value that was changed; the first ones are kept.
+    pub fn replaced(&self, value: impl FnOnce() -> Replaced) {
+        let mut replaced = self.replaced.lock();
+        if replaced.len() < KEPT_REPLACED {
+            replaced.push(value());
         }
     }
 
@@ -185,7 +214,20 @@ impl Refused {
                 fields: e.fields,
             }
         };
-        LoadRecord { table, files: files.iter().map(file).collect(), errors: self.all().into_iter().map(row).collect() }
+        let mut replaced = self.replaced.lock().clone();
+        replaced.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
+        let text = |value: Replaced| ReplacedText {
+            file: value.file.to_string(),
+            line: big(value.line),
+            column: value.column,
+            raw_line: value.raw_line,
+        };
+        LoadRecord {
+            table,
+            files: files.iter().map(file).collect(),
+            errors: self.all().into_iter().map(row).collect(),
+            replaced: replaced.into_iter().map(text).collect(),
+        }
     }
 
     pub fn count(&self) -> u64 {
@@ -195,10 +237,14 @@ impl Refused {
     /// What to tell of the rows that were left out, if any were.
     pub fn notice(&self) -> Option<String> {
         let (count, kept) = (self.count(), self.kept.lock().rows.len() as u64);
-        let them = if kept < count { format!("{kept} of them") } else { "them".to_string() };
-        (count > 0).then(|| {
-            format!("{count} rows were refused and left out: SELECT * FROM stl_load_errors WHERE query = pg_last_copy_id() lists {them}")
-        })
+        let (rows, them) = match count {
+            0 => return None,
+            1 => ("1 row was".to_string(), "it".to_string()),
+            _ if kept < count => (format!("{count} rows were"), format!("{kept} of them")),
+            _ => (format!("{count} rows were"), "them".to_string()),
+        };
+        let list = "SELECT * FROM stl_load_errors WHERE query = pg_last_copy_id()";
+        Some(format!("{rows} refused and left out: {list} lists {them}"))
     }
 
     /// Those that are kept, in the order of files and lines.

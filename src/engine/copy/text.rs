@@ -4,6 +4,8 @@
 //! streams as there are threads, whichever file a block is of. So it does not matter how many files there are, or how large
 //! they are, or that a compressed one cannot be split.
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::sync::Arc;
 
 use arrow::array::{BooleanArray, RecordBatch};
@@ -13,14 +15,17 @@ use datafusion::common::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::StreamExt;
-use object_store::ObjectMeta;
+use object_store::path::Path;
+use object_store::{GetResultPayload, ObjectMeta, ObjectStore, ObjectStoreExt};
+use tokio::runtime::Handle;
 use tokio::sync::{Mutex, mpsc};
 
 use super::blocks::{Block, Cutter};
 use super::json::{self, Shape};
 use super::lines::{Fields, Form, Line, LineReader};
 use super::progress::{Counted, Progress};
-use super::refused::{Code, LoadError, Refused, raw};
+use super::refused::{Code, LoadError, Refused, Replaced, raw};
+use super::replaced::replaced;
 use super::values::{Refusal, Rules, Values};
 use super::{damaged, input};
 use crate::catalog::ColumnDef;
@@ -57,8 +62,9 @@ pub fn streams(text: Arc<TextFiles>, files: &CopyFiles, threads: usize) -> Vec<S
         let read = |file: ObjectMeta| {
             let name: Arc<str> = shown_name(&base, &file).into();
             let (text, sender) = (Arc::clone(&reads), sender.clone());
-            let fetched = input::fetch(Arc::clone(&store), file.location);
+            let (store, local) = (Arc::clone(&store), base.scheme() == "file");
             let cut = move || {
+                let fetched = open(&store, local, file.location);
                 let send = |block| sender.blocking_send(Ok(block)).is_ok();
                 let sent = match &text.progress {
                     Some(progress) => {
@@ -104,6 +110,31 @@ pub fn streams(text: Arc<TextFiles>, files: &CopyFiles, threads: usize) -> Vec<S
     (0..threads).map(parse).collect()
 }
 
+/// The content of a file, to be read where blocking is allowed. A local one is read when more is asked for, and as much:
+/// the store would hand it out in small pieces, each of a task of its own.
+fn open(store: &Arc<dyn ObjectStore>, local: bool, location: Path) -> Box<dyn Read + Send> {
+    if local
+        && let Ok(found) = Handle::current().block_on(store.get(&location))
+        && let GetResultPayload::File(file, _) = found.payload
+    {
+        return Box::new(LocalFile(file));
+    }
+    // What cannot be had is told by the first read.
+    Box::new(input::fetch(Arc::clone(store), location))
+}
+
+struct LocalFile(File);
+
+impl Read for LocalFile {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer).map_err(|e| match e.kind() {
+            io::ErrorKind::Interrupted => e,
+            // As the store tells it: the file is out of reach, not damaged.
+            _ => io::Error::other(object_store::Error::Generic { store: "LocalFileSystem", source: Box::new(e) }),
+        })
+    }
+}
+
 /// A file as messages name it: a path, or a URL.
 pub fn shown_name(base: &url::Url, file: &ObjectMeta) -> String {
     let name = format!("{base}{}", file.location);
@@ -119,7 +150,7 @@ impl TextFiles {
     /// Gives the file's blocks to `to`, until that wants no more.
     pub(super) fn cut(
         &self,
-        input: impl std::io::Read + Send + 'static,
+        input: impl Read + Send + 'static,
         name: &Arc<str>,
         mut to: impl FnMut(Block) -> bool,
     ) -> Result<()> {
@@ -146,12 +177,20 @@ impl TextFiles {
     fn parse_values(&self, block: &Block, shape: &Shape) -> Result<RecordBatch> {
         let mut values: Vec<Values> = self.columns.iter().map(Values::new).collect();
         let (mut kept, mut count) = (Vec::new(), 0);
-        for (line, read) in json::values(block) {
+        let mended = self.mended(block);
+        let read = mended.as_ref().unwrap_or(block);
+        // Replaced bytes are where those of the file are.
+        let original = |part: &[u8]| {
+            let at = part.as_ptr() as usize - read.text.as_ptr() as usize;
+            &block.text[at..at + part.len()]
+        };
+        for (line, value) in json::values(read) {
             count += 1;
-            let found = match read.and_then(|value| shape.find(value)) {
+            let shown = Line { text: original(line.text), ..line };
+            let found = match value.and_then(|value| shape.find(value)) {
                 Ok(found) => found,
                 Err(refusal) => {
-                    self.refused.add(self.error(block, line, None, refusal))?;
+                    self.refused.add(self.error(block, shown, None, refusal))?;
                     continue;
                 }
             };
@@ -161,10 +200,18 @@ impl TextFiles {
                     values.push_null();
                     continue;
                 }
+                let sql_type = values.column().sql_type;
                 let pushed = match found {
                     None => values.push(None, &self.rules),
+                    Some(value)
+                        if mended.is_some()
+                            && !matches!(sql_type, SqlType::Varchar(_))
+                            && !is_text(original(value)) =>
+                    {
+                        values.push(Some(original(value)), &self.rules)
+                    }
                     // Such a column takes values as they are written.
-                    Some(value) if values.column().sql_type == SqlType::Super && *value != b"null" => {
+                    Some(value) if sql_type == SqlType::Super && *value != b"null" => {
                         values.push(Some(value), &self.rules)
                     }
                     Some(value) => match json::scalar(value) {
@@ -178,16 +225,25 @@ impl TextFiles {
                 refused = pushed.err().map(|refusal| (at, refusal));
             }
             kept.push(refused.is_none());
-            if let Some((at, refusal)) = refused {
-                let raw_value = found[at].map_or(String::new(), raw);
-                let position = found[at].map_or(0, |value| value.as_ptr() as usize - line.text.as_ptr() as usize);
-                let fields = found.iter().map(|value| value.map(raw)).collect();
-                let error = self.error(block, line, Some(at), refusal);
-                self.refused.add(LoadError { raw_value, position, fields, ..error })?;
+            match refused {
+                None => self.note_replaced(block, shown, |at| found[at].map(original)),
+                Some((at, refusal)) => {
+                    let raw_value = found[at].map_or(String::new(), |value| raw(original(value)));
+                    let position = found[at].map_or(0, |value| value.as_ptr() as usize - line.text.as_ptr() as usize);
+                    let fields = found.iter().map(|value| value.map(|value| raw(original(value)))).collect();
+                    let error = self.error(block, shown, Some(at), refusal);
+                    self.refused.add(LoadError { raw_value, position, fields, ..error })?;
+                }
             }
         }
         self.refused.read(&block.file, count, kept.iter().filter(|kept| **kept).count() as u64);
         self.batch(values, kept)
+    }
+
+    /// The block with the bytes replaced that belong to no character, where ACCEPTINVCHARS is said and there are some.
+    fn mended(&self, block: &Block) -> Option<Block> {
+        let by = self.rules.text.replace_invalid?;
+        (!is_text(&block.text)).then(|| Block { text: replaced(&block.text, by).into_bytes(), ..block.clone() })
     }
 
     fn parse_lines(&self, block: &Block) -> Result<RecordBatch> {
@@ -216,8 +272,12 @@ impl TextFiles {
                 refused = values.push(field, &self.rules).err().map(|refusal| (at, refusal));
             }
             kept.push(refused.is_none());
-            if let Some((at, refusal)) = refused {
-                self.refuse(block, line, Some(at), refusal, &fields)?;
+            match refused {
+                None => {
+                    let of = |at: usize| Some(self.fields[at]).filter(|field| *field < fields.len());
+                    self.note_replaced(block, line, |at| fields.get(of(at)?));
+                }
+                Some((at, refusal)) => self.refuse(block, line, Some(at), refusal, &fields)?,
             }
         }
         let rows = kept.iter().filter(|kept| **kept).count() as u64;
@@ -274,6 +334,23 @@ impl TextFiles {
         })
     }
 
+    /// Tells of the row's values that ACCEPTINVCHARS has changed.
+    fn note_replaced<'f>(&self, block: &Block, line: Line<'_>, field: impl Fn(usize) -> Option<&'f [u8]>) {
+        if self.rules.text.replace_invalid.is_none() {
+            return;
+        }
+        for (at, column) in self.columns.iter().enumerate() {
+            if field(at).is_some_and(|bytes| !is_text(bytes)) {
+                self.refused.replaced(|| Replaced {
+                    file: Arc::clone(&block.file),
+                    line: line.number,
+                    column: column.name.clone(),
+                    raw_line: raw(line.text),
+                });
+            }
+        }
+    }
+
     /// Without the value and its place.
     fn error(&self, block: &Block, line: Line<'_>, column: Option<usize>, refusal: Refusal) -> LoadError {
         LoadError {
@@ -289,6 +366,10 @@ impl TextFiles {
             fields: Vec::new(),
         }
     }
+}
+
+fn is_text(bytes: &[u8]) -> bool {
+    str::from_utf8(bytes).is_ok()
 }
 
 fn count(n: usize, what: &str) -> String {

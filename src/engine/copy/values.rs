@@ -1,6 +1,7 @@
 //! Fields of text into arrays of a table's types, by COPY's rules.
 
 use std::borrow::Cow;
+use std::str::Utf8Error;
 use std::sync::Arc;
 
 use arrow::array::timezone::Tz;
@@ -14,6 +15,7 @@ use arrow::datatypes::Decimal128Type;
 use super::formats::Formats;
 use super::infer::is_plain;
 use super::refused::Code;
+use super::replaced::replaced;
 use crate::catalog::ColumnDef;
 use crate::common::SqlType;
 use crate::common::moment::parse_time;
@@ -142,11 +144,33 @@ impl Values {
         }
     }
 
+    /// Appends a number or a date of the form that nearly all files have; `None`, with nothing appended, where
+    /// [`Values::value`] has to look closer. What it appends is what that would.
+    #[inline]
+    fn plain(&mut self, field: &[u8], rules: &Rules) -> Option<()> {
+        match &mut self.builder {
+            Builder::Int16(builder) => builder.append_value(plain_whole(field)?.try_into().ok()?),
+            Builder::Int32(builder) => builder.append_value(plain_whole(field)?.try_into().ok()?),
+            Builder::Int64(builder) => builder.append_value(plain_whole(field)?),
+            Builder::Decimal(builder) => {
+                let SqlType::Decimal { precision, scale } = self.column.sql_type else { return None };
+                builder.append_value(plain_decimal(field, precision, scale)?.into());
+            }
+            Builder::Date(builder) => builder.append_value(rules.formats.plain_date(field)?),
+            _ => return None,
+        }
+        Some(())
+    }
+
     /// Appends a value; false where the field means NULL.
     fn value(&mut self, field: &[u8], rules: &Rules) -> std::result::Result<bool, Refusal> {
         let of = &rules.text;
         if rules.null_as.as_deref() == Some(field) {
             return Ok(false);
+        }
+        // Where nothing may be lost, more is asked of a number than that it can be read.
+        if !of.exact && self.plain(field, rules).is_some() {
+            return Ok(true);
         }
         let text = text_of(field, &self.column, rules)?;
         let sql_type = self.column.sql_type;
@@ -242,22 +266,18 @@ impl Values {
 
 /// The field as text; with ACCEPTINVCHARS, bytes of VARCHAR that are none are replaced, each by one.
 fn text_of<'f>(field: &'f [u8], column: &ColumnDef, rules: &Rules) -> std::result::Result<Cow<'f, str>, Refusal> {
-    match (std::str::from_utf8(field), rules.text.replace_invalid) {
+    match (str::from_utf8(field), rules.text.replace_invalid) {
         (Ok(text), _) => Ok(text.into()),
-        (Err(_), Some(by)) if matches!(column.sql_type, SqlType::Varchar(_)) => {
-            let mut text = String::with_capacity(field.len());
-            for chunk in field.utf8_chunks() {
-                text.push_str(chunk.valid());
-                text.extend(chunk.invalid().iter().map(|_| char::from(by)));
-            }
-            Ok(text.into())
-        }
-        (Err(e), _) => {
-            let byte = field[e.valid_up_to()];
-            let reason = format!("not valid UTF-8: byte 0x{byte:02x} at {}", e.valid_up_to() + 1);
-            Err(Refusal { code: Code::INVALID_UTF8, reason })
-        }
+        (Err(_), Some(by)) if matches!(column.sql_type, SqlType::Varchar(_)) => Ok(replaced(field, by).into()),
+        (Err(e), _) => Err(not_text(field, e)),
     }
+}
+
+/// Of bytes that are not UTF-8.
+pub fn not_text(field: &[u8], e: Utf8Error) -> Refusal {
+    let byte = field[e.valid_up_to()];
+    let reason = format!("not valid UTF-8: byte 0x{byte:02x} at {}", e.valid_up_to() + 1);
+    Refusal { code: Code::INVALID_UTF8, reason }
 }
 
 /// Text within its column's length.
@@ -269,6 +289,9 @@ fn fitted<'t>(text: &'t str, column: &ColumnDef, rules: &ValueRules) -> std::res
         return Err(Refusal { code: Code::CHAR, reason });
     }
     let Some(max) = sql_type.max_bytes() else { return Ok(text) };
+    if text.len() <= max as usize {
+        return Ok(text);
+    }
     // The blanks at the end of a CHAR do not count.
     let counted = if is_char { text.trim_end_matches(' ').len() } else { text.len() };
     match counted > max as usize {
@@ -288,6 +311,74 @@ fn boolean(text: &str) -> Option<bool> {
         "0" | "f" | "false" | "n" | "no" | "off" => Some(false),
         _ => None,
     }
+}
+
+/// So many decimal digits fit an i64, whichever they are.
+const SAFE_DIGITS: usize = 18;
+
+/// The powers of ten that those digits reach.
+const POWERS: [i64; SAFE_DIGITS + 1] = {
+    let mut powers = [1; SAFE_DIGITS + 1];
+    let mut at = 1;
+    while at < powers.len() {
+        powers[at] = powers[at - 1] * 10;
+        at += 1;
+    }
+    powers
+};
+
+fn unsigned(field: &[u8]) -> (&[u8], bool) {
+    match field {
+        [b'-', digits @ ..] => (digits, true),
+        digits => (digits, false),
+    }
+}
+
+/// Digits alone, with a minus or without.
+#[inline]
+fn plain_whole(field: &[u8]) -> Option<i64> {
+    let (digits, negative) = unsigned(field);
+    if digits.is_empty() || digits.len() > SAFE_DIGITS {
+        return None;
+    }
+    let mut value = 0;
+    for byte in digits {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        value = value * 10 + i64::from(digit);
+    }
+    Some(if negative { -value } else { value })
+}
+
+/// The unscaled value of digits with a point among them or without, no more behind it than the scale has.
+#[inline]
+fn plain_decimal(field: &[u8], precision: u8, scale: u8) -> Option<i64> {
+    let (text, negative) = unsigned(field);
+    if text.len() > SAFE_DIGITS {
+        return None;
+    }
+    let (mut value, mut point) = (0, None);
+    for (at, byte) in text.iter().enumerate() {
+        let digit = byte.wrapping_sub(b'0');
+        match digit {
+            0..=9 => value = value * 10 + i64::from(digit),
+            _ if *byte == b'.' && point.is_none() => point = Some(at),
+            _ => return None,
+        }
+    }
+    let digits = text.len() - usize::from(point.is_some());
+    let behind = point.map_or(0, |point| text.len() - point - 1);
+    let missing = usize::from(scale).checked_sub(behind)?;
+    if digits == 0 || digits + missing > SAFE_DIGITS {
+        return None;
+    }
+    value *= POWERS[missing];
+    if POWERS.get(usize::from(precision)).is_some_and(|limit| value >= *limit) {
+        return None;
+    }
+    Some(if negative { -value } else { value })
 }
 
 fn whole<T: TryFrom<i64>>(text: &str) -> std::result::Result<T, Code> {
@@ -368,4 +459,82 @@ fn bytes_of_hex(text: &str) -> Option<Vec<u8>> {
         return None;
     }
     pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::rng::Rng;
+
+    /// Digits, points, signs and others in any order, most of them numbers.
+    fn fields() -> Vec<String> {
+        let mut rng = Rng::new(11);
+        let some = |rng: &mut Rng| {
+            let length = rng.below(22);
+            let byte = |rng: &mut Rng| match rng.below(40) {
+                0 => '-',
+                1..=3 => '.',
+                4 => '+',
+                5 => ' ',
+                6 => 'e',
+                _ => char::from(b'0' + rng.below(10) as u8),
+            };
+            let sign = if rng.one_in(3) { "-" } else { "" };
+            format!("{sign}{}", (0..length).map(|_| byte(rng)).collect::<String>())
+        };
+        let mut all: Vec<String> = (0..50_000).map(|_| some(&mut rng)).collect();
+        let limits = [i64::from(i16::MIN), i64::from(i32::MAX) + 1, i64::MAX, i64::MIN, 0].map(|v| v.to_string());
+        all.extend(limits.into_iter().chain(["-0", "", "-", ".", "-.5", "5.", "00.10"].map(String::from)));
+        all
+    }
+
+    #[test]
+    fn plain_numbers_are_what_the_general_reading_has() {
+        let (mut read, fields) = (0, fields());
+        for field in &fields {
+            if let Some(value) = plain_whole(field.as_bytes()) {
+                assert_eq!(whole::<i64>(field), Ok(value), "{field}");
+            }
+            for (precision, scale) in [(18, 2), (15, 2), (5, 5), (4, 0), (38, 30), (38, 2), (1, 1)] {
+                if let Some(value) = plain_decimal(field.as_bytes(), precision, scale) {
+                    for round in [false, true] {
+                        let rules = ValueRules { round, ..ValueRules::default() };
+                        let general = decimal(field, precision, scale, &rules);
+                        assert_eq!(general, Ok(i128::from(value)), "{field} as {precision},{scale}");
+                    }
+                    read += 1;
+                }
+            }
+        }
+        assert!(read > fields.len() / 2, "{read} of {}", fields.len());
+        assert_eq!(plain_decimal(b"999.99", 5, 2), Some(99_999));
+        assert_eq!(plain_decimal(b"1000", 5, 2), None);
+    }
+
+    #[test]
+    fn short_integers_are_checked() {
+        let column = |sql_type| ColumnDef {
+            id: crate::common::ColumnId(1),
+            name: "a".into(),
+            sql_type,
+            nullable: true,
+            default_sql: None,
+            absent: None,
+            encoding: crate::common::EncodingName::Auto,
+            identity: None,
+        };
+        let text = ValueRules::default();
+        let formats = Formats::new(&text).unwrap();
+        let rules = Rules { text, formats, null_as: None, zone: crate::functions::zones::utc() };
+        for (sql_type, fits, not) in [
+            (SqlType::SmallInt, "-32768", "32768"),
+            (SqlType::Integer, "2147483647", "-2147483649"),
+            (SqlType::BigInt, "-9223372036854775808", "9223372036854775808"),
+        ] {
+            let mut values = Values::new(&column(sql_type));
+            assert_eq!(values.push(Some(fits.as_bytes()), &rules), Ok(()));
+            assert_eq!(values.push(Some(not.as_bytes()), &rules).unwrap_err().code, Code::OVERFLOW);
+            assert_eq!(values.finish().len(), 2);
+        }
+    }
 }

@@ -4,7 +4,8 @@
 use serde_json::{Value, json};
 
 use crate::system::{
-    AlertRecord, LoadRecord, LoadedFile, QueryRecord, RefusedRow, ScanRecord, StepRecord, UnloadRecord, VacuumRecord,
+    AlertRecord, LoadRecord, LoadedFile, QueryRecord, RefusedRow, ReplacedText, ScanRecord, StepRecord, UnloadRecord,
+    VacuumRecord,
 };
 
 pub fn write(record: &QueryRecord) -> String {
@@ -61,7 +62,14 @@ fn load(load: &LoadRecord) -> Value {
             "reason": e.reason, "fields": e.fields,
         })
     });
-    json!({ "table": load.table, "files": files.collect::<Vec<_>>(), "errors": errors.collect::<Vec<_>>() })
+    let replaced = load
+        .replaced
+        .iter()
+        .map(|r| json!({ "file": r.file, "line": r.line, "column": r.column, "raw_line": r.raw_line }));
+    json!({
+        "table": load.table, "files": files.collect::<Vec<_>>(), "errors": errors.collect::<Vec<_>>(),
+        "replaced": replaced.collect::<Vec<_>>(),
+    })
 }
 
 fn read_load(value: &Value) -> Option<LoadRecord> {
@@ -91,7 +99,18 @@ fn read_load(value: &Value) -> Option<LoadRecord> {
             .and_then(Value::as_array)
             .map_or(Vec::new(), |fields| fields.iter().map(|field| field.as_str().map(str::to_string)).collect()),
     });
-    Some(LoadRecord { table: int(value, "table"), files: files.collect(), errors: errors.collect() })
+    let replaced = each("replaced").into_iter().map(|r| ReplacedText {
+        file: text(&r, "file"),
+        line: big(&r, "line"),
+        column: text(&r, "column"),
+        raw_line: text(&r, "raw_line"),
+    });
+    Some(LoadRecord {
+        table: int(value, "table"),
+        files: files.collect(),
+        errors: errors.collect(),
+        replaced: replaced.collect(),
+    })
 }
 
 /// `None` of what is no such line.

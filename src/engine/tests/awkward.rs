@@ -8,7 +8,10 @@ use arrow::array::{ArrayRef, Int32Array, RecordBatch, StringArray, StructArray};
 use arrow::datatypes::{DataType, Field};
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::basic::Compression;
+use datafusion::parquet::data_type::{ByteArray, ByteArrayType, Int32Type};
 use datafusion::parquet::file::properties::WriterProperties;
+use datafusion::parquet::file::writer::SerializedFileWriter;
+use datafusion::parquet::schema::parser::parse_message_type;
 
 /// A file for a table `(id int, word varchar(20))`.
 #[derive(Debug)]
@@ -106,8 +109,33 @@ pub fn write(directory: &Path) -> Vec<Awkward> {
         whole[..whole.len() / 2].to_vec(),
         Refused(&["cut.parquet is not a readable Parquet file"]),
     );
+    file("bytes.parquet", "parquet", bytes_as_text(), Refused(&["bytes.parquet"]));
+    let mended = Rows(&["1,a^b", "2,ä^^^", "3,ok", "NULL,NULL"]);
+    file("mended.parquet", "parquet acceptinvchars '^'", bytes_as_text(), mended);
     file("no.parquet", "parquet", text("1,a\n"), Refused(&["no.parquet is not a readable Parquet file"]));
     written
+}
+
+/// A file of Parquet that calls text what is none, each row in a row group of its own.
+pub fn bytes_as_text() -> Vec<u8> {
+    const SCHEMA: &str = "message rows { optional int32 id; optional binary word (STRING); }";
+    let schema = Arc::new(parse_message_type(SCHEMA).expect("a schema"));
+    let mut bytes = Vec::new();
+    let mut writer = SerializedFileWriter::new(&mut bytes, schema, Default::default()).expect("a writer");
+    for (id, word) in [(1, &b"a\xffb"[..]), (2, b"\xc3\xa4\xe2\x82\xff"), (3, b"ok"), (0, b"")] {
+        let levels = [i16::from(id > 0)];
+        let mut group = writer.next_row_group().expect("a row group");
+        let mut column = group.next_column().expect("a column").expect("the first");
+        column.typed::<Int32Type>().write_batch(&[id], Some(&levels), None).expect("an id");
+        column.close().expect("it is written");
+        let mut column = group.next_column().expect("a column").expect("the second");
+        let word = ByteArray::from(word.to_vec());
+        column.typed::<ByteArrayType>().write_batch(&[word], Some(&levels), None).expect("a word");
+        column.close().expect("it is written");
+        group.close().expect("it is written");
+    }
+    writer.close().expect("memory takes all");
+    bytes
 }
 
 fn gzip(text: &str) -> Vec<u8> {

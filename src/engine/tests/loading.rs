@@ -46,7 +46,7 @@ async fn awkward_files() {
         let place = directory.path().join(file.name);
         let copied = session.sql(&format!("copy t from '{}' {}", place.display(), file.options)).await;
         let rows =
-            shown(&session, "select id || ',' || coalesce(word, 'NULL') from t where word is null or word <> 'before'")
+            shown(&session, "select coalesce(id::varchar, 'NULL') || ',' || coalesce(word, 'NULL') from t where word is null or word <> 'before'")
                 .await;
         match (file.expected, copied) {
             (Expected::Rows(expected), Ok(_)) => {
@@ -64,6 +64,36 @@ async fn awkward_files() {
         }
         all(&session, &["delete from t where word is null or word <> 'before'"]).await;
         assert_eq!(shown(&session, "select count(*) from t").await, ["1"], "{}", file.name);
+    }
+}
+
+/// The log tells of each value that ACCEPTINVCHARS has changed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replaced_bytes_are_logged() {
+    let directory = tempfile::tempdir().unwrap();
+    let session = in_memory().await.session();
+    all(&session, &["create table t (id int, word varchar(20))"]).await;
+    for (name, options, bytes, expected) in [
+        (
+            "a.csv",
+            "csv",
+            b"1,ok\n2,a\xffb\n3,\xff\xff\n".to_vec(),
+            ["2 word 2,a\u{fffd}b", "3 word 3,\u{fffd}\u{fffd}"],
+        ),
+        (
+            "a.json",
+            "json 'auto'",
+            b"{\"id\":1,\"word\":\"\xff\"}\n\n{\"word\":\"\xfe\"}".to_vec(),
+            ["1 word {\"id\":1,\"word\":\"\u{fffd}\"}", "3 word {\"word\":\"\u{fffd}\"}"],
+        ),
+        ("a.parquet", "parquet", awkward::bytes_as_text(), ["1 word a\u{fffd}b", "2 word ä\u{fffd}\u{fffd}"]),
+    ] {
+        let place = directory.path().join(name);
+        std::fs::write(&place, bytes).unwrap();
+        all(&session, &[&format!("copy t from '{}' {options} acceptinvchars", place.display())]).await;
+        let logged = "select line_number || ' ' || colname || ' ' || raw_line from stl_replacements \
+                      where query = pg_last_copy_id() order by line_number";
+        assert_eq!(shown(&session, logged).await, expected, "{name}");
     }
 }
 

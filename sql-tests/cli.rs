@@ -308,6 +308,25 @@ fn a_column_with_nulls_written_as_csv_is_read_back() {
 }
 
 #[test]
+fn null_of_no_type_is_written_as_null() {
+    let dir = tempfile::tempdir().unwrap();
+    let select = |format| succeeds(dir.path(), &["sql", "--format", format, "-c", "select null as a, 'x' as b"]);
+    assert_eq!(select("csv"), "a,b\r\n,x\r\n");
+    let json: String = select("json").split_whitespace().collect();
+    assert_eq!(json, r#"[{"a":null,"b":"x"}]"#);
+}
+
+#[test]
+fn long_statements_of_many_lines_are_read_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let rows: Vec<String> = (0..4000).map(|i| format!("({i})")).collect();
+    let script = format!("create table t (a int);\ninsert into t values\n{};\n\\dt\n", rows.join(",\n"));
+    std::fs::write(dir.path().join("many.sql"), script).unwrap();
+    let told = succeeds(dir.path(), &["sql", "-f", "many.sql"]);
+    in_order(&told, &["INSERT 0 4000", " t "]);
+}
+
+#[test]
 fn views_are_stored() {
     let dir = tempfile::tempdir().unwrap();
     let made = ["sql", "-w", "house", "-c", "create table t (a int)", "-c", "create view v as select a from t"];

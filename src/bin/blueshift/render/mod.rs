@@ -98,7 +98,7 @@ async fn csv(out: &mut impl Write, mut output: Output) -> Result<u64, Failure> {
         for row in 0..batch.num_rows() {
             for (i, cell) in cells.iter().enumerate() {
                 separate(out, i)?;
-                if batch.column(i).is_valid(row) {
+                if !is_null(batch.column(i), row) {
                     csv_field(out, &text_of(cell, row)?)?;
                 }
             }
@@ -106,6 +106,11 @@ async fn csv(out: &mut impl Write, mut output: Output) -> Result<u64, Failure> {
         }
         rows += batch.num_rows() as u64;
     }
+}
+
+/// An array of nothing but NULL has no mask that tells.
+fn is_null(array: &dyn Array, row: usize) -> bool {
+    array.is_null(row) || *array.data_type() == DataType::Null
 }
 
 fn separate(out: &mut impl Write, column: usize) -> std::io::Result<()> {
@@ -142,7 +147,7 @@ async fn json(out: &mut impl Write, mut output: Output) -> Result<u64, Failure> 
 }
 
 fn json_value(array: &dyn Array, cell: &ArrayFormatter<'_>, row: usize) -> Result<String, Failure> {
-    if array.is_null(row) {
+    if is_null(array, row) {
         return Ok("null".into());
     }
     let text = text_of(cell, row)?;

@@ -1,12 +1,12 @@
 //! What AUTO makes of a table, by the rows that a load brings (our own rules; Redshift's are unpublished).
 
-use arrow::array::{Array, AsArray, RecordBatch, new_empty_array};
+use arrow::array::{Array, AsArray, new_empty_array};
 use arrow::datatypes::{Date32Type, TimestampMicrosecondType};
 
 use crate::catalog::{EffectiveDist, TableDef};
-use crate::common::{ColumnId, DistStyle, SortKey, SortStyle, SqlType};
+use crate::common::{ColumnId, DistStyle, Result, SortKey, SortStyle, SqlType};
 use crate::distribution::hash_array;
-use crate::storage::writer::{AUTO_ALL_MAX_BYTES, AUTO_ALL_MAX_ROWS};
+use crate::storage::writer::{AUTO_ALL_MAX_BYTES, AUTO_ALL_MAX_ROWS, SliceSorter};
 
 /// A first load of fewer rows says nothing of the order that later ones come in: one zone.
 pub(super) const AUTO_SORT_MIN_ROWS: u64 = 8192;
@@ -18,30 +18,32 @@ pub(super) const AUTO_SORT_MIN_ROWS: u64 = 8192;
 pub(super) fn sort_key(
     def: &TableDef,
     ordered_by: &[ColumnId],
-    batches: &[RecordBatch],
-    rows: u64,
-) -> Option<(SortKey, &'static str)> {
+    rows: &SliceSorter,
+) -> Result<Option<(SortKey, &'static str)>> {
     let key = |columns: Vec<ColumnId>| SortKey { style: SortStyle::Compound, columns };
     let can_sort = |id: &ColumnId| def.column(*id).is_some_and(|c| c.sql_type.can_be_key());
-    if !ordered_by.is_empty() && ordered_by.iter().all(can_sort) && rows > 0 {
-        return Some((key(ordered_by.to_vec()), "the order of its query"));
+    if !ordered_by.is_empty() && ordered_by.iter().all(can_sort) && rows.total_rows() > 0 {
+        return Ok(Some((key(ordered_by.to_vec()), "the order of its query")));
     }
-    if rows < AUTO_SORT_MIN_ROWS {
-        return None;
+    if rows.total_rows() < AUTO_SORT_MIN_ROWS {
+        return Ok(None);
     }
-    let in_order = |ordinal: &usize| comes_in_order(batches, *ordinal, def.columns[*ordinal].sql_type);
-    if let Some(ordinal) = (0..def.columns.len()).find(in_order) {
-        return Some((key(vec![def.columns[ordinal].id]), "the order that its first rows came in"));
+    for (ordinal, column) in def.columns.iter().enumerate() {
+        if comes_in_order(rows, ordinal, column.sql_type)? {
+            return Ok(Some((key(vec![column.id]), "the order that its first rows came in")));
+        }
     }
-    def.primary_key()
-        .filter(|columns| columns.iter().all(can_sort))
-        .map(|columns| (key(columns.to_vec()), "its primary key"))
+    let primary = def.primary_key().filter(|columns| columns.iter().all(can_sort));
+    Ok(primary.map(|columns| (key(columns.to_vec()), "its primary key")))
 }
 
-fn comes_in_order(batches: &[RecordBatch], ordinal: usize, sql_type: SqlType) -> bool {
+fn comes_in_order(rows: &SliceSorter, ordinal: usize, sql_type: SqlType) -> Result<bool> {
+    if !matches!(sql_type, SqlType::Date | SqlType::Timestamp | SqlType::TimestampTz) {
+        return Ok(false);
+    }
     let (mut min, mut max) = (i64::MAX, i64::MIN);
-    for batch in batches {
-        let column = batch.column(ordinal);
+    let batches = rows.came(ordinal).collect::<Result<Vec<_>>>()?;
+    for column in batches.into_iter().flatten() {
         let mut before = i64::MIN;
         let mut follows = |value: i64| {
             (min, max) = (min.min(value), max.max(value));
@@ -52,16 +54,13 @@ fn comes_in_order(batches: &[RecordBatch], ordinal: usize, sql_type: SqlType) ->
                 SqlType::Date => {
                     column.as_primitive::<Date32Type>().values().iter().all(|day| follows(i64::from(*day)))
                 }
-                SqlType::Timestamp | SqlType::TimestampTz => {
-                    column.as_primitive::<TimestampMicrosecondType>().values().iter().all(|at| follows(*at))
-                }
-                _ => false,
+                _ => column.as_primitive::<TimestampMicrosecondType>().values().iter().all(|at| follows(*at)),
             };
         if !ordered {
-            return false;
+            return Ok(false);
         }
     }
-    min < max
+    Ok(min < max)
 }
 
 /// What DISTSTYLE AUTO amounts to for a table of so many rows and bytes of Arrow arrays, and why: ALL while it is small,

@@ -30,6 +30,7 @@ use crate::physical_plan::load::RowSink;
 use crate::physical_plan::scan::table_schema;
 use crate::sql::ast::CompUpdate;
 use crate::statistics::SegmentSketches;
+use crate::storage::arrange::{Arranged, Arranger, Pending};
 use crate::storage::interleave::KeySample;
 use crate::storage::loader::{choose_run, emptiest_slice, put_bytes, store_rows};
 use crate::storage::merge::{SegmentRows, as_reference, merge_runs};
@@ -63,6 +64,9 @@ pub struct Load {
     /// What to tell when it has ended.
     notices: Vec<String>,
 }
+
+/// Rows that a stream has and that are not arranged take this share (1/n) of a load's memory at most, unless it is one batch.
+const PENDING_SHARE: usize = 16;
 
 /// Rows that are read back to be placed anew.
 #[derive(Debug, Default)]
@@ -306,6 +310,11 @@ impl Load {
             let identities = self.identities.clone();
             tasks.spawn(async move {
                 let mut before = 0;
+                let (mut arranger, samples, mut pending) = {
+                    let gathered = gathered.lock().await;
+                    let most_bytes = gathered.warehouse.inner.load_memory / PENDING_SHARE;
+                    (gathered.sorter.arranger(), gathered.sample.is_some(), Pending::new(most_bytes))
+                };
                 while let Some(batch) = stream.next().await {
                     let batch = batch.map_err(from_datafusion)?;
                     let mut columns = coercion.coerce(&batch).map_err(|e| e.after(before))?;
@@ -315,7 +324,19 @@ impl Load {
                     }
                     let rows = coercion.rows(columns)?;
                     before += rows.num_rows() as u64;
-                    gathered.lock().await.push(rows).await?;
+                    if samples {
+                        gathered.lock().await.look_at(&rows)?;
+                    }
+                    // Streams hash and order their rows at the same time; only what is arranged is taken in turn.
+                    if let Some(rows) = pending.push(rows) {
+                        let arranged = arranger.arrange(&rows)?;
+                        arranger = gathered.lock().await.push(arranged).await?;
+                    }
+                }
+                let rest = pending.take();
+                if !rest.is_empty() {
+                    let arranged = arranger.arrange(&rest)?;
+                    gathered.lock().await.push(arranged).await?;
                 }
                 Ok(())
             });
@@ -426,18 +447,24 @@ impl Load {
 }
 
 impl Gathered {
-    async fn push(&mut self, rows: arrow::array::RecordBatch) -> Result<()> {
-        if let Some(sample) = &mut self.sample {
-            sample.add(&self.sorter.layout().key_columns(&rows))?;
+    /// Tells the sample for a rank map of rows to come.
+    fn look_at(&mut self, rows: &arrow::array::RecordBatch) -> Result<()> {
+        match &mut self.sample {
+            Some(sample) => sample.add(&self.sorter.layout().key_columns(rows)),
+            None => Ok(()),
         }
-        self.sorter.push(rows)?;
+    }
+
+    /// Takes rows, and tells what the next ones are to be arranged by.
+    async fn push(&mut self, rows: Arranged) -> Result<Arranger> {
+        self.sorter.take(rows)?;
         if self.sorter.memory_bytes() > self.warehouse.inner.load_memory {
             self.settle_ranks()?;
             self.settle_auto().await?;
             let run = self.store_gathered(false).await?;
             self.runs.push(run);
         }
-        Ok(())
+        Ok(self.sorter.arranger())
     }
 
     /// Everything taken, as segments of one run.
@@ -446,7 +473,7 @@ impl Gathered {
         self.settle_auto().await?;
         self.rank_anew().await?;
         if self.runs.is_empty() {
-            if self.stored_bytes() + self.sorter.memory_bytes() as u64 <= SMALL_TABLE_BYTES {
+            if self.stored_bytes() + self.sorter.arrow_bytes() as u64 <= SMALL_TABLE_BYTES {
                 self.sorter.set_light();
             }
             // Rows that are checked are read again, from objects.
@@ -462,7 +489,7 @@ impl Gathered {
 
     /// What was gathered since the last run, as a run; a few rows `inline`, where that is wanted.
     async fn store_gathered(&mut self, inline: bool) -> Result<Vec<NewSegment>> {
-        let sorter = self.sorter.split_off()?;
+        let sorter = self.sorter.split_off();
         let (store, threads) = (self.objects(), self.warehouse.inner.threads);
         store_rows(sorter, &store, &self.names, threads, inline, &mut self.sketches).await
     }
@@ -540,7 +567,7 @@ impl Gathered {
         let mut changed = false;
         let empty = self.table.segments.is_empty() && self.runs.is_empty();
         if self.def.sort_auto && self.def.sort.is_none() && empty {
-            let chosen = auto::sort_key(&self.def, &self.ordered_by, self.sorter.batches(), self.sorter.total_rows());
+            let chosen = auto::sort_key(&self.def, &self.ordered_by, &self.sorter)?;
             if let Some((key, why)) = chosen {
                 let name = |id: &ColumnId| self.def.column(*id).map_or("?", |c| c.name.as_str());
                 let names: Vec<&str> = key.columns.iter().map(name).collect();
@@ -554,7 +581,7 @@ impl Gathered {
         if self.def.dist == DistStyle::Auto && self.def.effective_dist == EffectiveDist::All {
             let rows = self.table.stored_rows() + self.sorter.total_rows();
             let stored = self.stored_bytes();
-            let (mut now, mut why) = auto::distribution(&self.def, rows, stored + self.sorter.memory_bytes() as u64);
+            let (mut now, mut why) = auto::distribution(&self.def, rows, stored + self.sorter.arrow_bytes() as u64);
             if matches!(now, EffectiveDist::Key(_)) && !self.can_move() {
                 (now, why) = (EffectiveDist::Even, "it has outgrown ALL");
             }

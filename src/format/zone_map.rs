@@ -150,8 +150,17 @@ where
     T::Native: PartialOrd,
 {
     let array = PrimitiveArray::<T>::new(values.clone(), nulls.cloned());
-    let range = min(&array).zip(max(&array)).map(|(a, b)| (Scalar::Int(a.into()), Scalar::Int(b.into())));
+    let ends: Option<(i128, i128)> = min(&array).zip(max(&array)).map(|(a, b)| (a.into(), b.into()));
+    let range = ends.map(|(a, b)| (Scalar::Int(a), Scalar::Int(b)));
+    // No sum of some of them leaves 64 bits: these are summed several at a time.
+    let is_short = |(a, b): (i128, i128)| {
+        let widest = a.unsigned_abs().max(b.unsigned_abs());
+        widest.checked_mul(values.len() as u128).is_some_and(|sum| sum <= i64::MAX as u128)
+    };
     let sum = match nulls {
+        None if ends.is_some_and(is_short) => {
+            Some(values.iter().map(|v| Into::<i128>::into(*v) as i64).fold(0i64, i64::wrapping_add).into())
+        }
         None => values.iter().try_fold(0i128, |sum, v| sum.checked_add((*v).into())),
         Some(nulls) => nulls.valid_indices().try_fold(0i128, |sum, i| sum.checked_add(values[i].into())),
     };
@@ -175,15 +184,39 @@ fn floats(values: impl Iterator<Item = f64>, nulls: Option<&NullBuffer>) -> Rang
 
 fn texts(values: &ByteValues, nulls: Option<&NullBuffer>) -> Range {
     let mut valid = (0..values.len()).filter(|i| nulls.is_none_or(|n| n.is_valid(*i)));
-    let first = values.value(valid.next()?);
-    let (mut low, mut high) = (first, first);
+    let first = valid.next()?;
+    // With their first bytes, which tell most of them apart.
+    let mut low = (prefix(values, first), values.value(first));
+    let mut high = low;
     for i in valid {
-        let value = values.value(i);
-        if value < low {
-            low = value;
-        } else if value > high {
-            high = value;
+        let start = prefix(values, i);
+        if start <= low.0 || start >= high.0 {
+            let value = (start, values.value(i));
+            if value < low {
+                low = value;
+            } else if value > high {
+                high = value;
+            }
         }
     }
-    Some((Scalar::Bytes(low.to_vec()), Scalar::Bytes(high.to_vec())))
+    Some((Scalar::Bytes(low.1.to_vec()), Scalar::Bytes(high.1.to_vec())))
+}
+
+/// The first eight bytes of a value, zeros behind a shorter one, as a number in their order.
+fn prefix(values: &ByteValues, i: usize) -> u64 {
+    let (start, length) = (values.offsets[i] as usize, (values.offsets[i + 1] - values.offsets[i]) as usize);
+    match values.data[start..].first_chunk() {
+        Some(bytes) if length < size_of::<u64>() => {
+            let beyond = u64::MAX.checked_shr(8 * length as u32).unwrap_or(0);
+            u64::from_be_bytes(*bytes) & !beyond
+        }
+        Some(bytes) => u64::from_be_bytes(*bytes),
+        None => {
+            let mut bytes = [0; 8];
+            let value = values.value(i);
+            let known = value.len().min(bytes.len());
+            bytes[..known].copy_from_slice(&value[..known]);
+            u64::from_be_bytes(bytes)
+        }
+    }
 }

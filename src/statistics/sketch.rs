@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use super::bytes::{read_f6, write_f6};
 use crate::common::Result;
 use crate::format::bytes::{Reader, WriteLe};
-use crate::format::column::{Column, Values};
+use crate::format::column::{ByteValues, Column, Values};
 
 /// The set of values seen, as far as it is needed to count them.
 ///
@@ -33,6 +33,9 @@ impl PartialEq for DistinctSketch {
         self.registers == other.registers
     }
 }
+
+/// Values that are looked for before one is hashed.
+const RECENT: usize = 256;
 
 impl DistinctSketch {
     const PRECISION: u32 = 11;
@@ -69,7 +72,7 @@ impl DistinctSketch {
             Values::I128(v) => self.insert_all(v.iter().map(|v| hash_integer(*v)), valid),
             Values::F32(v) => self.insert_all(v.iter().map(|v| hash_float(f64::from(*v))), valid),
             Values::F64(v) => self.insert_all(v.iter().map(|v| hash_float(*v)), valid),
-            Values::Bytes(v) => self.insert_all((0..v.len()).map(|i| hash_bytes(v.value(i))), valid),
+            Values::Bytes(v) => self.insert_texts(v, valid),
         }
     }
 
@@ -81,13 +84,32 @@ impl DistinctSketch {
         }
     }
 
-    /// Values that repeat the one before them, as in a sorted column, are not hashed again.
+    /// Values that came a short while ago are not hashed again, which is most of few distinct ones.
     fn insert_integers(&mut self, values: impl Iterator<Item = i64>, valid: impl Fn(usize) -> bool) {
-        let mut last = None;
+        // At first what no value of the place is: 0 is at place 0, and 1 is not.
+        let mut recent = [0i64; RECENT];
+        recent[0] = 1;
         for (i, value) in values.enumerate() {
-            if last != Some(value) && valid(i) {
+            let place = &mut recent[value as usize % RECENT];
+            if *place != value && valid(i) {
                 self.insert_hash(hash_u64(value as u64));
-                last = Some(value);
+                *place = value;
+            }
+        }
+    }
+
+    fn insert_texts(&mut self, values: &ByteValues, valid: impl Fn(usize) -> bool) {
+        let mut recent: [Option<&[u8]>; RECENT] = [None; RECENT];
+        for i in 0..values.len() {
+            let value = values.value(i);
+            let ends = value
+                .first()
+                .zip(value.last())
+                .map_or(0, |(first, last)| usize::from(*first) * 31 + usize::from(*last));
+            let place = &mut recent[(ends + 7 * value.len()) % RECENT];
+            if *place != Some(value) && valid(i) {
+                self.insert_hash(hash_bytes(value));
+                *place = Some(value);
             }
         }
     }

@@ -1,9 +1,11 @@
 //! Segments on an object store: written by loads, read by scans.
 
+pub mod arrange;
 pub mod block_store;
 pub mod interleave;
 pub mod loader;
 pub mod merge;
+mod packed;
 pub mod reencode;
 pub mod relayout;
 pub mod rewrite;

@@ -10,6 +10,7 @@ use arrow::datatypes::{
 use arrow::row::{RowConverter, Rows, SortField};
 
 use super::interleave::Ranker;
+use super::packed::Numbers;
 use crate::catalog::RankMap;
 use crate::common::{Result, SqlType};
 
@@ -25,6 +26,8 @@ pub struct SortKeys {
 enum KeyValues {
     /// All key columns together fit 128 bits.
     Packed(Vec<u128>),
+    /// The same where those of the rows fit 64.
+    Words(Numbers),
     /// Arrow's row format.
     Rows(Rows),
 }
@@ -80,14 +83,68 @@ impl KeyEncoder {
         }
         Ok(SortKeys { z, values: KeyValues::Packed(keys) })
     }
+
+    /// The keys of chosen rows, by batch and row, in little memory.
+    pub fn gather(&self, keys: &[SortKeys], rows: &[(u32, u32)]) -> SortKeys {
+        let ranked = keys.iter().any(|keys| keys.z.is_some());
+        let z = ranked.then(|| rows.iter().map(|(batch, row)| keys[*batch as usize].z(*row as usize).unwrap_or(0)));
+        let z = z.map(Iterator::collect);
+        if self.packed.is_none() {
+            let mut chosen = self.converter.empty_rows(rows.len(), 0);
+            for (batch, row) in rows {
+                if let KeyValues::Rows(rows) = &keys[*batch as usize].values {
+                    chosen.push(rows.row(*row as usize));
+                }
+            }
+            return SortKeys { z, values: KeyValues::Rows(chosen) };
+        }
+        let packed: Vec<u128> =
+            rows.iter().map(|(batch, row)| keys[*batch as usize].values.packed(*row as usize)).collect();
+        let words: Option<Vec<i64>> = packed.iter().map(|key| u64::try_from(*key).ok().map(|key| key as i64)).collect();
+        let values = words.map_or(KeyValues::Packed(packed), |words| KeyValues::Words(Numbers::new(&words)));
+        SortKeys { z, values }
+    }
+}
+
+impl KeyValues {
+    fn words(&self) -> Option<&Numbers> {
+        match self {
+            KeyValues::Words(keys) => Some(keys),
+            _ => None,
+        }
+    }
+
+    /// Invariant: the key has such a form, which all of one encoder have or none.
+    #[inline]
+    fn packed(&self, row: usize) -> u128 {
+        match self {
+            KeyValues::Packed(keys) => keys[row],
+            KeyValues::Words(keys) => u128::from(keys.get(row) as u64),
+            KeyValues::Rows(_) => unreachable!("keys of one encoder have one form"),
+        }
+    }
 }
 
 impl SortKeys {
+    pub fn memory_bytes(&self) -> usize {
+        let values = match &self.values {
+            KeyValues::Packed(keys) => keys.len() * size_of::<u128>(),
+            KeyValues::Words(keys) => keys.memory_bytes(),
+            KeyValues::Rows(rows) => rows.size(),
+        };
+        values + self.z.as_ref().map_or(0, |z| z.len() * size_of::<u64>())
+    }
+
     pub fn len(&self) -> usize {
         match &self.values {
             KeyValues::Packed(keys) => keys.len(),
+            KeyValues::Words(keys) => keys.len(),
             KeyValues::Rows(rows) => rows.num_rows(),
         }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// The Z value of a row, if rows are ranked.
@@ -98,60 +155,112 @@ impl SortKeys {
     /// The key of a row.
     pub fn key(&self, row: usize) -> RowKey {
         let value = match &self.values {
-            KeyValues::Packed(keys) => RowValue::Packed(keys[row]),
+            KeyValues::Packed(_) | KeyValues::Words(_) => RowValue::Packed(self.values.packed(row)),
             KeyValues::Rows(rows) => RowValue::Bytes(rows.row(row).as_ref().to_vec()),
         };
         RowKey { z: self.z(row).unwrap_or(0), value }
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 }
 
 /// Puts rows, named by batch and row, into the order of their keys; equal ones keep the order given.
 ///
 /// Invariant: `keys` come from one [`KeyEncoder`].
-pub fn sort_rows(keys: &[&SortKeys], rows: &mut Vec<(u32, u32)>) {
-    let packed: Option<Vec<&[u128]>> = keys
-        .iter()
-        .map(|k| match &k.values {
-            KeyValues::Packed(keys) => Some(keys.as_slice()),
-            KeyValues::Rows(_) => None,
-        })
-        .collect();
+pub fn sort_rows(keys: &[&SortKeys], rows: &mut [(u32, u32)]) {
+    sort_by_keys(keys, rows, |(batch, row)| (batch as usize, row as usize));
+}
+
+fn sort_by_keys<R: Copy>(keys: &[&SortKeys], rows: &mut [R], at: impl Fn(R) -> (usize, usize)) {
     let z: Option<Vec<&[u64]>> = keys.iter().map(|k| k.z.as_deref()).collect();
-    let z = |batch: u32, row: u32| z.as_ref().map_or(0, |z| z[batch as usize][row as usize]);
+    let z = |row: R| {
+        let (batch, row) = at(row);
+        z.as_ref().map_or(0, |z| z[batch][row])
+    };
     let ranked = keys.iter().any(|k| k.z.is_some());
-    match packed {
-        Some(packed) => {
-            let narrow = packed.iter().all(|keys| keys.iter().all(|k| *k <= u128::from(u64::MAX)));
-            let value = |batch: u32, row: u32| packed[batch as usize][row as usize];
-            match (ranked, narrow) {
-                (false, true) => sort_by_number(rows, |batch, row| value(batch, row) as u64),
-                (false, false) => sort_by_number(rows, value),
-                (true, true) => sort_by_number(rows, |batch, row| (z(batch, row), value(batch, row) as u64)),
-                (true, false) => sort_by_number(rows, |batch, row| (z(batch, row), value(batch, row))),
-            }
-        }
-        None => rows.sort_by(|a, b| {
-            let row = |(batch, row): (u32, u32)| match &keys[batch as usize].values {
-                KeyValues::Rows(rows) => rows.row(row as usize),
-                KeyValues::Packed(_) => unreachable!("keys of one encoder have one form"),
+    if keys.iter().any(|keys| matches!(keys.values, KeyValues::Rows(_))) {
+        return rows.sort_by(|a, b| {
+            let value = |row: R| {
+                let (batch, row) = at(row);
+                match &keys[batch].values {
+                    KeyValues::Rows(rows) => rows.row(row),
+                    _ => unreachable!("keys of one encoder have one form"),
+                }
             };
-            z(a.0, a.1).cmp(&z(b.0, b.1)).then_with(|| row(*a).cmp(&row(*b)))
-        }),
+            z(*a).cmp(&z(*b)).then_with(|| value(*a).cmp(&value(*b)))
+        });
+    }
+    let value = |row: R| {
+        let (batch, row) = at(row);
+        keys[batch].values.packed(row)
+    };
+    let words: Option<Vec<&Numbers>> = keys.iter().map(|keys| keys.values.words()).collect();
+    if let (Some(words), false) = (words, ranked) {
+        return sort_by_word(rows, |row| {
+            let (batch, row) = at(row);
+            words[batch].get(row) as u64
+        });
+    }
+    let narrow = rows.iter().all(|row| value(*row) <= u128::from(u64::MAX));
+    match (ranked, narrow) {
+        (false, true) => sort_by_word(rows, |row| value(row) as u64),
+        (false, false) => sort_by_number(rows, value),
+        (true, true) => sort_by_number(rows, |row| (z(row), value(row) as u64)),
+        (true, false) => sort_by_number(rows, |row| (z(row), value(row))),
     }
 }
 
-fn sort_by_number<K: Ord + Copy>(rows: &mut Vec<(u32, u32)>, key: impl Fn(u32, u32) -> K) {
-    let mut keyed: Vec<(K, u32)> =
-        rows.iter().enumerate().map(|(i, (batch, row))| (key(*batch, *row), i as u32)).collect();
+fn sort_by_number<R: Copy, K: Ord + Copy>(rows: &mut [R], key: impl Fn(R) -> K) {
+    let mut keyed: Vec<(K, u32)> = rows.iter().enumerate().map(|(i, row)| (key(*row), i as u32)).collect();
     if keyed.is_sorted() {
         return;
     }
     keyed.sort_unstable();
-    *rows = keyed.into_iter().map(|(_, i)| rows[i as usize]).collect();
+    reorder(rows, keyed.into_iter().map(|(_, i)| i as usize));
+}
+
+/// Keys of 64 bits: counted where they lie close together, as dates do, else sorted together with their places in a word
+/// where both fit one.
+fn sort_by_word<R: Copy>(rows: &mut [R], key: impl Fn(R) -> u64) {
+    let keys: Vec<u64> = rows.iter().map(|row| key(*row)).collect();
+    let (Some(min), Some(max)) = (keys.iter().min().copied(), keys.iter().max().copied()) else { return };
+    if keys.is_sorted() {
+        return;
+    }
+    let range = max - min;
+    if range < MOST_COUNTED.min(COUNTED_PER_ROW * rows.len() as u64) {
+        let mut places = vec![0u32; range as usize + 2];
+        keys.iter().for_each(|key| places[(key - min) as usize + 1] += 1);
+        for i in 1..places.len() {
+            places[i] += places[i - 1];
+        }
+        let before = rows.to_vec();
+        for (key, row) in keys.into_iter().zip(before) {
+            let place = &mut places[(key - min) as usize];
+            rows[*place as usize] = row;
+            *place += 1;
+        }
+        return;
+    }
+    let place_bits = usize::BITS - (rows.len() - 1).leading_zeros();
+    if u64::BITS - range.leading_zeros() + place_bits > u64::BITS {
+        return sort_by_number(rows, key);
+    }
+    let mut keyed: Vec<u64> =
+        keys.into_iter().enumerate().map(|(i, key)| (key - min) << place_bits | i as u64).collect();
+    keyed.sort_unstable();
+    let mask = (1u64 << place_bits) - 1;
+    reorder(rows, keyed.into_iter().map(|key| (key & mask) as usize));
+}
+
+/// Keys are counted where there are at most so many from the smallest to the largest: what is counted stays in a cache.
+const MOST_COUNTED: u64 = 1 << 18;
+/// … and no more than so many for each row.
+const COUNTED_PER_ROW: u64 = 4;
+
+fn reorder<R: Copy>(rows: &mut [R], order: impl Iterator<Item = usize>) {
+    let before = rows.to_vec();
+    for (row, i) in rows.iter_mut().zip(order) {
+        *row = before[i];
+    }
 }
 
 /// Bits of a value and its NULL bit; `None` for types without a fixed-width order.
@@ -213,7 +322,7 @@ mod tests {
     fn sorted(types: &[SqlType], columns: Vec<ArrayRef>) -> Vec<u32> {
         let encoder = KeyEncoder::new(types, None).unwrap();
         let keys = [&encoder.encode(&columns).unwrap()];
-        let mut rows = (0..columns[0].len() as u32).map(|i| (0, i)).collect();
+        let mut rows: Vec<(u32, u32)> = (0..columns[0].len() as u32).map(|i| (0, i)).collect();
         sort_rows(&keys, &mut rows);
         rows.into_iter().map(|(_, row)| row).collect()
     }
@@ -231,6 +340,27 @@ mod tests {
         let a: ArrayRef = Arc::new(Int32Array::from(vec![1, 0, 1, 0, 1]));
         let b: ArrayRef = Arc::new(Int64Array::from(vec![i64::MAX, 7, i64::MIN, 7, i64::MAX]));
         assert_eq!(sorted(&[SqlType::Integer, SqlType::BigInt], vec![a, b]), [1, 3, 2, 0, 4]);
+    }
+
+    /// Keys near each other and far apart, of which some repeat, in batches: as a stable sort has them.
+    #[test]
+    fn numbers_of_every_range_are_sorted_stably() {
+        let mut rng = crate::testing::rng::Rng::new(7);
+        for (range, rows) in [(1, 50), (3, 1000), (100, 20), (4_000, 1000), (1 << 40, 3000), (u64::MAX, 3000)] {
+            let values: Vec<i64> = (0..rows).map(|_| (rng.next_u64() % range) as i64).collect();
+            let encoder = KeyEncoder::new(&[SqlType::BigInt], None).unwrap();
+            let keys: Vec<SortKeys> = values
+                .chunks(rows / 2)
+                .map(|half| encoder.encode(&[Arc::new(Int64Array::from(half.to_vec())) as ArrayRef]).unwrap())
+                .collect();
+            let value = |(batch, row): (u32, u32)| values[batch as usize * (rows / 2) + row as usize];
+            let mut sorted: Vec<(u32, u32)> =
+                (0..rows as u32).map(|i| (i / (rows as u32 / 2), i % (rows as u32 / 2))).collect();
+            let mut expected = sorted.clone();
+            expected.sort_by_key(|row| value(*row));
+            sort_rows(&keys.iter().collect::<Vec<_>>(), &mut sorted);
+            assert_eq!(sorted, expected, "{range}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer};
@@ -16,7 +17,9 @@ use arrow::datatypes::{
 };
 use bytes::Bytes;
 
+use super::arrange::{Arranged, Arranger, Unit};
 use super::interleave::RankCounts;
+use super::packed::{self, PackedColumn};
 use super::sort::{KeyEncoder, SortKeys, sort_rows};
 use crate::catalog::RankMap;
 use crate::catalog::model::{EffectiveDist, TableDef};
@@ -203,29 +206,27 @@ pub(super) enum Placement {
 
 /// Takes the rows of one load and gives them back as sorted segments, slice by slice.
 pub struct SliceSorter {
-    layout: LoadLayout,
-    keys: KeyEncoder,
-    batches: Vec<RecordBatch>,
-    batch_keys: Vec<SortKeys>,
-    /// Per slice: its rows as batch and row.
-    rows: Vec<Vec<(u32, u32)>>,
+    arranger: Arranger,
+    units: Vec<Unit>,
     total_rows: u64,
     memory_bytes: usize,
+    arrow_bytes: usize,
 }
 
 impl SliceSorter {
     pub fn new(layout: LoadLayout) -> Result<Self> {
-        let keys = layout.key_encoder()?;
-        let rows = vec![Vec::new(); layout.slices as usize];
-        Ok(SliceSorter {
-            layout,
-            keys,
-            batches: Vec::new(),
-            batch_keys: Vec::new(),
-            rows,
-            total_rows: 0,
-            memory_bytes: 0,
-        })
+        Self::going_on(layout, 0)
+    }
+
+    /// Of a load that had so many rows before.
+    fn going_on(layout: LoadLayout, total_rows: u64) -> Result<Self> {
+        let keys = Arc::new(layout.key_encoder()?);
+        let turn = Arc::new(AtomicU64::new(total_rows));
+        Ok(Self::with(Arranger { layout: Arc::new(layout), keys, turn }, total_rows))
+    }
+
+    fn with(arranger: Arranger, total_rows: u64) -> Self {
+        SliceSorter { arranger, units: Vec::new(), total_rows, memory_bytes: 0, arrow_bytes: 0 }
     }
 
     /// Rows taken so far, those split off included.
@@ -233,86 +234,97 @@ impl SliceSorter {
         self.total_rows
     }
 
-    /// Bytes of the batches held.
+    /// Bytes of the rows held.
     pub fn memory_bytes(&self) -> usize {
         self.memory_bytes
     }
 
-    pub fn layout(&self) -> &LoadLayout {
-        &self.layout
+    /// What they would take as Arrow's arrays, which is what AUTO goes by.
+    pub fn arrow_bytes(&self) -> usize {
+        self.arrow_bytes
     }
 
-    /// What was taken since the last split, in the order that it came.
-    pub fn batches(&self) -> &[RecordBatch] {
-        &self.batches
+    pub fn layout(&self) -> &LoadLayout {
+        &self.arranger.layout
+    }
+
+    /// Arranges rows for [`SliceSorter::take`], elsewhere.
+    pub fn arranger(&self) -> Arranger {
+        self.arranger.clone()
+    }
+
+    /// A column of what was taken since the last split, in the order that it came: unit by unit the batches. Without a sort key, the
+    /// rows of each batch are as they came, too.
+    pub fn came(&self, ordinal: usize) -> impl Iterator<Item = Result<Vec<ArrayRef>>> {
+        self.units.iter().map(move |unit| {
+            let array = unit.array(self.layout(), ordinal)?;
+            Ok(unit.came_as().map(|rows| array.slice(rows.start, rows.len())).collect())
+        })
     }
 
     /// Takes a batch whose columns are the table's, in its order and of its Arrow types, checked against NOT NULL and
     /// declared lengths.
     pub fn push(&mut self, batch: RecordBatch) -> Result<()> {
-        if batch.num_rows() == 0 {
+        let arranged = self.arranger.arrange(&[batch])?;
+        self.take(arranged)
+    }
+
+    /// The same of rows that were arranged; where the layout has changed since, they are once more.
+    pub fn take(&mut self, Arranged { layout, unit }: Arranged) -> Result<()> {
+        if !Arc::ptr_eq(&layout, &self.arranger.layout) {
+            return self.push(unit.batch(&layout)?);
+        }
+        if unit.rows == 0 {
             return Ok(());
         }
-        let number = u32::try_from(self.batches.len())
+        u32::try_from(self.units.len())
             .map_err(|_| Error::unavailable("a load of more than 4 billion batches").with_hint("load in parts"))?;
-        match self.layout.place(batch.columns(), batch.num_rows(), self.total_rows)? {
-            Placement::One(slice) => {
-                self.rows[slice as usize].extend((0..batch.num_rows() as u32).map(|row| (number, row)));
-            }
-            Placement::Each(slices) => {
-                for (row, slice) in slices.into_iter().enumerate() {
-                    self.rows[slice as usize].push((number, row as u32));
-                }
-            }
-        }
-        if !self.layout.sort.is_empty() {
-            self.batch_keys.push(self.keys.encode(&self.layout.key_columns(&batch))?);
-        }
-        self.total_rows += batch.num_rows() as u64;
-        self.memory_bytes += batch.get_array_memory_size() + batch.num_rows() * 24;
-        self.batches.push(batch);
+        self.total_rows += unit.rows as u64;
+        self.memory_bytes += unit.memory_bytes();
+        self.arrow_bytes += unit.arrow_bytes();
+        self.units.push(unit);
         Ok(())
     }
 
     /// Everything taken so far, leaving a sorter that goes on from there.
-    pub fn split_off(&mut self) -> Result<SliceSorter> {
-        let mut rest = SliceSorter::new(self.layout.clone())?;
-        rest.total_rows = self.total_rows;
-        Ok(std::mem::replace(self, rest))
+    pub fn split_off(&mut self) -> SliceSorter {
+        let rest = SliceSorter::with(self.arranger.clone(), self.total_rows);
+        std::mem::replace(self, rest)
     }
 
     /// Tells that the rows taken so far make a small table with those that it holds.
     pub fn set_light(&mut self) {
-        self.layout.light = true;
+        Arc::make_mut(&mut self.arranger.layout).light = true;
     }
 
     /// Orders the rows held, and those to come, by a rank map.
     pub fn rank_by(&mut self, ranks: Arc<RankMap>) -> Result<()> {
-        self.layout.ranks = Some(ranks);
-        self.keys = self.layout.key_encoder()?;
-        let keys = self.batches.iter().map(|batch| self.keys.encode(&self.layout.key_columns(batch)));
-        self.batch_keys = keys.collect::<Result<_>>()?;
+        let layout = LoadLayout::clone(&self.arranger.layout).ranked(Some(ranks));
+        self.arranger.keys = Arc::new(layout.key_encoder()?);
+        self.arranger.layout = Arc::new(layout);
+        let Arranger { layout, keys, .. } = &self.arranger;
+        for unit in &mut self.units {
+            let columns = layout.sort_columns().iter().map(|at| unit.array(layout, *at));
+            unit.keys = Some(keys.encode(&columns.collect::<Result<Vec<_>>>()?)?);
+        }
         Ok(())
     }
 
     /// Forgets the placement of the rows held and places them by `layout` instead (AUTO decides once it has seen them).
     pub fn replace_layout(&mut self, layout: LoadLayout) -> Result<()> {
-        let batches = std::mem::take(&mut self.batches);
-        let held: u64 = batches.iter().map(|b| b.num_rows() as u64).sum();
-        let split_off = self.total_rows - held;
-        *self = SliceSorter { total_rows: split_off, ..SliceSorter::new(layout)? };
-        batches.into_iter().try_for_each(|batch| self.push(batch))
+        let (units, old) = (std::mem::take(&mut self.units), Arc::clone(&self.arranger.layout));
+        let held: u64 = units.iter().map(|unit| unit.rows as u64).sum();
+        *self = SliceSorter::going_on(layout, self.total_rows - held)?;
+        units.into_iter().try_for_each(|unit| self.push(unit.batch(&old)?))
     }
 
     /// Everything taken, sorted, split into jobs of one slice each that can run on any thread.
     pub fn into_slices(self) -> Vec<SliceRows> {
-        let shared = Arc::new(Shared { layout: self.layout, batches: self.batches, keys: self.batch_keys });
-        self.rows
-            .into_iter()
-            .enumerate()
-            .filter(|(_, rows)| !rows.is_empty())
-            .map(|(slice, rows)| SliceRows { slice: slice as u32, rows, shared: Arc::clone(&shared) })
-            .collect()
+        let layout = self.arranger.layout;
+        let slices = 0..layout.slices;
+        let shared = Arc::new(Shared { layout, units: self.units });
+        let jobs = slices.map(|slice| SliceRows { slice, shared: Arc::clone(&shared) });
+        jobs.filter(|job| job.count() > 0).collect()
     }
 }
 
@@ -325,24 +337,36 @@ impl fmt::Debug for SliceSorter {
 /// One slice's rows of a load.
 pub struct SliceRows {
     pub slice: u32,
-    rows: Vec<(u32, u32)>,
     shared: Arc<Shared>,
 }
 
 struct Shared {
-    layout: LoadLayout,
-    batches: Vec<RecordBatch>,
-    keys: Vec<SortKeys>,
+    layout: Arc<LoadLayout>,
+    units: Vec<Unit>,
 }
 
 impl SliceRows {
-    /// Sorts the rows and hands each segment to `emit` as soon as it is full. Computes only.
-    pub fn encode(mut self, mut emit: impl FnMut(SliceSegment) -> Result<()>) -> Result<()> {
-        let layout = &self.shared.layout;
-        if !layout.sort.is_empty() {
-            let keys: Vec<&SortKeys> = self.shared.keys.iter().collect();
-            sort_rows(&keys, &mut self.rows);
+    fn count(&self) -> usize {
+        self.shared.units.iter().map(|unit| unit.places.count(self.slice as usize)).sum()
+    }
+
+    /// As unit and row, in the order of the sort key.
+    fn sorted(&self) -> Vec<(u32, u32)> {
+        let mut rows = Vec::with_capacity(self.count());
+        for (at, unit) in self.shared.units.iter().enumerate() {
+            rows.extend(unit.places.rows(self.slice as usize).map(|row| (at as u32, row)));
         }
+        if !self.shared.layout.sort.is_empty() {
+            let keys: Vec<&SortKeys> = self.shared.units.iter().filter_map(|unit| unit.keys.as_ref()).collect();
+            sort_rows(&keys, &mut rows);
+        }
+        rows
+    }
+
+    /// Sorts the rows and hands each segment to `emit` as soon as it is full. Computes only.
+    pub fn encode(self, mut emit: impl FnMut(SliceSegment) -> Result<()>) -> Result<()> {
+        let Shared { layout, units } = &*self.shared;
+        let sorted = self.sorted();
         let mut builder = SegmentBuilder::new(layout.geometry, self.slice, &layout.columns).light(layout.light);
         let mut ranks = layout.rank_counts();
         let mut sketches = layout.sketches();
@@ -350,18 +374,17 @@ impl SliceRows {
         let mut finish = |builder: &mut SegmentBuilder, ranks: &mut RankCounts, sketches: &mut SegmentSketches| {
             emit(SliceSegment::finish(slice, builder, ranks, sketches)?)
         };
-        for rows in self.rows.chunks(layout.geometry.chunk_rows()) {
+        for rows in sorted.chunks(layout.geometry.chunk_rows()) {
             let chunk = (0..layout.columns.len())
                 .map(|ordinal| {
-                    let arrays: Vec<&dyn Array> =
-                        self.shared.batches.iter().map(|b| b.column(ordinal).as_ref()).collect();
-                    gather(&arrays, rows, layout.columns[ordinal].sql_type)
+                    let columns: Vec<&PackedColumn> = units.iter().map(|unit| &unit.columns[ordinal]).collect();
+                    packed::gather(&columns, rows, layout.columns[ordinal].sql_type)
                 })
                 .collect::<Result<Vec<Column>>>()?;
             builder.push_chunk(&chunk)?;
             sketches.add(&chunk);
             if layout.ranks.is_some() {
-                let z = |(batch, row): &(u32, u32)| self.shared.keys[*batch as usize].z(*row as usize);
+                let z = |(unit, row): &(u32, u32)| units[*unit as usize].keys.as_ref()?.z(*row as usize);
                 rows.iter().filter_map(z).for_each(|z| ranks.add(z));
             }
             if builder.is_full() {
@@ -377,7 +400,7 @@ impl SliceRows {
 
 impl fmt::Debug for SliceRows {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SliceRows").field("slice", &self.slice).field("rows", &self.rows.len()).finish()
+        f.debug_struct("SliceRows").field("slice", &self.slice).field("rows", &self.count()).finish()
     }
 }
 
@@ -402,12 +425,17 @@ pub(super) fn gather(arrays: &[&dyn Array], rows: &[(u32, u32)], sql_type: SqlTy
             Values::I64(numbers::<Time64MicrosecondType, _>(arrays, rows, |v| v).into())
         }
         (Stored::I64, DataType::Decimal128(_, _)) => {
-            let wide = |v: i128| i64::try_from(v);
-            let narrowed = numbers::<Decimal128Type, _>(arrays, rows, |v| v as i64);
-            let overflow = rows.iter().any(|(batch, row)| {
-                let array = arrays[*batch as usize].as_primitive::<Decimal128Type>();
-                array.is_valid(*row as usize) && wide(array.value(*row as usize)).is_err()
+            let mut lost = false;
+            let narrowed = numbers::<Decimal128Type, _>(arrays, rows, |v| {
+                lost |= i64::try_from(v).is_err();
+                v as i64
             });
+            // What stands behind a NULL is no value.
+            let overflow = lost
+                && rows.iter().any(|(batch, row)| {
+                    let array = arrays[*batch as usize].as_primitive::<Decimal128Type>();
+                    array.is_valid(*row as usize) && i64::try_from(array.value(*row as usize)).is_err()
+                });
             if overflow {
                 return Err(Error::invalid(
                     SqlState::NUMERIC_OUT_OF_RANGE,
@@ -432,27 +460,42 @@ pub(super) fn gather(arrays: &[&dyn Array], rows: &[(u32, u32)], sql_type: SqlTy
 fn numbers<T: ArrowPrimitiveType, V>(
     arrays: &[&dyn Array],
     rows: &[(u32, u32)],
-    to: impl Fn(T::Native) -> V,
+    mut to: impl FnMut(T::Native) -> V,
 ) -> Vec<V> {
     let values: Vec<&[T::Native]> = arrays.iter().map(|a| a.as_primitive::<T>().values().as_ref()).collect();
     rows.iter().map(|(batch, row)| to(values[*batch as usize][*row as usize])).collect()
 }
 
 fn texts<T: ByteViewType>(arrays: &[&dyn Array], rows: &[(u32, u32)]) -> ByteValues {
+    /// Bytes of a text that a view holds itself, behind its length.
+    const IN_VIEW: usize = 12;
     let arrays: Vec<_> = arrays.iter().map(|a| a.as_byte_view::<T>()).collect();
-    let total: usize =
-        rows.iter().map(|(batch, row)| arrays[*batch as usize].views()[*row as usize] as u32 as usize).sum();
+    let parts: Vec<(&[u128], Option<&NullBuffer>)> =
+        arrays.iter().map(|a| (a.views().as_ref(), a.nulls().filter(|n| n.null_count() > 0))).collect();
+    // The lowest 32 bits of a view are the length. NULL has none.
+    let view = |(batch, row): (u32, u32)| {
+        let (views, nulls) = parts[batch as usize];
+        if nulls.is_some_and(|nulls| nulls.is_null(row as usize)) { 0 } else { views[row as usize] }
+    };
+    let total: usize = rows.iter().map(|row| view(*row) as u32 as usize).sum();
     let mut offsets = Vec::with_capacity(rows.len() + 1);
-    let mut data = Vec::with_capacity(total);
+    // Room for a whole view behind the last text: one is copied as it is, however long its text.
+    let mut data = vec![0u8; total + IN_VIEW];
+    let mut at = 0;
     offsets.push(0i64);
     for (batch, row) in rows {
-        let array = arrays[*batch as usize];
-        if array.is_valid(*row as usize) {
-            let value: &[u8] = array.value(*row as usize).as_ref();
-            data.extend_from_slice(value);
+        let view = view((*batch, *row));
+        let len = view as u32 as usize;
+        if len <= IN_VIEW {
+            data[at..at + IN_VIEW].copy_from_slice(&view.to_le_bytes()[4..]);
+        } else {
+            let value: &[u8] = arrays[*batch as usize].value(*row as usize).as_ref();
+            data[at..at + len].copy_from_slice(value);
         }
-        offsets.push(data.len() as i64);
+        at += len;
+        offsets.push(at as i64);
     }
+    data.truncate(total);
     ByteValues { offsets: OffsetBuffer::new(offsets.into()), data: Buffer::from_vec(data) }
 }
 

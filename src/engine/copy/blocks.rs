@@ -145,7 +145,7 @@ impl<R: Read> Cutter<R> {
             Lines::Plain => {
                 // A `\r` at the very end may have its `\n` behind it.
                 let known = if self.ended { text.len() } else { text.len().saturating_sub(1) };
-                let last = text[self.end..known].iter().rposition(|b| matches!(b, b'\n' | b'\r'));
+                let last = memchr::memrchr2(b'\n', b'\r', &text[self.end..known]);
                 if let Some(last) = last.map(|last| self.end + last) {
                     let both = text[last] == b'\r' && text.get(last + 1) == Some(&b'\n');
                     self.end = last + 1 + usize::from(both);
@@ -160,6 +160,18 @@ impl<R: Read> Cutter<R> {
                             None => at = text.len(),
                         }
                         continue;
+                    }
+                    if memchr::memchr2(quote, b'\r', &text[at..]).is_none() {
+                        // Each line end is one, and only what is last says what a quote behind it means.
+                        let rest = &text[at..];
+                        if let Some(last) = memchr::memrchr(b'\n', rest) {
+                            (self.end, self.state) = (at + last + 1, State::Start);
+                        }
+                        if text[text.len() - 1] != b'\n' {
+                            self.state = self.lines.step(State::Field, text[text.len() - 1]).0;
+                        }
+                        at = text.len();
+                        break;
                     }
                     let Some(found) = memchr::memchr3(quote, b'\n', b'\r', &text[at..]).map(|found| at + found) else {
                         // Only what is last says what a quote behind it means.
@@ -312,7 +324,7 @@ impl Lines {
 
 /// How many lines end in it.
 pub fn line_ends(text: &[u8]) -> u64 {
-    let newlines = text.iter().filter(|b| **b == b'\n').count();
-    let alone = text.windows(2).filter(|pair| pair[0] == b'\r' && pair[1] != b'\n').count();
-    (newlines + alone + usize::from(text.last() == Some(&b'\r'))) as u64
+    let newlines = memchr::memchr_iter(b'\n', text).count();
+    let alone = memchr::memchr_iter(b'\r', text).filter(|at| text.get(at + 1) != Some(&b'\n')).count();
+    (newlines + alone) as u64
 }

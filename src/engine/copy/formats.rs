@@ -110,6 +110,28 @@ impl Formats {
         Ok(Formats { dates, times })
     }
 
+    /// Days since 1970 of `YYYY-MM-DD`, where dates are read so; `None` of all else, and of days that no month has.
+    #[inline]
+    pub fn plain_date(&self, field: &[u8]) -> Option<i32> {
+        let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = *field else { return None };
+        if matches!(self.dates, Dates::Pattern(_)) {
+            return None;
+        }
+        let digits = [y1, y2, y3, y4, m1, m2, d1, d2].map(|byte| byte.wrapping_sub(b'0'));
+        if digits.iter().any(|digit| *digit > 9) {
+            return None;
+        }
+        let [y1, y2, y3, y4, m1, m2, d1, d2] = digits.map(i32::from);
+        let (year, month, day) = (y1 * 1000 + y2 * 100 + y3 * 10 + y4, m1 * 10 + m2, d1 * 10 + d2);
+        // Those that every month has: the others are rare enough for the calendar.
+        if year == 0 || !(1..=12).contains(&month) || !(1..=28).contains(&day) {
+            return None;
+        }
+        // Years begin in March, so that the leap day is their last (Hinnant, "chrono-compatible low-level date algorithms").
+        let (y, m) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
+        Some(365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1 - 719_468)
+    }
+
     /// Days since 1970.
     pub fn date(&self, text: &str) -> Option<i32> {
         let date = match &self.dates {
@@ -431,4 +453,32 @@ fn time_of_day(text: &str, read: &mut Read) -> Option<()> {
         read.offset = Some(offset_of(rest)?);
     }
     Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_dates_are_what_the_general_reading_has() {
+        for dates in [Dates::Iso, Dates::Auto] {
+            let formats = Formats { dates, times: Times::Iso };
+            for year in (0..10_000).step_by(7).chain(1890..2110) {
+                for (month, day) in (0..14).flat_map(|month| (0..34).map(move |day| (month, day))) {
+                    let text = format!("{year:04}-{month:02}-{day:02}");
+                    if let Some(days) = formats.plain_date(text.as_bytes()) {
+                        assert_eq!(formats.date(&text), Some(days), "{text}");
+                    } else {
+                        assert!(year == 0 || day > 28 || day == 0 || month == 0 || month > 12, "{text}");
+                    }
+                }
+            }
+            for other in ["1996-3-13", "1996/03/13", "1996-03-1x", " 1996-03-1", "+996-03-13"] {
+                assert_eq!(formats.plain_date(other.as_bytes()), None, "{other}");
+            }
+        }
+        let pattern = compile("YYYY-DD-MM", "DATEFORMAT").unwrap();
+        let formats = Formats { dates: Dates::Pattern(pattern), times: Times::Iso };
+        assert_eq!(formats.plain_date(b"1996-03-11"), None);
+    }
 }

@@ -142,6 +142,8 @@ pub struct LineReader<'b> {
     /// The field that means NULL, before escapes are taken out.
     null_as: Option<&'b [u8]>,
     csv: csv_core::Reader,
+    /// Where the first quote of CSV is from some place on that was read since; the text's end where there is none.
+    quote_at: usize,
     at: usize,
     number: u64,
 }
@@ -152,7 +154,7 @@ impl<'b> LineReader<'b> {
         if let Form::Csv { delimiter, quote } = form {
             csv.delimiter(*delimiter).quote(*quote).double_quote(true);
         }
-        LineReader { block, form, null_as, csv: csv.build(), at: 0, number: block.line }
+        LineReader { block, form, null_as, csv: csv.build(), quote_at: 0, at: 0, number: block.line }
     }
 
     /// Of the line to come.
@@ -171,12 +173,16 @@ impl<'b> LineReader<'b> {
         let (length, read) = match self.form {
             Form::Csv { delimiter, quote } => {
                 let length = plain();
-                match memchr::memchr(*quote, &rest[..length]) {
-                    None => {
+                if self.quote_at <= self.at {
+                    // Once for all lines up to there.
+                    self.quote_at = self.at + memchr::memchr(*quote, rest).unwrap_or(rest.len());
+                }
+                match self.quote_at < self.at + length {
+                    false => {
                         parts(&rest[..length], *delimiter, fields);
                         (length, Ok(()))
                     }
-                    Some(_) => self.csv_record(rest, fields, *delimiter, *quote),
+                    true => self.csv_record(rest, fields, *delimiter, *quote),
                 }
             }
             Form::Delimited { delimiter, escape: false, remove_quotes: false } => {

@@ -59,9 +59,15 @@ pub(super) fn analyze(values: &[i64]) -> usize {
 pub(super) fn encode(values: &[i64], out: &mut Vec<u8>) {
     let scale = scale_of(values);
     let frames: Vec<Frame> = values.chunks(VECTOR_ROWS).map(|v| Frame::plan(v, scale)).collect();
-    let mut deltas = values.to_vec();
-    let starts = deltas.chunks_mut(VECTOR_ROWS).map(differences).collect::<Option<Vec<i64>>>();
-    let by_delta = starts.and_then(|starts| {
+    let may_pay = |(values, frame): &(&[i64], &Frame)| {
+        // A page's first rows tell whether DELTA comes near: of rows in no order it costs more, not less.
+        let mut deltas = values.to_vec();
+        differences(&mut deltas).is_some_and(|_| Frame::plan(&deltas, scale).stored_len() <= frame.stored_len())
+    };
+    let mut deltas = Vec::new();
+    let by_delta = values.chunks(VECTOR_ROWS).zip(&frames).next().filter(may_pay).and_then(|_| {
+        deltas.extend_from_slice(values);
+        let starts = deltas.chunks_mut(VECTOR_ROWS).map(differences).collect::<Option<Vec<i64>>>()?;
         let delta_frames: Vec<Frame> = deltas.chunks(VECTOR_ROWS).map(|v| Frame::plan(v, scale)).collect();
         let cost = |frames: &[Frame]| frames.iter().map(Frame::stored_len).sum::<usize>();
         let starts_cost: usize = starts.iter().map(|start| signed_varint_len(*start)).sum();
@@ -156,7 +162,7 @@ impl Frame {
         }
         let full = bitpack::width_of(max.abs_diff(min) / scale);
         let whole = Frame { base: min, width: full, patches: 0, rows: values.len() };
-        if full == 0 {
+        if full == 0 || !Self::may_leave_out(values, (min, max), scale, full) {
             return whole;
         }
         let mut up = [0u32; 65];
@@ -193,6 +199,18 @@ impl Frame {
         let inside = |v: &&i64| bitpack::width_of(max.abs_diff(**v) / scale) <= down_width;
         let base = values.iter().filter(inside).min().copied().unwrap_or(max);
         Frame { base, width: down_width, patches: down_patches, rows: values.len() }
+    }
+
+    /// Whether patches may pay: not where so many values lie in the upper half of the range, and in the lower, that those
+    /// beyond any lower width take more than all values do packed.
+    fn may_leave_out(values: &[i64], (min, max): (i64, i64), scale: u64, full: u8) -> bool {
+        let half = (1u64 << (full - 1)).saturating_mul(scale);
+        let (mut upper, mut lower) = (0usize, 0usize);
+        for v in values {
+            upper += usize::from(v.wrapping_sub(min) as u64 >= half);
+            lower += usize::from(max.wrapping_sub(*v) as u64 >= half);
+        }
+        upper.min(lower) * PATCH_BYTES < Packed::stored_len(full, values.len())
     }
 
     /// Whether a value is packed, and as what.

@@ -12,6 +12,7 @@ pub mod moment;
 pub mod predicate;
 pub mod source_types;
 pub mod sql_type;
+pub(crate) mod texts;
 
 pub use bounds::Bounds;
 pub use clock::{Clock, SystemClock};

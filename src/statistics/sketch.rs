@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 
 use super::bytes::{read_f6, write_f6};
 use crate::common::Result;
+use crate::common::texts::{same, spread};
 use crate::format::bytes::{Reader, WriteLe};
 use crate::format::column::{ByteValues, Column, Values};
 
@@ -102,12 +103,8 @@ impl DistinctSketch {
         let mut recent: [Option<&[u8]>; RECENT] = [None; RECENT];
         for i in 0..values.len() {
             let value = values.value(i);
-            let ends = value
-                .first()
-                .zip(value.last())
-                .map_or(0, |(first, last)| usize::from(*first) * 31 + usize::from(*last));
-            let place = &mut recent[(ends + 7 * value.len()) % RECENT];
-            if *place != Some(value) && valid(i) {
+            let place = &mut recent[spread(value) % RECENT];
+            if !place.is_some_and(|recent| same(recent, value)) && valid(i) {
                 self.insert_hash(hash_bytes(value));
                 *place = Some(value);
             }

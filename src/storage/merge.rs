@@ -8,7 +8,7 @@ use arrow::array::{Array, ArrayRef, BooleanArray};
 use arrow::compute::filter;
 use object_store::{ObjectStore, ObjectStoreExt};
 use roaring::RoaringBitmap;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use super::interleave::RankCounts;
@@ -54,36 +54,40 @@ pub async fn merge_runs(
     let leading = layout.leading();
     let ordered = !layout.sort_columns().is_empty();
     let permits = Arc::new(Semaphore::new(threads.max(1)));
-    let mut merging: JoinSet<Result<Vec<SliceSegment>>> = JoinSet::new();
+    // Stored as they come: a slice may be larger than memory.
+    let (sender, mut finished) = mpsc::channel::<SliceSegment>(threads.max(1));
+    let mut merging: JoinSet<Result<()>> = JoinSet::new();
     let mut merged = Vec::new();
     for (slice, mut runs) in slices {
         // Bounds of columns do not tell whether Z values follow each other.
         let follow = |runs: &mut [_]| leading.is_some_and(|leading| put_in_order(runs, leading));
         if ordered && runs.len() > 1 && !follow(&mut runs) {
             let (layout, segments, permits) = (layout.clone(), segments.clone(), Arc::clone(&permits));
+            let sender = sender.clone();
             let refs = |run: &Vec<NewSegment>| run.iter().map(as_reference).collect::<Result<VecDeque<_>>>();
             let runs = runs.iter().map(refs).collect::<Result<Vec<_>>>()?;
             merging.spawn(async move {
                 let _permit = permits.acquire_owned().await.map_err(|e| Error::internal(e.to_string()))?;
-                let mut finished = Vec::new();
                 let mut merge = Merge::new(slice, runs, layout, segments).await?;
                 while let Some(merged) = merge.next(|_, _| true).await? {
-                    finished.push(merged.segment);
+                    let given_up = |_| Error::internal("the merge was given up");
+                    sender.send(merged.segment).await.map_err(given_up)?;
                 }
-                Ok(finished)
+                Ok(())
             });
         } else {
             merged.extend(runs.into_iter().flatten());
         }
     }
+    drop(sender);
     let mut packer = ObjectPacker::default();
-    while let Some(finished) = merging.join_next().await {
-        let finished = finished.map_err(|e| Error::internal(format!("merging a slice: {e}")))??;
-        for segment in finished {
-            if packer.push(segment) {
-                put_object(&mut packer, store, names.next_object(), &mut merged).await?;
-            }
+    while let Some(segment) = finished.recv().await {
+        if packer.push(segment) {
+            put_object(&mut packer, store, names.next_object(), &mut merged).await?;
         }
+    }
+    while let Some(slice) = merging.join_next().await {
+        slice.map_err(|e| Error::internal(format!("merging a slice: {e}")))??;
     }
     if !packer.is_empty() {
         put_object(&mut packer, store, names.next_object(), &mut merged).await?;

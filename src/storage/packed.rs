@@ -6,6 +6,7 @@ use arrow::array::ArrayRef;
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::ArrowNativeType;
 
+use crate::common::texts::{same, spread};
 use crate::common::{Error, Result, SqlType, Stored};
 use crate::format::column::{BuilderValues, ByteValues, Column, ColumnBuilder, Values};
 
@@ -34,6 +35,8 @@ pub struct Numbers {
     rows: usize,
     base: i64,
     width: usize,
+    /// Set where a number has bits.
+    mask: u64,
     /// So that eight can be read wherever a number begins.
     bytes: Vec<u8>,
 }
@@ -160,7 +163,8 @@ impl Numbers {
                 bytes[i * width..i * width + size_of::<u64>()].copy_from_slice(&distance.to_le_bytes());
             }
         }
-        Numbers { rows: values.len(), base: min, width, bytes }
+        let mask = u64::MAX.checked_shr(u64::BITS - 8 * width as u32).unwrap_or(0);
+        Numbers { rows: values.len(), base: min, width, mask, bytes }
     }
 
     pub fn memory_bytes(&self) -> usize {
@@ -175,8 +179,7 @@ impl Numbers {
     pub fn get(&self, row: usize) -> i64 {
         let at = row * self.width;
         let word = self.bytes[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-        let mask = u64::MAX.checked_shr(u64::BITS - 8 * self.width as u32).unwrap_or(0);
-        self.base.wrapping_add((word & mask) as i64)
+        self.base.wrapping_add((word & self.mask) as i64)
     }
 }
 
@@ -202,7 +205,7 @@ fn coded(values: &ByteValues) -> Option<(Vec<u8>, Texts)> {
     let mut codes = Vec::with_capacity(values.len());
     for i in 0..values.len() {
         let value = values.value(i);
-        let mut place = hash(value) as usize % PLACES;
+        let mut place = spread(value) % PLACES;
         let code = loop {
             match places[place] {
                 FREE if distinct.len() == MAX_CODES => return None,
@@ -211,25 +214,13 @@ fn coded(values: &ByteValues) -> Option<(Vec<u8>, Texts)> {
                     distinct.push(value);
                     break places[place];
                 }
-                code if distinct[code as usize] == value => break code,
+                code if same(distinct[code as usize], value) => break code,
                 _ => place = (place + 1) % PLACES,
             }
         };
         codes.push(code as u8);
     }
     Some((codes, Texts::from_iter(distinct)))
-}
-
-/// Of the length, the first bytes and the last: texts that repeat differ in them.
-fn hash(value: &[u8]) -> u64 {
-    const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
-    let word = |bytes: Option<&[u8; 8]>| bytes.map(|bytes| u64::from_le_bytes(*bytes));
-    let (first, last) = match (word(value.first_chunk()), word(value.last_chunk())) {
-        (Some(first), Some(last)) => (first, last),
-        _ => (value.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)), 0),
-    };
-    let mixed = (first ^ last.rotate_left(29) ^ value.len() as u64).wrapping_mul(SPREAD);
-    mixed >> 40
 }
 
 impl Texts {

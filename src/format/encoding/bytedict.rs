@@ -24,6 +24,7 @@ use super::condition::Condition;
 use super::fixed::{Fixed, Keys, by_form, put_key, wrong_builder};
 use super::raw;
 use super::text::Text;
+use crate::common::texts::{same, spread};
 use crate::common::{Error, Result, Stored};
 use crate::format::bitpack::{self, Packed, Scratch};
 use crate::format::bytes::{Reader, WriteLe};
@@ -187,8 +188,30 @@ fn number<K: Copy + Eq + Hash + Ord>(
     Some((order.iter().map(|i| values[*i as usize]).collect(), coded))
 }
 
+/// Texts that are looked for before one is in the dictionary.
+const RECENT: usize = 256;
+
 fn code_text(texts: &[&ByteValues], code: impl Fn(&[u8]) -> Option<u32>) -> Option<Vec<Vec<u32>>> {
-    texts.iter().map(|text| (0..text.len()).map(|i| code(text.value(i))).collect()).collect()
+    // Of what came a short while ago, which is most of few distinct texts, the code is known.
+    let mut recent: [Option<(&[u8], u32)>; RECENT] = [None; RECENT];
+    let mut pages = Vec::with_capacity(texts.len());
+    for text in texts {
+        let mut codes = Vec::with_capacity(text.len());
+        for i in 0..text.len() {
+            let value = text.value(i);
+            let place = &mut recent[spread(value) % RECENT];
+            codes.push(match *place {
+                Some((known, code)) if same(known, value) => code,
+                _ => {
+                    let code = code(value)?;
+                    *place = Some((value, code));
+                    code
+                }
+            });
+        }
+        pages.push(codes);
+    }
+    Some(pages)
 }
 
 fn code_keys<K: Copy + Eq + Hash + Ord>(

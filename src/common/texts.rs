@@ -39,7 +39,7 @@ mod tests {
     #[test]
     fn texts_of_every_length_are_told_apart_by_every_byte() {
         for length in 0..40usize {
-            let text: Vec<u8> = (0..length).map(|i| i as u8 * 7).collect();
+            let text: Vec<u8> = (0..length).map(|i| (i as u8).wrapping_mul(7)).collect();
             assert!(same(&text, &text.clone()) && !same(&text, &[&text[..], b"x"].concat()), "{length}");
             for i in 0..length {
                 let mut other = text.clone();

@@ -21,6 +21,8 @@ import subprocess
 import sys
 import time
 
+from duckdb_size import PRIMARY_KEYS
+
 COLUMNS = {
     "region": "r_regionkey integer, r_name char(25), r_comment varchar(152)",
     "nation": "n_nationkey integer, n_name char(25), n_regionkey integer, n_comment varchar(152)",
@@ -49,16 +51,6 @@ LAYOUT = {
     "partsupp": "distkey(ps_partkey) sortkey(ps_partkey)",
     "orders": "distkey(o_orderkey) sortkey(o_orderdate)",
     "lineitem": "distkey(l_orderkey) sortkey(l_shipdate)",
-}
-PRIMARY_KEYS = {
-    "region": "r_regionkey",
-    "nation": "n_nationkey",
-    "supplier": "s_suppkey",
-    "customer": "c_custkey",
-    "part": "p_partkey",
-    "partsupp": "ps_partkey,ps_suppkey",
-    "orders": "o_orderkey",
-    "lineitem": "l_orderkey,l_linenumber",
 }
 CHECK = (
     "select count(*), sum(l_orderkey), sum(l_extendedprice), sum(l_tax), min(l_shipdate), max(l_receiptdate), "
@@ -147,7 +139,7 @@ class Bench:
         """Makes the files in the order of the primary keys, which the generator has, too."""
         if os.path.exists("complete"):
             return
-        keys = [f"--sort-key={table}={key}" for table, key in PRIMARY_KEYS.items()]
+        keys = [f"--sort-key={table}={key.replace(' ', '')}" for table, key in PRIMARY_KEYS.items()]
         made = [self.binary, "tpch", "--scale", self.scale, "-w", "generated", "--load-only", *keys]
         subprocess.run(made, check=True, stdout=subprocess.DEVNULL)
         for table, key in PRIMARY_KEYS.items():

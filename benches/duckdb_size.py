@@ -38,5 +38,6 @@ def size(parquet: str, by_primary_key: bool) -> int:
         return os.path.getsize(file)
 
 
-print(f"in the order of the files: {size(sys.argv[1], False):,} bytes")
-print(f"in the order of the primary keys: {size(sys.argv[1], True):,} bytes")
+if __name__ == "__main__":
+    print(f"in the order of the files: {size(sys.argv[1], False):,} bytes")
+    print(f"in the order of the primary keys: {size(sys.argv[1], True):,} bytes")

@@ -1,6 +1,6 @@
 //! What AUTO makes of a table, by the rows that a load brings (our own rules; Redshift's are unpublished).
 
-use arrow::array::{Array, AsArray, new_empty_array};
+use arrow::array::{Array, ArrayRef, AsArray, new_empty_array};
 use arrow::datatypes::{Date32Type, TimestampMicrosecondType};
 
 use crate::catalog::{EffectiveDist, TableDef};
@@ -42,25 +42,31 @@ fn comes_in_order(rows: &SliceSorter, ordinal: usize, sql_type: SqlType) -> Resu
         return Ok(false);
     }
     let (mut min, mut max) = (i64::MAX, i64::MIN);
-    let batches = rows.came(ordinal).collect::<Result<Vec<_>>>()?;
-    for column in batches.into_iter().flatten() {
-        let mut before = i64::MIN;
-        let mut follows = |value: i64| {
-            (min, max) = (min.min(value), max.max(value));
-            std::mem::replace(&mut before, value) <= value
-        };
-        let ordered = column.null_count() == 0
-            && match sql_type {
-                SqlType::Date => {
-                    column.as_primitive::<Date32Type>().values().iter().all(|day| follows(i64::from(*day)))
-                }
-                _ => column.as_primitive::<TimestampMicrosecondType>().values().iter().all(|at| follows(*at)),
-            };
-        if !ordered {
+    for batches in rows.came(ordinal) {
+        // Most columns are found to be in no order by their first rows.
+        if !batches?.iter().all(|batch| {
+            is_ascending(batch, sql_type, &mut |value| {
+                (min, max) = (min.min(value), max.max(value));
+            })
+        }) {
             return Ok(false);
         }
     }
     Ok(min < max)
+}
+
+/// Whether the days or moments of a batch ascend, none of them NULL; `sees` is told of each that was looked at.
+fn is_ascending(batch: &ArrayRef, sql_type: SqlType, sees: &mut impl FnMut(i64)) -> bool {
+    let mut before = i64::MIN;
+    let mut follows = |value: i64| {
+        sees(value);
+        std::mem::replace(&mut before, value) <= value
+    };
+    batch.null_count() == 0
+        && match sql_type {
+            SqlType::Date => batch.as_primitive::<Date32Type>().values().iter().all(|day| follows(i64::from(*day))),
+            _ => batch.as_primitive::<TimestampMicrosecondType>().values().iter().all(|at| follows(*at)),
+        }
 }
 
 /// What DISTSTYLE AUTO amounts to for a table of so many rows and bytes of Arrow arrays, and why: ALL while it is small,

@@ -220,3 +220,41 @@ fn prefix(values: &ByteValues, i: usize) -> u64 {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::rng::Rng;
+
+    #[test]
+    fn bounds_of_texts_are_those_of_their_bytes() {
+        let mut rng = Rng::new(5);
+        for round in 0..2000 {
+            let byte = |rng: &mut Rng| [0, b'a', b'b', 0xff][rng.below(4) as usize];
+            // Mostly alike at their beginnings, as many as eight bytes of them.
+            let start: Vec<u8> = (0..rng.below(10)).map(|_| byte(&mut rng)).collect();
+            let text = |rng: &mut Rng| {
+                let rest: Vec<u8> = (0..rng.below(4)).map(|_| byte(rng)).collect();
+                if rng.one_in(8) { rest } else { [&start[..], &rest].concat() }
+            };
+            let texts: Vec<Vec<u8>> = (0..1 + rng.below(12)).map(|_| text(&mut rng)).collect();
+            let valid: Vec<bool> = texts.iter().map(|_| !rng.one_in(5)).collect();
+            let known = || texts.iter().zip(&valid).filter(|(_, valid)| **valid).map(|(text, _)| text);
+            let expected = known().min().cloned().zip(known().max().cloned());
+            let values: ByteValues = texts.iter().map(Vec::as_slice).collect();
+            let found = super::texts(&values, Some(&NullBuffer::from(valid.clone())));
+            let expected = expected.map(|(min, max)| (Scalar::Bytes(min), Scalar::Bytes(max)));
+            assert_eq!(found, expected, "{round}: {texts:?} {valid:?}");
+        }
+    }
+
+    #[test]
+    fn sums_are_exact_whatever_the_values() {
+        for values in
+            [vec![i64::MAX; 3], vec![i64::MIN; 3], vec![i64::MIN, i64::MAX, -1], vec![1 << 61; 4], vec![-5, 7], vec![]]
+        {
+            let exact: i128 = values.iter().map(|v| i128::from(*v)).sum();
+            assert_eq!(integers::<Int64Type>(&values.clone().into(), None).1, Some(exact), "{values:?}");
+        }
+    }
+}

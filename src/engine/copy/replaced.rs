@@ -38,7 +38,8 @@ pub struct RowGroups {
     pub columns: Vec<(usize, String)>,
     /// What takes the place of a byte that belongs to no character.
     pub by: u8,
-    /// Of all row groups, in turn: the first to read, and how many of them there are until the next one.
+    /// Which row groups of a file are read, counted on from file to file: those that leave the first number when divided by the
+    /// second.
     pub share: (usize, usize),
     pub refused: Arc<RefusedRows>,
 }
@@ -65,8 +66,8 @@ impl PartitionStream for RowGroups {
 
     fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
         let this = Arc::new(self.clone());
-        let files = stream::iter(self.files.clone());
-        let batches = files.then(move |(name, meta)| Arc::clone(&this).open(name, meta)).try_flatten();
+        let files = stream::iter(self.files.clone()).enumerate();
+        let batches = files.then(move |(at, (name, meta))| Arc::clone(&this).open(at, name, meta)).try_flatten();
         Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), batches))
     }
 }
@@ -74,6 +75,7 @@ impl PartitionStream for RowGroups {
 impl RowGroups {
     async fn open(
         self: Arc<Self>,
+        file: usize,
         name: Arc<str>,
         meta: ObjectMeta,
     ) -> Result<impl Stream<Item = Result<RecordBatch, DataFusionError>>, DataFusionError> {
@@ -84,7 +86,8 @@ impl RowGroups {
         let mut first_row = 0;
         let mut groups = Vec::new();
         for (at, group) in metadata.metadata().row_groups().iter().enumerate() {
-            if at % self.share.1 == self.share.0 {
+            // Files of one row group each are shared, too.
+            if (file + at) % self.share.1 == self.share.0 {
                 groups.push((at, first_row));
             }
             first_row += group.num_rows() as u64;

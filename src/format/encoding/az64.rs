@@ -165,6 +165,12 @@ impl Frame {
         if full == 0 || !Self::may_leave_out(values, (min, max), scale, full) {
             return whole;
         }
+        whole.with_patches(values, (min, max), scale)
+    }
+
+    /// The cheapest frame of values all of which `self` packs.
+    fn with_patches(self, values: &[i64], (min, max): (i64, i64), scale: u64) -> Frame {
+        let (whole, full) = (self, self.width);
         let mut up = [0u32; 65];
         let mut down = [0u32; 65];
         if scale == 1 {
@@ -504,4 +510,41 @@ impl Vector<'_> {
 fn patch_of(patch: &[u8; PATCH_BYTES]) -> (usize, i64) {
     let [a, b, value @ ..] = *patch;
     (usize::from(u16::from_le_bytes([a, b])), i64::from_le_bytes(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::rng::Rng;
+
+    /// What is not looked for is not there: values of every spread, alone and with some far away.
+    #[test]
+    fn patches_are_looked_for_wherever_they_pay() {
+        let mut rng = Rng::new(9);
+        let (mut skipped, mut patched) = (0, 0);
+        for round in 0..6000 {
+            let rows = [1, 7, 64, 500, VECTOR_ROWS][rng.below(5) as usize];
+            let (bits, far) = (rng.below(40) as u32, 1 + rng.below(60) as u32);
+            let (scale, share) = ([1u64, 1, 100][rng.below(3) as usize], 1 + rng.below(20));
+            let value = |rng: &mut Rng| {
+                let bits = if rng.below(20) < share { bits } else { far };
+                let value = (rng.next_u64() >> (64 - bits.max(1))) as i64 / scale as i64 * scale as i64;
+                if round % 2 == 0 { value } else { -value }
+            };
+            let values: Vec<i64> = (0..rows).map(|_| value(&mut rng)).collect();
+            let (Some(min), Some(max)) = (values.iter().min().copied(), values.iter().max().copied()) else { continue };
+            let full = bitpack::width_of(max.abs_diff(min) / scale);
+            if full == 0 {
+                continue;
+            }
+            let whole = Frame { base: min, width: full, patches: 0, rows };
+            let found = whole.with_patches(&values, (min, max), scale);
+            patched += usize::from(found.patches > 0);
+            if !Frame::may_leave_out(&values, (min, max), scale, full) {
+                assert_eq!((found.base, found.width, found.patches), (min, full, 0), "{round}");
+                skipped += 1;
+            }
+        }
+        assert!(skipped > 500 && patched > 500, "{skipped} skipped, {patched} patched");
+    }
 }

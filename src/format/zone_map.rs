@@ -230,7 +230,7 @@ mod tests {
     fn bounds_of_texts_are_those_of_their_bytes() {
         let mut rng = Rng::new(5);
         for round in 0..2000 {
-            let byte = |rng: &mut Rng| [0, b'a', b'b', 0xff][rng.below(4) as usize];
+            let byte = |rng: &mut Rng| [0, b'a', b'b', 0xff][rng.below(4)];
             // Mostly alike at their beginnings, as many as eight bytes of them.
             let start: Vec<u8> = (0..rng.below(10)).map(|_| byte(&mut rng)).collect();
             let text = |rng: &mut Rng| {

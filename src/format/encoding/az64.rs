@@ -523,9 +523,9 @@ mod tests {
         let mut rng = Rng::new(9);
         let (mut skipped, mut patched) = (0, 0);
         for round in 0..6000 {
-            let rows = [1, 7, 64, 500, VECTOR_ROWS][rng.below(5) as usize];
+            let rows = [1, 7, 64, 500, VECTOR_ROWS][rng.below(5)];
             let (bits, far) = (rng.below(40) as u32, 1 + rng.below(60) as u32);
-            let (scale, share) = ([1u64, 1, 100][rng.below(3) as usize], 1 + rng.below(20));
+            let (scale, share) = ([1u64, 1, 100][rng.below(3)], 1 + rng.below(20));
             let value = |rng: &mut Rng| {
                 let bits = if rng.below(20) < share { bits } else { far };
                 let value = (rng.next_u64() >> (64 - bits.max(1))) as i64 / scale as i64 * scale as i64;

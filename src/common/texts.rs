@@ -11,8 +11,14 @@ pub fn same(a: &[u8], b: &[u8]) -> bool {
 #[inline]
 pub fn spread(text: &[u8]) -> usize {
     let (first, last) = ends(text);
-    let mixed = (first ^ last.rotate_left(29) ^ text.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (mixed >> 32) as usize
+    spread_number(first ^ last.rotate_left(29) ^ text.len() as u64)
+}
+
+/// The same of a number.
+#[inline]
+pub fn spread_number(number: u64) -> usize {
+    // The product's highest bits, in which every bit of the number has a part, become the lowest, which tables take.
+    number.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(20) as usize
 }
 
 /// Its first and its last eight bytes, which are all of up to 16; of fewer than eight, of each half.

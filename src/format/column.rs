@@ -35,9 +35,35 @@ pub struct ByteValues {
     /// One more than there are values; value `i` is `data[offsets[i]..offsets[i + 1]]`.
     pub offsets: OffsetBuffer<i64>,
     pub data: Buffer,
+    /// Which of a few texts each value is, where that is known.
+    pub codes: Option<TextCodes>,
+}
+
+/// Which of a few texts each of some values is: value `i` is `texts[of_rows[i]]`.
+#[derive(Debug, Clone)]
+pub struct TextCodes {
+    pub of_rows: ScalarBuffer<u8>,
+    pub texts: Arc<Vec<Vec<u8>>>,
+}
+
+impl TextCodes {
+    /// Codes and texts of the rows that are not NULL.
+    pub fn occurring(&self, validity: Option<&NullBuffer>) -> impl Iterator<Item = (u8, &[u8])> {
+        let mut seen = [false; 1 << u8::BITS];
+        match validity {
+            None => self.of_rows.iter().for_each(|code| seen[*code as usize] = true),
+            Some(validity) => validity.valid_indices().for_each(|row| seen[self.of_rows[row] as usize] = true),
+        }
+        let texts = self.texts.iter().zip(0..=u8::MAX);
+        texts.filter(move |(_, code)| seen[*code as usize]).map(|(text, code)| (code, text.as_slice()))
+    }
 }
 
 impl ByteValues {
+    pub fn new(offsets: Vec<i64>, data: Vec<u8>) -> Self {
+        ByteValues { offsets: OffsetBuffer::new(offsets.into()), data: Buffer::from_vec(data), codes: None }
+    }
+
     pub fn len(&self) -> usize {
         self.offsets.len() - 1
     }
@@ -57,7 +83,9 @@ impl ByteValues {
     }
 
     fn slice(&self, start: usize, len: usize) -> Self {
-        ByteValues { offsets: self.offsets.slice(start, len), data: self.data.clone() }
+        let codes = self.codes.as_ref();
+        let codes = codes.map(|codes| TextCodes { of_rows: codes.of_rows.slice(start, len), ..codes.clone() });
+        ByteValues { offsets: self.offsets.slice(start, len), data: self.data.clone(), codes }
     }
 }
 
@@ -69,7 +97,7 @@ impl<'a> FromIterator<&'a [u8]> for ByteValues {
             data.extend_from_slice(value);
             offsets.push(data.len() as i64);
         }
-        ByteValues { offsets: OffsetBuffer::new(offsets.into()), data: Buffer::from_vec(data) }
+        ByteValues::new(offsets, data)
     }
 }
 
@@ -646,9 +674,18 @@ pub fn long_view(value: &[u8], buffer: u32, offset: usize) -> u128 {
 }
 
 fn narrow_decimals(array: &Decimal128Array) -> Result<ScalarBuffer<i64>> {
-    let narrowed: Vec<i64> = array.values().iter().map(|v| *v as i64).collect();
+    let mut lost = 0;
+    let narrow = |value: &i128| {
+        let narrow = *value as i64;
+        lost |= i128::from(narrow) ^ value;
+        narrow
+    };
+    let narrowed: Vec<i64> = array.values().iter().map(narrow).collect();
     let fits = |i: usize| i128::from(narrowed[i]) == array.value(i);
-    if let Some(bad) = (0..array.len()).find(|i| array.is_valid(*i) && !fits(*i)) {
+    // What stands behind a NULL is no value.
+    if lost != 0
+        && let Some(bad) = (0..array.len()).find(|i| array.is_valid(*i) && !fits(*i))
+    {
         return Err(Error::invalid(
             SqlState::NUMERIC_OUT_OF_RANGE,
             format!("{} has more digits than {} holds", array.value_as_string(bad), array.data_type()),
@@ -669,10 +706,10 @@ fn bytes_of_views<T: ByteViewType>(array: &GenericByteViewArray<T>) -> ByteValue
         }
         offsets.push(data.len() as i64);
     }
-    ByteValues { offsets: OffsetBuffer::new(offsets.into()), data: Buffer::from_vec(data) }
+    ByteValues::new(offsets, data)
 }
 
 fn bytes_of_strings<T: ByteArrayType>(array: &GenericByteArray<T>) -> ByteValues {
     let offsets: Vec<i64> = array.value_offsets().iter().map(|o| o.as_usize() as i64).collect();
-    ByteValues { offsets: OffsetBuffer::new(offsets.into()), data: array.values().clone() }
+    ByteValues { offsets: OffsetBuffer::new(offsets.into()), data: array.values().clone(), codes: None }
 }

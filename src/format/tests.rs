@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use arrow::array::*;
+use arrow::buffer::NullBuffer;
 use arrow::util::display::array_value_to_string;
 use bytes::Bytes;
 
+use super::column::{ByteValues, TextCodes, Values};
 use super::encoding::{self, Page, Selection, hostile, open_dictionary};
 use super::footer::SegmentFooter;
 use super::segment::{ColumnSpec, SegmentBuilder};
@@ -92,6 +94,34 @@ fn write(specs: &[(ColumnSpec, ArrayRef)]) -> Vec<u8> {
         builder.push_chunk(&chunk).unwrap();
     }
     builder.finish().unwrap().parts.concat()
+}
+
+/// Texts whose codes are known are written as those of which they are not: the same bytes, in every encoding.
+#[test]
+fn codes_of_texts_change_nothing() {
+    let mut rng = Rng::new(17);
+    let geometry = Geometry::new(50, 200).unwrap();
+    for round in 0..40 {
+        let words: Vec<String> =
+            (0..1 + rng.below(6)).map(|i| "a word ".repeat(i) + &rng.below(9).to_string()).collect();
+        let encodings = EncodingName::ALL.into_iter().filter(|e| encoding::allowed(*e, SqlType::Varchar(99)).is_ok());
+        let spec = |(i, encoding)| ColumnSpec { id: ColumnId(i), sql_type: SqlType::Varchar(99), encoding };
+        let specs: Vec<ColumnSpec> = (0..).zip(encodings).map(spec).collect();
+        let (mut plain, mut coded) =
+            (SegmentBuilder::new(geometry, 0, &specs), SegmentBuilder::new(geometry, 0, &specs));
+        for rows in [200, 200, 1 + rng.below(200)] {
+            let codes: Vec<u8> = (0..rows).map(|_| rng.below(words.len()) as u8).collect();
+            let values: ByteValues = codes.iter().map(|code| words[usize::from(*code)].as_bytes()).collect();
+            let nulls = rng.one_in(2).then(|| (0..rows).map(|_| !rng.one_in(9)).collect::<NullBuffer>());
+            let texts = Arc::new(words.iter().map(|word| word.clone().into_bytes()).collect());
+            let known = ByteValues { codes: Some(TextCodes { of_rows: codes.into(), texts }), ..values.clone() };
+            let column = |values| Column::new(Values::Bytes(values), nulls.clone());
+            plain.push_chunk(&vec![column(values); specs.len()]).unwrap();
+            coded.push_chunk(&vec![column(known); specs.len()]).unwrap();
+        }
+        let bytes = |mut builder: SegmentBuilder| builder.finish().unwrap().parts.concat();
+        assert_eq!(bytes(plain), bytes(coded), "{round}");
+    }
 }
 
 /// A column's rows as text, read as a scan reads them.

@@ -183,6 +183,10 @@ fn floats(values: impl Iterator<Item = f64>, nulls: Option<&NullBuffer>) -> Rang
 }
 
 fn texts(values: &ByteValues, nulls: Option<&NullBuffer>) -> Range {
+    if let Some(codes) = &values.codes {
+        let texts = || codes.occurring(nulls).map(|(_, text)| text);
+        return texts().min().zip(texts().max()).map(|(a, b)| (Scalar::Bytes(a.to_vec()), Scalar::Bytes(b.to_vec())));
+    }
     let mut valid = (0..values.len()).filter(|i| nulls.is_none_or(|n| n.is_valid(*i)));
     let first = valid.next()?;
     // With their first bytes, which tell most of them apart.

@@ -65,15 +65,25 @@ impl DistinctSketch {
     pub fn insert(&mut self, column: &Column) {
         self.estimated.take();
         let valid = |i: usize| column.is_valid(i);
+        let all_valid = column.validity.is_none();
         match &column.values {
             Values::Bool(v) => self.insert_all(v.iter().map(u64::from).map(hash_u64), valid),
+            Values::I16(v) if all_valid && self.insert_close(v) => {}
+            Values::I32(v) if all_valid && self.insert_close(v) => {}
+            Values::I64(v) if all_valid && self.insert_close(v) => {}
             Values::I16(v) => self.insert_integers(v.iter().map(|v| i64::from(*v)), valid),
             Values::I32(v) => self.insert_integers(v.iter().map(|v| i64::from(*v)), valid),
             Values::I64(v) => self.insert_integers(v.iter().copied(), valid),
             Values::I128(v) => self.insert_all(v.iter().map(|v| hash_integer(*v)), valid),
             Values::F32(v) => self.insert_all(v.iter().map(|v| hash_float(f64::from(*v))), valid),
             Values::F64(v) => self.insert_all(v.iter().map(|v| hash_float(*v)), valid),
-            Values::Bytes(v) => self.insert_texts(v, valid),
+            Values::Bytes(v) => match &v.codes {
+                Some(codes) => {
+                    let texts = codes.occurring(column.validity.as_ref());
+                    texts.for_each(|(_, text)| self.insert_hash(hash_bytes(text)));
+                }
+                None => self.insert_texts(v, valid),
+            },
         }
     }
 
@@ -83,6 +93,23 @@ impl DistinctSketch {
                 self.insert_hash(hash);
             }
         }
+    }
+
+    /// Each distinct value once, where there are far fewer from the smallest to the largest than rows; whether that is so.
+    fn insert_close<T: Copy + Into<i64>>(&mut self, values: &[T]) -> bool {
+        let ends = values.iter().fold((i64::MAX, i64::MIN), |(min, max), value| {
+            let value = (*value).into();
+            (min.min(value), max.max(value))
+        });
+        let range = ends.1.wrapping_sub(ends.0) as u64;
+        if values.is_empty() || range >= values.len() as u64 / 4 {
+            return values.is_empty();
+        }
+        let mut seen = vec![false; range as usize + 1];
+        values.iter().for_each(|value| seen[(*value).into().wrapping_sub(ends.0) as usize] = true);
+        let values = seen.iter().zip(ends.0..=ends.1).filter(|(seen, _)| **seen);
+        values.for_each(|(_, value)| self.insert_hash(hash_u64(value as u64)));
+        true
     }
 
     /// Values that came a short while ago are not hashed again, which is most of few distinct ones.

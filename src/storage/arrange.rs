@@ -10,11 +10,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::buffer::Buffer;
 use arrow::datatypes::{Field, Schema};
 
-use super::packed::PackedColumn;
+use super::packed::{Order, PackedColumn};
 use super::sort::{KeyEncoder, SortKeys, sort_rows};
-use super::writer::{LoadLayout, Placement, gather};
+use super::writer::{LoadLayout, Placement};
 use crate::common::Result;
 use crate::format::segment::ColumnSpec;
 
@@ -41,6 +42,8 @@ pub(super) struct Unit {
     pub columns: Vec<PackedColumn>,
     /// None without a sort key.
     pub keys: Option<SortKeys>,
+    /// Whether the keys, if there are any, ascend on each slice.
+    pub in_order: bool,
     pub places: Places,
     pub rows: usize,
     /// Where each of the batches ends that they came in.
@@ -114,10 +117,14 @@ impl Arranger {
         if layout.sort_columns().is_empty() {
             // AUTO may yet look at the order that rows come in.
             let places = Places::within(&of_slices, &ends);
-            let all = batches.iter().enumerate();
-            let order: Vec<_> =
-                all.flat_map(|(at, batch)| (0..batch.num_rows()).map(move |row| (at as u32, row as u32))).collect();
-            let unit = Unit { columns: columns(&layout, batches, &order)?, keys: None, places, rows, ends };
+            let unit = Unit {
+                columns: columns(&layout, batches, &Order::in_turn(&ends))?,
+                keys: None,
+                in_order: true,
+                places,
+                rows,
+                ends,
+            };
             return Ok(Arranged { layout, unit });
         }
         let keys = batches.iter().map(|batch| self.keys.encode(&layout.key_columns(batch)));
@@ -125,9 +132,10 @@ impl Arranger {
         let all_keys: Vec<&SortKeys> = keys.iter().collect();
         let places = Places::in_turn(&of_slices);
         of_slices.iter_mut().for_each(|rows| sort_rows(&all_keys, rows));
-        let order = of_slices.concat();
-        let keys = Some(self.keys.gather(&keys, &order));
-        Ok(Arranged { unit: Unit { columns: columns(&layout, batches, &order)?, keys, places, rows, ends }, layout })
+        let order = Order::new(of_slices.concat(), &ends);
+        let keys = Some(self.keys.gather(&keys, order.rows()));
+        let columns = columns(&layout, batches, &order)?;
+        Ok(Arranged { unit: Unit { columns, keys, in_order: true, places, rows, ends }, layout })
     }
 }
 
@@ -154,11 +162,16 @@ impl Unit {
         self.columns.iter().map(PackedColumn::arrow_bytes).sum::<usize>() + self.rows * 24
     }
 
+    /// What holds most of it.
+    pub fn buffers(&mut self) -> impl Iterator<Item = &mut Buffer> {
+        let keys = self.keys.as_mut().and_then(SortKeys::buffer);
+        self.columns.iter_mut().flat_map(PackedColumn::buffers).chain(keys)
+    }
+
     pub fn memory_bytes(&self) -> usize {
         let columns: usize = self.columns.iter().map(PackedColumn::memory_bytes).sum();
         let order = self.places.order.as_ref().map_or(0, |order| order.len() * size_of::<u32>());
-        // And what sorting them takes, a place for each row.
-        columns + self.keys.as_ref().map_or(0, SortKeys::memory_bytes) + order + self.rows * size_of::<(u32, u32)>()
+        columns + self.keys.as_ref().map_or(0, SortKeys::memory_bytes) + order
     }
 }
 
@@ -185,22 +198,23 @@ impl Places {
         self.range(slice).len()
     }
 
-    /// The rows of a slice, in their order.
-    pub fn rows(&self, slice: usize) -> impl Iterator<Item = u32> + '_ {
-        self.range(slice).map(|at| self.order.as_ref().map_or(at as u32, |order| order[at]))
+    /// The rows at these places.
+    pub fn rows(&self, places: Range<usize>) -> impl Iterator<Item = u32> + '_ {
+        places.map(|at| self.order.as_ref().map_or(at as u32, |order| order[at]))
     }
 
-    fn range(&self, slice: usize) -> Range<usize> {
+    /// The places of a slice's rows, which keep their order.
+    pub fn range(&self, slice: usize) -> Range<usize> {
         let start = slice.checked_sub(1).map_or(0, |before| self.ends[before]);
         start as usize..self.ends[slice] as usize
     }
 }
 
-/// The columns of rows that are chosen by batch and row.
-fn columns(layout: &LoadLayout, batches: &[RecordBatch], rows: &[(u32, u32)]) -> Result<Vec<PackedColumn>> {
+/// The columns of the rows of all batches.
+fn columns(layout: &LoadLayout, batches: &[RecordBatch], order: &Order) -> Result<Vec<PackedColumn>> {
     let column = |(ordinal, spec): (usize, &ColumnSpec)| {
         let arrays: Vec<&dyn Array> = batches.iter().map(|batch| batch.column(ordinal).as_ref()).collect();
-        Ok(PackedColumn::new(gather(&arrays, rows, spec.sql_type)?, spec.sql_type))
+        PackedColumn::of_arrays(&arrays, order, spec.sql_type)
     };
     layout.columns.iter().enumerate().map(column).collect()
 }
@@ -213,7 +227,7 @@ mod tests {
     fn rows_keep_their_order_within_a_slice() {
         let of_slices = [vec![(0, 1), (1, 1)], vec![(1, 0)], vec![(0, 0), (0, 2)], vec![]];
         let places = Places::within(&of_slices, &[3, 5]);
-        let rows = |places: &Places, slice| places.rows(slice).collect::<Vec<_>>();
+        let rows = |places: &Places, slice| places.rows(places.range(slice)).collect::<Vec<_>>();
         assert_eq!([0, 1, 2, 3].map(|s| rows(&places, s)), [vec![1, 4], vec![3], vec![0, 2], vec![]]);
         let places = Places::in_turn(&of_slices);
         assert_eq!([0, 1, 2, 3].map(|s| rows(&places, s)), [vec![0, 1], vec![2], vec![3, 4], vec![]]);

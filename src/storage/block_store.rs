@@ -23,13 +23,18 @@ pub struct BlockStore {
     /// Where the objects are files, the directory they stand in.
     local: Option<PathBuf>,
     mapped: Cache<ObjectId, Bytes>,
-    bytes_read: AtomicU64,
+    bytes_read: Arc<AtomicU64>,
 }
 
 impl BlockStore {
     /// `local` is the directory whose files are the store's objects, if there is one.
     pub fn new(store: Arc<dyn ObjectStore>, local: Option<PathBuf>) -> Self {
-        BlockStore { store, local, mapped: Cache::new(MAX_MAPPED), bytes_read: AtomicU64::new(0) }
+        BlockStore { store, local, mapped: Cache::new(MAX_MAPPED), bytes_read: Arc::default() }
+    }
+
+    /// The same objects, each read by requests.
+    pub fn unmapped(&self) -> Self {
+        BlockStore { bytes_read: Arc::clone(&self.bytes_read), ..BlockStore::new(Arc::clone(&self.store), None) }
     }
 
     /// Whether reading costs no round trip.

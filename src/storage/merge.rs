@@ -2,27 +2,30 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray};
 use arrow::compute::filter;
+use bytes::Bytes;
 use object_store::{ObjectStore, ObjectStoreExt};
 use roaring::RoaringBitmap;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
+use super::gather::gather;
 use super::interleave::RankCounts;
 use super::loader::{key_follows, put_object};
 use super::segment::{OpenSegment, SegmentStore};
 use super::sort::{KeyEncoder, RowKey, SortKeys, sort_rows};
-use super::writer::{LoadLayout, ObjectPacker, SliceSegment, gather};
+use super::writer::{LoadLayout, ObjectPacker, SliceSegment};
 use crate::catalog::model::{ObjectId, RunId, SegmentId, SegmentRef};
 use crate::catalog::paths;
 use crate::catalog::transaction::ObjectNames;
 use crate::catalog::transaction::{Blob, NewSegment};
 use crate::common::{ColumnId, Error, Result, Scalar, SqlType, Version};
 use crate::format::column::{Column, ColumnBuilder};
-use crate::format::encoding::{Page, Selection};
+use crate::format::encoding::{Dictionary, Page, Selection};
 use crate::format::segment::SegmentBuilder;
 use crate::statistics::SegmentSketches;
 
@@ -158,9 +161,10 @@ impl Merge {
         segments: SegmentStore,
     ) -> Result<Self> {
         let encoder = layout.key_encoder()?;
+        let segments = segments.unmapped();
         let mut cursors = Vec::with_capacity(runs.len());
         for run in runs {
-            let mut cursor = Cursor { segments: run, open: None, chunk: None, row: 0 };
+            let mut cursor = Cursor { segments: run, stride: Stride::Zone, open: None, chunk: None, row: 0 };
             cursor.next_chunk(&layout, &encoder, &segments).await?;
             cursors.push(cursor);
         }
@@ -297,7 +301,7 @@ pub(super) struct Sorter {
 impl Sorter {
     pub fn new(slice: u32, of: VecDeque<SegmentRef>, layout: LoadLayout, segments: SegmentStore) -> Result<Self> {
         let encoder = layout.key_encoder()?;
-        let cursor = Cursor { segments: of, open: None, chunk: None, row: 0 };
+        let cursor = Cursor { segments: of, stride: Stride::Chunk, open: None, chunk: None, row: 0 };
         Ok(Sorter { slice, layout, encoder, segments, cursor, chunks: Vec::new() })
     }
 
@@ -362,21 +366,34 @@ fn push_rows(
 /// One run being read.
 struct Cursor {
     segments: VecDeque<SegmentRef>,
+    stride: Stride,
     open: Option<Reading>,
     chunk: Option<Arc<Chunk>>,
     row: usize,
 }
 
-/// A segment being read.
+/// A segment being read, some zones at a time.
 pub(super) struct Reading {
-    pub id: SegmentId,
-    pub open: Arc<OpenSegment>,
-    pub deleted: Option<Arc<RoaringBitmap>>,
-    pub next_chunk: usize,
-    pub next_row: u32,
+    id: SegmentId,
+    open: Arc<OpenSegment>,
+    deleted: Option<Arc<RoaringBitmap>>,
+    stride: Stride,
+    /// The chunk that is read next, and what is held of it.
+    chunk: (usize, Option<Vec<StoredColumn>>),
+    /// Counted over the chunk.
+    next_zone: usize,
+    next_row: u32,
 }
 
-/// The rows of a chunk that are not dead, decoded.
+/// How much is decoded at a time.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Stride {
+    /// Little memory, where many segments are read together.
+    Zone,
+    Chunk,
+}
+
+/// Rows of a chunk that are not dead, decoded.
 pub(super) struct Chunk {
     pub columns: Vec<ArrayRef>,
     pub keys: SortKeys,
@@ -421,20 +438,20 @@ impl Cursor {
         Some(if keys.is_empty() { RowKey::NONE } else { keys.key(self.row) })
     }
 
-    /// Goes to the next chunk with a row that lives, or to none.
+    /// Goes to the next rows that live, or to none.
     async fn next_chunk(&mut self, layout: &LoadLayout, encoder: &KeyEncoder, segments: &SegmentStore) -> Result<()> {
         self.row = 0;
         self.chunk = None;
         while self.chunk.is_none() {
             match &mut self.open {
-                Some(reading) if reading.next_chunk < reading.open.footer.chunks() => {
+                Some(reading) if !reading.is_done() => {
                     self.chunk = reading.read(layout, encoder, segments).await?.map(Arc::new);
                 }
                 _ => match self.segments.pop_front() {
                     Some(segment) => {
                         let deleted = segments.deleted(&segment).await?;
                         let open = segments.open(&segment).await?;
-                        self.open = Some(Reading { id: segment.id, open, deleted, next_chunk: 0, next_row: 0 });
+                        self.open = Some(Reading::at_chunk(segment.id, open, deleted, 0, self.stride));
                     }
                     None => return Ok(()),
                 },
@@ -445,17 +462,50 @@ impl Cursor {
 }
 
 impl Reading {
-    /// The rows of the next chunk that live, if there are any.
+    /// From the first row of a chunk on.
+    pub fn at_chunk(
+        id: SegmentId,
+        open: Arc<OpenSegment>,
+        deleted: Option<Arc<RoaringBitmap>>,
+        chunk: usize,
+        stride: Stride,
+    ) -> Self {
+        let next_row = (chunk * open.footer.geometry().chunk_rows()) as u32;
+        Reading { id, open, deleted, stride, chunk: (chunk, None), next_zone: 0, next_row }
+    }
+
+    /// Whether all was read.
+    fn is_done(&self) -> bool {
+        self.chunk.0 == self.open.footer.chunks()
+    }
+
+    /// The next rows that live, if any of them does. There are rows to be read.
     pub async fn read(
         &mut self,
         layout: &LoadLayout,
         encoder: &KeyEncoder,
         segments: &SegmentStore,
     ) -> Result<Option<Chunk>> {
-        let mut columns = read_chunk(&self.open, self.next_chunk, layout, segments).await?;
-        let rows = self.open.footer.chunk_rows(self.next_chunk) as u32;
-        let first = self.next_row;
-        self.next_chunk += 1;
+        let chunk = self.chunk.0;
+        let stored = match self.chunk.1.take() {
+            Some(stored) => stored,
+            None => stored_chunk(&self.open, chunk, layout, segments).await?,
+        };
+        let count = zones_of(&self.open, chunk).len();
+        let zones = match self.stride {
+            Stride::Zone => self.next_zone..self.next_zone + 1,
+            Stride::Chunk => self.next_zone..count,
+        };
+        let mut columns = Vec::with_capacity(layout.columns.len());
+        for (at, (spec, stored)) in layout.columns.iter().zip(&stored).enumerate() {
+            columns.push(decode(&self.open, chunk, zones.clone(), (spec.sql_type, layout.absent(at)), stored)?);
+        }
+        (self.chunk, self.next_zone) = match zones.end == count {
+            true => ((chunk + 1, None), 0),
+            false => ((chunk, Some(stored)), zones.end),
+        };
+        let rows: usize = columns.first().map_or(0, |column| column.len());
+        let (rows, first) = (rows as u32, self.next_row);
         self.next_row += rows;
         let dead = self.deleted.as_ref().map_or(0, |deleted| deleted.range_cardinality(first..first + rows));
         let mut positions = None;
@@ -473,6 +523,18 @@ impl Reading {
     }
 }
 
+/// One column of a chunk, decoded; `absent` where the segment does not hold it.
+pub(super) async fn read_column(
+    open: &OpenSegment,
+    chunk: usize,
+    (id, sql_type): (ColumnId, SqlType),
+    absent: Option<&Scalar>,
+    segments: &SegmentStore,
+) -> Result<ArrayRef> {
+    let stored = stored_column(open, chunk, id, segments).await?;
+    decode(open, chunk, 0..zones_of(open, chunk).len(), (sql_type, absent), &stored)
+}
+
 /// All columns of a chunk, decoded.
 async fn read_chunk(
     open: &OpenSegment,
@@ -487,27 +549,61 @@ async fn read_chunk(
     Ok(columns)
 }
 
-/// One column of a chunk, decoded; `absent` where the segment does not hold it.
-pub(super) async fn read_column(
+/// A column of a chunk as the segment holds it; `None` where the column came later.
+type StoredColumn = Option<StoredPages>;
+
+struct StoredPages {
+    ordinal: usize,
+    dictionary: Option<Arc<Dictionary>>,
+    /// One a zone.
+    pages: Vec<Bytes>,
+}
+
+async fn stored_chunk(
     open: &OpenSegment,
     chunk: usize,
-    (id, sql_type): (ColumnId, SqlType),
-    absent: Option<&Scalar>,
+    layout: &LoadLayout,
     segments: &SegmentStore,
+) -> Result<Vec<StoredColumn>> {
+    let mut columns = Vec::with_capacity(layout.columns.len());
+    for spec in &layout.columns {
+        columns.push(stored_column(open, chunk, spec.id, segments).await?);
+    }
+    Ok(columns)
+}
+
+async fn stored_column(
+    open: &OpenSegment,
+    chunk: usize,
+    id: ColumnId,
+    segments: &SegmentStore,
+) -> Result<StoredColumn> {
+    let Some(ordinal) = open.ordinal(id) else { return Ok(None) };
+    let dictionary = segments.dictionary(open, ordinal, chunk).await?;
+    let pages = segments.pages(open, ordinal, &zones_of(open, chunk)).await?;
+    Ok(Some(StoredPages { ordinal, dictionary, pages }))
+}
+
+/// A column's rows in some zones of a chunk, counted over that.
+fn decode(
+    open: &OpenSegment,
+    chunk: usize,
+    zones: Range<usize>,
+    (sql_type, absent): (SqlType, Option<&Scalar>),
+    stored: &StoredColumn,
 ) -> Result<ArrayRef> {
     let footer = &open.footer;
-    let mut builder = ColumnBuilder::new(sql_type, footer.chunk_rows(chunk));
-    let Some(ordinal) = open.ordinal(id) else {
-        builder.append_constant(absent, footer.chunk_rows(chunk))?;
+    let numbers = &zones_of(open, chunk)[zones.clone()];
+    let rows = numbers.iter().map(|zone| footer.zone_rows(*zone)).sum();
+    let mut builder = ColumnBuilder::new(sql_type, rows);
+    let Some(StoredPages { ordinal, dictionary, pages }) = stored else {
+        builder.append_constant(absent, rows)?;
         return builder.finish();
     };
-    let zones = zones_of(open, chunk);
-    let dictionary = segments.dictionary(open, ordinal, chunk).await?;
-    let pages = segments.pages(open, ordinal, &zones).await?;
-    let directory = open.directory(ordinal)?;
+    let directory = open.directory(*ordinal)?;
     let encoding = directory.chunks[chunk].encoding;
-    for (zone, bytes) in zones.iter().zip(&pages) {
-        let (rows, range) = (footer.zone_rows(*zone), open.page(ordinal, *zone)?.range);
+    for (zone, bytes) in numbers.iter().zip(&pages[zones]) {
+        let (rows, range) = (footer.zone_rows(*zone), open.page(*ordinal, *zone)?.range);
         Page::open(encoding, directory.stored, rows, bytes, dictionary.as_deref())
             .and_then(|mut page| page.decode(Selection::All, &mut builder))
             .map_err(|e| open.locate(e, range.offset))?;

@@ -2,6 +2,7 @@
 
 pub mod arrange;
 pub mod block_store;
+mod gather;
 pub mod interleave;
 pub mod loader;
 pub mod merge;

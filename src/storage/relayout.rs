@@ -19,7 +19,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use super::loader::put_object;
-use super::merge::{Chunk, Merge, Merged, Reading, Row, Writer, as_reference};
+use super::merge::{Chunk, Merge, Merged, Reading, Row, Stride, Writer, as_reference};
 use super::rewrite::Resources;
 use super::segment::{OpenSegment, SegmentStore};
 use super::sort::{KeyEncoder, RowKey, SortKeys, sort_rows};
@@ -271,10 +271,8 @@ impl From {
         encoder: &KeyEncoder,
         segments: &SegmentStore,
     ) -> Result<Option<Chunk>> {
-        let next_row = (chunk * self.open.footer.geometry().chunk_rows()) as u32;
         let (open, deleted) = (Arc::clone(&self.open), self.deleted.clone());
-        let mut reading = Reading { id: self.id, open, deleted, next_chunk: chunk, next_row };
-        reading.read(layout, encoder, segments).await
+        Reading::at_chunk(self.id, open, deleted, chunk, Stride::Chunk).read(layout, encoder, segments).await
     }
 
     /// The rows of a chunk that are of a part.

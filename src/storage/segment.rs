@@ -166,6 +166,11 @@ impl SegmentStore {
         self.pin.as_deref()
     }
 
+    /// The same store, for what is read once: pages of mapped files would stay in memory behind it.
+    pub fn unmapped(&self) -> Self {
+        SegmentStore { blocks: Arc::new(self.blocks.unmapped()), ..self.clone() }
+    }
+
     /// The same store; `meter` learns of every read through it, how many bytes it was.
     pub fn metered(&self, meter: impl Fn(u64) + Send + Sync + 'static) -> Self {
         SegmentStore { meter: Some(Arc::new(meter)), ..self.clone() }

@@ -1,7 +1,10 @@
 //! Sort keys of rows as numbers or bytes whose order is the rows' order: ascending, NULL last; by an interleaved key, the
 //! order of Z values, then that of the columns in turn.
 
+use std::ops::Range;
+
 use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::buffer::Buffer;
 use arrow::compute::SortOptions;
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Int16Type, Int32Type, Int64Type, Time64MicrosecondType,
@@ -135,6 +138,14 @@ impl SortKeys {
         values + self.z.as_ref().map_or(0, |z| z.len() * size_of::<u64>())
     }
 
+    /// What holds them, where it can be moved.
+    pub fn buffer(&mut self) -> Option<&mut Buffer> {
+        match &mut self.values {
+            KeyValues::Words(keys) => Some(keys.buffer()),
+            KeyValues::Packed(_) | KeyValues::Rows(_) => None,
+        }
+    }
+
     pub fn len(&self) -> usize {
         match &self.values {
             KeyValues::Packed(keys) => keys.len(),
@@ -150,6 +161,20 @@ impl SortKeys {
     /// The Z value of a row, if rows are ranked.
     pub fn z(&self, row: usize) -> Option<u64> {
         self.z.as_ref().map(|z| z[row])
+    }
+
+    /// The first of some rows, whose keys ascend, that has this key or a higher one; else the end.
+    pub fn first_at(&self, key: &RowKey, rows: Range<usize>) -> usize {
+        let (mut low, mut high) = (rows.start, rows.end);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.key(middle) < *key {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
     }
 
     /// The key of a row.

@@ -5,27 +5,22 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer};
-use arrow::compute::interleave;
-use arrow::datatypes::{
-    ArrowPrimitiveType, BinaryViewType, ByteViewType, DataType, Date32Type, Decimal128Type, Int16Type, Int32Type,
-    Int64Type, StringViewType, Time64MicrosecondType, TimestampMicrosecondType,
-};
+use arrow::array::{ArrayRef, RecordBatch};
 use bytes::Bytes;
 
 use super::arrange::{Arranged, Arranger, Unit};
 use super::interleave::RankCounts;
-use super::packed::{self, PackedColumn};
-use super::sort::{KeyEncoder, SortKeys, sort_rows};
+use super::packed::{self, PackedColumn, Runs, move_together};
+use super::sort::{KeyEncoder, RowKey, SortKeys, sort_rows};
 use crate::catalog::RankMap;
 use crate::catalog::model::{EffectiveDist, TableDef};
-use crate::common::{ColumnId, Error, Result, Scalar, SqlState, SqlType, Stored};
+use crate::common::{ColumnId, Error, Result, Scalar, SqlType};
 use crate::distribution::{hash_array, slice_of_hash};
-use crate::format::column::{ByteValues, Column, Values};
+use crate::format::column::Column;
 use crate::format::segment::{ColumnSpec, FinishedSegment, SegmentBuilder};
 use crate::format::stable::Geometry;
 use crate::statistics::SegmentSketches;
@@ -204,10 +199,16 @@ pub(super) enum Placement {
     Each(Vec<u32>),
 }
 
+/// Units are moved together when they take so many bytes.
+const SCATTERED_BYTES: usize = 32 << 20;
+
 /// Takes the rows of one load and gives them back as sorted segments, slice by slice.
 pub struct SliceSorter {
     arranger: Arranger,
     units: Vec<Unit>,
+    /// So many of them were moved together; the others take so many bytes.
+    settled: usize,
+    scattered_bytes: usize,
     total_rows: u64,
     memory_bytes: usize,
     arrow_bytes: usize,
@@ -226,7 +227,8 @@ impl SliceSorter {
     }
 
     fn with(arranger: Arranger, total_rows: u64) -> Self {
-        SliceSorter { arranger, units: Vec::new(), total_rows, memory_bytes: 0, arrow_bytes: 0 }
+        let (units, settled, scattered_bytes) = (Vec::new(), 0, 0);
+        SliceSorter { arranger, units, settled, scattered_bytes, total_rows, memory_bytes: 0, arrow_bytes: 0 }
     }
 
     /// Rows taken so far, those split off included.
@@ -281,8 +283,19 @@ impl SliceSorter {
             .map_err(|_| Error::unavailable("a load of more than 4 billion batches").with_hint("load in parts"))?;
         self.total_rows += unit.rows as u64;
         self.memory_bytes += unit.memory_bytes();
+        if layout.interleaved {
+            // Ranks come when all rows are there, which are sorted by them at once.
+            self.memory_bytes += unit.rows * size_of::<(u32, u32)>();
+        }
         self.arrow_bytes += unit.arrow_bytes();
+        self.scattered_bytes += unit.memory_bytes();
         self.units.push(unit);
+        if self.scattered_bytes >= SCATTERED_BYTES {
+            self.scattered_bytes = 0;
+            let scattered = self.settled..self.units.len();
+            self.settled = scattered.end;
+            move_together(self.units[scattered].iter_mut().flat_map(Unit::buffers).collect());
+        }
         Ok(())
     }
 
@@ -306,6 +319,7 @@ impl SliceSorter {
         for unit in &mut self.units {
             let columns = layout.sort_columns().iter().map(|at| unit.array(layout, *at));
             unit.keys = Some(keys.encode(&columns.collect::<Result<Vec<_>>>()?)?);
+            unit.in_order = false;
         }
         Ok(())
     }
@@ -350,23 +364,40 @@ impl SliceRows {
         self.shared.units.iter().map(|unit| unit.places.count(self.slice as usize)).sum()
     }
 
-    /// As unit and row, in the order of the sort key.
-    fn sorted(&self) -> Vec<(u32, u32)> {
-        let mut rows = Vec::with_capacity(self.count());
-        for (at, unit) in self.shared.units.iter().enumerate() {
-            rows.extend(unit.places.rows(self.slice as usize).map(|row| (at as u32, row)));
-        }
-        if !self.shared.layout.sort.is_empty() {
-            let keys: Vec<&SortKeys> = self.shared.units.iter().filter_map(|unit| unit.keys.as_ref()).collect();
-            sort_rows(&keys, &mut rows);
-        }
-        rows
+    /// As unit and row in the order of the sort key, some at a time: little is sorted at once, in a core's cache.
+    fn sorted(&self) -> impl Iterator<Item = Vec<(u32, u32)>> {
+        let Shared { layout, units } = &*self.shared;
+        let slice = self.slice as usize;
+        let keys: Vec<&SortKeys> = units.iter().filter_map(|unit| unit.keys.as_ref()).collect();
+        let splits = match units.iter().all(|unit| unit.in_order) {
+            true => splits(&keys, units.iter().map(|unit| unit.places.range(slice)), layout.geometry.chunk_rows()),
+            false => Vec::new(),
+        };
+        // Rows without a sort key stay unit by unit.
+        let parts = if layout.sort.is_empty() { units.len() } else { splits.len() + 1 };
+        let mut next: Vec<usize> = units.iter().map(|unit| unit.places.range(slice).start).collect();
+        (0..parts).map(move |part| {
+            let mut rows = Vec::new();
+            for (at, unit) in units.iter().enumerate() {
+                let left = next[at]..unit.places.range(slice).end;
+                let end = match (&unit.keys, splits.get(part)) {
+                    (Some(keys), Some(split)) => keys.first_at(split, left.clone()),
+                    (None, _) if at != part => continue,
+                    _ => left.end,
+                };
+                rows.extend(unit.places.rows(left.start..end).map(|row| (at as u32, row)));
+                next[at] = end;
+            }
+            if !keys.is_empty() {
+                sort_rows(&keys, &mut rows);
+            }
+            rows
+        })
     }
 
     /// Sorts the rows and hands each segment to `emit` as soon as it is full. Computes only.
     pub fn encode(self, mut emit: impl FnMut(SliceSegment) -> Result<()>) -> Result<()> {
         let Shared { layout, units } = &*self.shared;
-        let sorted = self.sorted();
         let mut builder = SegmentBuilder::new(layout.geometry, self.slice, &layout.columns).light(layout.light);
         let mut ranks = layout.rank_counts();
         let mut sketches = layout.sketches();
@@ -374,22 +405,31 @@ impl SliceRows {
         let mut finish = |builder: &mut SegmentBuilder, ranks: &mut RankCounts, sketches: &mut SegmentSketches| {
             emit(SliceSegment::finish(slice, builder, ranks, sketches)?)
         };
-        for rows in sorted.chunks(layout.geometry.chunk_rows()) {
-            let chunk = (0..layout.columns.len())
-                .map(|ordinal| {
-                    let columns: Vec<&PackedColumn> = units.iter().map(|unit| &unit.columns[ordinal]).collect();
-                    packed::gather(&columns, rows, layout.columns[ordinal].sql_type)
-                })
-                .collect::<Result<Vec<Column>>>()?;
+        let mut push = |rows: &[(u32, u32)]| {
+            let chosen: Runs = rows.iter().copied().collect();
+            let gather = |ordinal: usize| {
+                let columns: Vec<&PackedColumn> = units.iter().map(|unit| &unit.columns[ordinal]).collect();
+                packed::gather(&columns, &chosen, layout.columns[ordinal].sql_type)
+            };
+            let chunk = (0..layout.columns.len()).map(gather).collect::<Result<Vec<Column>>>()?;
             builder.push_chunk(&chunk)?;
             sketches.add(&chunk);
             if layout.ranks.is_some() {
                 let z = |(unit, row): &(u32, u32)| units[*unit as usize].keys.as_ref()?.z(*row as usize);
                 rows.iter().filter_map(z).for_each(|z| ranks.add(z));
             }
-            if builder.is_full() {
-                finish(&mut builder, &mut ranks, &mut sketches)?;
-            }
+            if builder.is_full() { finish(&mut builder, &mut ranks, &mut sketches) } else { Ok(()) }
+        };
+        let chunk_rows = layout.geometry.chunk_rows();
+        let mut rows = Vec::new();
+        for part in self.sorted() {
+            rows.extend(part);
+            let whole = rows.len() - rows.len() % chunk_rows;
+            rows[..whole].chunks(chunk_rows).try_for_each(&mut push)?;
+            rows.drain(..whole);
+        }
+        if !rows.is_empty() {
+            push(&rows)?;
         }
         if builder.rows() > 0 {
             finish(&mut builder, &mut ranks, &mut sketches)?;
@@ -398,113 +438,24 @@ impl SliceRows {
     }
 }
 
+/// Keys between which about so many rows each are, of some whose keys ascend within each of these ranges.
+fn splits(keys: &[&SortKeys], ranges: impl Iterator<Item = Range<usize>>, rows: usize) -> Vec<RowKey> {
+    /// Keys that are looked at, of each part's.
+    const SAMPLED: usize = 512;
+    let step = (rows / SAMPLED).max(1);
+    let of =
+        |(keys, range): (&&SortKeys, Range<usize>)| range.step_by(step).map(|row| keys.key(row)).collect::<Vec<_>>();
+    let mut sampled: Vec<RowKey> = keys.iter().zip(ranges).flat_map(of).collect();
+    sampled.sort_unstable();
+    let mut splits: Vec<RowKey> = sampled.into_iter().step_by(rows.div_ceil(step)).skip(1).collect();
+    splits.dedup();
+    splits
+}
+
 impl fmt::Debug for SliceRows {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SliceRows").field("slice", &self.slice).field("rows", &self.count()).finish()
     }
-}
-
-/// The chosen rows of a column in stored form.
-pub(super) fn gather(arrays: &[&dyn Array], rows: &[(u32, u32)], sql_type: SqlType) -> Result<Column> {
-    // Rows of one batch that follow each other, as in a load without sort key on one slice: nothing to move.
-    if let Some(first) = rows.first()
-        && rows.windows(2).all(|w| w[1] == (w[0].0, w[0].1 + 1))
-    {
-        return Column::from_array(&arrays[first.0 as usize].slice(first.1 as usize, rows.len()), sql_type);
-    }
-    let validity = gather_validity(arrays, rows);
-    let values = match (sql_type.stored(), arrays[0].data_type()) {
-        (Stored::I16, DataType::Int16) => Values::I16(numbers::<Int16Type, _>(arrays, rows, |v| v).into()),
-        (Stored::I32, DataType::Int32) => Values::I32(numbers::<Int32Type, _>(arrays, rows, |v| v).into()),
-        (Stored::I32, DataType::Date32) => Values::I32(numbers::<Date32Type, _>(arrays, rows, |v| v).into()),
-        (Stored::I64, DataType::Int64) => Values::I64(numbers::<Int64Type, _>(arrays, rows, |v| v).into()),
-        (Stored::I64, DataType::Timestamp(_, _)) => {
-            Values::I64(numbers::<TimestampMicrosecondType, _>(arrays, rows, |v| v).into())
-        }
-        (Stored::I64, DataType::Time64(_)) => {
-            Values::I64(numbers::<Time64MicrosecondType, _>(arrays, rows, |v| v).into())
-        }
-        (Stored::I64, DataType::Decimal128(_, _)) => {
-            let mut lost = false;
-            let narrowed = numbers::<Decimal128Type, _>(arrays, rows, |v| {
-                lost |= i64::try_from(v).is_err();
-                v as i64
-            });
-            // What stands behind a NULL is no value.
-            let overflow = lost
-                && rows.iter().any(|(batch, row)| {
-                    let array = arrays[*batch as usize].as_primitive::<Decimal128Type>();
-                    array.is_valid(*row as usize) && i64::try_from(array.value(*row as usize)).is_err()
-                });
-            if overflow {
-                return Err(Error::invalid(
-                    SqlState::NUMERIC_OUT_OF_RANGE,
-                    format!("a value has more digits than {sql_type} holds"),
-                ));
-            }
-            Values::I64(narrowed.into())
-        }
-        (Stored::I128, DataType::Decimal128(_, _)) => {
-            Values::I128(numbers::<Decimal128Type, _>(arrays, rows, |v| v).into())
-        }
-        (Stored::Bytes, DataType::Utf8View) => Values::Bytes(texts::<StringViewType>(arrays, rows)),
-        (Stored::Binary, DataType::BinaryView) => Values::Bytes(texts::<BinaryViewType>(arrays, rows)),
-        _ => {
-            let indices: Vec<(usize, usize)> = rows.iter().map(|(b, r)| (*b as usize, *r as usize)).collect();
-            return Column::from_array(&interleave(arrays, &indices)?, sql_type);
-        }
-    };
-    Ok(Column::new(values, validity))
-}
-
-fn numbers<T: ArrowPrimitiveType, V>(
-    arrays: &[&dyn Array],
-    rows: &[(u32, u32)],
-    mut to: impl FnMut(T::Native) -> V,
-) -> Vec<V> {
-    let values: Vec<&[T::Native]> = arrays.iter().map(|a| a.as_primitive::<T>().values().as_ref()).collect();
-    rows.iter().map(|(batch, row)| to(values[*batch as usize][*row as usize])).collect()
-}
-
-fn texts<T: ByteViewType>(arrays: &[&dyn Array], rows: &[(u32, u32)]) -> ByteValues {
-    /// Bytes of a text that a view holds itself, behind its length.
-    const IN_VIEW: usize = 12;
-    let arrays: Vec<_> = arrays.iter().map(|a| a.as_byte_view::<T>()).collect();
-    let parts: Vec<(&[u128], Option<&NullBuffer>)> =
-        arrays.iter().map(|a| (a.views().as_ref(), a.nulls().filter(|n| n.null_count() > 0))).collect();
-    // The lowest 32 bits of a view are the length. NULL has none.
-    let view = |(batch, row): (u32, u32)| {
-        let (views, nulls) = parts[batch as usize];
-        if nulls.is_some_and(|nulls| nulls.is_null(row as usize)) { 0 } else { views[row as usize] }
-    };
-    let total: usize = rows.iter().map(|row| view(*row) as u32 as usize).sum();
-    let mut offsets = Vec::with_capacity(rows.len() + 1);
-    // Room for a whole view behind the last text: one is copied as it is, however long its text.
-    let mut data = vec![0u8; total + IN_VIEW];
-    let mut at = 0;
-    offsets.push(0i64);
-    for (batch, row) in rows {
-        let view = view((*batch, *row));
-        let len = view as u32 as usize;
-        if len <= IN_VIEW {
-            data[at..at + IN_VIEW].copy_from_slice(&view.to_le_bytes()[4..]);
-        } else {
-            let value: &[u8] = arrays[*batch as usize].value(*row as usize).as_ref();
-            data[at..at + len].copy_from_slice(value);
-        }
-        at += len;
-        offsets.push(at as i64);
-    }
-    data.truncate(total);
-    ByteValues { offsets: OffsetBuffer::new(offsets.into()), data: Buffer::from_vec(data) }
-}
-
-fn gather_validity(arrays: &[&dyn Array], rows: &[(u32, u32)]) -> Option<NullBuffer> {
-    if arrays.iter().all(|a| a.null_count() == 0) {
-        return None;
-    }
-    let valid = rows.iter().map(|(batch, row)| arrays[*batch as usize].is_valid(*row as usize));
-    Some(NullBuffer::from_iter(valid))
 }
 
 /// A segment that is encoded, and what the catalog is told of it.
@@ -589,20 +540,69 @@ pub const AUTO_ALL_MAX_BYTES: u64 = 64 << 20;
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::Int32Array;
+    use arrow::array::{Int64Array, StringViewArray};
 
     use super::*;
+    use crate::common::EncodingName;
+    use crate::testing::rng::Rng;
 
+    /// Of two columns, a key and a number.
+    fn layout(key: SqlType, sorted: bool, slices: u32) -> LoadLayout {
+        let spec = |id, sql_type| ColumnSpec { id: ColumnId(id), sql_type, encoding: EncodingName::Raw };
+        LoadLayout {
+            geometry: Geometry::new(16, 64).unwrap(),
+            slices,
+            columns: vec![spec(0, key), spec(1, SqlType::BigInt)],
+            absent: vec![None, None],
+            light: false,
+            sort: if sorted { vec![0] } else { Vec::new() },
+            ranks: None,
+            interleaved: false,
+            dist: LoadDist::Even { first: 1 },
+        }
+    }
+
+    /// Rows are sorted some at a time; all together they are as one stable sort has them, whatever the keys: numbers, text,
+    /// near each other, all the same, or none.
     #[test]
-    fn rows_are_gathered_from_their_own_batches() {
-        let (a, b) = (Int32Array::from_iter_values(0..10), Int32Array::from_iter_values(100..110));
-        let gathered = |rows: &[(u32, u32)]| match gather(&[&a, &b], rows, SqlType::Integer).unwrap().values {
-            Values::I32(values) => values.to_vec(),
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(gathered(&[(0, 5), (0, 6), (0, 7)]), [5, 6, 7]);
-        assert_eq!(gathered(&[(0, 5), (1, 6), (0, 7)]), [5, 106, 7]);
-        assert_eq!(gathered(&[(0, 7), (0, 5)]), [7, 5]);
-        assert!(gathered(&[]).is_empty());
+    fn what_is_sorted_in_parts_is_sorted() {
+        let mut rng = Rng::new(21);
+        let (mut numbers, mut several) = (0, 0);
+        for round in 0..60 {
+            let slices = 1 + rng.below(3) as u32;
+            let distinct = [1, 3, 50, 1 << 40][rng.below(4)] as u64;
+            let sql_type = if round % 2 == 0 { SqlType::BigInt } else { SqlType::Varchar(20) };
+            let mut sorter = SliceSorter::new(layout(sql_type, round % 5 != 0, slices)).unwrap();
+            let mut keys = Vec::new();
+            for _ in 0..1 + rng.below(6) {
+                let rows = rng.below(300);
+                let of_batch: Vec<i64> = (0..rows).map(|_| (rng.next_u64() % distinct) as i64).collect();
+                let texts = StringViewArray::from_iter_values(of_batch.iter().map(|key| format!("{key:015}")));
+                let key: ArrayRef = match sql_type {
+                    SqlType::BigInt => Arc::new(Int64Array::from(of_batch.clone())),
+                    _ => Arc::new(texts),
+                };
+                let start = keys.len() as i64;
+                let number: ArrayRef = Arc::new(Int64Array::from_iter_values(start..start + rows as i64));
+                sorter.push(RecordBatch::try_from_iter([("k", key), ("n", number)]).unwrap()).unwrap();
+                keys.extend(of_batch);
+            }
+            numbers += keys.len();
+            for slice in sorter.into_slices() {
+                let parts: Vec<_> = slice.sorted().filter(|part| !part.is_empty()).collect();
+                several += usize::from(parts.len() > 1);
+                let units: Vec<_> = slice.shared.units.iter().map(|unit| &unit.columns[1]).collect();
+                let found = packed::gather(&units, &parts.concat().into_iter().collect(), SqlType::BigInt).unwrap();
+                let mut expected: Vec<usize> =
+                    (0..keys.len()).filter(|row| (row + 1) % slices as usize == slice.slice as usize).collect();
+                if round % 5 != 0 {
+                    expected.sort_by_key(|row| keys[*row]);
+                }
+                let found: Vec<_> = (0..found.len()).map(|row| found.scalar(row).unwrap()).collect();
+                let expected: Vec<_> = expected.into_iter().map(|row| Scalar::Int(row as i128)).collect();
+                assert_eq!(found, expected, "{round}: {distinct} keys, {slices} slices");
+            }
+        }
+        assert!(numbers > 10_000 && several > 30, "{numbers} rows, {several} slices in parts");
     }
 }

@@ -196,6 +196,14 @@ fn code_text(texts: &[&ByteValues], code: impl Fn(&[u8]) -> Option<u32>) -> Opti
     let mut recent: [Option<(&[u8], u32)>; RECENT] = [None; RECENT];
     let mut pages = Vec::with_capacity(texts.len());
     for text in texts {
+        if let Some(few) = &text.codes {
+            let mut code_of = [0; 1 << u8::BITS];
+            for (at, value) in few.occurring(None) {
+                code_of[at as usize] = code(value)?;
+            }
+            pages.push(few.of_rows.iter().map(|at| code_of[*at as usize]).collect());
+            continue;
+        }
         let mut codes = Vec::with_capacity(text.len());
         for i in 0..text.len() {
             let value = text.value(i);

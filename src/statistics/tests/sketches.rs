@@ -1,9 +1,12 @@
 //! Counting distinct values.
 
+use std::sync::Arc;
+
+use arrow::buffer::NullBuffer;
 use proptest::prelude::*;
 
 use crate::format::bytes::Reader;
-use crate::format::column::{ByteValues, Column, Values};
+use crate::format::column::{ByteValues, Column, TextCodes, Values};
 use crate::statistics::{ColumnSketch, DistinctSketch};
 
 fn of_integers(values: impl Iterator<Item = i64>) -> DistinctSketch {
@@ -63,9 +66,37 @@ fn a_value_counts_once_in_whatever_form() {
     assert_ne!(of(Values::I128(vec![1 << 64].into())), of(Values::I128(vec![0].into())));
 }
 
+/// Few values are not looked at row by row; they count as if they were.
+#[test]
+fn few_values_count_like_many() {
+    let sketch = |values, nulls: Option<NullBuffer>| {
+        let mut sketch = DistinctSketch::new();
+        sketch.insert(&Column::new(values, nulls));
+        sketch
+    };
+    for (from, distinct, rows) in
+        [(i64::MIN, 3, 1000), (i64::MAX - 9, 10, 500), (-5, 11, 30), (-5, 11, 60), (7, 1, 9), (0, 1, 0)]
+    {
+        let values: Vec<i64> = (0..rows).map(|i| from + (i * 7 + i / 13) % distinct).collect();
+        let wide = values.iter().map(|v| i128::from(*v)).collect();
+        assert_eq!(sketch(Values::I64(values.into()), None), sketch(Values::I128(wide), None), "{from}, {distinct}");
+    }
+    assert_eq!(of_integers([i64::MIN, i64::MAX].into_iter().cycle().take(100)).estimate().round(), 2.0);
+    let texts = [&b"a"[..], b"", b"of nobody", b"a text beyond a view"];
+    let codes = [3u8, 0, 0, 1, 3, 2];
+    let nulls = NullBuffer::from(vec![true, true, true, true, true, false]);
+    let plain: ByteValues = codes.iter().map(|code| texts[usize::from(*code)]).collect();
+    let known =
+        TextCodes { of_rows: codes.to_vec().into(), texts: Arc::new(texts.iter().map(|t| t.to_vec()).collect()) };
+    let coded = ByteValues { codes: Some(known), ..plain.clone() };
+    let (plain, coded) = (sketch(Values::Bytes(plain), Some(nulls.clone())), sketch(Values::Bytes(coded), Some(nulls)));
+    assert_eq!(plain, coded);
+    assert_eq!(coded.estimate().round(), 3.0);
+}
+
 #[test]
 fn nulls_are_no_values() {
-    let nulls = arrow::buffer::NullBuffer::from(vec![true, false, true, false]);
+    let nulls = NullBuffer::from(vec![true, false, true, false]);
     let mut sketch = ColumnSketch::default();
     let texts = [&b"twelve bytes"[..], b"thirteen bytes", b"more than twelve", b"x"];
     sketch.add(&Column::new(Values::Bytes(texts.into_iter().collect()), Some(nulls.clone())));

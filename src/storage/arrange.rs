@@ -1,4 +1,4 @@
-//! Rows on their way into a load's sorter: each row's slice is found, and units of some ten thousand rows are put into the
+//! Rows on their way into a load's sorter: each row's slice is found, and units of some hundred thousand rows are put into the
 //! order of the sort key.
 //!
 //! A chunk of a sorted slice takes some rows of every unit that the load holds. Where each unit is in order by itself, these
@@ -10,10 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::{Array, ArrayRef, RecordBatch};
-use arrow::buffer::Buffer;
 use arrow::datatypes::{Field, Schema};
 
-use super::packed::{Order, PackedColumn};
+use super::packed::{Order, PackedColumn, move_together};
 use super::sort::{KeyEncoder, SortKeys, sort_rows};
 use super::writer::{LoadLayout, Placement};
 use crate::common::Result;
@@ -69,8 +68,8 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// Rows of a unit: as many as a core's cache holds of a column (measured).
-    const ROWS: usize = 1 << 16;
+    /// Rows of a unit: of each key more follow each other in a larger one, of which a core's cache holds less (measured).
+    const ROWS: usize = 1 << 18;
 
     /// For units of at most so many bytes, unless one batch has more.
     pub fn new(most_bytes: usize) -> Self {
@@ -125,7 +124,7 @@ impl Arranger {
                 rows,
                 ends,
             };
-            return Ok(Arranged { layout, unit });
+            return Ok(Arranged { layout, unit: unit.moved_together() });
         }
         let keys = batches.iter().map(|batch| self.keys.encode(&layout.key_columns(batch)));
         let keys = keys.collect::<Result<Vec<_>>>()?;
@@ -135,7 +134,7 @@ impl Arranger {
         let order = Order::new(of_slices.concat(), &ends);
         let keys = Some(self.keys.gather(&keys, order.rows()));
         let columns = columns(&layout, batches, &order)?;
-        Ok(Arranged { unit: Unit { columns, keys, in_order: true, places, rows, ends }, layout })
+        Ok(Arranged { unit: Unit { columns, keys, in_order: true, places, rows, ends }.moved_together(), layout })
     }
 }
 
@@ -162,10 +161,10 @@ impl Unit {
         self.columns.iter().map(PackedColumn::arrow_bytes).sum::<usize>() + self.rows * 24
     }
 
-    /// What holds most of it.
-    pub fn buffers(&mut self) -> impl Iterator<Item = &mut Buffer> {
+    fn moved_together(mut self) -> Self {
         let keys = self.keys.as_mut().and_then(SortKeys::buffer);
-        self.columns.iter_mut().flat_map(PackedColumn::buffers).chain(keys)
+        move_together(self.columns.iter_mut().flat_map(PackedColumn::buffers).chain(keys).collect());
+        self
     }
 
     pub fn memory_bytes(&self) -> usize {
@@ -238,13 +237,13 @@ mod tests {
 
     #[test]
     fn units_are_bounded() {
-        let batch = |rows: i32| {
-            let array: ArrayRef = Arc::new(arrow::array::Int32Array::from_iter_values(0..rows));
+        let batch = |rows: usize| {
+            let array: ArrayRef = Arc::new(arrow::array::Int32Array::from_iter_values(0..rows as i32));
             RecordBatch::try_from_iter([("a", array)]).unwrap()
         };
         let mut pending = Pending::new(1 << 30);
-        assert!(pending.push(batch(1 << 15)).is_none());
-        assert_eq!(pending.push(batch(1 << 15)).unwrap().len(), 2);
+        assert!(pending.push(batch(Pending::ROWS / 2)).is_none());
+        assert_eq!(pending.push(batch(Pending::ROWS / 2)).unwrap().len(), 2);
         assert!(pending.take().is_empty());
         let mut pending = Pending::new(1000);
         assert!(pending.push(batch(10)).is_none());

@@ -14,7 +14,7 @@ use bytes::Bytes;
 
 use super::arrange::{Arranged, Arranger, Unit};
 use super::interleave::RankCounts;
-use super::packed::{self, PackedColumn, Runs, move_together};
+use super::packed::{self, PackedColumn, Runs};
 use super::sort::{KeyEncoder, RowKey, SortKeys, sort_rows};
 use crate::catalog::RankMap;
 use crate::catalog::model::{EffectiveDist, TableDef};
@@ -199,16 +199,10 @@ pub(super) enum Placement {
     Each(Vec<u32>),
 }
 
-/// Units are moved together when they take so many bytes.
-const SCATTERED_BYTES: usize = 32 << 20;
-
 /// Takes the rows of one load and gives them back as sorted segments, slice by slice.
 pub struct SliceSorter {
     arranger: Arranger,
     units: Vec<Unit>,
-    /// So many of them were moved together; the others take so many bytes.
-    settled: usize,
-    scattered_bytes: usize,
     total_rows: u64,
     memory_bytes: usize,
     arrow_bytes: usize,
@@ -227,8 +221,7 @@ impl SliceSorter {
     }
 
     fn with(arranger: Arranger, total_rows: u64) -> Self {
-        let (units, settled, scattered_bytes) = (Vec::new(), 0, 0);
-        SliceSorter { arranger, units, settled, scattered_bytes, total_rows, memory_bytes: 0, arrow_bytes: 0 }
+        SliceSorter { arranger, units: Vec::new(), total_rows, memory_bytes: 0, arrow_bytes: 0 }
     }
 
     /// Rows taken so far, those split off included.
@@ -288,14 +281,7 @@ impl SliceSorter {
             self.memory_bytes += unit.rows * size_of::<(u32, u32)>();
         }
         self.arrow_bytes += unit.arrow_bytes();
-        self.scattered_bytes += unit.memory_bytes();
         self.units.push(unit);
-        if self.scattered_bytes >= SCATTERED_BYTES {
-            self.scattered_bytes = 0;
-            let scattered = self.settled..self.units.len();
-            self.settled = scattered.end;
-            move_together(self.units[scattered].iter_mut().flat_map(Unit::buffers).collect());
-        }
         Ok(())
     }
 

@@ -556,7 +556,7 @@ mod tests {
         let (mut numbers, mut several) = (0, 0);
         for round in 0..60 {
             let slices = 1 + rng.below(3) as u32;
-            let distinct = [1, 3, 50, 1 << 40][rng.below(4)] as u64;
+            let distinct = [1, 3, 50, 1u64 << 40][rng.below(4)];
             let sql_type = if round % 2 == 0 { SqlType::BigInt } else { SqlType::Varchar(20) };
             let mut sorter = SliceSorter::new(layout(sql_type, round % 5 != 0, slices)).unwrap();
             let mut keys = Vec::new();

@@ -429,11 +429,14 @@ fn splits(keys: &[&SortKeys], ranges: impl Iterator<Item = Range<usize>>, rows: 
     /// Keys that are looked at, of each part's.
     const SAMPLED: usize = 512;
     let step = (rows / SAMPLED).max(1);
-    let of =
-        |(keys, range): (&&SortKeys, Range<usize>)| range.step_by(step).map(|row| keys.key(row)).collect::<Vec<_>>();
-    let mut sampled: Vec<RowKey> = keys.iter().zip(ranges).flat_map(of).collect();
+    let (mut sampled, mut total) = (Vec::new(), 0);
+    for (keys, range) in keys.iter().zip(ranges) {
+        total += range.len();
+        sampled.extend(range.step_by(step).map(|row| keys.key(row)));
+    }
     sampled.sort_unstable();
-    let mut splits: Vec<RowKey> = sampled.into_iter().step_by(rows.div_ceil(step)).skip(1).collect();
+    let parts = total.div_ceil(rows);
+    let mut splits: Vec<RowKey> = (1..parts).map(|part| sampled[sampled.len() * part / parts].clone()).collect();
     splits.dedup();
     splits
 }

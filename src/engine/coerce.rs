@@ -8,6 +8,7 @@ use arrow::compute::{CastOptions, cast, cast_with_options};
 use arrow::datatypes::{DataType, Float32Type, Float64Type, SchemaRef, Time64MicrosecondType};
 use arrow::error::ArrowError;
 use arrow::util::display::FormatOptions;
+use arrow::util::display::array_value_to_string;
 
 use super::identity::Generate;
 use crate::catalog::model::{ColumnDef, TableDef};
@@ -74,7 +75,7 @@ impl Coercion {
                     ),
                 )
                 .with_hint("cast the value, or choose another column");
-                return Err(Refused::Value(Misfit { error, column: ordinal, row: None }));
+                return Err(Refused::Value(Misfit { error, column: ordinal, row: None, value: None }));
             }
         }
         Ok(())
@@ -87,7 +88,12 @@ impl Coercion {
     pub fn coerce(&self, batch: &RecordBatch) -> Result<Vec<ArrayRef>, Refused> {
         self.columns(batch).map_err(|misfit| {
             // One row at a time finds the first that does not fit.
-            let bad = |row| self.columns(&batch.slice(row, 1)).err().map(|m| Misfit { row: Some(row as u64), ..m });
+            let bad = |row| {
+                let misfit = self.columns(&batch.slice(row, 1)).err()?;
+                let given = self.source.get(misfit.column).filter(|from| **from != Self::NOT_GIVEN);
+                let value = given.and_then(|from| array_value_to_string(batch.column(*from), row).ok());
+                Some(Misfit { row: Some(row as u64), value, ..misfit })
+            };
             Refused::Value((0..batch.num_rows()).find_map(bad).unwrap_or(misfit))
         })
     }
@@ -110,6 +116,7 @@ impl Coercion {
                     error,
                     column: ordinal,
                     row: None,
+                    value: None,
                 })
             })
             .collect()
@@ -124,6 +131,8 @@ pub struct Misfit {
     pub column: usize,
     /// Counted from 0, over the batch or the stream that the row came in; `None` where no value of the column would do.
     pub row: Option<u64>,
+    /// As text, where the row is known.
+    pub value: Option<String>,
 }
 
 /// Why rows are not taken.

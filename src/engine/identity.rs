@@ -95,7 +95,7 @@ impl Identities {
         }
         if let Some(row) = (0..wanted.len()).find(|row| !wanted.value(*row) && column.is_null(*row)) {
             let error = null_refused(&self.def.columns[self.ordinal], &self.def.name);
-            return Err(Refused::Value(Misfit { error, column: self.ordinal, row: Some(row as u64) }));
+            return Err(Refused::Value(Misfit { error, column: self.ordinal, row: Some(row as u64), value: None }));
         }
         if count == 0 {
             return Ok(());

@@ -67,6 +67,8 @@ pub struct Load {
 
 /// Rows that a stream has and that are not arranged take this share (1/n) of a load's memory at most, unless it is one batch.
 const PENDING_SHARE: usize = 16;
+/// Those of all streams together take this one.
+const ALL_PENDING_SHARE: usize = 4;
 
 /// Rows that are read back to be placed anew.
 #[derive(Debug, Default)]
@@ -302,6 +304,7 @@ impl Load {
         generate: Generate,
     ) -> Result<(), Refused> {
         let coercion = Arc::new(self.coercion.generating(generate));
+        let pending_share = PENDING_SHARE.max(ALL_PENDING_SHARE * streams.len());
         let mut tasks: JoinSet<Result<(), Refused>> = JoinSet::new();
         for mut stream in streams {
             let types: Vec<_> = stream.schema().fields().iter().map(|f| f.data_type().clone()).collect();
@@ -312,7 +315,7 @@ impl Load {
                 let mut before = 0;
                 let (mut arranger, samples, mut pending) = {
                     let gathered = gathered.lock().await;
-                    let most_bytes = gathered.warehouse.inner.load_memory / PENDING_SHARE;
+                    let most_bytes = gathered.warehouse.inner.load_memory / pending_share;
                     (gathered.sorter.arranger(), gathered.sample.is_some(), Pending::new(most_bytes))
                 };
                 while let Some(batch) = stream.next().await {

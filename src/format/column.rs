@@ -134,6 +134,10 @@ impl Column {
     pub fn new(values: Values, validity: Option<NullBuffer>) -> Self {
         let column = Column { values, validity: validity.filter(|v| v.null_count() > 0) };
         debug_assert!(column.validity.as_ref().is_none_or(|v| v.len() == column.len()));
+        debug_assert!(match &column.values {
+            Values::Bytes(v) => v.codes.as_ref().is_none_or(|codes| codes.of_rows.len() == v.len()),
+            _ => true,
+        });
         column
     }
 

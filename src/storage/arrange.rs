@@ -9,8 +9,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arrow::array::{Array, ArrayRef, RecordBatch};
-use arrow::datatypes::{Field, Schema};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::datatypes::{BinaryViewType, ByteViewType, Field, Schema, StringViewType};
 
 use super::packed::{Order, PackedColumn, move_together};
 use super::sort::{KeyEncoder, SortKeys, sort_rows};
@@ -68,7 +68,8 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// Rows of a unit: of each key more follow each other in a larger one, of which a core's cache holds less (measured).
+    /// Rows of a unit. Of each key more rows follow each other in a larger one, which is worth more than that a core's cache
+    /// holds less of it (measured from 65,536 on).
     const ROWS: usize = 1 << 18;
 
     /// For units of at most so many bytes, unless one batch has more.
@@ -79,7 +80,7 @@ impl Pending {
     /// Takes a batch; gives all of them when they are enough.
     pub fn push(&mut self, batch: RecordBatch) -> Option<Vec<RecordBatch>> {
         self.rows += batch.num_rows();
-        self.bytes += batch.get_array_memory_size();
+        self.bytes += batch.columns().iter().map(own_bytes).sum::<usize>();
         self.batches.push(batch);
         (self.rows >= Self::ROWS || self.bytes >= self.most_bytes).then(|| self.take())
     }
@@ -170,7 +171,9 @@ impl Unit {
     pub fn memory_bytes(&self) -> usize {
         let columns: usize = self.columns.iter().map(PackedColumn::memory_bytes).sum();
         let order = self.places.order.as_ref().map_or(0, |order| order.len() * size_of::<u32>());
-        columns + self.keys.as_ref().map_or(0, SortKeys::memory_bytes) + order
+        // Rows of one key are sorted at once, a place for each.
+        let sorting = self.keys.as_ref().map_or(0, |keys| keys.memory_bytes() + self.rows * size_of::<(u32, u32)>());
+        columns + sorting + order
     }
 }
 
@@ -206,6 +209,19 @@ impl Places {
     pub fn range(&self, slice: usize) -> Range<usize> {
         let start = slice.checked_sub(1).map_or(0, |before| self.ends[before]);
         start as usize..self.ends[slice] as usize
+    }
+}
+
+/// Bytes of an array's own rows: it may share its buffers with others.
+fn own_bytes(array: &ArrayRef) -> usize {
+    fn of_views<T: ByteViewType>(array: &ArrayRef) -> Option<usize> {
+        let views = array.as_byte_view_opt::<T>()?.views();
+        Some(views.iter().map(|view| size_of_val(view) + *view as u32 as usize).sum())
+    }
+    let views = || of_views::<StringViewType>(array).or_else(|| of_views::<BinaryViewType>(array));
+    match array.data_type().primitive_width() {
+        Some(width) => array.len() * width,
+        None => views().unwrap_or_else(|| array.get_array_memory_size()),
     }
 }
 
@@ -245,8 +261,9 @@ mod tests {
         assert!(pending.push(batch(Pending::ROWS / 2)).is_none());
         assert_eq!(pending.push(batch(Pending::ROWS / 2)).unwrap().len(), 2);
         assert!(pending.take().is_empty());
+        // A slice has few bytes of its own.
         let mut pending = Pending::new(1000);
-        assert!(pending.push(batch(10)).is_none());
+        assert!(pending.push(batch(1000).slice(7, 10)).is_none());
         assert_eq!(pending.push(batch(1000)).unwrap().len(), 2);
     }
 }

@@ -1,4 +1,4 @@
-//! Reading ranges of immutable objects: mapped files where the store is a local directory, range requests elsewhere.
+//! Reading ranges of immutable objects: from mapped files of a local directory, else by requests.
 
 use std::fmt;
 use std::ops::Range;
@@ -20,7 +20,7 @@ const MAX_MAPPED: usize = 4096;
 /// Reads ranges of objects. Objects never change, so what was read may be kept.
 pub struct BlockStore {
     store: Arc<dyn ObjectStore>,
-    /// Where the objects are files, the directory they stand in.
+    /// Where the objects are files that are to be mapped, the directory they stand in.
     local: Option<PathBuf>,
     mapped: Cache<ObjectId, Bytes>,
     bytes_read: Arc<AtomicU64>,
@@ -37,7 +37,7 @@ impl BlockStore {
         BlockStore { bytes_read: Arc::clone(&self.bytes_read), ..BlockStore::new(Arc::clone(&self.store), None) }
     }
 
-    /// Whether reading costs no round trip.
+    /// Whether objects are mapped: reading costs no round trip.
     pub fn is_local(&self) -> bool {
         self.local.is_some()
     }

@@ -9,7 +9,7 @@ use arrow::datatypes::{
 };
 
 use crate::common::{Error, Result, SqlState, SqlType, Stored};
-use crate::format::column::{ByteValues, Column, Values};
+use crate::format::column::{ByteValues, Column, Values, ViewBuilder};
 
 /// The chosen rows of a column in stored form.
 pub fn gather(arrays: &[&dyn Array], rows: &[(u32, u32)], sql_type: SqlType) -> Result<Column> {
@@ -77,8 +77,7 @@ fn numbers<T: ArrowPrimitiveType, V>(
 pub const ROOM: usize = 32;
 
 fn texts<T: ByteViewType>(arrays: &[&dyn Array], rows: &[(u32, u32)]) -> ByteValues {
-    /// Bytes of a text that a view holds itself, behind its length.
-    const IN_VIEW: usize = 12;
+    const IN_VIEW: usize = ViewBuilder::INLINE;
     let arrays: Vec<_> = arrays.iter().map(|a| a.as_byte_view::<T>()).collect();
     let parts: Vec<(&[u128], Option<&NullBuffer>)> =
         arrays.iter().map(|a| (a.views().as_ref(), a.nulls().filter(|n| n.null_count() > 0))).collect();

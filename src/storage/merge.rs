@@ -56,6 +56,8 @@ pub async fn merge_runs(
     }
     let leading = layout.leading();
     let ordered = !layout.sort_columns().is_empty();
+    // What is read goes with its object.
+    let segments = segments.unmapped();
     let permits = Arc::new(Semaphore::new(threads.max(1)));
     // Stored as they come: a slice may be larger than memory.
     let (sender, mut finished) = mpsc::channel::<SliceSegment>(threads.max(1));
@@ -161,7 +163,6 @@ impl Merge {
         segments: SegmentStore,
     ) -> Result<Self> {
         let encoder = layout.key_encoder()?;
-        let segments = segments.unmapped();
         let mut cursors = Vec::with_capacity(runs.len());
         for run in runs {
             let mut cursor = Cursor { segments: run, stride: Stride::Zone, open: None, chunk: None, row: 0 };
@@ -378,8 +379,10 @@ pub(super) struct Reading {
     open: Arc<OpenSegment>,
     deleted: Option<Arc<RoaringBitmap>>,
     stride: Stride,
-    /// The chunk that is read next, and what is held of it.
-    chunk: (usize, Option<Vec<StoredColumn>>),
+    /// Which is read next.
+    chunk: usize,
+    /// What is held of it.
+    stored: Option<Vec<StoredColumn>>,
     /// Counted over the chunk.
     next_zone: usize,
     next_row: u32,
@@ -471,12 +474,12 @@ impl Reading {
         stride: Stride,
     ) -> Self {
         let next_row = (chunk * open.footer.geometry().chunk_rows()) as u32;
-        Reading { id, open, deleted, stride, chunk: (chunk, None), next_zone: 0, next_row }
+        Reading { id, open, deleted, stride, chunk, stored: None, next_zone: 0, next_row }
     }
 
     /// Whether all was read.
     fn is_done(&self) -> bool {
-        self.chunk.0 == self.open.footer.chunks()
+        self.chunk == self.open.footer.chunks()
     }
 
     /// The next rows that live, if any of them does. There are rows to be read.
@@ -486,8 +489,8 @@ impl Reading {
         encoder: &KeyEncoder,
         segments: &SegmentStore,
     ) -> Result<Option<Chunk>> {
-        let chunk = self.chunk.0;
-        let stored = match self.chunk.1.take() {
+        let chunk = self.chunk;
+        let stored = match self.stored.take() {
             Some(stored) => stored,
             None => stored_chunk(&self.open, chunk, layout, segments).await?,
         };
@@ -500,10 +503,11 @@ impl Reading {
         for (at, (spec, stored)) in layout.columns.iter().zip(&stored).enumerate() {
             columns.push(decode(&self.open, chunk, zones.clone(), (spec.sql_type, layout.absent(at)), stored)?);
         }
-        (self.chunk, self.next_zone) = match zones.end == count {
-            true => ((chunk + 1, None), 0),
-            false => ((chunk, Some(stored)), zones.end),
-        };
+        if zones.end == count {
+            (self.chunk, self.next_zone) = (chunk + 1, 0);
+        } else {
+            (self.stored, self.next_zone) = (Some(stored), zones.end);
+        }
         let rows: usize = columns.first().map_or(0, |column| column.len());
         let (rows, first) = (rows as u32, self.next_row);
         self.next_row += rows;

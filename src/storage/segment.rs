@@ -34,8 +34,8 @@ pub struct OpenSegment {
 
 #[derive(Debug)]
 struct OpenColumn {
-    /// One bit a page, set once its checksum was found right: a mapped page is checked once, one that comes over a
-    /// network every time.
+    /// One bit a page, set once its checksum was found right: a mapped page is checked once, one that is requested
+    /// every time.
     checked: Vec<AtomicU64>,
     /// Dictionaries by their offset in the segment.
     dictionaries: Mutex<Vec<(u64, Arc<Dictionary>)>>,

@@ -276,10 +276,6 @@ impl SliceSorter {
             .map_err(|_| Error::unavailable("a load of more than 4 billion batches").with_hint("load in parts"))?;
         self.total_rows += unit.rows as u64;
         self.memory_bytes += unit.memory_bytes();
-        if layout.interleaved {
-            // Ranks come when all rows are there, which are sorted by them at once.
-            self.memory_bytes += unit.rows * size_of::<(u32, u32)>();
-        }
         self.arrow_bytes += unit.arrow_bytes();
         self.units.push(unit);
         Ok(())
@@ -350,7 +346,8 @@ impl SliceRows {
         self.shared.units.iter().map(|unit| unit.places.count(self.slice as usize)).sum()
     }
 
-    /// As unit and row in the order of the sort key, some at a time: little is sorted at once, in a core's cache.
+    /// As unit and row in the order of the sort key, some at a time, so that what is sorted at once stays in a core's cache: rows
+    /// of one key together, of different keys about a chunk's.
     fn sorted(&self) -> impl Iterator<Item = Vec<(u32, u32)>> {
         let Shared { layout, units } = &*self.shared;
         let slice = self.slice as usize;
@@ -363,20 +360,19 @@ impl SliceRows {
         let parts = if layout.sort.is_empty() { units.len() } else { splits.len() + 1 };
         let mut next: Vec<usize> = units.iter().map(|unit| unit.places.range(slice).start).collect();
         (0..parts).map(move |part| {
+            let rows_of =
+                |at: usize, places: Range<usize>| units[at].places.rows(places).map(move |row| (at as u32, row));
+            if layout.sort.is_empty() {
+                return rows_of(part, units[part].places.range(slice)).collect();
+            }
             let mut rows = Vec::new();
-            for (at, unit) in units.iter().enumerate() {
+            for (at, (unit, keys)) in units.iter().zip(&keys).enumerate() {
                 let left = next[at]..unit.places.range(slice).end;
-                let end = match (&unit.keys, splits.get(part)) {
-                    (Some(keys), Some(split)) => keys.first_at(split, left.clone()),
-                    (None, _) if at != part => continue,
-                    _ => left.end,
-                };
-                rows.extend(unit.places.rows(left.start..end).map(|row| (at as u32, row)));
+                let end = splits.get(part).map_or(left.end, |split| keys.first_at(split, left.clone()));
+                rows.extend(rows_of(at, left.start..end));
                 next[at] = end;
             }
-            if !keys.is_empty() {
-                sort_rows(&keys, &mut rows);
-            }
+            sort_rows(&keys, &mut rows);
             rows
         })
     }
@@ -409,7 +405,10 @@ impl SliceRows {
         let chunk_rows = layout.geometry.chunk_rows();
         let mut rows = Vec::new();
         for part in self.sorted() {
-            rows.extend(part);
+            match rows.is_empty() {
+                true => rows = part,
+                false => rows.extend(part),
+            }
             let whole = rows.len() - rows.len() % chunk_rows;
             rows[..whole].chunks(chunk_rows).try_for_each(&mut push)?;
             rows.drain(..whole);
@@ -431,8 +430,10 @@ fn splits(keys: &[&SortKeys], ranges: impl Iterator<Item = Range<usize>>, rows: 
     let step = (rows / SAMPLED).max(1);
     let (mut sampled, mut total) = (Vec::new(), 0);
     for (keys, range) in keys.iter().zip(ranges) {
+        // Every so many rows of all ranges together, which may have few each.
+        let first = range.start + (step - total % step) % step;
         total += range.len();
-        sampled.extend(range.step_by(step).map(|row| keys.key(row)));
+        sampled.extend((first..range.end).step_by(step).map(|row| keys.key(row)));
     }
     sampled.sort_unstable();
     let parts = total.div_ceil(rows);
@@ -551,6 +552,27 @@ mod tests {
         }
     }
 
+    /// Parts have about as many rows as they are to have, also of many units with few rows each.
+    #[test]
+    fn parts_are_even() {
+        for (rows_of_unit, units) in [(40, 500), (3000, 8), (1, 3000)] {
+            let mut sorter = SliceSorter::new(LoadLayout {
+                geometry: Geometry::new(1024, 2048).unwrap(),
+                ..layout(SqlType::BigInt, true, 1)
+            })
+            .unwrap();
+            let mut rng = Rng::new(3);
+            for _ in 0..units {
+                let keys = Int64Array::from_iter_values((0..rows_of_unit).map(|_| rng.next_u64() as i64 >> 1));
+                let keys: ArrayRef = Arc::new(keys);
+                sorter.push(RecordBatch::try_from_iter([("k", Arc::clone(&keys)), ("n", keys)]).unwrap()).unwrap();
+            }
+            let slice = sorter.into_slices().pop().unwrap();
+            let most = slice.sorted().map(|part| part.len()).max().unwrap();
+            assert!(most < 3 * 2048, "{units} units of {rows_of_unit}: a part of {most} rows");
+        }
+    }
+
     /// Rows are sorted some at a time; all together they are as one stable sort has them, whatever the keys: numbers, text,
     /// near each other, all the same, or none.
     #[test]
@@ -567,10 +589,15 @@ mod tests {
                 let rows = rng.below(300);
                 let of_batch: Vec<i64> = (0..rows).map(|_| (rng.next_u64() % distinct) as i64).collect();
                 let texts = StringViewArray::from_iter_values(of_batch.iter().map(|key| format!("{key:015}")));
+                // NULL is the last: its keys have more than 64 bits.
+                let last = rng.one_in(3).then_some(distinct as i64 - 1);
+                let number = |key: &i64| Some(*key).filter(|key| Some(*key) != last);
                 let key: ArrayRef = match sql_type {
-                    SqlType::BigInt => Arc::new(Int64Array::from(of_batch.clone())),
+                    SqlType::BigInt => Arc::new(of_batch.iter().map(number).collect::<Int64Array>()),
                     _ => Arc::new(texts),
                 };
+                let nulls = if sql_type == SqlType::BigInt { last } else { None };
+                let of_batch = of_batch.into_iter().map(|key| if Some(key) == nulls { i64::MAX } else { key });
                 let start = keys.len() as i64;
                 let number: ArrayRef = Arc::new(Int64Array::from_iter_values(start..start + rows as i64));
                 sorter.push(RecordBatch::try_from_iter([("k", key), ("n", number)]).unwrap()).unwrap();

@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::sync::Arc;
 
+use super::input::NotEncoded;
 use super::refused::{Code, LoadError, raw};
 use crate::common::{Error, Result};
 use crate::engine::stores::store_error;
@@ -11,6 +12,8 @@ use crate::engine::stores::store_error;
 pub const BLOCK_BYTES: usize = 1 << 20;
 /// The longest line (Redshift manual, "COPY", input row size).
 pub const MAX_LINE_BYTES: usize = 4 << 20;
+/// Bytes that end a line, at most.
+const LINE_END_BYTES: usize = 2;
 
 /// Whole lines of a file.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +24,20 @@ pub struct Block {
     /// Of the first byte in the file, as it is decompressed.
     pub offset: u64,
     pub text: Vec<u8>,
+}
+
+/// Why a file is not read on.
+#[derive(Debug)]
+pub struct Broken {
+    pub error: Error,
+    /// Where the file is to blame, its line that cannot be read.
+    pub line: Option<Box<LoadError>>,
+}
+
+impl From<Error> for Broken {
+    fn from(error: Error) -> Self {
+        Broken { error, line: None }
+    }
 }
 
 /// What ends a line.
@@ -91,8 +108,9 @@ impl<R: Read> Cutter<R> {
 
     /// The next block. Blocks while the input does.
     ///
-    /// Errors: Invalid, code 1216, for a line that is too long; what reading gives.
-    pub fn next(&mut self) -> Result<Option<Block>> {
+    /// Errors: Invalid, code 1216, for a line that is too long, 1221 for one that is not of the encoding, 1200 for other bytes that
+    /// cannot be read; what reading gives.
+    pub fn next(&mut self) -> Result<Option<Block>, Broken> {
         loop {
             let wanted = if self.skip > 0 { 1 } else { BLOCK_BYTES };
             if (self.end >= wanted) || (self.ended && !self.held.is_empty()) {
@@ -106,16 +124,17 @@ impl<R: Read> Cutter<R> {
             if self.ended {
                 return Ok(None);
             }
-            if self.held.len() - self.end > MAX_LINE_BYTES {
-                return Err(self.too_long());
+            match (MAX_LINE_BYTES + LINE_END_BYTES).saturating_sub(self.held.len() - self.end) {
+                0 => return Err(self.too_long()),
+                room => self.fill(room.min(BLOCK_BYTES / 4))?,
             }
-            self.fill()?;
         }
     }
 
-    fn fill(&mut self) -> Result<()> {
+    /// Reads so many bytes at most.
+    fn fill(&mut self, bytes: usize) -> Result<(), Broken> {
         let from = self.held.len();
-        self.held.resize(from + BLOCK_BYTES / 4, 0);
+        self.held.resize(from + bytes, 0);
         let read = loop {
             match self.input.read(&mut self.held[from..]) {
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
@@ -125,10 +144,14 @@ impl<R: Read> Cutter<R> {
         let read = read.map_err(|e| {
             self.held.truncate(from);
             let at = self.offset + from as u64;
+            let code = if e.get_ref().is_some_and(|e| e.is::<NotEncoded>()) { Code::ENCODING } else { Code::UNKNOWN };
             match e.downcast::<object_store::Error>() {
-                Ok(e) => store_error("read", &self.file, e),
-                // What a decompressor says of its bytes.
-                Err(e) => super::damaged(&self.file, &format!("at byte {at} of its text: {e}")),
+                Ok(e) => store_error("read", &self.file, e).into(),
+                // What a decompressor says of its bytes, or a decoder.
+                Err(e) => {
+                    let error = super::damaged(&self.file, &format!("at byte {at} of its text: {e}"));
+                    Broken { line: Some(Box::new(self.unread(code, e.to_string()))), error }
+                }
             }
         })?;
         self.held.truncate(from + read);
@@ -254,21 +277,25 @@ impl<R: Read> Cutter<R> {
         self.look();
     }
 
-    fn too_long(&self) -> Error {
-        let line = self.line + line_ends(&self.held[..self.end]);
+    fn too_long(&self) -> Broken {
+        let line = self.unread(Code::BAD_LINE, "a line of more than 4 MB".to_string());
+        Broken { error: line.error(0), line: Some(Box::new(line)) }
+    }
+
+    /// The line that is being read.
+    fn unread(&self, code: Code, reason: String) -> LoadError {
         LoadError {
             file: Arc::clone(&self.file),
-            line,
+            line: self.line + line_ends(&self.held[..self.end]),
             offset: self.offset + self.end as u64,
             column: None,
             position: 0,
             raw_line: raw(&self.held[self.end..]),
             raw_value: String::new(),
-            code: Code::BAD_LINE,
-            reason: "a line of more than 4 MB".to_string(),
+            code,
+            reason,
             fields: Vec::new(),
         }
-        .error(0)
     }
 }
 

@@ -212,7 +212,7 @@ async fn head(options: &CopyOptions, group: &CopyFiles, file: &ObjectMeta, skip:
     let lines = form(options).lines();
     let read = move || {
         let text = input::text(fetched, compression, encoding).map_err(|e| damaged(&name, &e.to_string()))?;
-        Cutter::new(text, name, lines, skip).next()
+        Cutter::new(text, name, lines, skip).next().map_err(|broken| broken.error)
     };
     tokio::task::spawn_blocking(read).await.map_err(|e| Error::internal(format!("looking into a file: {e}")))?
 }

@@ -1,5 +1,6 @@
 //! The bytes of a file: fetched ahead, decompressed, as UTF-8.
 
+use std::fmt;
 use std::io::{self, Read};
 use std::sync::Arc;
 
@@ -149,10 +150,22 @@ impl<R: Read> Read for Utf16<R> {
     }
 }
 
+/// What is wrong with bytes that are not of the encoding that they are read in.
+#[derive(Debug)]
+pub struct NotEncoded(&'static str);
+
+impl fmt::Display for NotEncoded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for NotEncoded {}
+
 impl<R: Read> Utf16<R> {
     /// Whether there was more.
     fn fill(&mut self) -> io::Result<bool> {
-        let damaged = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what);
+        let damaged = |what: &'static str| io::Error::new(io::ErrorKind::InvalidData, NotEncoded(what));
         let mut bytes = vec![0; 64 << 10];
         let read = self.input.read(&mut bytes)?;
         bytes.truncate(read);

@@ -18,7 +18,7 @@ use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use object_store::ObjectMeta;
 
 use super::progress::Progress;
-use super::refused::Refused as RefusedRows;
+use super::refused::{Code, LoadError, Refused as RefusedRows, raw};
 use super::replaced::{RowGroups, is_text};
 use super::text::shown_name;
 use super::{Loading, Part, project_to_table};
@@ -58,7 +58,7 @@ pub async fn load(loading: &Loading<'_>, part: &Part, load: &Load) -> Result<()>
         match load.take(streams.collect()).await {
             Ok(()) => {}
             Err(Refused::Value(misfit)) => return Err(placed(loading, part, load, some, misfit).await),
-            Err(Refused::Other(e)) => return Err(named(files, &some, e)),
+            Err(Refused::Other(e)) => return Err(named(loading, part, load, &some, e).await),
         }
         loading.progress.end_files(some.len());
         note(loading.refused, files, &some);
@@ -185,7 +185,21 @@ async fn placed(loading: &Loading<'_>, part: &Part, load: &Load, some: Vec<File>
             let plan = plan(loading, part, std::slice::from_ref(&file), 1)?;
             load.first_misfit(loading.running.run_in_order(&plan).await?).await
         };
-        if let Ok(Some(Misfit { error, row: Some(row), .. })) = first.await {
+        if let Ok(Some(Misfit { error, row: Some(row), column, value })) = first.await {
+            let value = value.unwrap_or_default();
+            let sql_type = loading.def.columns.get(column).map(|column| (column.name.clone(), column.sql_type));
+            loading.refused.keep(LoadError {
+                file: name.as_str().into(),
+                line: row + 1,
+                offset: 0,
+                code: sql_type.as_ref().map_or(Code::TYPE, |(_, sql_type)| Code::of(error.state(), &value, *sql_type)),
+                column: sql_type,
+                position: 0,
+                raw_line: raw(value.as_bytes()),
+                raw_value: raw(value.as_bytes()),
+                reason: error.message().to_string(),
+                fields: Vec::new(),
+            });
             return error.context(format!("{name}, row {}", row + 1));
         }
         last = name;
@@ -194,12 +208,35 @@ async fn placed(loading: &Loading<'_>, part: &Part, load: &Load, some: Vec<File>
     if alone { misfit.error.context(last) } else { misfit.error }
 }
 
-/// Tells the file, where there is one.
-fn named(files: &CopyFiles, some: &[File], e: Error) -> Error {
-    match some {
-        [file] => e.context(shown_name(&files.base, &file.meta)),
-        _ => e,
+/// The error of a file that cannot be read, with its name: of several, the first that alone cannot be read either.
+async fn named(loading: &Loading<'_>, part: &Part, load: &Load, some: &[File], e: Error) -> Error {
+    if matches!(e.kind(), ErrorKind::Unavailable | ErrorKind::Conflict) || e.state() == SqlState::QUERY_CANCELED {
+        return if let [file] = some { e.context(shown_name(&part.files.base, &file.meta)) } else { e };
     }
+    for file in some {
+        let read = async {
+            let plan = plan(loading, part, std::slice::from_ref(file), 1)?;
+            load.first_misfit(loading.running.run_in_order(&plan).await?).await
+        };
+        let fails = some.len() == 1 || read.await.is_err();
+        if fails {
+            let name = shown_name(&part.files.base, &file.meta);
+            loading.refused.keep(LoadError {
+                file: name.as_str().into(),
+                line: 0,
+                offset: 0,
+                column: None,
+                position: 0,
+                raw_line: String::new(),
+                raw_value: String::new(),
+                code: Code::UNKNOWN,
+                reason: e.message().to_string(),
+                fields: Vec::new(),
+            });
+            return e.context(name);
+        }
+    }
+    e
 }
 
 fn bad_parquet(file: &str, e: Error) -> Error {

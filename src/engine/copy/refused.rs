@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use super::blocks::Broken;
 use crate::common::{Error, Result, SqlState, SqlType};
 use crate::sql::ast::ErrorLimit;
 use crate::system::{LoadRecord, LoadedFile, RefusedRow, ReplacedText};
@@ -15,6 +16,7 @@ use crate::system::{LoadRecord, LoadedFile, RefusedRow, ReplacedText};
 pub struct Code(pub i32);
 
 impl Code {
+    pub const UNKNOWN: Code = Code(1200);
     pub const EXTRA_COLUMNS: Code = Code(1202);
     pub const MISSING_COLUMNS: Code = Code(1203);
     pub const RANGE: Code = Code(1204);
@@ -31,9 +33,36 @@ impl Code {
     pub const BAD_LINE: Code = Code(1216);
     pub const HEX: Code = Code(1219);
     pub const INVALID_UTF8: Code = Code(1220);
+    pub const ENCODING: Code = Code(1221);
     pub const OVERFLOW: Code = Code(1222);
     pub const TYPE: Code = Code(1223);
     pub const SUPER: Code = Code(1224);
+
+    /// What an error of this state is, of a value for a column of this type.
+    pub fn of(state: SqlState, value: &str, sql_type: SqlType) -> Self {
+        let integer = matches!(sql_type, SqlType::SmallInt | SqlType::Integer | SqlType::BigInt);
+        let number = value.trim().parse::<f64>().is_ok();
+        match (state, sql_type) {
+            (SqlState::STRING_TOO_LONG, _) => Code::RANGE,
+            (_, SqlType::SmallInt | SqlType::Integer | SqlType::BigInt) if !number && !value.is_empty() => Code::DIGIT,
+            (_, SqlType::Decimal { .. }) if !number && !value.is_empty() => Code::DECIMAL,
+            (_, SqlType::Real | SqlType::Double) if !number && !value.is_empty() => Code::FLOAT,
+            (SqlState::NUMERIC_OUT_OF_RANGE, _) => {
+                if integer {
+                    Code::OVERFLOW
+                } else {
+                    Code::RANGE
+                }
+            }
+            (SqlState::NOT_NULL_VIOLATION, _) => Code::NULL,
+            (SqlState::CHARACTER_NOT_IN_REPERTOIRE, _) => Code::CHAR,
+            (_, SqlType::Date) => Code::DATE,
+            (_, SqlType::Time | SqlType::Timestamp | SqlType::TimestampTz) => Code::TIMESTAMP,
+            (_, SqlType::Boolean) => Code::BOOLEAN,
+            (_, SqlType::Super) => Code::SUPER,
+            _ => Code::TYPE,
+        }
+    }
 
     /// Of a value of `sql_type`, if it is of one.
     fn state(self, sql_type: Option<SqlType>) -> SqlState {
@@ -151,6 +180,15 @@ impl Refused {
 
     /// Takes a row; an error where there are too many by now, which is to end the load.
     pub fn add(&self, error: LoadError) -> Result<()> {
+        let count = self.keep(error);
+        match self.limit {
+            ErrorLimit::At(limit) if count >= limit => Err(self.error()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes what ends the load however many errors it may have; how many there are by now.
+    pub fn keep(&self, error: LoadError) -> u64 {
         let count = self.count.fetch_add(1, Ordering::Relaxed) + 1;
         self.files.lock().entry(Arc::clone(&error.file)).or_default().refused += 1;
         let mut kept = self.kept.lock();
@@ -159,11 +197,15 @@ impl Refused {
             kept.bytes += bytes;
             kept.rows.push(error);
         }
-        drop(kept);
-        match self.limit {
-            ErrorLimit::At(limit) if count >= limit => Err(self.error()),
-            _ => Ok(()),
+        count
+    }
+
+    /// The same of a file that cannot be read on.
+    pub fn broken(&self, broken: Broken) -> Error {
+        if let Some(line) = broken.line {
+            self.keep(*line);
         }
+        broken.error
     }
 
     /// Takes a value that was changed; the first ones are kept.

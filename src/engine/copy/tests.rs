@@ -260,9 +260,11 @@ fn large_texts_are_cut() {
         assert_eq!((rows.len(), refused.len()), (lines, 1));
         assert_eq!(refused[0].offset, (text.len() - 4) as u64);
     }
-    let long = format!("1|a\n2|{}\n", "x".repeat(MAX_LINE_BYTES + BLOCK_BYTES));
-    let error = loaded(long.as_bytes(), 1 << 20, &columns, "").unwrap_err();
-    assert!(error.message().contains("line 2: a line of more than 4 MB"), "{error}");
+    for (bytes, fits) in [(MAX_LINE_BYTES, true), (MAX_LINE_BYTES + 3, false), (MAX_LINE_BYTES + BLOCK_BYTES, false)] {
+        let long = format!("1|a\n2|{}\n", "x".repeat(bytes - 2));
+        let error = loaded(long.as_bytes(), 1 << 20, &columns, "").unwrap_err();
+        assert_eq!(error.message().contains("line 2: a line of more than 4 MB"), !fits, "{bytes}: {error}");
+    }
 }
 
 #[test]

@@ -158,7 +158,7 @@ impl TextFiles {
             .map_err(|e| damaged(name, &e.to_string()))?;
         let skip = self.rules.text.ignore_header;
         let mut cutter = Cutter::new(input, Arc::clone(name), self.form.lines(), skip);
-        while let Some(block) = cutter.next()? {
+        while let Some(block) = cutter.next().map_err(|broken| self.refused.broken(broken))? {
             if !to(block) {
                 break;
             }

@@ -143,7 +143,8 @@ fn gzip(text: &str) -> Vec<u8> {
     encoder.write_all(text.as_bytes()).and_then(|()| encoder.finish()).expect("memory takes all")
 }
 
-fn columns(columns: &[(&str, ArrayRef)]) -> Vec<u8> {
+/// A file of Parquet with these columns.
+pub fn columns(columns: &[(&str, ArrayRef)]) -> Vec<u8> {
     let batch = RecordBatch::try_from_iter(columns.iter().cloned()).expect("columns of one length");
     let properties = WriterProperties::builder().set_compression(Compression::ZSTD(Default::default())).build();
     let mut bytes = Vec::new();

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{Int64Array, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
@@ -64,6 +64,48 @@ async fn awkward_files() {
         }
         all(&session, &["delete from t where word is null or word <> 'before'"]).await;
         assert_eq!(shown(&session, "select count(*) from t").await, ["1"], "{}", file.name);
+    }
+}
+
+/// What ends a load is in the log with its place, value and code, whatever the limit of errors, and whatever the format.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_ends_a_load_is_logged() {
+    let directory = tempfile::tempdir().unwrap();
+    let session = in_memory().await.session();
+    all(&session, &["create table t (id int not null, word varchar(20))"]).await;
+    awkward::write(directory.path());
+    let odd = [0xff, 0xfe, b'1', 0, b'|', 0, 0, 0xd8, b'a', 0];
+    std::fs::write(directory.path().join("odd.txt"), odd).unwrap();
+    let ids = |ids: Vec<Option<i32>>| ("id", Arc::new(Int32Array::from(ids)) as ArrayRef);
+    let word = |word: &str| ("word", Arc::new(StringArray::from(vec![word; 2])) as ArrayRef);
+    std::fs::create_dir(directory.path().join("some")).unwrap();
+    for (name, bytes) in [
+        ("null.parquet", awkward::columns(&[ids(vec![Some(1), None]), word("a")])),
+        ("long.parquet", awkward::columns(&[ids(vec![Some(1), Some(2)]), word("more than twenty bytes")])),
+        ("some/1.parquet", awkward::columns(&[ids(vec![Some(1), Some(2)]), word("a")])),
+        ("some/2.parquet", std::fs::read(directory.path().join("damaged_page.parquet")).unwrap()),
+    ] {
+        std::fs::write(directory.path().join(name), bytes).unwrap();
+    }
+    for (name, options, expected) in [
+        ("long_line.csv", "csv maxerror 10", "long_line.csv 1216 2  "),
+        ("long_quote.csv", "csv ignoreallerrors", "long_quote.csv 1216 2  "),
+        ("cut.csv.gz", "csv gzip maxerror 10", "cut.csv.gz 1200 2"),
+        ("odd.txt", "encoding utf16 maxerror 10", "odd.txt 1221 1  "),
+        ("swapped.parquet", "parquet", "swapped.parquet 1207 1 id a"),
+        ("null.parquet", "parquet", "null.parquet 1213 2 id "),
+        ("long.parquet", "parquet", "long.parquet 1204 1 word more than twenty bytes"),
+        ("damaged_page.parquet", "parquet", "damaged_page.parquet 1200 0  "),
+        ("some/", "parquet", "2.parquet 1200 0  "),
+    ] {
+        let place = directory.path().join(name);
+        let refused = session.sql(&format!("copy t from '{}' {options}", place.display())).await.err().unwrap();
+        let file = expected.split(' ').next().unwrap();
+        assert!(refused.message().contains(file), "{name}: {refused:?}");
+        let logged = "select regexp_replace(trim(filename), '.*/', '') || ' ' || err_code || ' ' || line_number || ' ' || \
+                      trim(colname) || ' ' || trim(raw_field_value) from stl_load_errors where query = pg_last_copy_id()";
+        let logged = shown(&session, logged).await;
+        assert!(logged.len() == 1 && logged[0].starts_with(expected), "{name}: {logged:?}");
     }
 }
 

@@ -340,8 +340,8 @@ mod tests {
                     let all = (0..rows.len() as u32).map(|row| (0, row)).collect();
                     let packed = gather(&[&packed], &all, sql_type).unwrap();
                     let expected = gather_arrays(&arrays, &rows, sql_type).unwrap();
-                    for i in 0..rows.len() {
-                        assert_eq!(packed.scalar(i), expected.scalar(i), "{sql_type}, {:?}", rows[i]);
+                    for (i, row) in rows.iter().enumerate() {
+                        assert_eq!(packed.scalar(i), expected.scalar(i), "{sql_type}, {row:?}");
                     }
                 }
             }
@@ -376,5 +376,30 @@ mod tests {
         assert!(matches!(of_distinct(texts::MAX_CODES).values, PackedValues::Coded(_)));
         assert!(matches!(of_distinct(texts::MAX_CODES + 1).values, PackedValues::Texts(_)));
         assert!(of_distinct(10).memory_bytes() < 2500);
+    }
+
+    /// Codes go with the rows while those of all parts that have any suffice, and are those of the texts.
+    #[test]
+    fn codes_of_gathered_texts_are_theirs() {
+        let sql_type = SqlType::Varchar(20);
+        let part = |from: usize, distinct: usize| {
+            let text = |i: usize| (i % 5 != 2).then(|| format!("text {}", from + i % distinct));
+            let array: ArrayRef = Arc::new(StringViewArray::from_iter((0..600).map(text)));
+            PackedColumn::of_arrays(&[&array], &Order::in_turn(&[600]), sql_type).unwrap()
+        };
+        let parts = [part(0, 150), part(100, 100), part(200, 60), part(1000, 200)];
+        for (chosen, coded) in [(vec![0, 1], true), (vec![2, 0, 1], true), (vec![3], true), (vec![0, 3], false)] {
+            let rows: Vec<(u32, u32)> = (0..600).flat_map(|row| chosen.iter().map(move |part| (*part, row))).collect();
+            let gathered = gather(&parts.each_ref(), &rows.iter().copied().collect(), sql_type).unwrap();
+            for (i, (part, row)) in rows.iter().enumerate() {
+                let alone = gather(&[&parts[*part as usize]], &[(0, *row)].into_iter().collect(), sql_type).unwrap();
+                assert_eq!(gathered.scalar(i), alone.scalar(0), "{part}.{row}");
+            }
+            let Values::Bytes(values) = &gathered.values else { panic!("{gathered:?}") };
+            assert_eq!(values.codes.is_some(), coded, "{chosen:?}");
+            if let Some(codes) = &values.codes {
+                (0..values.len()).for_each(|i| assert_eq!(codes.texts[usize::from(codes.of_rows[i])], values.value(i)));
+            }
+        }
     }
 }

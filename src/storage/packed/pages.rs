@@ -7,7 +7,7 @@ use memmap2::MmapMut;
 /// Each buffer begins at a multiple of so many bytes, as Arrow's own do.
 const ALIGNMENT: usize = 64;
 
-/// Less than that is not worth it: two large pages.
+/// Less than that is not worth it: two large pages of x86.
 const LEAST_BYTES: usize = 4 << 20;
 
 /// Moves all buffers into one piece of memory, of large pages where the system has them: few are touched for the first time

@@ -9,11 +9,11 @@ use arrow::datatypes::{BinaryViewType, ByteViewType, DataType, StringViewType};
 
 use super::runs::Runs;
 use crate::common::texts::{same, spread, spread_number};
-use crate::format::column::{ByteValues, TextCodes};
+use crate::format::column::{ByteValues, TextCodes, ViewBuilder};
 use crate::storage::gather::ROOM;
 
 /// Bytes of a text that a view holds itself, behind its length.
-pub const IN_VIEW: usize = 12;
+pub const IN_VIEW: usize = ViewBuilder::INLINE;
 /// A column of text has codes when it has no more distinct texts in one unit.
 pub const MAX_CODES: usize = 1 << u8::BITS;
 /// Bytes of all texts together, at most.
@@ -268,19 +268,22 @@ pub fn gather(parts: &[Part], chosen: &Runs) -> ByteValues {
 /// Of parts that have codes, with codes for all of them together; `None` where those do not suffice.
 fn gather_coded(parts: &[Part], chosen: &Runs) -> Option<ByteValues> {
     let mut numbering = Numbering::new();
-    let mut coded = Vec::with_capacity(parts.len());
-    for part in parts {
-        let Part::Coded(Coded { codes, texts }) = part else { return None };
-        let mut code_of = [0u8; MAX_CODES];
-        let texts = texts.view();
-        for (i, code) in code_of.iter_mut().enumerate().take(texts.ends.len()) {
-            *code = numbering.code_of_text(texts.value(i))?;
-        }
-        coded.push((codes.as_slice(), code_of));
-    }
+    // Numbered when a row of theirs is chosen: there may be many parts, and few that have one.
+    let mut coded: Vec<Option<Box<[u8; MAX_CODES]>>> = vec![None; parts.len()];
     let mut codes: Vec<u8> = Vec::with_capacity(chosen.rows());
     for (part, rows) in chosen.iter() {
-        let (of_part, code_of) = &coded[part];
+        let Part::Coded(Coded { codes: of_part, texts }) = &parts[part] else { return None };
+        let code_of = match &mut coded[part] {
+            Some(code_of) => code_of,
+            unknown => {
+                let mut code_of = Box::new([0u8; MAX_CODES]);
+                let texts = texts.view();
+                for (i, code) in code_of.iter_mut().enumerate().take(texts.ends.len()) {
+                    *code = numbering.code_of_text(texts.value(i))?;
+                }
+                unknown.insert(code_of)
+            }
+        };
         codes.extend(of_part[rows].iter().map(|code| code_of[usize::from(*code)]));
     }
     let few: Vec<Vec<u8>> = numbering.texts.iter().map(|(_, text)| text.to_vec()).collect();

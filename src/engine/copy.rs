@@ -9,11 +9,11 @@ mod input;
 mod json;
 mod lines;
 mod parquet;
-pub(super) mod progress;
 mod refused;
 mod replaced;
 mod skip;
 mod text;
+mod turns;
 mod upsert;
 mod values;
 
@@ -40,18 +40,18 @@ use super::insert::default_of;
 use super::load::Load;
 use super::names::{Place, at, no_such_column};
 use super::output::Output;
+use super::progress::{self, Ongoing, Progress};
 use super::running::Running;
 use super::statistics;
 use super::stores::Access;
 use crate::catalog::{ColumnDef, LoadHistory, PinnedSnapshot, Source, TableDef};
 use crate::common::{Error, Result, SqlState, SqlType, TableId};
 use crate::sql::ast::{Analyze, Copy, CopyFormat, CopyOptions, Mapping};
-use crate::system::{Home, LoadState, QueryRecord};
+use crate::system::{Home, QueryRecord, TransferKind};
 use formats::Formats;
 use json::{Keys, Shape};
 use lines::Form;
-use progress::{Ongoing, Progress};
-use refused::Refused as RefusedRows;
+use refused::{Code, LoadError, Refused as RefusedRows};
 use text::TextFiles;
 use values::Rules;
 
@@ -62,8 +62,11 @@ pub(super) async fn copy(running: &Running<'_>, copy: Copy) -> Result<Output> {
     let pin = running.pins.pin(&place.warehouse).await?;
     let table = place.table(&pin, &copy.table)?;
     let targets = target_columns(&table.def, &copy)?;
-    let files = files(running, &copy).await?;
     let watch = Watch::begin(running, &place, &pin, &table.def, &copy);
+    let files = match files(running, &copy).await {
+        Ok(files) => files,
+        Err(unfound) => return Err(watch.unfound(running, unfound)),
+    };
     let loading = watch.loading(running, &copy, &table.def, targets, &table.loads);
     let added = match copy.options.add_columns {
         true => by_name::unknown(&loading, &chosen_files(&loading, &files)?.0).await?,
@@ -131,14 +134,7 @@ impl Watch {
     fn begin(running: &Running<'_>, place: &Place, pin: &PinnedSnapshot, table: &TableDef, copy: &Copy) -> Self {
         *running.session.last_copy.lock() = (query_number(running), 0);
         let entry = Entry::begin(running, place, pin, table.id, copy);
-        let ongoing = running.warehouse.inner.loads.begin(LoadState {
-            user: entry.record.user,
-            process: entry.record.process,
-            query: entry.record.query,
-            table: table.name.clone(),
-            started_us: entry.record.start_us,
-            ..LoadState::default()
-        });
+        let ongoing = Ongoing::begin(running, TransferKind::Load, &table.name);
         Watch { entry, refused: Arc::new(RefusedRows::new(copy.options.errors)), ongoing }
     }
 
@@ -154,6 +150,16 @@ impl Watch {
         Loading { running, copy, def, targets, history, refused: &self.refused, progress: &self.ongoing.progress }
     }
 
+    /// There is nothing to load: logs why; the error.
+    fn unfound(self, running: &Running<'_>, unfound: Unfound) -> Error {
+        let Unfound { code, file, error } = unfound;
+        if error.state() == SqlState::UNDEFINED_FILE {
+            self.refused.keep(LoadError::of_file(&file, code, error.message()));
+        }
+        self.entry.end(running, &self.refused, true);
+        error
+    }
+
     /// The load has ended: logs what was read and refused.
     fn end(self, running: &Running<'_>, loaded: Result<(u64, Vec<String>)>) -> Result<(u64, Vec<String>)> {
         self.entry.end(running, &self.refused, loaded.is_err());
@@ -164,17 +170,30 @@ impl Watch {
     }
 }
 
+/// Why there are no files to load.
+struct Unfound {
+    code: Code,
+    file: String,
+    error: Error,
+}
+
 /// The files that the statement names, by store.
-async fn files(running: &Running<'_>, copy: &Copy) -> Result<Vec<CopyFiles>> {
+async fn files(running: &Running<'_>, copy: &Copy) -> std::result::Result<Vec<CopyFiles>, Unfound> {
     let access = access(running, copy);
-    let files = match copy.options.manifest {
-        true => resolve_manifest(&copy.from, access).await,
-        false => resolve(&copy.from, access).await.map(|files| vec![files]),
+    let unfound = |code| {
+        move |error: Error| {
+            let error = match error.position() {
+                None => error.with_position(copy.from_position.line, copy.from_position.column),
+                Some(_) => error,
+            };
+            Unfound { code, file: shown(&copy.from).to_string(), error }
+        }
     };
-    files.map_err(|e| match e.position() {
-        None => e.with_position(copy.from_position.line, copy.from_position.column),
-        Some(_) => e,
-    })
+    if !copy.options.manifest {
+        return resolve(&copy.from, access).await.map(|files| vec![files]).map_err(unfound(Code::NO_FILE));
+    }
+    let manifest = read_whole(&copy.from, access).await.map_err(unfound(Code::MANIFEST))?;
+    resolve_manifest(&copy.from, &manifest, access).await.map_err(unfound(Code::NO_FILE))
 }
 
 /// The files to load: with SKIP LOADED those that were not loaded before. And a notice of the others.

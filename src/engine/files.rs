@@ -46,8 +46,9 @@ pub struct CopyFiles {
 
 /// Resolves a path, glob, prefix or URL.
 ///
-/// A name with `*`, `?` or `[` is a glob; the name of a file is that file; else it is a prefix of names, as in S3:
-/// `data/part-` names `data/part-1` and `data/part-2`, `data/` all files below.
+/// A name with `*`, `?` or `[` is a glob; any other is a prefix of names: `data/part-` names `data/part-1` and `data/part-2`, `data/`
+/// all files below. A path that is a file's whole name is that file; in a bucket, as in Redshift, it is those that begin with
+/// it, too.
 pub async fn resolve(from: &str, access: Access<'_>) -> Result<CopyFiles> {
     let Place { store, base, key, lists, shown } = open_files(from, access)?;
     if !lists {
@@ -59,7 +60,7 @@ pub async fn resolve(from: &str, access: Access<'_>) -> Result<CopyFiles> {
         object_store::Error::NotFound { .. } => no_such_file(&shown),
         other => store_error(what, &shown, other),
     };
-    if glob.is_none() && !key.ends_with('/') {
+    if !key.ends_with('/') && base.scheme() == "file" {
         match store.head(&object_path(&key)?).await {
             Ok(file) => return Ok(CopyFiles { store, base, files: vec![file] }),
             Err(object_store::Error::NotFound { .. }) => {}
@@ -110,47 +111,49 @@ pub async fn read_whole(from: &str, access: Access<'_>) -> Result<Bytes> {
     store.get(&object_path(&key)?).await.map_err(unread)?.bytes().await.map_err(unread)
 }
 
-/// The files that the manifest at `from` lists, in its order, each as often as it stands there; by store (Redshift manual, "Using
+/// The files that a manifest lists, `text` at `from`, in its order, each as often as it stands there; by store (Redshift manual, "Using
 /// a manifest to specify data files").
 ///
 /// Errors: Invalid where it is no manifest, a file that is mandatory is not there, one has another length than it says, or
 /// none is there.
-pub async fn resolve_manifest(from: &str, access: Access<'_>) -> Result<Vec<CopyFiles>> {
+pub async fn resolve_manifest(from: &str, text: &[u8], access: Access<'_>) -> Result<Vec<CopyFiles>> {
     let wrong = |message: String| {
         Error::invalid(SqlState::BAD_COPY_FILE, message).with_hint(
             "a manifest is JSON as {\"entries\": [{\"url\": \"s3://bucket/file\", \"mandatory\": true}, …]}; without MANIFEST, FROM names \
              the files themselves",
         )
     };
-    let text = read_whole(from, access).await?;
     let from = shown(from);
     let manifest: serde_json::Value =
-        serde_json::from_slice(&text).map_err(|e| wrong(format!("\"{from}\" is no manifest: {e}")))?;
+        serde_json::from_slice(text).map_err(|e| wrong(format!("\"{from}\" is no manifest: {e}")))?;
     let entries = manifest.get("entries").and_then(|entries| entries.as_array());
     let entries = entries.ok_or_else(|| wrong(format!("\"{from}\" is no manifest: it has no list of entries")))?;
     let mut groups: Vec<CopyFiles> = Vec::new();
     for (at, entry) in entries.iter().enumerate() {
         let url = entry.get("url").and_then(|url| url.as_str());
         let url = url.ok_or_else(|| wrong(format!("entry {} of \"{from}\" has no url", at + 1)))?;
+        let mandatory = entry.get("mandatory").map_or(Some(false), |mandatory| mandatory.as_bool());
+        let mandatory = mandatory.ok_or_else(|| wrong(format!("{url}: \"mandatory\" is neither true nor false")))?;
+        let length = entry.get("meta").and_then(|meta| meta.get("content_length"));
+        let length =
+            length.map(|length| length.as_u64().ok_or_else(|| wrong(format!("{url}: {length} is no content_length"))));
+        let length = length.transpose()?;
         let Place { store: opened, base, key, lists, shown: url } = open_files(url, access)?;
         // A web server's signatures are of one file each.
         let known = groups.iter().find(|group| group.base == base && lists).map(|group| Arc::clone(&group.store));
         let store = known.unwrap_or(opened);
         let file = match store.head(&object_path(&key)?).await {
             Ok(file) => file,
-            Err(object_store::Error::NotFound { .. }) => {
-                match entry.get("mandatory").and_then(|mandatory| mandatory.as_bool()) {
-                    Some(true) => {
-                        let message = format!("{url} is not there, which the manifest says is mandatory");
-                        return Err(Error::invalid(SqlState::UNDEFINED_FILE, message)
-                            .with_hint("put the file there, or leave it out of the manifest"));
-                    }
-                    _ => continue,
+            Err(object_store::Error::NotFound { .. }) => match mandatory {
+                true => {
+                    let message = format!("{url} is not there, which the manifest says is mandatory");
+                    return Err(Error::invalid(SqlState::UNDEFINED_FILE, message)
+                        .with_hint("put the file there, or leave it out of the manifest"));
                 }
-            }
+                false => continue,
+            },
             Err(e) => return Err(store_error("read", &url, e)),
         };
-        let length = entry.get("meta").and_then(|meta| meta.get("content_length")).and_then(|length| length.as_u64());
         if let Some(length) = length.filter(|length| *length != file.size) {
             return Err(wrong(format!("{url} has {} bytes, {length} by the manifest", file.size)));
         }

@@ -64,7 +64,7 @@ impl SystemSource for Listing {
                 _ => Vec::new(),
             };
             let vacuums = if needs == Needs::Log { self.warehouse.inner.upkeep.progress() } else { Vec::new() };
-            let loads = if needs == Needs::Log { self.warehouse.inner.loads.states() } else { Vec::new() };
+            let transfers = if needs == Needs::Log { self.warehouse.inner.transfers.states() } else { Vec::new() };
             let now_us = self.warehouse.inner.catalog.options().clock.now_us();
             let mut context = SystemContext {
                 own,
@@ -74,7 +74,7 @@ impl SystemSource for Listing {
                 databases,
                 log,
                 vacuums,
-                loads,
+                transfers,
                 now_us,
                 only: None,
             };

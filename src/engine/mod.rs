@@ -43,6 +43,7 @@ mod planning;
 mod prepare;
 mod prepared;
 mod profile;
+mod progress;
 mod query_log;
 mod remarks;
 mod retention;
@@ -71,7 +72,7 @@ mod warehouse;
 mod whole;
 mod wording;
 
-pub use crate::system::LoadState;
+pub use crate::system::{TransferKind, TransferState};
 pub use appender::{Appended, Appender};
 pub use describe::Described;
 pub use error::from_datafusion;

@@ -260,8 +260,9 @@ fn size(record: &QueryRecord) -> usize {
     record.text.len() + steps + alerts + loads + unloads + (record.scans.len() + 2 * record.vacuums.len()) * 128 + 256
 }
 
-/// A statement's text with all its literals masked where some may be secret, as COPY's credentials are.
-fn without_secrets(text: &str) -> String {
+/// A statement's text; where some of its strings may be secret, as COPY's credentials are, all are masked but the files' address and
+/// the query of UNLOAD.
+fn without_secrets<'a>(text: &'a str) -> String {
     const SUSPECT: [&str; 8] =
         ["secret", "credential", "access_key", "password", "token", "account_key", "signature", "sig="];
     let text = &text[..text.floor_char_boundary(TEXT_BYTES)];
@@ -276,8 +277,24 @@ fn without_secrets(text: &str) -> String {
     if text.contains('$') {
         return format!("{} ***", text.split_whitespace().next().unwrap_or_default());
     }
-    let parts = text.split('\'').enumerate();
-    parts.map(|(at, part)| if at % 2 == 0 { part } else { "***" }).collect::<Vec<_>>().join("'")
+    let parts: Vec<&str> = text.split('\'').collect();
+    // Where the last string does not end, which parts are strings is a guess.
+    let (whole, mut shown) = (parts.len() % 2 == 1, false);
+    let part = |(at, part): (usize, &&'a str)| {
+        if at % 2 == 0 {
+            return *part;
+        }
+        // A quote that is written twice goes on with the same string.
+        if at == 1 || !parts[at - 1].is_empty() {
+            let before = parts[at - 1].to_ascii_lowercase();
+            let word = before.trim_end().rsplit(char::is_whitespace).next().unwrap_or_default();
+            shown = whole && matches!(word, "from" | "to" | "(" | "unload(");
+        }
+        let suspect = |word: &&str| part.to_ascii_lowercase().contains(*word);
+        shown &= !SUSPECT.iter().any(|word| suspect(word)) && !part.contains(['?', '@']);
+        if shown { part } else { "***" }
+    };
+    parts.iter().enumerate().map(part).collect::<Vec<_>>().join("'")
 }
 
 #[cfg(test)]
@@ -288,7 +305,22 @@ mod tests {
     fn secrets_are_not_logged() {
         assert_eq!(without_secrets("select 'a'"), "select 'a'");
         let copy = "copy t from 's3://b/x' secret_access_key 'it''s me' csv";
-        assert_eq!(without_secrets(copy), "copy t from '***' secret_access_key '***''***' csv");
+        assert_eq!(without_secrets(copy), "copy t from 's3://b/x' secret_access_key '***''***' csv");
+        let unload = "unload ('select ''a''') to 's3://b/x' credentials as 'password=me' delimiter '|'";
+        assert_eq!(
+            without_secrets(unload),
+            "unload ('select ''a''') to 's3://b/x' credentials as '***' delimiter '***'"
+        );
+        let bare = "copy t from 's3://b/x' access_key_id 'A' 'hush'";
+        assert_eq!(without_secrets(bare), "copy t from 's3://b/x' access_key_id '***' '***'");
+        for hidden in [
+            "copy t from 'x' access_key_id 'to' 'hush",
+            "copy t from 'k?token=hush' csv",
+            "copy t from 'hush''token' csv",
+        ] {
+            let logged = without_secrets(hidden);
+            assert!(!logged.contains("token=hush") && !logged.ends_with("hush"), "{logged}");
+        }
         assert_eq!(without_secrets("copy t from 'x' credentials $$a'b$$"), "copy ***");
         assert!(!without_secrets("copy t from 'x' password 'open").contains("open"));
         for address in [

@@ -29,6 +29,7 @@ use super::namespace::{Attached, Namespace, PlanPins, StatementPins};
 use super::output::Output;
 use super::prepare::PreparedStatements;
 use super::prepared::Prepared;
+use super::progress::Ongoing;
 use super::query_log::Logged;
 use super::running::Running;
 use super::statement::{CancelToken, StatementState};
@@ -44,7 +45,7 @@ use crate::functions::settings::{self, Setting};
 use crate::physical_plan::config::BlueshiftOptions;
 use crate::sql::ast::{Begin, Insert, ObjectName};
 use crate::sql::{self, Statement, StatementText};
-use crate::system::LoadState;
+use crate::system::{TransferKind, TransferState};
 
 /// How often a change is tried when others change the same rows.
 const CHANGES: usize = 50;
@@ -127,9 +128,10 @@ impl Session {
         *self.last_unload.lock() = (signed(query), signed(rows));
     }
 
-    /// The loads that this session is at.
-    pub fn loads(&self) -> Vec<LoadState> {
-        self.warehouse.loads().into_iter().filter(|load| i64::from(load.process) == i64::from(self.process)).collect()
+    /// The loads, appends and unloads that this session is at.
+    pub fn transfers(&self) -> Vec<TransferState> {
+        let own = |transfer: &TransferState| i64::from(transfer.process) == i64::from(self.process);
+        self.warehouse.transfers().into_iter().filter(own).collect()
     }
 
     pub fn warehouse(&self) -> &Warehouse {
@@ -233,7 +235,9 @@ impl Session {
         let load = Load::new(warehouse, table, source, &transaction)?;
         let load = load.of_statement(running.statement.clone(), running.prunes());
         let load = load.generating(Generate::Nulls).in_zone(running.zone()?);
-        load.take(streams.into_iter().map(|stream| running.statement.govern(stream)).collect()).await?;
+        let ongoing = Ongoing::begin(running, TransferKind::Load, &table.def.name);
+        let watched = streams.into_iter().map(|stream| ongoing.progress.watched(running.statement.govern(stream)));
+        load.take(watched.collect()).await?;
         let loaded_us = warehouse.inner.catalog.options().clock.now_us();
         let source = |key: &str| Source { name: key.into(), identity: None, rows: load.rows(), loaded_us };
         let sources = key.map(source).into_iter().collect();

@@ -19,6 +19,7 @@ mod execution;
 mod explain;
 mod explain_changes;
 mod explain_moves;
+mod files_come_back;
 mod identity;
 mod interleaved;
 mod isolation;

@@ -24,6 +24,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::MemoryPool;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, execute_stream};
 use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
 use object_store::path::Path;
@@ -32,14 +33,16 @@ use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
 use super::error::from_datafusion;
+use super::files::shown;
 use super::names::at;
 use super::output::Output;
 use super::planning::shown_schema;
+use super::progress::{Ongoing, Progress};
 use super::running::Running;
 use super::statement::CancelToken;
 use crate::common::{Clock, Error, Result, SqlState};
 use crate::sql::ast::{Existing, PartitionBy, Unload, UnloadFormat, UnloadManifest, UnloadOptions};
-use crate::system::UnloadRecord;
+use crate::system::{TransferKind, UnloadRecord};
 use file::Finished;
 use lines::Lines;
 use target::Target;
@@ -59,6 +62,7 @@ struct Job {
     zone: Tz,
     pool: Arc<dyn MemoryPool>,
     clock: Arc<dyn Clock>,
+    progress: Arc<Progress>,
     /// What there may be to delete if the statement fails.
     made: Mutex<Vec<Path>>,
     /// Of each upload as many bytes a part.
@@ -67,6 +71,8 @@ struct Job {
     unfinished: Mutex<Vec<String>>,
     /// Values that COPY would not read back as they are.
     unprotected: AtomicU64,
+    /// Values of VARBYTE that COPY would read back as NULL.
+    empty: AtomicU64,
     /// Folders that CLEANPATH has emptied.
     cleaned: tokio::sync::Mutex<HashSet<String>>,
 }
@@ -83,7 +89,9 @@ pub(super) async fn unload(running: &Running<'_>, unload: Unload) -> Result<Outp
         target.prefix.push('/');
     }
     let zone = running.zone()?;
+    let ongoing = Ongoing::begin(running, TransferKind::Unload, shown(&unload.to));
     let job = Arc::new(Job {
+        progress: Arc::clone(&ongoing.progress),
         lines: Lines::new(&unload.options, &schema, zone),
         target,
         options: unload.options.clone(),
@@ -97,24 +105,36 @@ pub(super) async fn unload(running: &Running<'_>, unload: Unload) -> Result<Outp
         part_bytes: running.warehouse.inner.stores.part_bytes,
         unfinished: Mutex::default(),
         unprotected: AtomicU64::new(0),
+        empty: AtomicU64::new(0),
         cleaned: tokio::sync::Mutex::default(),
     });
     let physical = running.physical(&plan).await?;
     *running.ran.lock() = Some(Arc::clone(&physical));
+    let statistics = StatisticsContext::new().compute(physical.as_ref(), &StatisticsArgs::new());
+    ongoing.progress.expect_rows(statistics.ok().and_then(|known| known.num_rows.get_value().copied()));
     make_room(&job).await.map_err(placed)?;
     let streams = streams(running, physical, &job)?;
     let files = written(&job, streams, running.statement.cancel.clone()).await?;
     let rows = files.iter().map(|file| file.rows).sum();
     running.session.unloaded(running.statement.query, rows);
-    let mut output = Output::done("UNLOAD", Some(rows)).with_unloads(records(&job, &files));
-    let unprotected = job.unprotected.load(Ordering::Relaxed);
-    if unprotected > 0 {
-        output = output.with_notices(vec![format!(
-            "{unprotected} values hold a delimiter, a quote, a line's end or what stands for NULL: COPY reads them as others \
-             unless files are written with CSV, or with ADDQUOTES and ESCAPE"
-        )]);
-    }
-    Ok(output)
+    Ok(Output::done("UNLOAD", Some(rows)).with_unloads(records(&job, &files)).with_notices(notices(&job)))
+}
+
+/// What COPY would not read back as it is.
+fn notices(job: &Job) -> Vec<String> {
+    let values = |n: u64| format!("{n} value{}", if n == 1 { "" } else { "s" });
+    let (unprotected, empty) = (job.unprotected.load(Ordering::Relaxed), job.empty.load(Ordering::Relaxed));
+    let unprotected = (unprotected > 0).then(|| {
+        format!(
+            "{} with a delimiter, a quote, a line's end or what stands for NULL: COPY reads others unless files are written with \
+             CSV, or with ADDQUOTES and ESCAPE",
+            values(unprotected)
+        )
+    });
+    let empty = (empty > 0).then(|| {
+        format!("{} of VARBYTE without bytes: COPY reads NULL, unless files are written with PARQUET", values(empty))
+    });
+    unprotected.into_iter().chain(empty).collect()
 }
 
 /// What `stl_unload_log` tells of files.

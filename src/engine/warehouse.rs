@@ -12,10 +12,10 @@ use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 
 use super::catalog_provider::WarehouseCatalog;
-use super::copy::progress::Loads;
 use super::error::from_datafusion;
 use super::location::Location;
 use super::namespace::StatementPins;
+use super::progress::Transfers;
 use super::query_log::QueryLog;
 use super::session::Session;
 use super::stores::StoreOptions;
@@ -32,7 +32,7 @@ use crate::storage::block_store::BlockStore;
 use crate::storage::loader::put_bytes;
 use crate::storage::rewrite::Resources;
 use crate::storage::segment::SegmentStore;
-use crate::system::LoadState;
+use crate::system::TransferState;
 
 /// An open warehouse. Clones share everything; the last one to go gives its lease back to time.
 #[derive(Clone)]
@@ -53,7 +53,7 @@ pub(super) struct Inner {
     pub uses: Uses,
     pub log: Arc<QueryLog>,
     pub upkeep: Upkeep,
-    pub loads: Arc<Loads>,
+    pub transfers: Arc<Transfers>,
     keep_versions: Duration,
     /// Held by a statement that runs again since it met a conflict.
     pub contended: tokio::sync::Mutex<()>,
@@ -71,9 +71,10 @@ impl Warehouse {
         Warehouse::builder().open(location).await
     }
 
-    /// The loads that go on in this process, the oldest first; as `stv_load_state` shows them.
-    pub fn loads(&self) -> Vec<LoadState> {
-        self.inner.loads.states()
+    /// The loads, appends and unloads that go on in this process, the oldest first; as `stv_load_state` and `stv_unload_state` show
+    /// them.
+    pub fn transfers(&self) -> Vec<TransferState> {
+        self.inner.transfers.states()
     }
 
     pub fn builder() -> WarehouseBuilder {
@@ -457,7 +458,7 @@ impl WarehouseBuilder {
                 next_query: AtomicU64::new(log.first_query()),
                 log,
                 upkeep: Upkeep::default(),
-                loads: Arc::default(),
+                transfers: Arc::default(),
                 keep_versions: self.keep_versions.unwrap_or(WarehouseBuilder::KEEP_VERSIONS),
                 contended: tokio::sync::Mutex::default(),
                 next_process: AtomicU32::new(1),

@@ -194,7 +194,7 @@ pub fn times_of_day(array: &ArrayRef) -> Result<ArrayRef> {
 
 /// A time that clocks show twice is the later one, and one that they leave out is as if they had not been put forward
 /// (PostgreSQL's rule: standard time).
-fn instant_of_local(local: NaiveDateTime, zone: Tz) -> DateTime<Utc> {
+pub fn instant_of_local(local: NaiveDateTime, zone: Tz) -> DateTime<Utc> {
     let offset = match zone.offset_from_local_datetime(&local) {
         LocalResult::Single(offset) | LocalResult::Ambiguous(_, offset) => offset.fix(),
         LocalResult::None => {

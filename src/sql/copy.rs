@@ -12,6 +12,12 @@ use super::ast::{
 };
 use super::cursor::{Cursor, syntax_error, unsupported};
 
+const KNOWN: &str = "options are CSV, QUOTE, DELIMITER, FIXEDWIDTH, JSON, PARQUET, GZIP, BZIP2, ZSTD, MANIFEST, ESCAPE, REMOVEQUOTES, \
+                     NULL AS, IGNOREHEADER, IGNOREBLANKLINES, EMPTYASNULL, BLANKSASNULL, TRIMBLANKS, FILLRECORD, TRUNCATECOLUMNS, \
+                     ROUNDEC, ACCEPTANYDATE, ACCEPTINVCHARS, DATEFORMAT, TIMEFORMAT, ENCODING, EXPLICIT_IDS, MAXERROR, \
+                     IGNOREALLERRORS, NOLOAD, COMPUPDATE, COMPROWS, STATUPDATE, SKIP LOADED, BY NAME, ADD COLUMNS, MERGE ON, IAM_ROLE, \
+                     CREDENTIALS, ACCESS_KEY_ID, SECRET_ACCESS_KEY, SESSION_TOKEN, REGION";
+
 /// Options of Redshift that are not offered, and why.
 const UNSUPPORTED: [(&str, &str); 12] = [
     ("AVRO", "convert the files to Parquet or JSON"),
@@ -48,22 +54,29 @@ const COLUMNAR: [&str; 16] = [
     "MERGE",
 ];
 
-/// Which options do not go with which (Redshift manual, "Data format parameters").
-const APART: [(&str, &[&str]); 6] = [
-    ("CSV", &["FIXEDWIDTH", "REMOVEQUOTES", "ESCAPE", "JSON"]),
-    ("FIXEDWIDTH", &["DELIMITER", "ESCAPE", "JSON", "REMOVEQUOTES"]),
-    (
-        "JSON",
-        &["DELIMITER", "ESCAPE", "FILLRECORD", "IGNOREBLANKLINES", "IGNOREHEADER", "NULL", "QUOTE", "REMOVEQUOTES"],
-    ),
-    ("IGNOREALLERRORS", &["MAXERROR"]),
-    ("MERGE", &["NOLOAD", "ADD COLUMNS", "EXPLICIT_IDS", "COMPUPDATE", "STATUPDATE"]),
-    ("NOLOAD", &["ADD COLUMNS"]),
+/// Which options do not go with which, and why (Redshift manual, "Data format parameters" and those of each option).
+const APART: [(&str, &[&str], &str); 16] = [
+    ("CSV", &["FIXEDWIDTH"], "a delimiter parts the fields of CSV, their widths those of FIXEDWIDTH"),
+    ("CSV", &["REMOVEQUOTES"], "CSV takes quotes off by itself"),
+    ("CSV", &["ESCAPE"], "CSV has no backslashes: within quotes, a quote is written twice"),
+    ("CSV", &["JSON"], "they are two formats"),
+    ("FIXEDWIDTH", &["DELIMITER", "ESCAPE", "REMOVEQUOTES"], "widths part the fields, not what stands between them"),
+    ("FIXEDWIDTH", &["JSON"], "they are two formats"),
+    ("JSON", &["DELIMITER", "ESCAPE", "QUOTE", "REMOVEQUOTES"], "JSON says by itself where values begin and end"),
+    ("JSON", &["FILLRECORD"], "what an object lacks is NULL"),
+    ("JSON", &["IGNOREBLANKLINES"], "blank lines mean nothing between values of JSON"),
+    ("JSON", &["NULL"], "null of JSON means NULL"),
+    ("IGNOREALLERRORS", &["MAXERROR"], "one ends the load at so many errors, the other at none"),
+    ("NOLOAD", &["ADD COLUMNS", "MERGE"], "files are only read: the table stays as it is"),
+    ("MERGE", &["ADD COLUMNS"], "rows are merged into the columns that the table has"),
+    ("MERGE", &["EXPLICIT_IDS"], "rows that are there keep their numbers"),
+    ("MERGE", &["COMPUPDATE"], "encodings are chosen for an empty table"),
+    ("MERGE", &["STATUPDATE"], "run ANALYZE after it"),
 ];
 
 /// Errors for options that do not go together, at the later of two.
 fn check_apart(said: &Said) -> Result<()> {
-    for (one, others) in APART {
+    for (one, others, why) in APART {
         let Some(first) = said.at(one) else { continue };
         if let Some((name, second)) = said.names.iter().find(|(name, _)| others.contains(name)) {
             let (with, name, position) = match (first.line, first.column) < (second.line, second.column) {
@@ -71,7 +84,7 @@ fn check_apart(said: &Said) -> Result<()> {
                 false => (*name, one, first),
             };
             let error = syntax_error(format!("{name} does not go with {with}"), position);
-            return Err(error.with_hint("leave one of them out"));
+            return Err(error.with_hint(format!("{why}; leave one of them out")));
         }
     }
     Ok(())
@@ -146,7 +159,10 @@ fn options(c: &mut Cursor) -> Result<CopyOptions> {
     };
     while !c.at_end() {
         let position = c.position();
-        let Some(word) = c.upper_word(0) else { return Err(c.expected("a COPY option")) };
+        let Some(word) = c.upper_word(0) else {
+            // What stands here may be a secret without its keyword.
+            return Err(syntax_error("expected a COPY option", position).with_hint(KNOWN));
+        };
         check_offered(&word, "option", position)?;
         c.skip();
         if !format_option(c, &word, position, &mut said, &mut form)?
@@ -155,14 +171,7 @@ fn options(c: &mut Cursor) -> Result<CopyOptions> {
             && !access::option(c, &word, position, &mut said, &mut options.credentials, &mut options.region)?
         {
             return Err(syntax_error(format!("unknown COPY option \"{}\"", word.to_ascii_lowercase()), position)
-                .with_hint(
-                    "options are CSV, QUOTE, DELIMITER, FIXEDWIDTH, JSON, PARQUET, GZIP, BZIP2, ZSTD, MANIFEST, ESCAPE, \
-                     REMOVEQUOTES, NULL AS, IGNOREHEADER, IGNOREBLANKLINES, EMPTYASNULL, BLANKSASNULL, TRIMBLANKS, \
-                     FILLRECORD, TRUNCATECOLUMNS, ROUNDEC, ACCEPTANYDATE, ACCEPTINVCHARS, DATEFORMAT, TIMEFORMAT, ENCODING, \
-                     EXPLICIT_IDS, MAXERROR, IGNOREALLERRORS, NOLOAD, COMPUPDATE, COMPROWS, STATUPDATE, SKIP LOADED, BY NAME, ADD COLUMNS, \
-                     MERGE ON, IAM_ROLE, CREDENTIALS, \
-                     ACCESS_KEY_ID, SECRET_ACCESS_KEY, SESSION_TOKEN, REGION",
-                ));
+                .with_hint(KNOWN));
         }
     }
     check_apart(&said)?;
@@ -469,8 +478,17 @@ fn merge_on(c: &mut Cursor, position: Position) -> Result<MergeOn> {
 fn chosen(form: Form, said: &Said) -> Result<CopyFormat> {
     if form.name == Some("PARQUET") {
         return match said.names.iter().find(|(name, _)| !COLUMNAR.contains(name)) {
-            Some((name, position)) => Err(syntax_error(format!("{name} does not go with PARQUET"), *position)
-                .with_hint("it is for text files; leave it out")),
+            Some((name, position)) => {
+                let why = match *name {
+                    "MAXERROR" | "IGNOREALLERRORS" => "any error in such files ends the load",
+                    "compression" => "such files say themselves how they are compressed",
+                    "COMPUPDATE" | "COMPROWS" => "encodings are chosen without it",
+                    "NOLOAD" => "such files are checked as they are loaded",
+                    _ => "it is for text files",
+                };
+                Err(syntax_error(format!("{name} does not go with PARQUET"), *position)
+                    .with_hint(format!("{why}; leave it out")))
+            }
             None => Ok(CopyFormat::Parquet),
         };
     }

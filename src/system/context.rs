@@ -8,8 +8,8 @@ use datafusion::catalog::Session;
 use datafusion::common::Result as DfResult;
 use futures::future::BoxFuture;
 
-use super::loads::LoadState;
 use super::log::{QueryRecord, VacuumProgress};
+use super::transfers::TransferState;
 use crate::catalog::{PinnedSnapshot, TableState};
 use crate::common::sql_type::TYPE_METADATA;
 use crate::common::{SchemaId, SqlType, TableId};
@@ -79,7 +79,7 @@ pub struct SystemContext {
     /// The vacuums that go on in this process; as above.
     pub vacuums: Vec<VacuumProgress>,
     /// The loads that go on in this process; as above.
-    pub loads: Vec<LoadState>,
+    pub transfers: Vec<TransferState>,
     pub now_us: i64,
     /// The only table that the statement asks about, where its filters say so.
     pub only: Option<i32>,

@@ -14,47 +14,6 @@ pub struct LoadRecord {
     pub replaced: Vec<ReplacedText>,
 }
 
-/// A COPY that goes on.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct LoadState {
-    pub user: i32,
-    pub process: i32,
-    pub query: i64,
-    pub table: String,
-    pub started_us: i64,
-    /// As they are stored, of all files.
-    pub bytes: i64,
-    pub bytes_read: i64,
-    pub rows: i64,
-    pub files: i64,
-    /// That were read to their ends.
-    pub files_read: i64,
-    /// The file that was begun last.
-    pub current: String,
-}
-
-impl LoadState {
-    /// How much of the files is read.
-    pub fn percent(&self) -> i32 {
-        let percent = i128::from(self.bytes_read) * 100 / i128::from(self.bytes.max(1));
-        percent.clamp(0, 100) as i32
-    }
-
-    /// So far; `None` before time has passed.
-    pub fn rows_per_second(&self, now_us: i64) -> Option<i64> {
-        let elapsed = now_us.checked_sub(self.started_us).filter(|elapsed| *elapsed > 0)?;
-        i64::try_from(i128::from(self.rows) * 1_000_000 / i128::from(elapsed)).ok()
-    }
-
-    /// If it goes on as until now; `None` before anything is read. What follows reading, sorting what memory did not hold, is not
-    /// in it.
-    pub fn seconds_left(&self, now_us: i64) -> Option<i64> {
-        let elapsed = now_us.checked_sub(self.started_us).filter(|_| self.bytes_read > 0)?;
-        let left = i128::from((self.bytes - self.bytes_read).max(0));
-        i64::try_from(i128::from(elapsed) * left / i128::from(self.bytes_read) / 1_000_000).ok()
-    }
-}
-
 /// A file that was read.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct LoadedFile {
@@ -74,18 +33,33 @@ pub struct RefusedRow {
     pub line: i64,
     /// Of the line in the file.
     pub offset: i64,
-    /// Empty where no column is to blame, as are the next two.
-    pub column: String,
-    pub type_name: String,
-    pub length: String,
+    /// Which is to blame; empty where none is.
+    pub column: RefusedColumn,
     /// Byte of the line.
     pub position: i32,
     pub raw_line: String,
     pub raw_value: String,
     pub code: i32,
     pub reason: String,
-    /// All fields of the row, `None` of NULL.
-    pub fields: Vec<Option<String>>,
+    pub fields: Vec<RefusedField>,
+}
+
+/// A field of a refused row.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RefusedField {
+    /// `None` of NULL.
+    pub value: Option<String>,
+    /// Which it is meant for; empty where it is for none.
+    pub column: RefusedColumn,
+}
+
+/// A column as the logs of loads tell it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RefusedColumn {
+    pub name: String,
+    pub type_name: String,
+    /// In bytes; empty of types that have none.
+    pub length: String,
 }
 
 /// A value of which ACCEPTINVCHARS has replaced bytes.
@@ -118,9 +92,9 @@ pub(super) fn stl_load_errors(context: Option<&SystemContext>) -> Of<RefusedRow>
         .big("query", |(r, ..)| r.query)
         .word("filename", |(.., e)| e.file.clone())
         .big("line_number", |(.., e)| e.line)
-        .word("colname", |(.., e)| e.column.clone())
-        .word("type", |(.., e)| e.type_name.clone())
-        .word("col_length", |(.., e)| e.length.clone())
+        .word("colname", |(.., e)| e.column.name.clone())
+        .word("type", |(.., e)| e.column.type_name.clone())
+        .word("col_length", |(.., e)| e.column.length.clone())
         .int("position", |(.., e)| e.position)
         .word("raw_line", |(.., e)| e.raw_line.clone())
         .word("raw_field_value", |(.., e)| e.raw_value.clone())
@@ -145,8 +119,11 @@ pub(super) fn stl_loaderror_detail(context: Option<&SystemContext>) -> Of<(Refus
     .word("filename", |(.., (e, _))| e.file.clone())
     .big("line_number", |(.., (e, _))| e.line)
     .int("field", |(.., (_, field))| *field as i32)
-    .text("value", |(.., (e, field))| e.fields[*field].clone())
-    .int("is_null", |(.., (e, field))| i32::from(e.fields[*field].is_none()))
+    .word("colname", |(.., (e, field))| e.fields[*field].column.name.clone())
+    .text("value", |(.., (e, field))| e.fields[*field].value.clone())
+    .int("is_null", |(.., (e, field))| i32::from(e.fields[*field].value.is_none()))
+    .word("type", |(.., (e, field))| e.fields[*field].column.type_name.clone())
+    .word("col_length", |(.., (e, field))| e.fields[*field].column.length.clone())
 }
 
 pub(super) fn stl_load_commits(context: Option<&SystemContext>) -> Of<LoadedFile> {
@@ -175,32 +152,6 @@ pub(super) fn stl_replacements(context: Option<&SystemContext>) -> Of<ReplacedTe
         .big("line_number", |(.., value)| value.line)
         .word("colname", |(.., value)| value.column.clone())
         .word("raw_line", |(.., value)| value.raw_line.clone())
-}
-
-/// The loads that this process is at (Redshift manual, "STV_LOAD_STATE"). Redshift's two pairs of bytes are one here, as files
-/// are stored; of our own are the last three columns.
-pub(super) fn stv_load_state(context: Option<&SystemContext>) -> Grid<(LoadState, i64)> {
-    let rows =
-        context.map_or(Vec::new(), |context| context.loads.iter().map(|load| (load.clone(), context.now_us)).collect());
-    Grid::of(rows)
-        .int("userid", |(load, _)| load.user)
-        .int("session", |(load, _)| load.process)
-        .big("query", |(load, _)| load.query)
-        .int("slice", |_| 0)
-        .int("pid", |(load, _)| load.process)
-        .time("recordtime", |(_, now_us)| *now_us)
-        .big("bytes_to_load", |(load, _)| load.bytes)
-        .big("bytes_loaded", |(load, _)| load.bytes_read)
-        .big("bytes_to_load_compressed", |(load, _)| load.bytes)
-        .big("bytes_loaded_compressed", |(load, _)| load.bytes_read)
-        .big("lines", |(load, _)| load.rows)
-        .big("num_files", |(load, _)| load.files)
-        .big("num_files_complete", |(load, _)| load.files_read)
-        .word("current_file", |(load, _)| load.current.clone())
-        .int("pct_complete", |(load, _)| load.percent())
-        .word("table_name", |(load, _)| load.table.clone())
-        .some_big("lines_per_second", |(load, now_us)| load.rows_per_second(*now_us))
-        .some_big("seconds_remaining", |(load, now_us)| load.seconds_left(*now_us))
 }
 
 /// What COPY with SKIP LOADED would not load again, and the batches that applications have appended under a key; of our own.

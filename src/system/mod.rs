@@ -25,6 +25,7 @@ mod source_types;
 mod statistics;
 mod table_ddl;
 mod table_info;
+mod transfers;
 mod unload_log;
 mod zones;
 
@@ -44,8 +45,9 @@ use datafusion::physical_plan::ExecutionPlan;
 use futures::future::BoxFuture;
 
 pub use blocks::count as count_blocks;
-pub use loads::{LoadRecord, LoadState, LoadedFile, RefusedRow, ReplacedText};
+pub use loads::{LoadRecord, LoadedFile, RefusedColumn, RefusedField, RefusedRow, ReplacedText};
 pub use log::{AlertRecord, QueryRecord, ScanRecord, StepRecord, VacuumProgress, VacuumRecord};
+pub use transfers::{TransferKind, TransferState};
 pub use unload_log::UnloadRecord;
 
 pub use columns::{ShownColumn, shown_columns};
@@ -61,7 +63,7 @@ pub const SCHEMA: &str = "pg_catalog";
 pub const INFORMATION_SCHEMA: &str = "information_schema";
 
 /// The system tables' names.
-pub const TABLES: [&str; 47] = [
+pub const TABLES: [&str; 48] = [
     "pg_attrdef",
     "pg_attribute",
     "pg_class",
@@ -90,6 +92,7 @@ pub const TABLES: [&str; 47] = [
     "stv_load_state",
     "stv_slices",
     "stv_tbl_perm",
+    "stv_unload_state",
     "stv_zonelist",
     "svl_qlog",
     "svl_query_summary",
@@ -189,6 +192,7 @@ enum Kind {
     StvLoadState,
     StvSlices,
     StvTblPerm,
+    StvUnloadState,
     StvZonelist,
     SvlQlog,
     SvlQuerySummary,
@@ -217,7 +221,7 @@ enum Kind {
 
 impl Kind {
     /// In the order of [`TABLES`], then of [`INFORMATION_TABLES`].
-    const ALL: [Kind; 52] = [
+    const ALL: [Kind; 53] = [
         Kind::PgAttrdef,
         Kind::PgAttribute,
         Kind::PgClass,
@@ -246,6 +250,7 @@ impl Kind {
         Kind::StvLoadState,
         Kind::StvSlices,
         Kind::StvTblPerm,
+        Kind::StvUnloadState,
         Kind::StvZonelist,
         Kind::SvlQlog,
         Kind::SvlQuerySummary,
@@ -308,7 +313,8 @@ impl Kind {
             Kind::SvlQlog => log::svl_qlog(None).schema(),
             Kind::SvlQuerySummary => log::svl_query_summary(None).schema(),
             Kind::StvBlocklist => blocks::schema(),
-            Kind::StvLoadState => loads::stv_load_state(None).schema(),
+            Kind::StvLoadState => transfers::stv_load_state(None).schema(),
+            Kind::StvUnloadState => transfers::stv_unload_state(None).schema(),
             Kind::SvvLoadHistory => loads::svv_load_history(None).schema(),
             Kind::StvSlices => slices::stv_slices_schema(),
             Kind::StvTblPerm => slices::stv_tbl_perm_schema(),
@@ -365,6 +371,7 @@ impl Kind {
             | Kind::StlUnloadLog
             | Kind::StlVacuum
             | Kind::StvLoadState
+            | Kind::StvUnloadState
             | Kind::SvvVacuumProgress
             | Kind::SvvVacuumSummary
             | Kind::SvlQlog
@@ -411,7 +418,8 @@ impl Kind {
             Kind::StlUnloadLog => unload_log::stl_unload_log(Some(context)).columns(),
             Kind::StlVacuum => log::stl_vacuum(Some(context)).columns(),
             Kind::SvvVacuumProgress => log::svv_vacuum_progress(Some(context)).columns(),
-            Kind::StvLoadState => loads::stv_load_state(Some(context)).columns(),
+            Kind::StvLoadState => transfers::stv_load_state(Some(context)).columns(),
+            Kind::StvUnloadState => transfers::stv_unload_state(Some(context)).columns(),
             Kind::SvvSourceTypes => source_types::svv_source_types().columns(),
             Kind::SvvLoadHistory => loads::svv_load_history(Some(context)).columns(),
             Kind::SvvVacuumSummary => log::svv_vacuum_summary(Some(context)).columns(),

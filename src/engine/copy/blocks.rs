@@ -160,11 +160,11 @@ impl<R: Read> Cutter<R> {
         Ok(())
     }
 
-    /// Looks at what was read since the last time.
+    /// Looks at what was read since the last time. What is left out are lines, whatever stands in them.
     fn look(&mut self) {
         let text = &self.held;
         let mut at = self.seen;
-        match self.lines {
+        match if self.skip > 0 { Lines::Plain } else { self.lines } {
             Lines::Plain => {
                 // A `\r` at the very end may have its `\n` behind it.
                 let known = if self.ended { text.len() } else { text.len().saturating_sub(1) };

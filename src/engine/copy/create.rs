@@ -22,7 +22,7 @@ pub(in crate::engine) async fn create_from(running: &Running<'_>, create: Create
     if let Err(there) = ddl::new_table(running, &table).await? {
         return Ok(there);
     }
-    let groups = files(running, &copy).await?;
+    let groups = files(running, &copy).await.map_err(|unfound| unfound.error)?;
     infer::guess_format(&mut copy.options, &copy.from, &groups)?;
     let found = columns(running, &mut copy, &groups).await?;
     table.columns = specs(&table, &found)?;

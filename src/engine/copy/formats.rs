@@ -1,11 +1,14 @@
 //! DATEFORMAT and TIMEFORMAT (Redshift manual, "Data conversion parameters" and "DATEFORMAT and TIMEFORMAT strings").
 
+use std::borrow::Cow;
+
 use arrow::array::timezone::Tz;
 use arrow::compute::kernels::cast_utils::{Parser, string_to_datetime};
 use arrow::datatypes::Date32Type;
 use chrono::{Datelike, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 
 use crate::common::error::SqlState;
+use crate::common::moment::zone_abbreviation;
 use crate::common::{Error, Result};
 use crate::functions::zones;
 use crate::sql::ast::{DateFormat, TimeFormat, ValueRules};
@@ -69,7 +72,7 @@ enum Piece {
 }
 
 /// What text says of a time.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Read {
     year: Option<i32>,
     month: Option<u32>,
@@ -80,8 +83,15 @@ struct Read {
     micros: u32,
     /// PM, if either was said.
     afternoon: Option<bool>,
+    zone: Option<Zone>,
+}
+
+/// Where a time is of.
+#[derive(Debug, Clone, Copy)]
+enum Zone {
     /// Seconds east of UTC.
-    offset: Option<i64>,
+    Offset(i64),
+    Named(Tz),
 }
 
 impl Formats {
@@ -91,13 +101,8 @@ impl Formats {
             DateFormat::Iso => Dates::Iso,
             DateFormat::Auto => Dates::Auto,
             DateFormat::Pattern(pattern) => {
-                let pieces = compile(pattern, "DATEFORMAT")?;
-                let of_day = [Piece::Month, Piece::MonthName, Piece::Day, Piece::Year, Piece::ShortYear];
-                let timed = |piece: &Piece| !of_day.contains(piece) && !matches!(piece, Piece::Literal(_));
-                if pieces.iter().any(timed) {
-                    return Err(wrong("DATEFORMAT has words of times", "times of day are for TIMEFORMAT"));
-                }
-                Dates::Pattern(pieces)
+                // A time in it is read, and left out.
+                Dates::Pattern(compile(pattern, "DATEFORMAT")?)
             }
         };
         let times = match &rules.times {
@@ -136,7 +141,7 @@ impl Formats {
     pub fn date(&self, text: &str) -> Option<i32> {
         let date = match &self.dates {
             Dates::Iso => return Date32Type::parse(text),
-            Dates::Auto => auto(text)?.date()?,
+            Dates::Auto => far(text).or_else(|| auto(text))?.date()?,
             Dates::Pattern(pieces) => by_pattern(text, pieces)?.date()?,
         };
         Some(days_of(date))
@@ -145,10 +150,15 @@ impl Formats {
     /// Microseconds since 1970, of no zone.
     pub fn timestamp(&self, text: &str) -> Option<i64> {
         match &self.times {
-            Times::Iso => string_to_datetime(&Utc, text).ok().map(|instant| instant.timestamp_micros()),
+            Times::Iso => match far(text) {
+                Some(read) => read.micros(),
+                // Moved to UTC it would be another time than the one that is written.
+                None if shifts(text) => None,
+                None => string_to_datetime(&Utc, text).ok().map(|instant| instant.timestamp_micros()),
+            },
             Times::Epoch(unit) => text.parse::<i64>().ok()?.checked_mul(*unit),
             // As Redshift, a zone is left out of what has none.
-            Times::Auto => auto(text)?.micros(),
+            Times::Auto => far(text).or_else(|| auto(text))?.micros(),
             Times::Pattern(pieces) => by_pattern(text, pieces)?.micros(),
         }
     }
@@ -156,17 +166,22 @@ impl Formats {
     /// Microseconds since 1970 in UTC; without an offset they are of `zone`.
     pub fn instant(&self, text: &str, zone: Tz) -> Option<i64> {
         let read = match &self.times {
-            Times::Iso => return zones::instant_of_text(text, zone).ok(),
+            Times::Iso => match far(text) {
+                Some(read) => read,
+                None => return zones::instant_of_text(text, zone).ok(),
+            },
             Times::Epoch(unit) => return text.parse::<i64>().ok()?.checked_mul(*unit),
-            Times::Auto => match zones::instant_of_text(text, zone) {
-                Ok(micros) => return Some(micros),
-                Err(_) => auto(text)?,
+            Times::Auto => match (far(text), zones::instant_of_text(text, zone)) {
+                (Some(read), _) => read,
+                (None, Ok(micros)) => return Some(micros),
+                (None, Err(_)) => auto(text)?,
             },
             Times::Pattern(pieces) => by_pattern(text, pieces)?,
         };
-        match read.offset {
-            Some(offset) => read.micros()?.checked_sub(offset * MICROS),
-            None => zones::instant_of_text(&read.written()?, zone).ok(),
+        match read.zone {
+            Some(Zone::Offset(offset)) => read.micros()?.checked_sub(offset * MICROS),
+            Some(Zone::Named(zone)) => Some(zones::instant_of_local(read.local()?, zone).timestamp_micros()),
+            None => Some(zones::instant_of_local(read.local()?, zone).timestamp_micros()),
         }
     }
 }
@@ -185,14 +200,13 @@ impl Read {
         NaiveTime::from_hms_micro_opt(hour, self.minute, self.second, self.micros)
     }
 
-    fn micros(&self) -> Option<i64> {
-        Some(NaiveDateTime::new(self.date()?, self.time()?).and_utc().timestamp_micros())
+    fn local(&self) -> Option<NaiveDateTime> {
+        Some(NaiveDateTime::new(self.date()?, self.time()?))
     }
 
-    /// As the default format has it.
-    fn written(&self) -> Option<String> {
-        let (date, time) = (self.date()?, self.time()?);
-        Some(format!("{:04}-{:02}-{:02} {}", date.year(), date.month(), date.day(), time.format("%H:%M:%S%.6f")))
+    /// Since 1970, of no zone.
+    fn micros(&self) -> Option<i64> {
+        Some(self.local()?.and_utc().timestamp_micros())
     }
 }
 
@@ -300,7 +314,7 @@ fn by_pattern(text: &str, pieces: &[Piece]) -> Option<Read> {
                 rest = after;
             }
             Piece::Offset => {
-                read.offset = Some(offset_of(rest.trim())?);
+                read.zone = Some(zone_of(rest.trim())?);
                 rest = "";
             }
             Piece::Literal(expected) => {
@@ -341,10 +355,15 @@ fn micros_of(digits: &str) -> Option<u32> {
     Some(value * 10u32.pow(6 - kept.len() as u32))
 }
 
-/// `+02`, `-0230`, `+02:30`, `Z`, `UTC`; seconds east of UTC.
+/// An offset, or a zone's name or abbreviation.
+fn zone_of(text: &str) -> Option<Zone> {
+    offset_of(text).map(Zone::Offset).or_else(|| text.parse().ok().map(Zone::Named))
+}
+
+/// `+02`, `-0230`, `+02:30`, `Z`, `PST`; seconds east of UTC.
 fn offset_of(text: &str) -> Option<i64> {
-    if ["z", "utc", "gmt"].contains(&text.to_ascii_lowercase().as_str()) {
-        return Some(0);
+    if let Some(minutes) = zone_abbreviation(text) {
+        return Some(minutes * 60);
     }
     let (sign, rest) = match text.split_at_checked(1)? {
         ("+", rest) => (1, rest),
@@ -360,6 +379,26 @@ fn offset_of(text: &str) -> Option<i64> {
     (hours <= 15 && minutes < 60).then_some(sign * (hours * 3600 + minutes * 60))
 }
 
+/// A date with a signed year and the time behind it, as UNLOAD writes years before 1 and after 9999; 0 is the year 1 BC.
+fn far(text: &str) -> Option<Read> {
+    text.strip_prefix(['+', '-'])?;
+    let (date, time) = text.split_once([' ', 'T']).map_or((text, None), |(date, time)| (date, Some(time)));
+    let date = NaiveDate::from_num_days_from_ce_opt(Date32Type::parse(date)?.checked_add(719_163)?)?;
+    let (year, month, day) = (Some(date.year()), Some(date.month()), Some(date.day()));
+    let mut read = Read { year, month, day, ..Read::default() };
+    if let Some(time) = time {
+        time_of_day(time, &mut read)?;
+    }
+    Some(read)
+}
+
+/// Whether it is a date and a time with an offset behind it that is not UTC's.
+fn shifts(text: &str) -> bool {
+    let behind = text.get("YYYY-MM-DD ".len()..).unwrap_or_default();
+    let zone = behind.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, ':' | '.')).trim();
+    !zone.is_empty() && offset_of(zone) != Some(0)
+}
+
 /// What 'auto' recognises: ISO dates, months by name in any place, Julian days, digits alone, years before Christ, each with a
 /// time and a zone behind it; days of `1/8/1999` come after months.
 fn auto(text: &str) -> Option<Read> {
@@ -371,8 +410,18 @@ fn auto(text: &str) -> Option<Read> {
     };
     let mut read = Read::default();
     let (date, time) = parted(text);
+    let (mut date, mut time) = (Cow::from(date), time.map(Cow::from));
+    // `17 Dec 07:37:16 1997 PST`
+    if let Some((clock, rest)) = time.as_deref().and_then(|time| time.split_once(' '))
+        && let (year, zone) = rest.trim_start().split_once(' ').unwrap_or((rest.trim_start(), ""))
+        && year.len() == 4
+        && year.bytes().all(|b| b.is_ascii_digit())
+    {
+        date = format!("{date} {year}").into();
+        time = Some(format!("{clock} {zone}").into());
+    }
     if let Some(time) = time {
-        time_of_day(time, &mut read)?;
+        time_of_day(time.trim(), &mut read)?;
     }
     let date = date.trim().trim_end_matches(',');
     if let Some(day) = date.strip_prefix(['J', 'j'])
@@ -384,7 +433,8 @@ fn auto(text: &str) -> Option<Read> {
     }
     let parts: Vec<&str> = date.split(['-', '/', '.', ' ', ',']).filter(|part| !part.is_empty()).collect();
     let number = |text: &str| text.parse::<u32>().ok();
-    let year = |text: &str| number(text).map(|year| if text.len() <= 2 { full_year(year) } else { year as i32 });
+    let short = |text: &str| text.len() <= 2 && !before_christ;
+    let year = |text: &str| number(text).map(|year| if short(text) { full_year(year) } else { year as i32 });
     let (y, m, d) = match parts.as_slice() {
         [digits] if digits.len() == 8 => (year(&digits[..4])?, number(&digits[4..6])?, number(&digits[6..])?),
         [digits] if digits.len() == 6 => (year(&digits[..2])?, number(&digits[2..4])?, number(&digits[4..])?),
@@ -450,7 +500,7 @@ fn time_of_day(text: &str, read: &mut Read) -> Option<()> {
         rest = after.trim();
     }
     if !rest.is_empty() {
-        read.offset = Some(offset_of(rest)?);
+        read.zone = Some(zone_of(rest)?);
     }
     Some(())
 }

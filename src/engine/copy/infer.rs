@@ -76,7 +76,8 @@ pub fn guess_format(options: &mut CopyOptions, from: &str, groups: &[CopyFiles])
 
 /// The columns of text or JSON files, in their order; and whether their first lines are names, which [`of_named`] is for.
 pub async fn of_text(options: &CopyOptions, groups: &[CopyFiles]) -> Result<(Vec<Found>, bool)> {
-    let blocks = heads(options, groups, &[], 0).await?;
+    let skip = if options.format.is_json() { options.values.ignore_header } else { 0 };
+    let blocks = heads(options, groups, &[], skip).await?;
     match &options.format {
         CopyFormat::Json(_) => Ok((of_values(options, &blocks)?, false)),
         _ => of_lines(options, &blocks),
@@ -239,7 +240,7 @@ fn lines(options: &CopyOptions, block: &Block, most: usize) -> Vec<Vec<Option<St
         && let Some((line, read)) = reader.next(&mut fields)
     {
         if read.is_ok() && !(line.text.is_empty() && options.values.ignore_blank_lines) {
-            rows.push(row(&mut fields, &form, null.as_deref()));
+            rows.push(row(&mut fields, &form));
         }
     }
     rows
@@ -250,17 +251,15 @@ fn first_line(options: &CopyOptions, block: &Block) -> Option<Vec<Option<String>
     let (form, null) = (form(options), null_as(options));
     let mut fields = Fields::default();
     let (_, read) = LineReader::new(block, &form, null.as_deref()).next(&mut fields)?;
-    read.is_ok().then(|| row(&mut fields, &form, null.as_deref()))
+    read.is_ok().then(|| row(&mut fields, &form))
 }
 
-fn row(fields: &mut Fields<'_>, form: &Form, null: Option<&[u8]>) -> Vec<Option<String>> {
+fn row(fields: &mut Fields<'_>, form: &Form) -> Vec<Option<String>> {
     // A delimiter may end a line as well as separate fields.
     if fields.len() > 1 && matches!(form, Form::Delimited { .. }) {
         fields.drop_last_if_empty();
     }
-    let text = |at| {
-        fields.get(at).filter(|field| Some(*field) != null).map(|field| String::from_utf8_lossy(field).into_owned())
-    };
+    let text = |at| fields.get(at).map(|field| String::from_utf8_lossy(field).into_owned());
     (0..fields.len()).map(text).collect()
 }
 

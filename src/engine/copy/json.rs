@@ -61,7 +61,12 @@ impl Shape {
             let text = path.as_str().unwrap_or_default();
             steps(text).ok_or_else(|| wrong(format!("\"{name}\": {path} is no path of keys and places")))
         };
-        Ok(Shape::Paths(paths.iter().map(path).collect::<Result<_>>()?))
+        let (paths, notations): (Vec<_>, Vec<_>) =
+            paths.iter().map(path).collect::<Result<Vec<_>>>()?.into_iter().unzip();
+        match notations.contains(&Some(Notation::Dots)) && notations.contains(&Some(Notation::Brackets)) {
+            true => Err(wrong(format!("\"{name}\" mixes paths with dots and paths with brackets"))),
+            false => Ok(Shape::Paths(paths)),
+        }
     }
 
     /// The columns' values in one of JSON, as they are written; `None` where there is none.
@@ -135,8 +140,17 @@ fn bad(reason: &str) -> Refusal {
     Refusal { code: Code::BAD_LINE, reason: format!("no JSON: {reason}") }
 }
 
-/// `$.key`, `$['key']`, `[3]` and so on.
-fn steps(path: &str) -> Option<Vec<Step>> {
+/// How paths write keys; a file of them has one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Notation {
+    /// `$.a.b`
+    Dots,
+    /// `$['a']['b']`
+    Brackets,
+}
+
+/// `$.key`, `$['key']`, `[3]` and so on; the notation of its keys, if it has any.
+fn steps(path: &str) -> Option<(Vec<Step>, Option<Notation>)> {
     let mut rest = path.strip_prefix('$')?;
     let mut steps = Vec::new();
     let mut notations = (false, false);
@@ -163,8 +177,13 @@ fn steps(path: &str) -> Option<Vec<Step>> {
             rest = after;
         }
     }
-    // As Redshift: one notation a path.
-    (!steps.is_empty() && notations != (true, true)).then_some(steps)
+    let notation = match notations {
+        (true, true) => return None,
+        (true, false) => Some(Notation::Dots),
+        (false, true) => Some(Notation::Brackets),
+        (false, false) => None,
+    };
+    (!steps.is_empty()).then_some((steps, notation))
 }
 
 fn follow<'v>(value: &'v [u8], path: &[Step]) -> std::result::Result<Option<&'v [u8]>, Refusal> {

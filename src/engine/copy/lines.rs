@@ -57,8 +57,10 @@ pub struct Fields<'b> {
     ends: Vec<usize>,
     /// Where it begins in the line; empty where that is found out only when it is asked for.
     starts: Vec<usize>,
-    /// Whether it is what means NULL, before escapes are taken out.
+    /// Of what is no part of the line: whether it means NULL, as it stands in the line.
     nulls: Vec<bool>,
+    /// What means NULL.
+    null_as: Option<&'b [u8]>,
     count: usize,
 }
 
@@ -67,16 +69,20 @@ impl<'b> Fields<'b> {
         self.count
     }
 
-    /// What a field says; `None` where it means NULL by its escapes.
+    /// What a field says; `None` of NULL. In quotes, or with escapes, what else would mean NULL is text.
+    #[inline]
     pub fn get(&self, field: usize) -> Option<&[u8]> {
         if let Some(line) = self.line {
-            return Some(&line[self.starts[field]..self.ends[field]]);
+            let part = &line[self.starts[field]..self.ends[field]];
+            return (Some(part) != self.null_as).then_some(part);
         }
+        (!self.nulls[field]).then(|| self.text_of(field))
+    }
+
+    /// Of what is no part of the line.
+    fn text_of(&self, field: usize) -> &[u8] {
         let start = field.checked_sub(1).map_or(0, |before| self.ends[before]);
-        match self.nulls.get(field) {
-            Some(true) => None,
-            _ => Some(&self.text[start..self.ends[field]]),
-        }
+        &self.text[start..self.ends[field]]
     }
 
     /// Where the field begins in its line.
@@ -139,7 +145,7 @@ impl<'b> Fields<'b> {
 pub struct LineReader<'b> {
     block: &'b Block,
     form: &'b Form,
-    /// The field that means NULL, before escapes are taken out.
+    /// The field that means NULL, before escapes and quotes are taken out.
     null_as: Option<&'b [u8]>,
     csv: csv_core::Reader,
     /// Where the first quote of CSV is from some place on that was read since; the text's end where there is none.
@@ -168,6 +174,7 @@ impl<'b> LineReader<'b> {
         if rest.is_empty() {
             return None;
         }
+        fields.null_as = self.null_as;
         let (number, offset) = (self.number, self.block.offset + self.at as u64);
         let plain = || line_length(rest, Lines::Plain);
         let (length, read) = match self.form {
@@ -249,6 +256,12 @@ impl<'b> LineReader<'b> {
             let state = rest[..length].iter().fold(lines.begin(), |state, byte| lines.step(state, *byte).0);
             !state.is_quoted()
         };
+        let form = Form::Csv { delimiter, quote };
+        for field in 0..fields.count {
+            let is_null = fields.null_as.is_some_and(|null| fields.text_of(field) == null);
+            let null = is_null && rest.get(fields.start(field, &rest[..length], &form)) != Some(&quote);
+            fields.nulls.push(null);
+        }
         match whole {
             true => (length, Ok(())),
             false => (rest.len(), Err(Refusal { code: Code::QUOTE, reason: "a quote is not closed".into() })),

@@ -118,7 +118,9 @@ fn plan(loading: &Loading<'_>, part: &Part, some: &[File], threads: usize) -> Re
 }
 
 fn listing(files: &CopyFiles, some: &[File]) -> Result<ListingTable> {
-    let url = |file: &File| ListingTableUrl::parse(format!("{}{}", files.base, file.meta.location));
+    // What a URL would decode is part of the name.
+    let name = |file: &File| file.meta.location.as_ref().replace('%', "%25").replace('?', "%3F").replace('#', "%23");
+    let url = |file: &File| ListingTableUrl::parse(format!("{}{}", files.base, name(file)));
     let urls = some.iter().map(url).collect::<Result<Vec<_>, _>>().map_err(from_datafusion)?;
     let config = ListingTableConfig::new_with_multi_paths(urls)
         .with_listing_options(ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension(""))
@@ -160,7 +162,7 @@ fn counted(
         if let Ok(batch) = batch {
             let taken = batch.num_rows() as u64;
             progress.took(taken);
-            progress.read((u128::from(bytes) * u128::from(taken) / u128::from(rows.max(1))) as u64);
+            progress.moved((u128::from(bytes) * u128::from(taken) / u128::from(rows.max(1))) as u64);
         }
     });
     Box::pin(RecordBatchStreamAdapter::new(schema, stream))
@@ -221,18 +223,7 @@ async fn named(loading: &Loading<'_>, part: &Part, load: &Load, some: &[File], e
         let fails = some.len() == 1 || read.await.is_err();
         if fails {
             let name = shown_name(&part.files.base, &file.meta);
-            loading.refused.keep(LoadError {
-                file: name.as_str().into(),
-                line: 0,
-                offset: 0,
-                column: None,
-                position: 0,
-                raw_line: String::new(),
-                raw_value: String::new(),
-                code: Code::UNKNOWN,
-                reason: e.message().to_string(),
-                fields: Vec::new(),
-            });
+            loading.refused.keep(LoadError::of_file(&name, Code::UNKNOWN, e.message()));
             return e.context(name);
         }
     }

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use super::blocks::Broken;
 use crate::common::{Error, Result, SqlState, SqlType};
 use crate::sql::ast::ErrorLimit;
-use crate::system::{LoadRecord, LoadedFile, RefusedRow, ReplacedText};
+use crate::system::{LoadRecord, LoadedFile, RefusedColumn, RefusedField, RefusedRow, ReplacedText};
 
 /// What kind of error it is (Redshift manual, "Load error reference").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +17,7 @@ pub struct Code(pub i32);
 
 impl Code {
     pub const UNKNOWN: Code = Code(1200);
+    pub const NO_DELIMITER: Code = Code(1201);
     pub const EXTRA_COLUMNS: Code = Code(1202);
     pub const MISSING_COLUMNS: Code = Code(1203);
     pub const RANGE: Code = Code(1204);
@@ -27,16 +28,20 @@ impl Code {
     pub const DECIMAL: Code = Code(1209);
     pub const BOOLEAN: Code = Code(1210);
     pub const EMPTY_LINE: Code = Code(1211);
+    pub const NO_FILE: Code = Code(1212);
     pub const NULL: Code = Code(1213);
     pub const QUOTE: Code = Code(1214);
     pub const CHAR: Code = Code(1215);
     pub const BAD_LINE: Code = Code(1216);
+    pub const IDENTITY: Code = Code(1217);
+    pub const NUL: Code = Code(1218);
     pub const HEX: Code = Code(1219);
     pub const INVALID_UTF8: Code = Code(1220);
     pub const ENCODING: Code = Code(1221);
     pub const OVERFLOW: Code = Code(1222);
     pub const TYPE: Code = Code(1223);
     pub const SUPER: Code = Code(1224);
+    pub const MANIFEST: Code = Code(8001);
 
     /// What an error of this state is, of a value for a column of this type.
     pub fn of(state: SqlState, value: &str, sql_type: SqlType) -> Self {
@@ -71,9 +76,12 @@ impl Code {
             Code::RANGE | Code::OVERFLOW => SqlState::NUMERIC_OUT_OF_RANGE,
             Code::NULL => SqlState::NOT_NULL_VIOLATION,
             Code::CHAR => SqlState::CHARACTER_NOT_IN_REPERTOIRE,
-            Code::EXTRA_COLUMNS | Code::MISSING_COLUMNS | Code::EMPTY_LINE | Code::QUOTE | Code::BAD_LINE => {
-                SqlState::BAD_COPY_FILE
-            }
+            Code::EXTRA_COLUMNS
+            | Code::MISSING_COLUMNS
+            | Code::NO_DELIMITER
+            | Code::EMPTY_LINE
+            | Code::QUOTE
+            | Code::BAD_LINE => SqlState::BAD_COPY_FILE,
             _ => SqlState::INVALID_TEXT,
         }
     }
@@ -85,11 +93,17 @@ impl Code {
                 "check DELIMITER and the number of columns; a column list says which columns the file has, FILLRECORD fills up \
                  short lines"
             }
+            Code::NO_DELIMITER => "DELIMITER says what parts the fields, which is | without it, and a comma of CSV",
+            Code::IDENTITY => "with EXPLICIT_IDS the file gives the numbers; without it they are generated",
+            Code::NUL => "leave NULL AS '\\0' out, or write a field that means NULL as one NUL",
             Code::EMPTY_LINE => "the line is empty; IGNOREBLANKLINES leaves such lines out",
             Code::CHAR => "use VARCHAR, whose characters may have several bytes",
             Code::INVALID_UTF8 => "ACCEPTINVCHARS puts other characters in place of such bytes",
             Code::DATE => "DATEFORMAT says how dates are written; ACCEPTANYDATE makes NULL of what is none",
-            Code::TIMESTAMP => "TIMEFORMAT says how times are written; ACCEPTANYDATE makes NULL of what is none",
+            Code::TIMESTAMP => {
+                "TIMEFORMAT says how times are written, with 'auto' of most kinds and without their offsets from UTC, which a column \
+                 of TIMESTAMPTZ keeps; ACCEPTANYDATE makes NULL of what is none"
+            }
             Code::RANGE => "TRUNCATECOLUMNS cuts text; or make the column wider",
             Code::NULL => "NULL AS says what means NULL",
             _ => "mend the file, or MAXERROR leaves such rows out",
@@ -112,8 +126,17 @@ pub struct LoadError {
     pub raw_value: String,
     pub code: Code,
     pub reason: String,
-    /// The fields of the line, `None` of NULL.
-    pub fields: Vec<Option<String>>,
+    /// Of the line.
+    pub fields: Vec<FieldText>,
+}
+
+/// A field of a refused row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FieldText {
+    /// `None` of NULL.
+    pub value: Option<String>,
+    /// Which it is meant for, if for any.
+    pub column: Option<(String, SqlType)>,
 }
 
 /// A value of which ACCEPTINVCHARS has replaced bytes.
@@ -239,22 +262,25 @@ impl Refused {
             format: format.to_string(),
             time_us: now_us,
         };
-        let row = |e: LoadError| {
-            let sql_type = e.column.as_ref().map(|(_, sql_type)| *sql_type);
-            RefusedRow {
-                file: e.file.to_string(),
-                line: big(e.line),
-                offset: big(e.offset),
-                column: e.column.map_or(String::new(), |(name, _)| name),
-                type_name: sql_type.map_or(String::new(), |t| t.to_string()),
-                length: sql_type.and_then(|t| t.max_bytes()).map_or(String::new(), |max| max.to_string()),
-                position: i32::try_from(e.position).unwrap_or(i32::MAX),
-                raw_line: e.raw_line,
-                raw_value: e.raw_value,
-                code: e.code.0,
-                reason: e.reason,
-                fields: e.fields,
-            }
+        let column = |column: Option<(String, SqlType)>| {
+            column.map_or_else(RefusedColumn::default, |(name, sql_type)| RefusedColumn {
+                name,
+                type_name: sql_type.to_string(),
+                length: sql_type.max_bytes().map_or(String::new(), |max| max.to_string()),
+            })
+        };
+        let field = |field: FieldText| RefusedField { value: field.value, column: column(field.column) };
+        let row = |e: LoadError| RefusedRow {
+            file: e.file.to_string(),
+            line: big(e.line),
+            offset: big(e.offset),
+            column: column(e.column),
+            position: i32::try_from(e.position).unwrap_or(i32::MAX),
+            raw_line: e.raw_line,
+            raw_value: e.raw_value,
+            code: e.code.0,
+            reason: e.reason,
+            fields: e.fields.into_iter().map(field).collect(),
         };
         let mut replaced = self.replaced.lock().clone();
         replaced.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
@@ -297,7 +323,7 @@ impl Refused {
     }
 
     /// The first one, and how to see the others.
-    fn error(&self) -> Error {
+    pub fn error(&self) -> Error {
         let all = self.all();
         let Some(first) = all.first() else { return Error::internal("a load ends by no error") };
         first.error(self.count().saturating_sub(1))
@@ -305,10 +331,26 @@ impl Refused {
 }
 
 impl LoadError {
+    /// Of a file as a whole.
+    pub fn of_file(file: &str, code: Code, reason: &str) -> Self {
+        LoadError {
+            file: file.into(),
+            line: 0,
+            offset: 0,
+            column: None,
+            position: 0,
+            raw_line: String::new(),
+            raw_value: String::new(),
+            code,
+            reason: reason.to_string(),
+            fields: Vec::new(),
+        }
+    }
+
     /// Of its texts.
     fn bytes(&self) -> usize {
         let fields: usize =
-            self.fields.iter().map(|f| size_of::<Option<String>>() + f.as_ref().map_or(0, String::len)).sum();
+            self.fields.iter().map(|f| size_of::<FieldText>() + f.value.as_ref().map_or(0, String::len)).sum();
         size_of::<Self>() + self.raw_line.len() + self.raw_value.len() + self.reason.len() + fields
     }
 

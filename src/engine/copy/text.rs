@@ -24,12 +24,13 @@ use super::blocks::{Block, Cutter};
 use super::json::{self, Shape};
 use super::lines::{Fields, Form, Line, LineReader};
 use super::progress::{Counted, Progress};
-use super::refused::{Code, LoadError, Refused, Replaced, raw};
+use super::refused::{Code, FieldText, LoadError, Refused, Replaced, raw};
 use super::replaced::replaced;
+use super::turns::{Turn, Turns};
 use super::values::{Refusal, Rules, Values};
 use super::{damaged, input};
 use crate::catalog::ColumnDef;
-use crate::common::{Error, Result, SqlType};
+use crate::common::{Error, ErrorKind, Result, SqlType};
 use crate::engine::files::CopyFiles;
 use crate::sql::ast::Compression;
 
@@ -84,21 +85,21 @@ pub fn streams(text: Arc<TextFiles>, files: &CopyFiles, threads: usize) -> Vec<S
         futures::stream::iter(list).map(read).buffer_unordered(threads).for_each(|_| async {}).await;
     });
     let schema = text.schema();
-    let blocks = Arc::new(Mutex::new(blocks));
+    let (blocks, turns) = (Arc::new(Mutex::new(blocks)), Turns::default());
     let parse = |_| {
-        let (text, blocks) = (Arc::clone(&text), Arc::clone(&blocks));
+        let (text, blocks, turns) = (Arc::clone(&text), Arc::clone(&blocks), turns.clone());
         let batches = futures::stream::unfold(false, move |ended| {
-            let (text, blocks) = (Arc::clone(&text), Arc::clone(&blocks));
+            let (text, blocks, turns) = (Arc::clone(&text), Arc::clone(&blocks), turns.clone());
             async move {
                 if ended {
                     return None;
                 }
-                let block = blocks.lock().await.recv().await?;
+                let (block, turn) = {
+                    let mut blocks = blocks.lock().await;
+                    (blocks.recv().await?, turns.begin())
+                };
                 let parsed = match block {
-                    Ok(block) => {
-                        let parsed = tokio::task::spawn_blocking(move || text.parse(&block)).await;
-                        parsed.unwrap_or_else(|e| Err(Error::internal(format!("parsing a block: {e}"))))
-                    }
+                    Ok(block) => parsed(text, block, turn).await,
                     Err(e) => Err(e),
                 };
                 let failed = parsed.is_err();
@@ -108,6 +109,26 @@ pub fn streams(text: Arc<TextFiles>, files: &CopyFiles, threads: usize) -> Vec<S
         Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&schema), batches)) as SendableRecordBatchStream
     };
     (0..threads).map(parse).collect()
+}
+
+/// The rows of a block. Where they are too many that are refused, the error is of the first of them in the file, which may be in
+/// a block before that others parse.
+async fn parsed(text: Arc<TextFiles>, block: Block, turn: Turn) -> Result<RecordBatch> {
+    let (parses, before) = (Arc::clone(&text), turn.before());
+    let task = tokio::task::spawn_blocking(move || {
+        let parsed = parses.parse(&block);
+        // Here, as whoever waits for the turn must not wait until these rows are asked for.
+        drop(turn);
+        parsed
+    });
+    match task.await {
+        Ok(Err(e)) if e.kind() == ErrorKind::Invalid => {
+            before.await;
+            Err(text.refused.error())
+        }
+        Ok(parsed) => parsed,
+        Err(e) => Err(Error::internal(format!("parsing a block: {e}"))),
+    }
 }
 
 /// The content of a file, to be read where blocking is allowed. A local one is read when more is asked for, and as much:
@@ -230,7 +251,11 @@ impl TextFiles {
                 Some((at, refusal)) => {
                     let raw_value = found[at].map_or(String::new(), |value| raw(original(value)));
                     let position = found[at].map_or(0, |value| value.as_ptr() as usize - line.text.as_ptr() as usize);
-                    let fields = found.iter().map(|value| value.map(|value| raw(original(value)))).collect();
+                    let field = |(at, value): (usize, &Option<&[u8]>)| FieldText {
+                        value: value.map(|value| raw(original(value))),
+                        column: Some(self.column(at)),
+                    };
+                    let fields = found.iter().enumerate().map(field).collect();
                     let error = self.error(block, shown, Some(at), refusal);
                     self.refused.add(LoadError { raw_value, position, fields, ..error })?;
                 }
@@ -267,7 +292,8 @@ impl TextFiles {
                 }
                 let field = match self.fields[at] < fields.len() {
                     true => fields.get(self.fields[at]),
-                    false => values.column().sql_type.is_text().then_some(&b""[..]),
+                    // FILLRECORD (Redshift manual, "Data load operations").
+                    false => matches!(values.column().sql_type, SqlType::Varchar(_)).then_some(&b""[..]),
                 };
                 refused = values.push(field, &self.rules).err().map(|refusal| (at, refusal));
             }
@@ -307,6 +333,7 @@ impl TextFiles {
             std::cmp::Ordering::Equal => return Ok(()),
             std::cmp::Ordering::Less if self.rules.text.fill_record => return Ok(()),
             std::cmp::Ordering::Less if line.text.is_empty() => Code::EMPTY_LINE,
+            std::cmp::Ordering::Less if found == 1 && !matches!(self.form, Form::Fixed(_)) => Code::NO_DELIMITER,
             std::cmp::Ordering::Less => Code::MISSING_COLUMNS,
             std::cmp::Ordering::Greater => Code::EXTRA_COLUMNS,
         };
@@ -329,9 +356,18 @@ impl TextFiles {
         self.refused.add(LoadError {
             position: field.map_or(0, |at| fields.start(at, line.text, &self.form)),
             raw_value: raw_value.map_or(String::new(), raw),
-            fields: (0..fields.len()).map(|at| fields.get(at).map(raw)).collect(),
+            fields: (0..fields.len()).map(|at| self.shown(at, fields)).collect(),
             ..self.error(block, line, column, refusal)
         })
+    }
+
+    fn shown(&self, field: usize, fields: &Fields<'_>) -> FieldText {
+        let column = self.fields.iter().position(|of| *of == field).map(|at| self.column(at));
+        FieldText { value: fields.get(field).map(raw), column }
+    }
+
+    fn column(&self, at: usize) -> (String, SqlType) {
+        (self.columns[at].name.clone(), self.columns[at].sql_type)
     }
 
     /// Tells of the row's values that ACCEPTINVCHARS has changed.
@@ -357,7 +393,7 @@ impl TextFiles {
             file: Arc::clone(&block.file),
             line: line.number,
             offset: line.offset,
-            column: column.map(|at| (self.columns[at].name.clone(), self.columns[at].sql_type)),
+            column: column.map(|at| self.column(at)),
             position: 0,
             raw_line: raw(line.text),
             raw_value: String::new(),

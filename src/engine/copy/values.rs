@@ -9,8 +9,6 @@ use arrow::array::{
     ArrayRef, BinaryViewBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Float32Builder, Float64Builder,
     Int16Builder, Int32Builder, Int64Builder, StringViewBuilder, Time64MicrosecondBuilder, TimestampMicrosecondBuilder,
 };
-use arrow::compute::kernels::cast_utils::parse_decimal;
-use arrow::datatypes::Decimal128Type;
 
 use super::formats::Formats;
 use super::infer::is_plain;
@@ -18,6 +16,7 @@ use super::refused::Code;
 use super::replaced::replaced;
 use crate::catalog::ColumnDef;
 use crate::common::SqlType;
+use crate::common::calendar::DAY_US;
 use crate::common::moment::parse_time;
 use crate::functions::semistructured::parse as to_super;
 use crate::sql::ast::ValueRules;
@@ -33,7 +32,7 @@ pub struct Refusal {
 pub struct Rules {
     pub text: ValueRules,
     pub formats: Formats,
-    /// The field that means NULL, if one does.
+    /// The field that means NULL, if one does; which fields do is found out where they are parted.
     pub null_as: Option<Vec<u8>>,
     /// Of timestamps that say none.
     pub zone: Tz,
@@ -105,7 +104,8 @@ impl Values {
             }
             Err(refusal) => {
                 self.push_null();
-                Err(refusal)
+                let code = if self.column.identity.is_some() { Code::IDENTITY } else { refusal.code };
+                Err(Refusal { code, ..refusal })
             }
         }
     }
@@ -165,8 +165,9 @@ impl Values {
     /// Appends a value; false where the field means NULL.
     fn value(&mut self, field: &[u8], rules: &Rules) -> std::result::Result<bool, Refusal> {
         let of = &rules.text;
-        if rules.null_as.as_deref() == Some(field) {
-            return Ok(false);
+        if rules.null_as.as_deref() == Some(b"\0") && field.contains(&0) {
+            let reason = "NULL AS '\\0' means fields of one NUL; this has other bytes beside it".to_string();
+            return Err(Refusal { code: Code::NUL, reason });
         }
         // Where nothing may be lost, more is asked of a number than that it can be read.
         if !of.exact && self.plain(field, rules).is_some() {
@@ -178,10 +179,13 @@ impl Values {
             && sql_type.is_text()
         {
             let mut text: &str = &text;
+            if of.blanks_as_null && !text.is_empty() && text.trim().is_empty() {
+                return Ok(false);
+            }
             if of.trim_blanks && matches!(sql_type, SqlType::Varchar(_)) {
                 text = text.trim_end();
             }
-            if (of.empty_as_null && text.is_empty()) || (of.blanks_as_null && text.trim().is_empty()) {
+            if of.empty_as_null && text.is_empty() {
                 return Ok(false);
             }
             builder.append_value(fitted(text, &self.column, of)?);
@@ -211,12 +215,8 @@ impl Values {
             Builder::Int16(builder) => whole!(builder, i16),
             Builder::Int32(builder) => whole!(builder, i32),
             Builder::Int64(builder) => whole!(builder, i64),
-            Builder::Float32(builder) => {
-                builder.append_value(text.parse::<f32>().map_err(|_| refused(Code::FLOAT))?);
-            }
-            Builder::Float64(builder) => {
-                builder.append_value(text.parse::<f64>().map_err(|_| refused(Code::FLOAT))?);
-            }
+            Builder::Float32(builder) => builder.append_value(float::<f32>(text).map_err(refused)?),
+            Builder::Float64(builder) => builder.append_value(float::<f64>(text).map_err(refused)?),
             Builder::Decimal(builder) => {
                 let SqlType::Decimal { precision, scale } = sql_type else { return Err(refused(Code::TYPE)) };
                 builder.append_value(decimal(text, precision, scale, of).map_err(refused)?);
@@ -230,7 +230,7 @@ impl Values {
                 }
             }
             Builder::Time(builder) => {
-                let read = parse_time(text);
+                let read = parse_time(text).filter(|micros| *micros < DAY_US);
                 known(read.is_none(), Code::TIMESTAMP)?;
                 match read {
                     Some(micros) => builder.append_value(micros),
@@ -403,13 +403,19 @@ fn whole<T: TryFrom<i64>>(text: &str) -> std::result::Result<T, Code> {
     value.and_then(|value| T::try_from(value).ok()).ok_or(Code::OVERFLOW)
 }
 
+/// Digits that are too large for the type would become infinite.
+fn float<T: std::str::FromStr + Into<f64> + Copy>(text: &str) -> std::result::Result<T, Code> {
+    let value: T = text.parse().map_err(|_| Code::FLOAT)?;
+    let finite = value.into().is_finite() || !text.contains(|c: char| c.is_ascii_digit());
+    if finite { Ok(value) } else { Err(Code::RANGE) }
+}
+
 /// The unscaled value; digits beyond the scale are cut, or rounded where `round` says so.
 fn decimal(text: &str, precision: u8, scale: u8, rules: &ValueRules) -> std::result::Result<i128, Code> {
     let limit = 10i128.pow(u32::from(precision));
     let within = |value: i128| if value > -limit && value < limit { Ok(value) } else { Err(Code::RANGE) };
-    if text.contains(['e', 'E']) {
-        let value = parse_decimal::<Decimal128Type>(text, precision, scale as i8);
-        return value.map_err(|_| Code::DECIMAL).and_then(within);
+    if let Some((digits, exponent)) = text.split_once(['e', 'E']) {
+        return decimal(&without_exponent(digits, exponent)?, precision, scale, rules);
     }
     let (digits, negative) = match text.as_bytes() {
         [b'-', digits @ ..] => (digits, true),
@@ -449,6 +455,33 @@ fn decimal(text: &str, precision: u8, scale: u8, rules: &ValueRules) -> std::res
     value = value.checked_mul(10i128.pow(u32::from(missing))).ok_or(Code::RANGE)?;
     value += i128::from(up && rules.round);
     within(if negative { -value } else { value })
+}
+
+/// A decimal number with its point moved by its exponent.
+fn without_exponent(number: &str, exponent: &str) -> std::result::Result<String, Code> {
+    let (sign, digits) = number.split_at(number.len() - number.trim_start_matches(['+', '-']).len());
+    let (before, behind) = digits.split_once('.').unwrap_or((digits, ""));
+    let all = format!("{before}{behind}");
+    let is_number = !all.is_empty() && all.bytes().all(|byte| byte.is_ascii_digit()) && sign.len() <= 1;
+    let mut signed = exponent.bytes();
+    let exponent_is = matches!(signed.next(), Some(b'+' | b'-' | b'0'..=b'9')) && signed.all(|b| b.is_ascii_digit());
+    if !is_number || !exponent_is || !exponent.ends_with(|c: char| c.is_ascii_digit()) {
+        return Err(Code::DECIMAL);
+    }
+    if all.bytes().all(|byte| byte == b'0') {
+        return Ok("0".to_string());
+    }
+    // What needs more zeros than these is too large, or rounds to nothing, as with as many.
+    const ZEROS: i64 = 2 * 38;
+    let farthest = ZEROS + i64::try_from(all.len()).map_err(|_| Code::RANGE)?;
+    let negative = exponent.starts_with('-');
+    let moved = exponent.parse().unwrap_or(if negative { -farthest } else { farthest }).clamp(-farthest, farthest);
+    let point = before.len() as i64 + moved;
+    Ok(match usize::try_from(point) {
+        Ok(point) if point <= all.len() => format!("{sign}{}.{}", &all[..point], &all[point..]),
+        Ok(point) => format!("{sign}{all}{}", "0".repeat(point - all.len())),
+        Err(_) => format!("{sign}0.{}{all}", "0".repeat(point.unsigned_abs() as usize)),
+    })
 }
 
 /// The bytes that hexadecimal digits write, as COPY reads VARBYTE (Redshift manual, "VARBYTE type").
@@ -509,6 +542,35 @@ mod tests {
         assert!(read > fields.len() / 2, "{read} of {}", fields.len());
         assert_eq!(plain_decimal(b"999.99", 5, 2), Some(99_999));
         assert_eq!(plain_decimal(b"1000", 5, 2), None);
+    }
+
+    #[test]
+    fn exponents_move_the_point() {
+        let rules = |round| ValueRules { round, ..ValueRules::default() };
+        for (text, cut, rounded) in [
+            ("1.5e2", 15_000, 15_000),
+            ("1.239E0", 123, 124),
+            ("-1.239e+0", -123, -124),
+            ("12345e-3", 1_234, 1_235),
+            ("5e-3", 0, 1),
+            ("4e-3", 0, 0),
+            ("9e-999999999999999999999", 0, 0),
+            ("0e99999999999999999999", 0, 0),
+            (".5e1", 500, 500),
+            ("5.e1", 5_000, 5_000),
+            ("+1e0", 100, 100),
+            ("00001e0", 100, 100),
+        ] {
+            assert_eq!(decimal(text, 10, 2, &rules(false)), Ok(cut), "{text}");
+            assert_eq!(decimal(text, 10, 2, &rules(true)), Ok(rounded), "{text}");
+        }
+        for text in ["1e", "e1", "1e+", "1e1.5", "1e1e1", "--1e1", "1.2.3e1", "1e 1", "e", "1e-+1"] {
+            assert_eq!(decimal(text, 10, 2, &rules(false)), Err(Code::DECIMAL), "{text}");
+        }
+        for text in ["1e8", "99999999.99e1", "1e400", "1e99999999999999999999"] {
+            assert_eq!(decimal(text, 10, 2, &rules(false)), Err(Code::RANGE), "{text}");
+        }
+        assert_eq!(decimal("1e37", 38, 0, &rules(false)), Ok(10i128.pow(37)));
     }
 
     #[test]

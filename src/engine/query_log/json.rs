@@ -4,8 +4,8 @@
 use serde_json::{Value, json};
 
 use crate::system::{
-    AlertRecord, LoadRecord, LoadedFile, QueryRecord, RefusedRow, ReplacedText, ScanRecord, StepRecord, UnloadRecord,
-    VacuumRecord,
+    AlertRecord, LoadRecord, LoadedFile, QueryRecord, RefusedColumn, RefusedField, RefusedRow, ReplacedText,
+    ScanRecord, StepRecord, UnloadRecord, VacuumRecord,
 };
 
 pub fn write(record: &QueryRecord) -> String {
@@ -55,11 +55,13 @@ fn load(load: &LoadRecord) -> Value {
     let files = load.files.iter().map(
         |f| json!({ "name": f.name, "lines": f.lines, "errors": f.errors, "format": f.format, "time_us": f.time_us }),
     );
+    let column = |c: &RefusedColumn| json!({ "name": c.name, "type": c.type_name, "length": c.length });
+    let field = |f: &RefusedField| json!({ "value": f.value, "column": column(&f.column) });
     let errors = load.errors.iter().map(|e| {
         json!({
-            "file": e.file, "line": e.line, "offset": e.offset, "column": e.column, "type": e.type_name,
-            "length": e.length, "position": e.position, "raw_line": e.raw_line, "raw_value": e.raw_value, "code": e.code,
-            "reason": e.reason, "fields": e.fields,
+            "file": e.file, "line": e.line, "offset": e.offset, "column": column(&e.column), "position": e.position,
+            "raw_line": e.raw_line, "raw_value": e.raw_value, "code": e.code, "reason": e.reason,
+            "fields": e.fields.iter().map(field).collect::<Vec<_>>(),
         })
     });
     let replaced = load
@@ -86,18 +88,13 @@ fn read_load(value: &Value) -> Option<LoadRecord> {
         file: text(&e, "file"),
         line: big(&e, "line"),
         offset: big(&e, "offset"),
-        column: text(&e, "column"),
-        type_name: text(&e, "type"),
-        length: text(&e, "length"),
+        column: read_column(&e["column"]),
         position: int(&e, "position"),
         raw_line: text(&e, "raw_line"),
         raw_value: text(&e, "raw_value"),
         code: int(&e, "code"),
         reason: text(&e, "reason"),
-        fields: e
-            .get("fields")
-            .and_then(Value::as_array)
-            .map_or(Vec::new(), |fields| fields.iter().map(|field| field.as_str().map(str::to_string)).collect()),
+        fields: e["fields"].as_array().map_or(Vec::new(), |fields| fields.iter().map(read_field).collect()),
     });
     let replaced = each("replaced").into_iter().map(|r| ReplacedText {
         file: text(&r, "file"),
@@ -111,6 +108,14 @@ fn read_load(value: &Value) -> Option<LoadRecord> {
         errors: errors.collect(),
         replaced: replaced.collect(),
     })
+}
+
+fn read_column(value: &Value) -> RefusedColumn {
+    RefusedColumn { name: text(value, "name"), type_name: text(value, "type"), length: text(value, "length") }
+}
+
+fn read_field(value: &Value) -> RefusedField {
+    RefusedField { value: value["value"].as_str().map(str::to_string), column: read_column(&value["column"]) }
 }
 
 /// `None` of what is no such line.

@@ -12,7 +12,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use super::awkward::{self, Expected};
 use super::util::{all, batches, error};
 use crate::common::{ErrorKind, SqlState};
-use crate::engine::{Appended, Session, Warehouse};
+use crate::engine::{Appended, Session, TransferKind, Warehouse};
 use crate::format::Geometry;
 use crate::testing::rng::Rng;
 
@@ -177,21 +177,22 @@ async fn a_load_is_watched_and_cancelled() {
         async move { session.sql(&copy).await.map(|_| ()) }
     });
     let other = warehouse.session();
-    let mut seen = Vec::new();
-    while seen.len() < 3 && !loading.is_finished() {
-        if let Some(load) = warehouse.loads().into_iter().next().filter(|load| load.rows > 0) {
-            assert_eq!((load.table.as_str(), load.files, load.bytes), ("t", 4, 4 * text.len() as i64));
+    let (mut seen, mut in_tables) = (Vec::new(), 0);
+    while (seen.len() < 3 || in_tables == 0) && !loading.is_finished() {
+        if let Some(load) = warehouse.transfers().into_iter().next().filter(|load| load.rows > 0) {
+            assert_eq!((load.name.as_str(), load.files, load.bytes), ("t", 4, 4 * text.len() as i64));
             let shown = shown(&other, "select table_name, num_files, pct_complete <= 100 from stv_load_state").await;
             assert!(shown.is_empty() || shown == ["t 4 true"], "{shown:?}");
-            seen.push(load.bytes_read);
+            in_tables += shown.len();
+            seen.push(load.bytes_done);
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert!(seen.len() == 3 && seen.is_sorted(), "{seen:?}");
+    assert!(seen.len() >= 3 && seen.is_sorted() && in_tables > 0, "{seen:?} {in_tables}");
     session.cancel();
     let cancelled = loading.await.unwrap().unwrap_err();
     assert_eq!(cancelled.state(), SqlState::QUERY_CANCELED, "{cancelled:?}");
-    assert!(warehouse.loads().is_empty());
+    assert!(warehouse.transfers().is_empty());
     assert_eq!(shown(&session, "select count(*) from t").await, ["1"]);
     assert_eq!(shown(&session, "select count(*) from svv_load_history").await, ["0"]);
     // What it had stored already goes with the next collection.
@@ -352,4 +353,75 @@ async fn batches_are_appended() {
     session.sql("rollback").await.unwrap();
     assert_eq!(count().await, ["3000 3000"]);
     assert!(!appended(&session, 3000, Some("third")).await.unwrap().repeated);
+}
+
+/// Appends and unloads tell how far they are, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn appends_and_unloads_are_watched() {
+    let directory = tempfile::tempdir().unwrap();
+    let warehouse = in_memory().await;
+    let session = warehouse.session();
+    all(&session, &["create table t (id int, word varchar(20))"]).await;
+    let words: ArrayRef = Arc::new(StringArray::from_iter_values((0..1000).map(|i| format!("word {i}"))));
+    let ids: ArrayRef = Arc::new(Int32Array::from_iter_values(0..1000));
+    let batch = RecordBatch::try_from_iter([("id", ids), ("word", words)]).unwrap();
+    let mut appender = session.appender("t", batch.schema(), None);
+    let mut most = 0;
+    for _ in 0..200 {
+        appender.write(batch.clone()).await.unwrap();
+        if let [append] = warehouse.transfers().as_slice() {
+            assert_eq!((append.kind, append.name.as_str(), append.percent()), (TransferKind::Load, "t", 0));
+            assert!(append.rows >= most && append.rows <= 200_000, "{append:?}");
+            most = append.rows;
+        }
+    }
+    assert!(most > 0);
+    assert_eq!(appender.finish().await.unwrap(), Appended { rows: 200_000, repeated: false });
+    assert!(warehouse.transfers().is_empty());
+
+    let unload = format!("unload ('select * from t') to '{}/out_' parallel off", directory.path().display());
+    let (mut seen, mut shown_rows) = (Vec::new(), Vec::new());
+    let watch = async {
+        let other = warehouse.session();
+        loop {
+            if let Some(unload) = warehouse.transfers().first() {
+                assert_eq!((unload.kind, unload.rows_expected), (TransferKind::Unload, Some(200_000)));
+                assert!(unload.name.ends_with("/out_"), "{unload:?}");
+                seen.push((unload.rows, unload.percent()));
+                let sql = "select lines_expected, lines between 0 and 200000, pct_complete between 0 and 100 from stv_unload_state";
+                shown_rows.extend(shown(&other, sql).await);
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::select! {
+        unloaded = session.sql(&unload) => drop(unloaded.unwrap()),
+        () = watch => unreachable!(),
+    }
+    assert!(seen.is_sorted() && seen.iter().any(|(rows, _)| *rows > 0), "{seen:?}");
+    assert!(!shown_rows.is_empty() && shown_rows.iter().all(|row| row == "200000 true true"), "{shown_rows:?}");
+    assert!(warehouse.transfers().is_empty());
+}
+
+/// The error is of the first row that is wrong, whichever is found first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_error_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().join("rows.csv");
+    let session = in_memory().await.session();
+    all(&session, &["create table t (id int, word varchar(400))"]).await;
+    // The line in question is at the end of its block, which takes longer than the next one, that begins with another.
+    let long = "x".repeat(300);
+    for first in [9_000, 20_001, 33_333] {
+        let line = |i: usize| match i {
+            _ if i >= first => format!("wrong,{i}\n"),
+            _ => format!("{i},{long}\n"),
+        };
+        std::fs::write(&place, (0..40_000).map(line).collect::<String>()).unwrap();
+        for _ in 0..5 {
+            let copied = session.sql(&format!("copy t from '{}' csv", place.display())).await;
+            let e = copied.map(|output| output.tag).unwrap_err();
+            assert!(e.message().contains(&format!("line {},", first + 1)), "{e:?}");
+        }
+    }
 }

@@ -64,6 +64,7 @@ impl OpenFile {
         let memory = MemoryConsumer::new("unload").register(&job.pool);
         let start_us = job.clock.now_us();
         let job = Arc::clone(job);
+        job.progress.begin_file(&job.target.url(&path));
         let mut file = OpenFile { job, path, slice, content, upload, sent: 0, given: 0, rows: 0, start_us, memory };
         if let (true, Some(lines)) = (file.job.options.header, &file.job.lines) {
             let header = lines.header();
@@ -142,8 +143,9 @@ impl OpenFile {
         }
         self.sent += bytes.len() as u64;
         self.reserve()?;
-        let failed = self.upload.put(&bytes).await;
-        failed.map_err(|e| self.job.target.failed("write", self.path.as_ref(), e))
+        let put = self.upload.put(&bytes).await;
+        self.job.progress.moved(bytes.len() as u64);
+        put.map_err(|e| self.job.target.failed("write", self.path.as_ref(), e))
     }
 
     /// Makes the file appear. What fails here may have happened: the path is among those to delete.
@@ -168,6 +170,7 @@ impl OpenFile {
             return Err(error);
         }
         let end_us = self.job.clock.now_us();
+        self.job.progress.end_files(1);
         let OpenFile { path, slice, rows, sent: bytes, start_us, .. } = self;
         Ok(Finished { path, slice, rows, bytes, start_us, end_us })
     }

@@ -42,6 +42,8 @@ pub struct Written {
     pub ends: Vec<usize>,
     /// Values that COPY would not read back as they are: there is something in them that the options do not protect.
     pub unprotected: u64,
+    /// Values of VARBYTE without bytes, which COPY takes for NULL, as all empty fields but text.
+    pub empty: u64,
 }
 
 impl Lines {
@@ -74,7 +76,7 @@ impl Lines {
             match &self.form {
                 Form::Delimited { delimiter, quotes, escape } => {
                     separate(i, *delimiter, &mut line);
-                    delimited(name, *delimiter, *quotes, *escape, &mut line);
+                    delimited(name, *delimiter, *quotes, *escape, "", &mut line);
                 }
                 Form::Csv { delimiter } => {
                     separate(i, *delimiter, &mut line);
@@ -92,6 +94,11 @@ impl Lines {
         let columns: Vec<StringViewArray> =
             batch.columns().iter().map(|column| texts(column, self.zone)).collect::<Result<_>>()?;
         let mut written = Written::default();
+        for (column, texts) in batch.columns().iter().zip(&columns) {
+            if column.data_type().is_binary() {
+                written.empty += texts.iter().filter(|text| *text == Some("")).count() as u64;
+            }
+        }
         let mut line = String::new();
         for row in 0..batch.num_rows() {
             line.clear();
@@ -116,7 +123,7 @@ impl Lines {
                         None => line.push_str(&self.null),
                         Some(value) => {
                             *unprotected += u64::from(self.is_unprotected(value, *delimiter, *quotes, *escape));
-                            delimited(value, *delimiter, *quotes, *escape, line);
+                            delimited(value, *delimiter, *quotes, *escape, &self.null, line);
                         }
                     }
                 }
@@ -197,13 +204,17 @@ fn separate(i: usize, delimiter: char, line: &mut String) {
     }
 }
 
-fn delimited(value: &str, delimiter: char, quotes: bool, escape: bool, line: &mut String) {
+fn delimited(value: &str, delimiter: char, quotes: bool, escape: bool, null: &str, line: &mut String) {
     if quotes {
         line.push('"');
     }
     match escape {
         false => line.push_str(value),
         true => {
+            // COPY looks for what means NULL before it takes escapes out.
+            if !quotes && value == null && !value.is_empty() {
+                line.push('\\');
+            }
             for c in value.chars() {
                 if c == delimiter || matches!(c, '\n' | '\r' | '\\') || (quotes && matches!(c, '"' | '\'')) {
                     line.push('\\');

@@ -71,6 +71,7 @@ impl Writer {
                     Some(_) => self.lines(&part).await?,
                     None => self.batches(&part).await?,
                 }
+                self.job.progress.took(rows as u64);
             }
         }
         Ok(())
@@ -121,6 +122,7 @@ impl Writer {
         for (piece, _) in pieces(batch) {
             let written = lines.write(&piece)?;
             job.unprotected.fetch_add(written.unprotected, Ordering::Relaxed);
+            job.empty.fetch_add(written.empty, Ordering::Relaxed);
             let mut start = 0;
             for end in written.ends {
                 let line = &written.bytes[start..end];

@@ -34,6 +34,7 @@ use crate::storage::arrange::{Arranged, Arranger, Pending};
 use crate::storage::interleave::KeySample;
 use crate::storage::loader::{choose_run, emptiest_slice, put_bytes, store_rows};
 use crate::storage::merge::{SegmentRows, as_reference, merge_runs};
+use crate::storage::runs::StoredRuns;
 use crate::storage::segment::SegmentStore;
 use crate::storage::statistics::renewed;
 use crate::storage::writer::{LoadLayout, SliceSorter};
@@ -88,7 +89,7 @@ struct Gathered {
     /// Reads the runs again.
     segments: SegmentStore,
     /// Stored when memory ran short.
-    runs: Vec<Vec<NewSegment>>,
+    runs: StoredRuns,
     names: ObjectNames,
     /// What CREATE TABLE AS orders by.
     ordered_by: Vec<ColumnId>,
@@ -189,7 +190,7 @@ impl Load {
                 Some(pin) => warehouse.inner.segments.at(pin.clone()),
                 None => warehouse.inner.segments.clone(),
             },
-            runs: Vec::new(),
+            runs: StoredRuns::new(Arc::clone(warehouse.inner.catalog.store().objects())),
             names: transaction.names(),
             ordered_by,
             moved: Moved::default(),
@@ -484,10 +485,11 @@ impl Gathered {
         }
         let last = self.store_gathered(false).await?;
         self.runs.push(last);
-        let runs = std::mem::take(&mut self.runs);
+        let runs = self.runs.take();
         let store = self.objects();
         let threads = self.warehouse.inner.threads;
-        merge_runs(runs, self.sorter.layout(), &self.segments, &store, &self.names, threads).await
+        let memory = self.warehouse.inner.load_memory / 2;
+        merge_runs(runs, self.sorter.layout(), &self.segments, &store, &self.names, threads, memory).await
     }
 
     /// What was gathered since the last run, as a run; a few rows `inline`, where that is wanted.
@@ -529,7 +531,7 @@ impl Gathered {
     /// Encoded bytes of the table's rows and of the runs.
     fn stored_bytes(&self) -> u64 {
         let before = self.table.segments.iter().flat_map(|s| &s.columns);
-        let runs = self.runs.iter().flatten().flat_map(|s| &s.columns);
+        let runs = self.runs.segments().flat_map(|s| &s.columns);
         before.chain(runs).map(|c| c.bytes).sum()
     }
 
@@ -635,8 +637,8 @@ impl Gathered {
         }
         let map = sample.map();
         self.sorter.rank_by(Arc::new(map))?;
-        let runs = std::mem::take(&mut self.runs);
-        let stored = runs.iter().flatten().map(as_reference).collect::<Result<_>>()?;
+        let runs = self.runs.split_off();
+        let stored = runs.segments().map(as_reference).collect::<Result<_>>()?;
         self.place_anew(stored).await
     }
 
@@ -650,10 +652,10 @@ impl Gathered {
     /// are going to say where rows are.
     async fn place_all_anew(&mut self) -> Result<()> {
         self.requires_unchanged = true;
-        let runs = std::mem::take(&mut self.runs);
+        let runs = self.runs.split_off();
         let mut old: Vec<SegmentRef> = self.table.segments.iter().map(|s| SegmentRef::clone(s)).collect();
         self.moved.table = !old.is_empty();
-        for segment in runs.iter().flatten() {
+        for segment in runs.segments() {
             old.push(as_reference(segment)?);
         }
         self.place_anew(old).await

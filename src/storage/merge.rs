@@ -32,7 +32,8 @@ use crate::statistics::SegmentSketches;
 /// Makes one run of `runs`, whose segments are stored and have no dead rows. Slices whose runs follow each other stay
 /// as they are; the others are read and written anew, `threads` of them at a time.
 ///
-/// All runs are in the order of `layout`: that of its rank map, where it has one.
+/// All runs are in the order of `layout`: that of its rank map, where it has one. Pages that wait to be decoded take about `memory`
+/// bytes; beside them each run has a decoded zone, and each thread a segment that is written.
 ///
 /// Objects that no segment is left in are deleted; where that fails, the collector finds them.
 pub async fn merge_runs(
@@ -42,6 +43,7 @@ pub async fn merge_runs(
     store: &Arc<dyn ObjectStore>,
     names: &ObjectNames,
     threads: usize,
+    memory: usize,
 ) -> Result<Vec<NewSegment>> {
     let written: BTreeSet<ObjectId> = runs.iter().flatten().filter_map(object_of).collect();
     let mut slices: BTreeMap<u32, Vec<Vec<NewSegment>>> = BTreeMap::new();
@@ -71,9 +73,10 @@ pub async fn merge_runs(
             let sender = sender.clone();
             let refs = |run: &Vec<NewSegment>| run.iter().map(as_reference).collect::<Result<VecDeque<_>>>();
             let runs = runs.iter().map(refs).collect::<Result<Vec<_>>>()?;
+            let held = memory / (runs.len() * threads.max(1));
             merging.spawn(async move {
                 let _permit = permits.acquire_owned().await.map_err(|e| Error::internal(e.to_string()))?;
-                let mut merge = Merge::new(slice, runs, layout, segments).await?;
+                let mut merge = Merge::new(slice, runs, layout, segments, held).await?;
                 while let Some(merged) = merge.next(|_, _| true).await? {
                     let given_up = |_| Error::internal("the merge was given up");
                     sender.send(merged.segment).await.map_err(given_up)?;
@@ -107,7 +110,7 @@ pub async fn merge_runs(
     Ok(merged)
 }
 
-fn object_of(segment: &NewSegment) -> Option<ObjectId> {
+pub(super) fn object_of(segment: &NewSegment) -> Option<ObjectId> {
     match &segment.blob {
         Blob::Stored(extent) => Some(extent.object),
         Blob::Inline(_) => None,
@@ -155,17 +158,19 @@ pub(super) struct Row {
 }
 
 impl Merge {
-    /// Of runs each of which is in the order of `layout`; of one run, if that has none.
+    /// Of runs each of which is in the order of `layout`; of one run, if that has none. Of each, pages of about `held` bytes are read
+    /// together, within a chunk.
     pub async fn new(
         slice: u32,
         runs: Vec<VecDeque<SegmentRef>>,
         layout: LoadLayout,
         segments: SegmentStore,
+        held: usize,
     ) -> Result<Self> {
         let encoder = layout.key_encoder()?;
         let mut cursors = Vec::with_capacity(runs.len());
         for run in runs {
-            let mut cursor = Cursor { segments: run, stride: Stride::Zone, open: None, chunk: None, row: 0 };
+            let mut cursor = Cursor { segments: run, stride: Stride::Zone { held }, open: None, chunk: None, row: 0 };
             cursor.next_chunk(&layout, &encoder, &segments).await?;
             cursors.push(cursor);
         }
@@ -382,7 +387,7 @@ pub(super) struct Reading {
     /// Which is read next.
     chunk: usize,
     /// What is held of it.
-    stored: Option<Vec<StoredColumn>>,
+    stored: Option<StoredZones>,
     /// Counted over the chunk.
     next_zone: usize,
     next_row: u32,
@@ -391,8 +396,10 @@ pub(super) struct Reading {
 /// How much is decoded at a time.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Stride {
-    /// Little memory, where many segments are read together.
-    Zone,
+    /// Little memory, where many segments are read together: pages of about so many bytes are held.
+    Zone {
+        held: usize,
+    },
     Chunk,
 }
 
@@ -490,18 +497,22 @@ impl Reading {
         segments: &SegmentStore,
     ) -> Result<Option<Chunk>> {
         let chunk = self.chunk;
-        let stored = match self.stored.take() {
-            Some(stored) => stored,
-            None => stored_chunk(&self.open, chunk, layout, segments).await?,
-        };
         let count = zones_of(&self.open, chunk).len();
-        let zones = match self.stride {
-            Stride::Zone => self.next_zone..self.next_zone + 1,
-            Stride::Chunk => self.next_zone..count,
+        let (zones, held) = match self.stride {
+            Stride::Zone { held } => (self.next_zone..self.next_zone + 1, held),
+            Stride::Chunk => (self.next_zone..count, usize::MAX),
+        };
+        let stored = match self.stored.take() {
+            Some(stored) if stored.zones.contains(&zones.start) => stored,
+            before => {
+                let held = zones_within(&self.open, chunk, zones.start, held, layout)?;
+                stored_zones(&self.open, chunk, held, before, layout, segments).await?
+            }
         };
         let mut columns = Vec::with_capacity(layout.columns.len());
-        for (at, (spec, stored)) in layout.columns.iter().zip(&stored).enumerate() {
-            columns.push(decode(&self.open, chunk, zones.clone(), (spec.sql_type, layout.absent(at)), stored)?);
+        for (at, (spec, column)) in layout.columns.iter().zip(&stored.columns).enumerate() {
+            let of = (zones.clone(), stored.zones.start);
+            columns.push(decode(&self.open, chunk, of, (spec.sql_type, layout.absent(at)), column)?);
         }
         if zones.end == count {
             (self.chunk, self.next_zone) = (chunk + 1, 0);
@@ -535,8 +546,9 @@ pub(super) async fn read_column(
     absent: Option<&Scalar>,
     segments: &SegmentStore,
 ) -> Result<ArrayRef> {
-    let stored = stored_column(open, chunk, id, segments).await?;
-    decode(open, chunk, 0..zones_of(open, chunk).len(), (sql_type, absent), &stored)
+    let zones = 0..zones_of(open, chunk).len();
+    let stored = stored_column(open, chunk, zones.clone(), None, id, segments).await?;
+    decode(open, chunk, (zones, 0), (sql_type, absent), &stored)
 }
 
 /// All columns of a chunk, decoded.
@@ -563,36 +575,72 @@ struct StoredPages {
     pages: Vec<Bytes>,
 }
 
-async fn stored_chunk(
+/// Some zones of a chunk, counted over that, as the segment holds them.
+struct StoredZones {
+    zones: Range<usize>,
+    columns: Vec<StoredColumn>,
+}
+
+/// The zones of a chunk from the `first` on, as many as `held` bytes hold, and one at least.
+fn zones_within(
     open: &OpenSegment,
     chunk: usize,
+    first: usize,
+    held: usize,
+    layout: &LoadLayout,
+) -> Result<Range<usize>> {
+    let numbers = zones_of(open, chunk);
+    let ordinals: Vec<usize> = layout.columns.iter().filter_map(|spec| open.ordinal(spec.id)).collect();
+    let (mut end, mut bytes) = (first, 0);
+    while end < numbers.len() && (end == first || bytes < held) {
+        for ordinal in &ordinals {
+            bytes += open.page(*ordinal, numbers[end])?.range.len as usize;
+        }
+        end += 1;
+    }
+    Ok(first..end)
+}
+
+/// `before` are zones of the same chunk, whose dictionaries go on.
+async fn stored_zones(
+    open: &OpenSegment,
+    chunk: usize,
+    zones: Range<usize>,
+    before: Option<StoredZones>,
     layout: &LoadLayout,
     segments: &SegmentStore,
-) -> Result<Vec<StoredColumn>> {
+) -> Result<StoredZones> {
+    let mut before = before.map_or(Vec::new(), |before| before.columns).into_iter();
     let mut columns = Vec::with_capacity(layout.columns.len());
     for spec in &layout.columns {
-        columns.push(stored_column(open, chunk, spec.id, segments).await?);
+        let before = before.next().flatten();
+        columns.push(stored_column(open, chunk, zones.clone(), before, spec.id, segments).await?);
     }
-    Ok(columns)
+    Ok(StoredZones { zones, columns })
 }
 
 async fn stored_column(
     open: &OpenSegment,
     chunk: usize,
+    zones: Range<usize>,
+    before: Option<StoredPages>,
     id: ColumnId,
     segments: &SegmentStore,
 ) -> Result<StoredColumn> {
     let Some(ordinal) = open.ordinal(id) else { return Ok(None) };
-    let dictionary = segments.dictionary(open, ordinal, chunk).await?;
-    let pages = segments.pages(open, ordinal, &zones_of(open, chunk)).await?;
+    let dictionary = match before {
+        Some(before) => before.dictionary,
+        None => segments.dictionary(open, ordinal, chunk).await?,
+    };
+    let pages = segments.pages(open, ordinal, &zones_of(open, chunk)[zones]).await?;
     Ok(Some(StoredPages { ordinal, dictionary, pages }))
 }
 
-/// A column's rows in some zones of a chunk, counted over that.
+/// A column's rows in some zones of a chunk, counted over that; what is stored begins with another of them.
 fn decode(
     open: &OpenSegment,
     chunk: usize,
-    zones: Range<usize>,
+    (zones, stored_from): (Range<usize>, usize),
     (sql_type, absent): (SqlType, Option<&Scalar>),
     stored: &StoredColumn,
 ) -> Result<ArrayRef> {
@@ -606,7 +654,7 @@ fn decode(
     };
     let directory = open.directory(*ordinal)?;
     let encoding = directory.chunks[chunk].encoding;
-    for (zone, bytes) in numbers.iter().zip(&pages[zones]) {
+    for (zone, bytes) in numbers.iter().zip(&pages[zones.start - stored_from..zones.end - stored_from]) {
         let (rows, range) = (footer.zone_rows(*zone), open.page(*ordinal, *zone)?.range);
         Page::open(encoding, directory.stored, rows, bytes, dictionary.as_deref())
             .and_then(|mut page| page.decode(Selection::All, &mut builder))

@@ -10,6 +10,7 @@ mod packed;
 pub mod reencode;
 pub mod relayout;
 pub mod rewrite;
+pub mod runs;
 pub mod sample;
 pub mod segment;
 pub mod sort;

@@ -468,7 +468,7 @@ impl Runs {
             tasks.spawn(async move {
                 let _permit = permits.acquire_owned().await.map_err(|e| Error::internal(e.to_string()))?;
                 let runs = runs.into_iter().map(|run| run.into()).collect();
-                let mut merge = Merge::new(slice, runs, layout, segments).await?;
+                let mut merge = Merge::new(slice, runs, layout, segments, usize::MAX).await?;
                 while let Some(Merged { segment, trail }) = merge.next(|_, _| true).await? {
                     let from = |(run, at): (SegmentId, u32)| trails.get(&run)?.get(at as usize).copied();
                     let unknown = || Error::internal("a row of no run");

@@ -129,7 +129,7 @@ async fn run(job: Job, layout: LoadLayout, segments: SegmentStore, sender: Sende
         None => None,
     };
     let runs = job.runs.iter().map(|run| run.iter().map(|s| SegmentRef::clone(s)).collect()).collect();
-    let mut merge = Merge::new(job.slice, runs, layout, segments).await?;
+    let mut merge = Merge::new(job.slice, runs, layout, segments, usize::MAX).await?;
     let takes = |run: usize, key: &RowKey| run == 0 || end.as_ref().is_none_or(|end| key < end);
     while let Some(merged) = merge.next(takes).await? {
         sender.send(merged, false).await?;
@@ -177,7 +177,7 @@ async fn sort(job: Job, layout: LoadLayout, resources: &Resources, names: &Objec
             break;
         }
     }
-    let mut merge = Merge::new(job.slice, runs, layout, segments.clone()).await?;
+    let mut merge = Merge::new(job.slice, runs, layout, segments.clone(), usize::MAX).await?;
     while let Some(Merged { segment, trail }) = merge.next(|_, _| true).await? {
         let from = |(run, position): (SegmentId, u32)| trails.get(&run).and_then(|t| t.get(position as usize)).copied();
         let trail = trail.into_iter().map(|row| from(row).ok_or_else(|| Error::internal("a row of no run")));
@@ -213,6 +213,6 @@ pub async fn sample(
 /// The key of a segment's first row, be it dead.
 async fn first_key(segment: &SegmentRef, layout: &LoadLayout, segments: &SegmentStore) -> Result<Option<RowKey>> {
     let all = SegmentRef { deleted: None, id: SegmentId(0), ..segment.clone() };
-    let merge = Merge::new(segment.slice, vec![[all].into()], layout.clone(), segments.clone()).await?;
+    let merge = Merge::new(segment.slice, vec![[all].into()], layout.clone(), segments.clone(), usize::MAX).await?;
     Ok(merge.first_key())
 }

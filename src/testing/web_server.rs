@@ -1,4 +1,4 @@
-//! A web server in the test's process, of a few files in memory. It passes for a bucket, too, as long as nobody lists.
+//! A web server in the test's process, of a few files in memory. It passes for a bucket of Google or of Azure, too.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -105,6 +105,60 @@ fn with_headers(mut response: Response<Body>) -> Response<Body> {
     response
 }
 
+fn tag(file: &Bytes) -> String {
+    format!("\"{:08x}-{}\"", crc32c::crc32c(file), file.len())
+}
+
+/// Files on a page of a list.
+const PAGE: usize = 2;
+
+/// A page of the files in the bucket at `path`, where the query asks for that in Google's way or in Azure's.
+fn listed(path: &str, query: &str, files: &Files) -> Option<String> {
+    let of = |name: &str| query.split('&').find_map(|part| part.split_once('=').filter(|(known, _)| *known == name));
+    let of = |name: &str| of(name).map(|(_, value)| decoded(value));
+    let azure = of("comp").is_some_and(|what| what == "list");
+    if !azure && of("list-type").is_none() {
+        return None;
+    }
+    let (prefix, after) = (of("prefix").unwrap_or_default(), of(if azure { "marker" } else { "continuation-token" }));
+    let bucket = format!("{}/", path.trim_end_matches('/'));
+    let files = files.lock();
+    let mut names: Vec<(&str, &Bytes)> = files
+        .iter()
+        .filter_map(|(name, file)| Some((name.strip_prefix(&bucket)?, file)))
+        .filter(|(name, _)| name.starts_with(&prefix) && after.as_deref().is_none_or(|after| *name > after))
+        .collect();
+    names.sort_unstable();
+    let next = names.get(PAGE).map(|_| names[PAGE - 1].0);
+    let google = |(name, file): &(&str, &Bytes)| {
+        let (size, tag) = (file.len(), tag(file));
+        format!(
+            "<Contents><Key>{name}</Key><Size>{size}</Size><LastModified>2026-01-01T00:00:00.000Z</LastModified><ETag>{tag}</ETag>\
+             </Contents>"
+        )
+    };
+    let of_azure = |(name, file): &(&str, &Bytes)| {
+        let (size, tag) = (file.len(), tag(file));
+        format!(
+            "<Blob><Name>{name}</Name><Properties><Last-Modified>Thu, 01 Jan 2026 00:00:00 GMT</Last-Modified>\
+             <Content-Length>{size}</Content-Length><Content-Type>text/csv</Content-Type><Etag>{tag}</Etag></Properties></Blob>"
+        )
+    };
+    let page = names.iter().take(PAGE);
+    Some(match azure {
+        true => {
+            let (blobs, next): (String, _) = (page.map(of_azure).collect(), next.unwrap_or_default());
+            format!("<EnumerationResults><Blobs>{blobs}</Blobs><NextMarker>{next}</NextMarker></EnumerationResults>")
+        }
+        false => {
+            let (contents, next): (String, _) = (page.map(google).collect(), next);
+            let next =
+                next.map_or(String::new(), |next| format!("<NextContinuationToken>{next}</NextContinuationToken>"));
+            format!("<ListBucketResult>{contents}{next}</ListBucketResult>")
+        }
+    })
+}
+
 fn answered(request: &Request<Incoming>, files: &Files, manners: Manners) -> Response<Body> {
     let refused = |status: StatusCode| {
         let mut response = Response::new(Body::empty());
@@ -115,10 +169,14 @@ fn answered(request: &Request<Incoming>, files: &Files, manners: Manners) -> Res
     if head && !manners.heads || manners.query.is_some() && request.uri().query() != manners.query {
         return refused(StatusCode::FORBIDDEN);
     }
-    let Some(file) = files.lock().get(&decoded(request.uri().path())).cloned() else {
+    let path = decoded(request.uri().path());
+    if let Some(list) = request.uri().query().and_then(|query| listed(&path, query, files)) {
+        return Response::new(Body::from(Bytes::from(list)));
+    }
+    let Some(file) = files.lock().get(&path).cloned() else {
         return refused(StatusCode::NOT_FOUND);
     };
-    let tag = HeaderValue::from_str(&format!("\"{:08x}-{}\"", crc32c::crc32c(&file), file.len())).expect("a tag");
+    let tag = HeaderValue::from_str(&tag(&file)).expect("a tag");
     if request.headers().get(IF_MATCH).is_some_and(|wanted| wanted != tag) {
         return refused(StatusCode::PRECONDITION_FAILED);
     }

@@ -1,5 +1,6 @@
 //! Loads: of awkward files, cancelled, killed, repeated, and by the append interface.
 
+use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -8,13 +9,19 @@ use std::time::Duration;
 use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
+use async_trait::async_trait;
+use object_store::ObjectStore;
+use object_store::memory::InMemory;
+use tokio::sync::watch;
 
 use super::awkward::{self, Expected};
 use super::util::{all, batches, error};
+use crate::catalog::WarehouseStore;
 use crate::common::{ErrorKind, SqlState};
 use crate::engine::{Appended, Session, TransferKind, Warehouse};
 use crate::format::Geometry;
 use crate::testing::rng::Rng;
+use crate::testing::wrapper::{Call, StoreWrapper, Wrapped};
 
 async fn opened(place: &Path) -> Warehouse {
     Warehouse::builder().slices(3).geometry(Geometry::TINY).threads(2).open(place.to_str().unwrap()).await.unwrap()
@@ -167,7 +174,9 @@ async fn a_load_is_watched_and_cancelled() {
         std::fs::write(directory.path().join(format!("part{part}.csv")), &text).unwrap();
     }
     let store = directory.path().join("dw");
-    let warehouse = opened(&store).await;
+    // So little memory that sorted runs are stored while files are read.
+    let builder = Warehouse::builder().slices(3).geometry(Geometry::TINY).threads(2).load_memory(256 << 10);
+    let warehouse = builder.open(store.to_str().unwrap()).await.unwrap();
     let session = Arc::new(warehouse.session());
     all(&session, &["create table t (id int, word varchar(20)) sortkey (id)", "insert into t values (-1, 'before')"])
         .await;
@@ -178,7 +187,8 @@ async fn a_load_is_watched_and_cancelled() {
     });
     let other = warehouse.session();
     let (mut seen, mut in_tables) = (Vec::new(), 0);
-    while (seen.len() < 3 || in_tables == 0) && !loading.is_finished() {
+    let stored = || walk(&store.join("data"));
+    while (seen.len() < 3 || in_tables == 0 || stored() < 9) && !loading.is_finished() {
         if let Some(load) = warehouse.transfers().into_iter().next().filter(|load| load.rows > 0) {
             assert_eq!((load.name.as_str(), load.files, load.bytes), ("t", 4, 4 * text.len() as i64));
             let shown = shown(&other, "select table_name, num_files, pct_complete <= 100 from stv_load_state").await;
@@ -188,17 +198,23 @@ async fn a_load_is_watched_and_cancelled() {
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert!(seen.len() >= 3 && seen.is_sorted() && in_tables > 0, "{seen:?} {in_tables}");
+    assert!(seen.len() >= 3 && seen.is_sorted() && in_tables > 0 && stored() >= 9, "{seen:?} {in_tables} {}", stored());
     session.cancel();
     let cancelled = loading.await.unwrap().unwrap_err();
     assert_eq!(cancelled.state(), SqlState::QUERY_CANCELED, "{cancelled:?}");
     assert!(warehouse.transfers().is_empty());
     assert_eq!(shown(&session, "select count(*) from t").await, ["1"]);
     assert_eq!(shown(&session, "select count(*) from svv_load_history").await, ["0"]);
-    // What it had stored already goes with the next collection.
+    // What it had stored already is deleted, but for what was being stored, which goes with a collection.
+    let mut waits = 0;
+    while stored() > 4 {
+        assert!(waits < 500, "{} objects are left", stored());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        waits += 1;
+    }
+    all(&session, &["insert into t values (-2, 'after')"]).await;
     warehouse.collect().await.unwrap();
-    let files = walk(&store.join("data"));
-    assert!(files <= 2, "{files} objects are left");
+    assert!(stored() <= 3, "{} objects are left", stored());
 }
 
 fn walk(place: &Path) -> usize {
@@ -235,6 +251,9 @@ async fn files_are_loaded_once_by_many() {
 }
 
 const PLACE: &str = "BLUESHIFT_TEST_LOADING_PLACE";
+/// Files by which a process tells that it has taken rows, and that its load has ended.
+const LOADING: &str = "has_taken_rows";
+const LOADED: &str = "has_ended";
 
 /// A process that loads is killed at any moment, and the load repeated until it is told to have ended: each row is there once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -247,7 +266,8 @@ async fn a_killed_load_is_repeated() {
         warehouse.close().await.unwrap();
     }
     let mut rng = Rng::new(5);
-    let (mut files, mut rows, mut kills) = (0, 0, 0);
+    let (loading, loaded) = (directory.path().join(LOADING), directory.path().join(LOADED));
+    let (mut files, mut rows, mut kills, mut while_loading) = (0, 0, 0, 0);
     for _ in 0..4 {
         for _ in 0..3 {
             let text: String = (0..8000).map(|i| format!("{},word {i}\n", rows + i)).collect();
@@ -255,6 +275,9 @@ async fn a_killed_load_is_repeated() {
             (files, rows) = (files + 1, rows + 8000);
         }
         loop {
+            for told in [&loading, &loaded] {
+                let _ = std::fs::remove_file(told);
+            }
             let mut child = Command::new(std::env::current_exe().unwrap())
                 .args(["--exact", "--ignored", "--nocapture", "engine::tests::loading::in_a_process"])
                 .env(PLACE, directory.path())
@@ -262,7 +285,17 @@ async fn a_killed_load_is_repeated() {
                 .stderr(Stdio::null())
                 .spawn()
                 .unwrap();
-            tokio::time::sleep(Duration::from_millis(20 + rng.below(600) as u64)).await;
+            let wait = |most: usize, rng: &mut Rng| tokio::time::sleep(Duration::from_millis(rng.below(most) as u64));
+            // At any time, or some time after it has begun to load.
+            match rng.one_in(3) {
+                true => wait(600, &mut rng).await,
+                false => {
+                    while !loading.exists() && child.try_wait().unwrap().is_none() {
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                    }
+                    wait(150, &mut rng).await;
+                }
+            }
             match child.try_wait().unwrap() {
                 Some(status) => {
                     assert!(status.success());
@@ -272,6 +305,7 @@ async fn a_killed_load_is_repeated() {
                     kills += 1;
                     child.kill().unwrap();
                     child.wait().unwrap();
+                    while_loading += u32::from(loading.exists() && !loaded.exists());
                 }
                 None => {
                     assert!(child.wait().unwrap().success());
@@ -280,11 +314,15 @@ async fn a_killed_load_is_repeated() {
             }
         }
         let warehouse = opened(&place).await;
-        let found = shown(&warehouse.session(), "select count(*), count(distinct id), min(id), max(id) from t").await;
-        assert_eq!(found, [format!("{rows} {rows} 0 {}", rows - 1)], "after {kills} kills");
+        let found = shown(
+            &warehouse.session(),
+            "select count(*), count(distinct id), min(id), max(id), count(case when word = 'word ' || (id % 8000) then 1 end) from t",
+        )
+        .await;
+        assert_eq!(found, [format!("{rows} {rows} 0 {} {rows}", rows - 1)], "after {kills} kills");
         warehouse.close().await.unwrap();
     }
-    assert!(kills > 0);
+    assert!(while_loading > 2, "{while_loading} of {kills} kills met a load");
 }
 
 #[ignore = "is the process that another test kills"]
@@ -292,7 +330,18 @@ async fn a_killed_load_is_repeated() {
 async fn in_a_process() {
     let place = std::env::var(PLACE).unwrap();
     let warehouse = Warehouse::builder().threads(2).open(&format!("{place}/dw")).await.unwrap();
+    let watch = tokio::spawn({
+        let (warehouse, told) = (warehouse.clone(), Path::new(&place).join(LOADING));
+        async move {
+            while warehouse.transfers().iter().all(|load| load.rows == 0) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            std::fs::write(told, "").unwrap();
+        }
+    });
     warehouse.session().sql(&format!("copy t from '{place}/in_' csv skip loaded")).await.unwrap();
+    watch.abort();
+    std::fs::write(Path::new(&place).join(LOADED), "").unwrap();
 }
 
 fn batch(from: i64, rows: i64) -> RecordBatch {
@@ -353,6 +402,106 @@ async fn batches_are_appended() {
     session.sql("rollback").await.unwrap();
     assert_eq!(count().await, ["3000 3000"]);
     assert!(!appended(&session, 3000, Some("third")).await.unwrap().repeated);
+}
+
+/// A store that puts nothing while it is shut.
+#[derive(Debug)]
+struct ShutStore {
+    inner: Arc<dyn ObjectStore>,
+    open: watch::Sender<bool>,
+}
+
+#[async_trait]
+impl StoreWrapper for ShutStore {
+    fn inner(&self) -> &Arc<dyn ObjectStore> {
+        &self.inner
+    }
+
+    async fn before(&self, call: Call, _: &object_store::path::Path) -> object_store::Result<()> {
+        if call == Call::Put {
+            let _ = self.open.subscribe().wait_for(|open| *open).await;
+        }
+        Ok(())
+    }
+}
+
+/// An appender takes no more than memory holds while nothing can be stored.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_appender_waits_for_the_store() {
+    let store = Arc::new(ShutStore { inner: Arc::new(InMemory::new()), open: watch::Sender::new(true) });
+    let builder = Warehouse::builder().slices(3).geometry(Geometry::TINY).load_memory(64 << 10);
+    let objects = WarehouseStore::new(Arc::new(Wrapped(Arc::clone(&store))));
+    let warehouse = builder.store(objects).open("memory://").await.unwrap();
+    let session = warehouse.session();
+    all(&session, &["create table t (k bigint, v varchar(20)) sortkey (k)"]).await;
+    let mut appender = session.appender("t", batch(0, 0).schema(), None);
+    store.open.send_replace(false);
+    let mut written = 0;
+    loop {
+        // A batch whose write is given up is lost: this one is written again below.
+        let write = tokio::time::timeout(Duration::from_secs(2), appender.write(batch(written * 1000, 1000)));
+        match write.await {
+            Ok(done) => done.unwrap(),
+            Err(_) => break,
+        }
+        written += 1;
+        assert!(written < 200, "it takes rows that it has no room for");
+    }
+    store.open.send_replace(true);
+    let before = written;
+    for part in before..before + 50 {
+        appender.write(batch(part * 1000, 1000)).await.unwrap();
+    }
+    let appended = appender.finish().await.unwrap();
+    let found = shown(&session, "select count(distinct k), max(k) from t").await;
+    assert_eq!(found, [format!("{} {}", (before + 50) * 1000, (before + 50) * 1000 - 1)]);
+    assert!(appended.rows >= (before + 50) as u64 * 1000);
+}
+
+const MEMORY_ROWS: &str = "BLUESHIFT_TEST_LOADING_ROWS";
+
+/// Four times the rows take about the same memory.
+#[cfg(target_os = "linux")]
+#[test]
+fn memory_does_not_grow_with_the_files() {
+    let highest = |rows: usize| {
+        let directory = tempfile::tempdir().unwrap();
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "--ignored", "--nocapture", "engine::tests::loading::rows_are_loaded_in_a_process"])
+            .env(PLACE, directory.path())
+            .env(MEMORY_ROWS, rows.to_string())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the process tells its memory");
+        line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() >> 10
+    };
+    // 22 and 88 MB of text: enough for several segments a slice, and four times as many.
+    let (some, many) = (highest(100_000), highest(400_000));
+    assert!(many < some + 48, "{some} and {many} MiB");
+}
+
+#[ignore = "is the process that another test measures"]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_are_loaded_in_a_process() {
+    let place = std::env::var(PLACE).unwrap();
+    let rows: usize = std::env::var(MEMORY_ROWS).unwrap().parse().unwrap();
+    let mut file = std::io::BufWriter::new(std::fs::File::create(Path::new(&place).join("rows.csv")).unwrap());
+    let mut rng = Rng::new(3);
+    for row in 0..rows {
+        let words: Vec<String> = (0..12).map(|_| format!("{:016x}", rng.next_u64())).collect();
+        writeln!(file, "{row},{}", words.join(" ")).unwrap();
+    }
+    drop(file);
+    let geometry = Geometry::new(256, 2048).unwrap();
+    let builder = Warehouse::builder().slices(2).threads(2).geometry(geometry).load_memory(4 << 20);
+    let warehouse = builder.open(&format!("{place}/dw")).await.unwrap();
+    let session = warehouse.session();
+    all(&session, &["create table t (id bigint, word varchar(300)) distkey (id) sortkey (word)"]).await;
+    all(&session, &[&format!("copy t from '{place}/rows.csv' csv compupdate off")]).await;
+    println!("\n{}", std::fs::read_to_string("/proc/self/status").unwrap());
+    assert_eq!(shown(&session, "select count(*), count(distinct id) from t").await, [format!("{rows} {rows}")]);
 }
 
 /// Appends and unloads tell how far they are, too.

@@ -144,12 +144,16 @@ async fn web_servers_need_not_be_clever() {
 /// As emulators of Google's server want it: writes are signed even where signatures are to be left out.
 const EMULATED: &str = r#"{"private_key": "", "private_key_id": "", "client_email": "", "disable_oauth": true}"#;
 
-/// Google's and Azure's servers are asked in their own ways; this one cannot list.
+/// Google's and Azure's servers are asked in their own ways.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn other_providers_are_reached_by_their_addresses() {
     let server = WebServer::start(Manners::default()).await;
     server.put("/bucket/in/rows.csv", csv(40));
     server.put("/mine/bucket/in/rows.csv", csv(50));
+    for part in 0..5 {
+        server.put(&format!("/bucket/parts/p-{part}.csv"), csv(3));
+        server.put(&format!("/mine/bucket/parts/p-{part}.csv"), csv(3));
+    }
     let options = patient()
         .with("GOOGLE_BASE_URL", &server.url)
         .with("GOOGLE_SERVICE_ACCOUNT_KEY", EMULATED)
@@ -165,6 +169,15 @@ async fn other_providers_are_reached_by_their_addresses() {
         ("abfs://bucket", 50, "/mine/bucket/out/f000"),
         ("abfss://bucket@mine.dfs.core.windows.net", 50, "/mine/bucket/out/f000"),
     ] {
+        assert_eq!(loaded(&session, &format!("copy t from '{address}/in/rows.csv' csv")).await, rows, "{address}");
+        // A prefix, a folder and a glob, of more files than a page of a list has.
+        for (some, rows) in [("parts/p-", 15), ("parts/", 15), ("parts/p-[13].csv", 6), ("parts/p-4", 3)] {
+            assert_eq!(
+                loaded(&session, &format!("copy t from '{address}/{some}' csv")).await,
+                rows,
+                "{address}/{some}"
+            );
+        }
         assert_eq!(loaded(&session, &format!("copy t from '{address}/in/rows.csv' csv")).await, rows, "{address}");
         server.put(file, "");
         all(&session, &[&format!("unload ('select count(*) n from t') to '{address}/out/f' {put}")]).await;

@@ -13,13 +13,12 @@ use super::ast::{
 use super::cursor::{Cursor, syntax_error, unsupported};
 
 /// Options of Redshift that are not offered, and why.
-const UNSUPPORTED: [(&str, &str); 12] = [
-    ("AVRO", "convert the files to Parquet or JSON"),
+const UNSUPPORTED: [(&str, &str); 11] = [
     ("ENCRYPTED", "decrypt the files before"),
     ("KMS_KEY_ID", "the store decrypts by itself"),
     ("LZOP", "compress with GZIP or ZSTD"),
     ("MASTER_SYMMETRIC_KEY", "decrypt the files before"),
-    ("ORC", "convert the files to Parquet"),
+    ("ORC", "convert the files to Parquet: a damaged file of ORC could end the whole process, by the readers that there are"),
     ("READRATIO", "it is for DynamoDB"),
     ("SHAPEFILE", "convert the shapes to text"),
     ("SIMPLIFY", "it is for SHAPEFILE"),
@@ -49,7 +48,21 @@ const COLUMNAR: [&str; 16] = [
 ];
 
 /// Which options do not go with which (Redshift manual, "Data format parameters").
-const APART: [(&str, &[&str]); 6] = [
+const APART: [(&str, &[&str]); 7] = [
+    (
+        "AVRO",
+        &[
+            "DELIMITER",
+            "ENCODING",
+            "ESCAPE",
+            "FILLRECORD",
+            "IGNOREBLANKLINES",
+            "IGNOREHEADER",
+            "NULL",
+            "QUOTE",
+            "REMOVEQUOTES",
+        ],
+    ),
     ("CSV", &["FIXEDWIDTH", "REMOVEQUOTES", "ESCAPE", "JSON"]),
     ("FIXEDWIDTH", &["DELIMITER", "ESCAPE", "JSON", "REMOVEQUOTES"]),
     (
@@ -156,7 +169,7 @@ fn options(c: &mut Cursor) -> Result<CopyOptions> {
         {
             return Err(syntax_error(format!("unknown COPY option \"{}\"", word.to_ascii_lowercase()), position)
                 .with_hint(
-                    "options are CSV, QUOTE, DELIMITER, FIXEDWIDTH, JSON, PARQUET, GZIP, BZIP2, ZSTD, MANIFEST, ESCAPE, \
+                    "options are CSV, QUOTE, DELIMITER, FIXEDWIDTH, JSON, AVRO, PARQUET, GZIP, BZIP2, ZSTD, MANIFEST, ESCAPE, \
                      REMOVEQUOTES, NULL AS, IGNOREHEADER, IGNOREBLANKLINES, EMPTYASNULL, BLANKSASNULL, TRIMBLANKS, \
                      FILLRECORD, TRUNCATECOLUMNS, ROUNDEC, ACCEPTANYDATE, ACCEPTINVCHARS, DATEFORMAT, TIMEFORMAT, ENCODING, \
                      EXPLICIT_IDS, MAXERROR, IGNOREALLERRORS, NOLOAD, COMPUPDATE, COMPROWS, STATUPDATE, SKIP LOADED, BY NAME, ADD COLUMNS, \
@@ -203,8 +216,8 @@ fn format_option(c: &mut Cursor, word: &str, position: Position, said: &mut Said
             let place = c.position();
             let known = c.upper_word(0).unwrap_or_default();
             check_offered(&known, "format", place)?;
-            if !["PARQUET", "CSV", "JSON", "FIXEDWIDTH"].contains(&known.as_str()) {
-                return Err(c.expected("PARQUET, CSV, JSON or FIXEDWIDTH"));
+            if !["PARQUET", "AVRO", "CSV", "JSON", "FIXEDWIDTH"].contains(&known.as_str()) {
+                return Err(c.expected("PARQUET, AVRO, CSV, JSON or FIXEDWIDTH"));
             }
             c.skip();
             (known, position)
@@ -233,12 +246,18 @@ fn format_option(c: &mut Cursor, word: &str, position: Position, said: &mut Said
             said.note("FORMAT", position)?;
             said.note("JSON", position)?;
             form.name = Some("JSON");
-            c.take("AS");
+            form.mapping = Some(mapping(c)?);
+        }
+        "AVRO" => {
+            said.note("FORMAT", position)?;
+            said.note("AVRO", position)?;
+            form.name = Some("AVRO");
             let place = c.position();
-            form.mapping = Some(match c.token(0) {
-                Token::SingleQuotedString(_) => mapping(c.string("a string")?, place),
-                _ => Mapping::Auto { ignore_case: false },
-            });
+            form.mapping = Some(mapping(c)?);
+            if form.mapping == Some(Mapping::Whole) {
+                return Err(syntax_error("'noshred' does not go with AVRO", place)
+                    .with_hint("it is for JSON; name 'auto', 'auto ignorecase' or a file of JSONPaths"));
+            }
         }
         "QUOTE" => {
             said.note("QUOTE", position)?;
@@ -255,13 +274,20 @@ fn format_option(c: &mut Cursor, word: &str, position: Position, said: &mut Said
     Ok(true)
 }
 
-fn mapping(text: String, position: Position) -> Mapping {
-    match text.to_ascii_lowercase().as_str() {
+/// `[AS] ['which']`
+fn mapping(c: &mut Cursor) -> Result<Mapping> {
+    c.take("AS");
+    let position = c.position();
+    if !matches!(c.token(0), Token::SingleQuotedString(_)) {
+        return Ok(Mapping::Auto { ignore_case: false });
+    }
+    let text = c.string("a string")?;
+    Ok(match text.to_ascii_lowercase().as_str() {
         "auto" => Mapping::Auto { ignore_case: false },
         "auto ignorecase" => Mapping::Auto { ignore_case: true },
         "noshred" => Mapping::Whole,
         _ => Mapping::Paths { at: text, position },
-    }
+    })
 }
 
 /// `label:width, …`
@@ -469,8 +495,13 @@ fn merge_on(c: &mut Cursor, position: Position) -> Result<MergeOn> {
 fn chosen(form: Form, said: &Said) -> Result<CopyFormat> {
     if form.name == Some("PARQUET") {
         return match said.names.iter().find(|(name, _)| !COLUMNAR.contains(name)) {
-            Some((name, position)) => Err(syntax_error(format!("{name} does not go with PARQUET"), *position)
-                .with_hint("it is for text files; leave it out")),
+            Some((name, position)) => {
+                let hint = match *name {
+                    "MAXERROR" | "IGNOREALLERRORS" => "leave it out: any error in such a file ends the load",
+                    _ => "it is for text files; leave it out",
+                };
+                Err(syntax_error(format!("{name} does not go with PARQUET"), *position).with_hint(hint))
+            }
             None => Ok(CopyFormat::Parquet),
         };
     }
@@ -489,6 +520,7 @@ fn chosen(form: Form, said: &Said) -> Result<CopyFormat> {
         }
         Some("FIXEDWIDTH") => CopyFormat::FixedWidth(form.fields),
         Some("JSON") => CopyFormat::Json(form.mapping.unwrap_or(Mapping::Auto { ignore_case: false })),
+        Some("AVRO") => CopyFormat::Avro(form.mapping.unwrap_or(Mapping::Auto { ignore_case: false })),
         _ => CopyFormat::Delimited {
             delimiter: form.delimiter.unwrap_or(b'|'),
             escape: said.has("ESCAPE"),

@@ -387,7 +387,9 @@ fn form(format: &CopyFormat, columns: usize) -> Result<Form> {
             return Err(Error::invalid(SqlState::INVALID_PARAMETER, message)
                 .with_hint("give a width for each column, in their order, or a column list"));
         }
-        CopyFormat::Parquet | CopyFormat::Json(_) | CopyFormat::Avro(_) => return Err(Error::internal("the files are no lines of fields")),
+        CopyFormat::Parquet | CopyFormat::Json(_) | CopyFormat::Avro(_) => {
+            return Err(Error::internal("the files are no lines of fields"));
+        }
     })
 }
 

@@ -18,7 +18,10 @@ const UNSUPPORTED: [(&str, &str); 11] = [
     ("KMS_KEY_ID", "the store decrypts by itself"),
     ("LZOP", "compress with GZIP or ZSTD"),
     ("MASTER_SYMMETRIC_KEY", "decrypt the files before"),
-    ("ORC", "convert the files to Parquet: a damaged file of ORC could end the whole process, by the readers that there are"),
+    (
+        "ORC",
+        "convert the files to Parquet: a damaged file of ORC could end the whole process, by the readers that there are",
+    ),
     ("READRATIO", "it is for DynamoDB"),
     ("SHAPEFILE", "convert the shapes to text"),
     ("SIMPLIFY", "it is for SHAPEFILE"),

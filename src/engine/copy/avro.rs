@@ -250,9 +250,7 @@ impl Codec {
             Codec::Null => Cow::Borrowed(packed),
             Codec::Deflate => Cow::Owned(all(flate2::read::DeflateDecoder::new(packed))?),
             Codec::Bzip2 => Cow::Owned(all(bzip2::read::MultiBzDecoder::new(packed))?),
-            Codec::Zstandard => {
-                Cow::Owned(all(zstd::stream::read::Decoder::new(packed).map_err(|e| e.to_string())?)?)
-            }
+            Codec::Zstandard => Cow::Owned(all(zstd::stream::read::Decoder::new(packed).map_err(|e| e.to_string())?)?),
             Codec::Snappy => Cow::Owned(unsnap(packed)?),
         })
     }

@@ -159,7 +159,12 @@ impl<R: Read> Cutter<R> {
         let read = read.map_err(|e| {
             self.held.truncate(from);
             let at = self.offset + from as u64;
-            unreadable(&self.file, e, |e| format!("at byte {at} of its text: {e}"), |code, reason| self.unread(code, reason))
+            unreadable(
+                &self.file,
+                e,
+                |e| format!("at byte {at} of its text: {e}"),
+                |code, reason| self.unread(code, reason),
+            )
         })?;
         self.held.truncate(from + read);
         self.ended = read == 0;

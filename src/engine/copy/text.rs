@@ -364,12 +364,7 @@ impl TextFiles {
     }
 
     /// Tells of the row's values that ACCEPTINVCHARS has changed.
-    pub(super) fn note_replaced<'f>(
-        &self,
-        file: &Arc<str>,
-        line: Line<'_>,
-        field: impl Fn(usize) -> Option<&'f [u8]>,
-    ) {
+    pub(super) fn note_replaced<'f>(&self, file: &Arc<str>, line: Line<'_>, field: impl Fn(usize) -> Option<&'f [u8]>) {
         if self.rules.text.replace_invalid.is_none() {
             return;
         }
@@ -386,13 +381,7 @@ impl TextFiles {
     }
 
     /// Without the value and its place.
-    pub(super) fn error(
-        &self,
-        file: &Arc<str>,
-        line: Line<'_>,
-        column: Option<usize>,
-        refusal: Refusal,
-    ) -> LoadError {
+    pub(super) fn error(&self, file: &Arc<str>, line: Line<'_>, column: Option<usize>, refusal: Refusal) -> LoadError {
         LoadError {
             file: Arc::clone(file),
             line: line.number,

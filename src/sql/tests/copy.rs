@@ -172,9 +172,7 @@ fn options_that_do_not_go_together() {
 
 #[test]
 fn options_not_offered_are_named() {
-    for option in
-        ["LZOP", "ORC", "SHAPEFILE", "ENCRYPTED", "MASTER_SYMMETRIC_KEY", "KMS_KEY_ID", "READRATIO", "SSH"]
-    {
+    for option in ["LZOP", "ORC", "SHAPEFILE", "ENCRYPTED", "MASTER_SYMMETRIC_KEY", "KMS_KEY_ID", "READRATIO", "SSH"] {
         unsupported(&format!("copy t from 'f' {option} 'x'"), &format!("COPY option {option}"), 1, 17);
     }
     unsupported("copy t from 'f' format as orc", "COPY format ORC", 1, 27);

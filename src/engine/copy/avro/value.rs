@@ -45,7 +45,7 @@ pub enum Value<'b> {
 /// How deep records, arrays and maps may stand in each other.
 const DEPTH: usize = 200;
 /// Values of no bytes that a block may have: as many as somebody likes take no room in the file.
-const EMPTY_VALUES: usize = 1 << 24;
+const EMPTY_VALUES: usize = 1 << 22;
 
 /// Reads the values of a block.
 pub struct Reader<'b> {
@@ -72,7 +72,9 @@ impl<'b> Reader<'b> {
         let taken = all.len().min(most) - self.rest.len();
         self.rest = &all[taken..];
         match read {
-            Err(_) if all.len() > most && taken > most / 2 => Err(format!("a row of more than {} MB", most >> 20)),
+            Err(reason) if all.len() > most && reason == CUT_OFF => {
+                Err(format!("a row of more than {} MB", most >> 20))
+            }
             read => read,
         }
     }
@@ -212,8 +214,10 @@ impl<'b> Reader<'b> {
     }
 }
 
+const CUT_OFF: &str = "a value is cut off";
+
 fn cut_off() -> Damage {
-    "a value is cut off".into()
+    CUT_OFF.into()
 }
 
 /// A number of seven bits a byte, the lowest first; even ones are positive.

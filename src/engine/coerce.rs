@@ -13,7 +13,7 @@ use arrow::util::display::array_value_to_string;
 use super::identity::Generate;
 use crate::catalog::model::{ColumnDef, TableDef};
 use crate::common::{Error, Result, SqlState, SqlType};
-use crate::functions::semistructured::{super_takes, to_super};
+use crate::functions::semistructured::{super_holds, to_super};
 use crate::functions::zones;
 use crate::physical_plan::scan::table_schema;
 
@@ -174,7 +174,7 @@ fn takes(to: SqlType, from: &DataType) -> bool {
     let text = |t: &DataType| matches!(t, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
     match (to, from) {
         (_, DataType::Dictionary(_, value)) => takes(to, value),
-        (SqlType::Super, from) => super_takes(from),
+        (SqlType::Super, from) => super_holds(from),
         (SqlType::Varbyte(_), from) => {
             text(from)
                 || from.is_null()

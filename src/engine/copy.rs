@@ -1,5 +1,6 @@
 //! COPY table FROM files.
 
+mod avro;
 mod blocks;
 mod by_name;
 mod create;
@@ -193,7 +194,7 @@ async fn files(running: &Running<'_>, copy: &Copy) -> std::result::Result<Vec<Co
         return resolve(&copy.from, access).await.map(|files| vec![files]).map_err(unfound(Code::NO_FILE));
     }
     let manifest = read_whole(&copy.from, access).await.map_err(unfound(Code::MANIFEST))?;
-    resolve_manifest(&copy.from, &manifest, access).await.map_err(unfound(Code::NO_FILE))
+    resolve_manifest(&copy.from, &manifest, &copy.options.format, access).await.map_err(unfound(Code::NO_FILE))
 }
 
 /// The files to load: with SKIP LOADED those that were not loaded before. And a notice of the others.
@@ -211,7 +212,7 @@ fn chosen_files(loading: &Loading<'_>, groups: &[CopyFiles]) -> Result<(Vec<Copy
 
 /// The files by what columns they have.
 async fn parts(loading: &Loading<'_>, groups: &[CopyFiles]) -> Result<Vec<Part>> {
-    if loading.copy.options.by_name && !matches!(loading.copy.options.format, CopyFormat::Json(_)) {
+    if loading.copy.options.by_name && loading.copy.options.format.mapping().is_none() {
         return by_name::parts(loading, groups).await;
     }
     let targets: Vec<Option<usize>> = loading.targets.iter().copied().map(Some).collect();
@@ -311,13 +312,15 @@ fn sources(loading: &Loading<'_>, groups: &[CopyFiles]) -> Vec<Source> {
 async fn load_part(loading: &Loading<'_>, part: &Part, load: &Load) -> Result<()> {
     match &loading.copy.options.format {
         CopyFormat::Parquet => parquet::load(loading, part, load).await,
-        CopyFormat::Csv { .. } | CopyFormat::Delimited { .. } | CopyFormat::FixedWidth(_) | CopyFormat::Json(_) => {
-            load_text(loading, part, load).await
-        }
+        CopyFormat::Csv { .. }
+        | CopyFormat::Delimited { .. }
+        | CopyFormat::FixedWidth(_)
+        | CopyFormat::Json(_)
+        | CopyFormat::Avro(_) => load_text(loading, part, load).await,
     }
 }
 
-/// Loads text files.
+/// Loads text files, and those whose values go by the rules of text.
 async fn load_text(loading: &Loading<'_>, part: &Part, load: &Load) -> Result<()> {
     let threads = loading.running.warehouse.inner.threads;
     let text = Arc::new(text_files(loading, &part.targets).await?);
@@ -340,9 +343,10 @@ async fn text_files(loading: &Loading<'_>, targets: &[Option<usize>]) -> Result<
         filled.map(|(field, target)| (field, loading.def.columns[target].clone())).unzip();
     let mut text = options.values.clone();
     // The line of names.
-    text.ignore_header = text.ignore_header.max(u64::from(options.by_name && !options.format.is_json()));
+    text.ignore_header = text.ignore_header.max(u64::from(options.by_name && options.format.mapping().is_none()));
     let form = match &options.format {
         CopyFormat::Json(mapping) => Form::Json(shape(loading.running, loading.copy, mapping, &columns).await?),
+        CopyFormat::Avro(mapping) => Form::Avro(shape(loading.running, loading.copy, mapping, &columns).await?),
         format => form(format, targets.len())?,
     };
     let zone = loading.running.zone()?;
@@ -358,12 +362,12 @@ async fn text_files(loading: &Loading<'_>, targets: &[Option<usize>]) -> Result<
     })
 }
 
-/// The field that means NULL; null of JSON is no field of text.
+/// The field that means NULL; that of JSON or Avro is no field of text.
 fn null_as(options: &CopyOptions) -> Option<Vec<u8>> {
-    (!matches!(options.format, CopyFormat::Json(_))).then(|| options.values.null_as.clone().into_bytes())
+    options.format.mapping().is_none().then(|| options.values.null_as.clone().into_bytes())
 }
 
-/// Where in values of JSON the columns are.
+/// Where in values of JSON, or in records of Avro, the columns are.
 async fn shape(running: &Running<'_>, copy: &Copy, mapping: &Mapping, columns: &[ColumnDef]) -> Result<Shape> {
     match mapping {
         Mapping::Auto { ignore_case } => {
@@ -402,7 +406,9 @@ fn form(format: &CopyFormat, columns: usize) -> Result<Form> {
             return Err(Error::invalid(SqlState::INVALID_PARAMETER, message)
                 .with_hint("give a width for each column, in their order, or a column list"));
         }
-        CopyFormat::Parquet | CopyFormat::Json(_) => return Err(Error::internal("the files are no lines of fields")),
+        CopyFormat::Parquet | CopyFormat::Json(_) | CopyFormat::Avro(_) => {
+            return Err(Error::internal("the files are no lines of fields"));
+        }
     })
 }
 

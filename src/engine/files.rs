@@ -15,6 +15,7 @@ use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
 use super::stores::{Access, Place, open_files, store_error};
 use crate::common::{Error, Result, SqlState};
+use crate::sql::ast::CopyFormat;
 
 /// The endings by which a name in FROM is taken for a file.
 const FILE_ENDINGS: [&str; 6] = [".parquet", ".csv", ".json", ".arrow", ".txt", ".tbl"];
@@ -115,8 +116,13 @@ pub async fn read_whole(from: &str, access: Access<'_>) -> Result<Bytes> {
 /// a manifest to specify data files").
 ///
 /// Errors: Invalid where it is no manifest, a file that is mandatory is not there, one has another length than it says, or
-/// none is there.
-pub async fn resolve_manifest(from: &str, text: &[u8], access: Access<'_>) -> Result<Vec<CopyFiles>> {
+/// none is there; of columnar files, where it does not say a length.
+pub async fn resolve_manifest(
+    from: &str,
+    text: &[u8],
+    format: &CopyFormat,
+    access: Access<'_>,
+) -> Result<Vec<CopyFiles>> {
     let wrong = |message: String| {
         Error::invalid(SqlState::BAD_COPY_FILE, message).with_hint(
             "a manifest is JSON as {\"entries\": [{\"url\": \"s3://bucket/file\", \"mandatory\": true}, …]}; without MANIFEST, FROM names \
@@ -134,11 +140,15 @@ pub async fn resolve_manifest(from: &str, text: &[u8], access: Access<'_>) -> Re
         let url = url.ok_or_else(|| wrong(format!("entry {} of \"{from}\" has no url", at + 1)))?;
         let mandatory = entry.get("mandatory").map_or(Some(false), |mandatory| mandatory.as_bool());
         let mandatory = mandatory.ok_or_else(|| wrong(format!("{url}: \"mandatory\" is neither true nor false")))?;
-        let length = entry.get("meta").and_then(|meta| meta.get("content_length"));
-        let length =
-            length.map(|length| length.as_u64().ok_or_else(|| wrong(format!("{url}: {length} is no content_length"))));
-        let length = length.transpose()?;
         let Place { store: opened, base, key, lists, shown: url } = open_files(url, access)?;
+        let length = entry.get("meta").and_then(|meta| meta.get("content_length"));
+        let length = match length {
+            None if *format == CopyFormat::Parquet => return Err(no_length(from, at + 1, &url)),
+            None => None,
+            Some(length) => Some(length.as_u64().ok_or_else(|| {
+                wrong(format!("entry {} of \"{from}\", {url}: its content_length is no number of bytes", at + 1))
+            })?),
+        };
         // A web server's signatures are of one file each.
         let known = groups.iter().find(|group| group.base == base && lists).map(|group| Arc::clone(&group.store));
         let store = known.unwrap_or(opened);
@@ -166,6 +176,13 @@ pub async fn resolve_manifest(from: &str, text: &[u8], access: Access<'_>) -> Re
         true => Err(wrong(format!("none of the files that \"{from}\" lists is there"))),
         false => Ok(groups),
     }
+}
+
+/// Redshift manual, "Using a manifest to specify data files": `meta` is required of columnar files.
+fn no_length(from: &str, entry: usize, url: &str) -> Error {
+    let message = format!("entry {entry} of \"{from}\", {url}, does not say the file's length, which PARQUET needs");
+    Error::invalid(SqlState::BAD_COPY_FILE, message)
+        .with_hint(format!("write {{\"url\": \"{url}\", \"meta\": {{\"content_length\": bytes}}}}"))
 }
 
 fn file_path(name: &str) -> PathBuf {

@@ -57,6 +57,7 @@ mod statistics;
 #[cfg(feature = "s3")]
 mod stores;
 mod transactions;
+mod typed_files;
 mod unions;
 mod unload;
 mod util;

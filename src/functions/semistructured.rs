@@ -107,9 +107,93 @@ pub fn to_super(array: &ArrayRef, is_json: bool) -> Result<StringViewArray> {
             };
             texts.as_string_view().iter().map(|text| text.map(finite).transpose()).collect()
         }
+        from if takes_parts(from) => {
+            let texts = nested(array)?.into_iter().map(|text| text.map(checked_length).transpose());
+            texts.collect()
+        }
         _ => Err(Error::invalid(SqlState::DATATYPE_MISMATCH, format!("a value of type {from} has no form in SUPER"))
             .with_hint("cast it to VARCHAR")),
     }
+}
+
+/// Whether values of a type can be put into columns of SUPER: those that [`super_takes`], and arrays and objects of any.
+pub fn super_holds(from: &DataType) -> bool {
+    super_takes(from) || takes_parts(from)
+}
+
+/// Whether a type is of arrays or objects.
+fn takes_parts(from: &DataType) -> bool {
+    use DataType as D;
+    let part = |field: &Field| !field.data_type().is_nested() || takes_parts(field.data_type());
+    match from {
+        D::List(item) | D::LargeList(item) | D::FixedSizeList(item, _) => part(item),
+        D::Struct(fields) => fields.iter().all(|field| part(field)),
+        D::Map(entries, _) => part(entries),
+        _ => false,
+    }
+}
+
+/// The values of an array as JSON, `None` of NULL; text is none, and becomes strings.
+fn nested(array: &ArrayRef) -> Result<Vec<Option<String>>> {
+    let or_null = |text: &Option<String>| text.as_deref().unwrap_or("null").to_string();
+    let list = |items: &ArrayRef, bounds: Vec<(usize, usize)>| {
+        let items = nested(items)?;
+        let joined = |(from, to): (usize, usize)| items[from..to].iter().map(or_null).collect::<Vec<_>>().join(",");
+        Ok::<_, Error>(bounds.into_iter().map(|bounds| format!("[{}]", joined(bounds))).collect::<Vec<String>>())
+    };
+    let texts = match array.data_type() {
+        DataType::List(_) => {
+            let offsets = array.as_list::<i32>().value_offsets().windows(2);
+            list(array.as_list::<i32>().values(), offsets.map(|at| (at[0] as usize, at[1] as usize)).collect())?
+        }
+        DataType::LargeList(_) => {
+            let offsets = array.as_list::<i64>().value_offsets().windows(2);
+            list(array.as_list::<i64>().values(), offsets.map(|at| (at[0] as usize, at[1] as usize)).collect())?
+        }
+        DataType::FixedSizeList(_, size) => {
+            let size = *size as usize;
+            let bounds = (0..array.len()).map(|row| (row * size, (row + 1) * size)).collect();
+            list(array.as_fixed_size_list().values(), bounds)?
+        }
+        DataType::Struct(fields) => {
+            let columns = array.as_struct().columns().iter().map(nested).collect::<Result<Vec<_>>>()?;
+            let object = |row: usize| {
+                let member = |(field, texts): (&Arc<Field>, &Vec<Option<String>>)| {
+                    format!("{}:{}", quote(field.name()), or_null(&texts[row]))
+                };
+                format!("{{{}}}", fields.iter().zip(&columns).map(member).collect::<Vec<_>>().join(","))
+            };
+            (0..array.len()).map(object).collect()
+        }
+        DataType::Map(..) => {
+            let map = array.as_map();
+            let keys = cast_with_options(map.keys(), &DataType::Utf8View, &CastOptions::default())?;
+            let (keys, values) = (keys.as_string_view(), nested(map.values())?);
+            let object = |at: &[i32]| {
+                let members = (at[0] as usize..at[1] as usize)
+                    .map(|entry| format!("{}:{}", quote(keys.value(entry)), or_null(&values[entry])));
+                format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+            };
+            map.value_offsets().windows(2).map(object).collect()
+        }
+        leaf if super_takes(leaf) => {
+            return Ok(to_super(array, false)?.iter().map(|text| text.map(str::to_string)).collect());
+        }
+        // Dates, times and bytes have a text.
+        _ => {
+            let options = CastOptions { safe: false, ..Default::default() };
+            let shown = match array.data_type() {
+                DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
+                    let bytes = cast_with_options(array, &DataType::BinaryView, &options)?;
+                    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+                    return Ok(bytes.as_binary_view().iter().map(|bytes| bytes.map(|b| quote(&hex(b)))).collect());
+                }
+                _ => cast_with_options(array, &DataType::Utf8View, &options)?,
+            };
+            return Ok(shown.as_string_view().iter().map(|text| text.map(quote)).collect());
+        }
+    };
+    Ok(texts.into_iter().enumerate().map(|(row, text)| array.is_valid(row).then_some(text)).collect())
 }
 
 /// Whether values of a type can be assigned to SUPER.

@@ -12,20 +12,22 @@ use super::ast::{
 };
 use super::cursor::{Cursor, syntax_error, unsupported};
 
-const KNOWN: &str = "options are CSV, QUOTE, DELIMITER, FIXEDWIDTH, JSON, PARQUET, GZIP, BZIP2, ZSTD, MANIFEST, ESCAPE, REMOVEQUOTES, \
-                     NULL AS, IGNOREHEADER, IGNOREBLANKLINES, EMPTYASNULL, BLANKSASNULL, TRIMBLANKS, FILLRECORD, TRUNCATECOLUMNS, \
+const KNOWN: &str = "options are CSV, QUOTE, DELIMITER, FIXEDWIDTH, JSON, AVRO, PARQUET, GZIP, BZIP2, ZSTD, MANIFEST, ESCAPE, \
+                     REMOVEQUOTES, NULL AS, IGNOREHEADER, IGNOREBLANKLINES, EMPTYASNULL, BLANKSASNULL, TRIMBLANKS, FILLRECORD, TRUNCATECOLUMNS, \
                      ROUNDEC, ACCEPTANYDATE, ACCEPTINVCHARS, DATEFORMAT, TIMEFORMAT, ENCODING, EXPLICIT_IDS, MAXERROR, \
                      IGNOREALLERRORS, NOLOAD, COMPUPDATE, COMPROWS, STATUPDATE, SKIP LOADED, BY NAME, ADD COLUMNS, MERGE ON, IAM_ROLE, \
                      CREDENTIALS, ACCESS_KEY_ID, SECRET_ACCESS_KEY, SESSION_TOKEN, REGION";
 
 /// Options of Redshift that are not offered, and why.
-const UNSUPPORTED: [(&str, &str); 12] = [
-    ("AVRO", "convert the files to Parquet or JSON"),
+const UNSUPPORTED: [(&str, &str); 11] = [
     ("ENCRYPTED", "decrypt the files before"),
     ("KMS_KEY_ID", "the store decrypts by itself"),
     ("LZOP", "compress with GZIP or ZSTD"),
     ("MASTER_SYMMETRIC_KEY", "decrypt the files before"),
-    ("ORC", "convert the files to Parquet"),
+    (
+        "ORC",
+        "convert the files to Parquet: a damaged file of ORC could end the whole process, by the readers that there are",
+    ),
     ("READRATIO", "it is for DynamoDB"),
     ("SHAPEFILE", "convert the shapes to text"),
     ("SIMPLIFY", "it is for SHAPEFILE"),
@@ -55,7 +57,14 @@ const COLUMNAR: [&str; 16] = [
 ];
 
 /// Which options do not go with which, and why (Redshift manual, "Data format parameters" and those of each option).
-const APART: [(&str, &[&str], &str); 16] = [
+const APART: [(&str, &[&str], &str); 19] = [
+    (
+        "AVRO",
+        &["DELIMITER", "ESCAPE", "QUOTE", "REMOVEQUOTES", "ENCODING", "NULL"],
+        "Avro says by itself where values begin and end, and which are NULL",
+    ),
+    ("AVRO", &["FILLRECORD"], "what a record lacks is NULL"),
+    ("AVRO", &["IGNOREBLANKLINES", "IGNOREHEADER"], "Avro has no lines"),
     ("CSV", &["FIXEDWIDTH"], "a delimiter parts the fields of CSV, their widths those of FIXEDWIDTH"),
     ("CSV", &["REMOVEQUOTES"], "CSV takes quotes off by itself"),
     ("CSV", &["ESCAPE"], "CSV has no backslashes: within quotes, a quote is written twice"),
@@ -212,8 +221,8 @@ fn format_option(c: &mut Cursor, word: &str, position: Position, said: &mut Said
             let place = c.position();
             let known = c.upper_word(0).unwrap_or_default();
             check_offered(&known, "format", place)?;
-            if !["PARQUET", "CSV", "JSON", "FIXEDWIDTH"].contains(&known.as_str()) {
-                return Err(c.expected("PARQUET, CSV, JSON or FIXEDWIDTH"));
+            if !["PARQUET", "AVRO", "CSV", "JSON", "FIXEDWIDTH"].contains(&known.as_str()) {
+                return Err(c.expected("PARQUET, AVRO, CSV, JSON or FIXEDWIDTH"));
             }
             c.skip();
             (known, position)
@@ -242,12 +251,18 @@ fn format_option(c: &mut Cursor, word: &str, position: Position, said: &mut Said
             said.note("FORMAT", position)?;
             said.note("JSON", position)?;
             form.name = Some("JSON");
-            c.take("AS");
+            form.mapping = Some(mapping(c)?);
+        }
+        "AVRO" => {
+            said.note("FORMAT", position)?;
+            said.note("AVRO", position)?;
+            form.name = Some("AVRO");
             let place = c.position();
-            form.mapping = Some(match c.token(0) {
-                Token::SingleQuotedString(_) => mapping(c.string("a string")?, place),
-                _ => Mapping::Auto { ignore_case: false },
-            });
+            form.mapping = Some(mapping(c)?);
+            if form.mapping == Some(Mapping::Whole) {
+                return Err(syntax_error("'noshred' does not go with AVRO", place)
+                    .with_hint("it is for JSON; name 'auto', 'auto ignorecase' or a file of JSONPaths"));
+            }
         }
         "QUOTE" => {
             said.note("QUOTE", position)?;
@@ -264,13 +279,20 @@ fn format_option(c: &mut Cursor, word: &str, position: Position, said: &mut Said
     Ok(true)
 }
 
-fn mapping(text: String, position: Position) -> Mapping {
-    match text.to_ascii_lowercase().as_str() {
+/// `[AS] ['which']`
+fn mapping(c: &mut Cursor) -> Result<Mapping> {
+    c.take("AS");
+    let position = c.position();
+    if !matches!(c.token(0), Token::SingleQuotedString(_)) {
+        return Ok(Mapping::Auto { ignore_case: false });
+    }
+    let text = c.string("a string")?;
+    Ok(match text.to_ascii_lowercase().as_str() {
         "auto" => Mapping::Auto { ignore_case: false },
         "auto ignorecase" => Mapping::Auto { ignore_case: true },
         "noshred" => Mapping::Whole,
         _ => Mapping::Paths { at: text, position },
-    }
+    })
 }
 
 /// `label:width, …`
@@ -480,10 +502,10 @@ fn chosen(form: Form, said: &Said) -> Result<CopyFormat> {
         return match said.names.iter().find(|(name, _)| !COLUMNAR.contains(name)) {
             Some((name, position)) => {
                 let why = match *name {
-                    "MAXERROR" | "IGNOREALLERRORS" => "any error in such files ends the load",
-                    "compression" => "such files say themselves how they are compressed",
+                    "MAXERROR" | "IGNOREALLERRORS" => "any error in such a file ends the load",
+                    "compression" => "such a file says itself how it is compressed",
                     "COMPUPDATE" | "COMPROWS" => "encodings are chosen without it",
-                    "NOLOAD" => "such files are checked as they are loaded",
+                    "NOLOAD" => "such a file is checked as it is loaded",
                     _ => "it is for text files",
                 };
                 Err(syntax_error(format!("{name} does not go with PARQUET"), *position)
@@ -507,6 +529,7 @@ fn chosen(form: Form, said: &Said) -> Result<CopyFormat> {
         }
         Some("FIXEDWIDTH") => CopyFormat::FixedWidth(form.fields),
         Some("JSON") => CopyFormat::Json(form.mapping.unwrap_or(Mapping::Auto { ignore_case: false })),
+        Some("AVRO") => CopyFormat::Avro(form.mapping.unwrap_or(Mapping::Auto { ignore_case: false })),
         _ => CopyFormat::Delimited {
             delimiter: form.delimiter.unwrap_or(b'|'),
             escape: said.has("ESCAPE"),

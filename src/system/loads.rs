@@ -71,87 +71,112 @@ pub struct ReplacedText {
     pub raw_line: String,
 }
 
-type Of<T> = Grid<(QueryRecord, LoadRecord, T)>;
+/// The load that a row is of. Each of thousands has its own: nothing of the rows is in it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Load {
+    user: i32,
+    process: i32,
+    query: i64,
+    start_us: i64,
+    aborted: bool,
+    table: i32,
+}
 
-fn each<T: Clone>(context: Option<&SystemContext>, of: impl Fn(&LoadRecord) -> Vec<T>) -> Of<T> {
-    let records = context.map_or(&[][..], |context| &context.log).iter();
-    let rows =
-        records.filter_map(|record| Some((record.as_ref(), record.load.as_ref()?))).flat_map(|(record, load)| {
-            of(load).into_iter().map(|item| (record.clone(), load.clone(), item)).collect::<Vec<_>>()
-        });
-    Grid::of(rows.collect())
+type Of<T> = Grid<(Load, T)>;
+
+fn each<T>(context: Option<&SystemContext>, of: impl Fn(&LoadRecord) -> Vec<T>) -> Of<T> {
+    let mut rows = Vec::new();
+    for record in context.map_or(&[][..], |context| &context.log) {
+        let Some(found) = &record.load else { continue };
+        let QueryRecord { user, process, query, start_us, aborted, .. } = **record;
+        let load = Load { user, process, query, start_us, aborted, table: found.table };
+        rows.extend(of(found).into_iter().map(|item| (load, item)));
+    }
+    Grid::of(rows)
+}
+
+/// A field of a refused row, and where it is.
+#[derive(Debug)]
+pub(super) struct PlacedField {
+    file: String,
+    line: i64,
+    at: i32,
+    field: RefusedField,
 }
 
 pub(super) fn stl_load_errors(context: Option<&SystemContext>) -> Of<RefusedRow> {
     each(context, |load| load.errors.clone())
-        .int("userid", |(r, ..)| r.user)
+        .int("userid", |(r, _)| r.user)
         .int("slice", |_| 0)
-        .int("tbl", |(_, load, _)| load.table)
-        .time("starttime", |(r, ..)| r.start_us)
-        .int("session", |(r, ..)| r.process)
-        .big("query", |(r, ..)| r.query)
-        .word("filename", |(.., e)| e.file.clone())
-        .big("line_number", |(.., e)| e.line)
-        .word("colname", |(.., e)| e.column.name.clone())
-        .word("type", |(.., e)| e.column.type_name.clone())
-        .word("col_length", |(.., e)| e.column.length.clone())
-        .int("position", |(.., e)| e.position)
-        .word("raw_line", |(.., e)| e.raw_line.clone())
-        .word("raw_field_value", |(.., e)| e.raw_value.clone())
-        .int("err_code", |(.., e)| e.code)
-        .word("err_reason", |(.., e)| e.reason.clone())
+        .int("tbl", |(r, _)| r.table)
+        .time("starttime", |(r, _)| r.start_us)
+        .int("session", |(r, _)| r.process)
+        .big("query", |(r, _)| r.query)
+        .word("filename", |(_, e)| e.file.clone())
+        .big("line_number", |(_, e)| e.line)
+        .word("colname", |(_, e)| e.column.name.clone())
+        .word("type", |(_, e)| e.column.type_name.clone())
+        .word("col_length", |(_, e)| e.column.length.clone())
+        .int("position", |(_, e)| e.position)
+        .word("raw_line", |(_, e)| e.raw_line.clone())
+        .word("raw_field_value", |(_, e)| e.raw_value.clone())
+        .int("err_code", |(_, e)| e.code)
+        .word("err_reason", |(_, e)| e.reason.clone())
         .int("is_partial", |_| 0)
-        .big("start_offset", |(.., e)| e.offset)
+        .big("start_offset", |(_, e)| e.offset)
 }
 
 /// The fields of rows that were refused.
-pub(super) fn stl_loaderror_detail(context: Option<&SystemContext>) -> Of<(RefusedRow, usize)> {
+pub(super) fn stl_loaderror_detail(context: Option<&SystemContext>) -> Of<PlacedField> {
     each(context, |load| {
-        load.errors
-            .iter()
-            .flat_map(|e| (0..e.fields.len()).map(|field| (e.clone(), field)).collect::<Vec<_>>())
-            .collect()
+        let field = |row: &RefusedRow, (at, field): (i32, &RefusedField)| PlacedField {
+            file: row.file.clone(),
+            line: row.line,
+            at,
+            field: field.clone(),
+        };
+        load.errors.iter().flat_map(|row| (0..).zip(&row.fields).map(move |of| field(row, of))).collect()
     })
-    .int("userid", |(r, ..)| r.user)
+    .int("userid", |(r, _)| r.user)
     .int("slice", |_| 0)
-    .int("session", |(r, ..)| r.process)
-    .big("query", |(r, ..)| r.query)
-    .word("filename", |(.., (e, _))| e.file.clone())
-    .big("line_number", |(.., (e, _))| e.line)
-    .int("field", |(.., (_, field))| *field as i32)
-    .word("colname", |(.., (e, field))| e.fields[*field].column.name.clone())
-    .text("value", |(.., (e, field))| e.fields[*field].value.clone())
-    .int("is_null", |(.., (e, field))| i32::from(e.fields[*field].value.is_none()))
-    .word("type", |(.., (e, field))| e.fields[*field].column.type_name.clone())
-    .word("col_length", |(.., (e, field))| e.fields[*field].column.length.clone())
+    .int("session", |(r, _)| r.process)
+    .big("query", |(r, _)| r.query)
+    .word("filename", |(_, placed)| placed.file.clone())
+    .big("line_number", |(_, placed)| placed.line)
+    .int("field", |(_, placed)| placed.at)
+    .word("colname", |(_, placed)| placed.field.column.name.clone())
+    .text("value", |(_, placed)| placed.field.value.clone())
+    .int("is_null", |(_, placed)| i32::from(placed.field.value.is_none()))
+    .word("type", |(_, placed)| placed.field.column.type_name.clone())
+    .word("col_length", |(_, placed)| placed.field.column.length.clone())
 }
 
 pub(super) fn stl_load_commits(context: Option<&SystemContext>) -> Of<LoadedFile> {
     each(context, |load| load.files.clone())
-        .int("userid", |(r, ..)| r.user)
-        .big("query", |(r, ..)| r.query)
+        .int("userid", |(r, _)| r.user)
+        .big("query", |(r, _)| r.query)
         .int("slice", |_| 0)
-        .word("filename", |(.., file)| file.name.clone())
-        .big("lines_scanned", |(.., file)| file.lines)
-        .big("errors", |(.., file)| file.errors)
-        .int("status", |(r, ..)| i32::from(!r.aborted))
-        .time("curtime", |(.., file)| file.time_us)
-        .word("file_format", |(.., file)| file.format.clone())
+        .word("filename", |(_, file)| file.name.clone())
+        .big("lines_scanned", |(_, file)| file.lines)
+        .big("errors", |(_, file)| file.errors)
+        .int("status", |(r, _)| i32::from(!r.aborted))
+        .time("curtime", |(_, file)| file.time_us)
+        .word("file_format", |(_, file)| file.format.clone())
 }
 
 /// (Redshift manual, "STL_REPLACEMENTS".)
 pub(super) fn stl_replacements(context: Option<&SystemContext>) -> Of<ReplacedText> {
     each(context, |load| load.replaced.clone())
-        .int("userid", |(r, ..)| r.user)
-        .big("query", |(r, ..)| r.query)
+        .int("userid", |(r, _)| r.user)
+        .big("query", |(r, _)| r.query)
         .int("slice", |_| 0)
-        .int("tbl", |(_, load, _)| load.table)
-        .time("starttime", |(r, ..)| r.start_us)
-        .int("session", |(r, ..)| r.process)
-        .word("filename", |(.., value)| value.file.clone())
-        .big("line_number", |(.., value)| value.line)
-        .word("colname", |(.., value)| value.column.clone())
-        .word("raw_line", |(.., value)| value.raw_line.clone())
+        .int("tbl", |(r, _)| r.table)
+        .time("starttime", |(r, _)| r.start_us)
+        .int("session", |(r, _)| r.process)
+        .word("filename", |(_, value)| value.file.clone())
+        .big("line_number", |(_, value)| value.line)
+        .word("colname", |(_, value)| value.column.clone())
+        .word("raw_line", |(_, value)| value.raw_line.clone())
 }
 
 /// What COPY with SKIP LOADED would not load again, and the batches that applications have appended under a key; of our own.

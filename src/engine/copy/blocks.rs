@@ -1,6 +1,6 @@
 //! The text of a file, cut into blocks of whole lines, which are read at the same time.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::sync::Arc;
 
 use super::input::NotEncoded;
@@ -37,6 +37,21 @@ pub struct Broken {
 impl From<Error> for Broken {
     fn from(error: Error) -> Self {
         Broken { error, line: None }
+    }
+}
+
+/// Of a file whose reading has failed: what its error is called, and the line that is to blame where the file is.
+pub fn unreadable(
+    file: &str,
+    e: io::Error,
+    what: impl FnOnce(&io::Error) -> String,
+    line: impl FnOnce(Code, String) -> LoadError,
+) -> Broken {
+    let code = if e.get_ref().is_some_and(|e| e.is::<NotEncoded>()) { Code::ENCODING } else { Code::UNKNOWN };
+    match e.downcast::<object_store::Error>() {
+        Ok(e) => store_error("read", file, e).into(),
+        // What a decompressor says of its bytes, or a decoder.
+        Err(e) => Broken { error: super::damaged(file, &what(&e)), line: Some(Box::new(line(code, e.to_string()))) },
     }
 }
 
@@ -144,15 +159,12 @@ impl<R: Read> Cutter<R> {
         let read = read.map_err(|e| {
             self.held.truncate(from);
             let at = self.offset + from as u64;
-            let code = if e.get_ref().is_some_and(|e| e.is::<NotEncoded>()) { Code::ENCODING } else { Code::UNKNOWN };
-            match e.downcast::<object_store::Error>() {
-                Ok(e) => store_error("read", &self.file, e).into(),
-                // What a decompressor says of its bytes, or a decoder.
-                Err(e) => {
-                    let error = super::damaged(&self.file, &format!("at byte {at} of its text: {e}"));
-                    Broken { line: Some(Box::new(self.unread(code, e.to_string()))), error }
-                }
-            }
+            unreadable(
+                &self.file,
+                e,
+                |e| format!("at byte {at} of its text: {e}"),
+                |code, reason| self.unread(code, reason),
+            )
         })?;
         self.held.truncate(from + read);
         self.ended = read == 0;

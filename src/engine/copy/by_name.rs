@@ -11,7 +11,6 @@ use crate::common::error::Position;
 use crate::common::{Error, Result, SqlState};
 use crate::engine::ddl;
 use crate::engine::identity::explicit;
-use crate::engine::running::Running;
 use crate::sql::ast::{ColumnSpec, CopyOptions, Ident};
 
 /// Files whose first lines are read at the same time.
@@ -22,7 +21,7 @@ const OPEN: usize = 16;
 /// Errors: Invalid where a file has a column that the table has not, unless a column list says which are wanted.
 pub async fn parts(loading: &Loading<'_>, groups: &[CopyFiles]) -> Result<Vec<Part>> {
     let names = match loading.copy.options.format {
-        CopyFormat::Parquet => parquet_names(loading.running, groups).await?,
+        CopyFormat::Parquet => parquet_names(loading, groups).await?,
         _ => headers(&loading.copy.options, groups).await?,
     };
     let parts = of_files(groups, names, |file, name| target(loading, file, name))?;
@@ -45,7 +44,7 @@ pub async fn parts(loading: &Loading<'_>, groups: &[CopyFiles]) -> Result<Vec<Pa
 pub async fn unknown(loading: &Loading<'_>, groups: &[CopyFiles]) -> Result<Vec<Found>> {
     let options = &loading.copy.options;
     let found = match &options.format {
-        CopyFormat::Parquet => infer::of_parquet(loading.running, groups).await?,
+        CopyFormat::Parquet | CopyFormat::Avro(_) => infer::of_typed(loading.running, options, groups).await?,
         CopyFormat::Json(_) => infer::of_text(options, groups).await?.0,
         _ => infer::of_named(options, groups, &headers(options, groups).await?).await?,
     };
@@ -100,10 +99,11 @@ fn target(loading: &Loading<'_>, file: &str, name: &str) -> Result<Option<usize>
 /// Names of columns, of each file.
 pub type Names = Vec<Vec<(ObjectMeta, String, Vec<String>)>>;
 
-async fn parquet_names(running: &Running<'_>, groups: &[CopyFiles]) -> Result<Names> {
+async fn parquet_names(loading: &Loading<'_>, groups: &[CopyFiles]) -> Result<Names> {
     let mut names = Vec::with_capacity(groups.len());
     for group in groups {
-        let schemas = parquet::schemas(running, group).await?;
+        let schemas = parquet::schemas(loading.running, group).await;
+        let schemas = schemas.map_err(|unread| unread.logged(loading.refused))?;
         let of =
             |schema: arrow::datatypes::SchemaRef| schema.fields().iter().map(|field| field.name().clone()).collect();
         let files = group.files.iter().cloned().zip(schemas);

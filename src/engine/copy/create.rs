@@ -62,16 +62,16 @@ pub(in crate::engine) async fn create_from(running: &Running<'_>, create: Create
 /// What the files tell; the options get what follows for their reading.
 async fn columns(running: &Running<'_>, copy: &mut Copy, groups: &[CopyFiles]) -> Result<Vec<Found>> {
     let options = &mut copy.options;
-    if options.format == CopyFormat::Parquet {
+    if let CopyFormat::Parquet | CopyFormat::Avro(_) = options.format {
         // Each may have its columns in another order, or lack some.
         options.by_name = true;
-        return infer::of_parquet(running, groups).await;
+        return infer::of_typed(running, options, groups).await;
     }
     options.values.exact = true;
     let (found, named) = infer::of_text(options, groups).await?;
     match named {
         false => {
-            options.by_name = options.format.is_json();
+            options.by_name = options.format.mapping().is_some();
             Ok(found)
         }
         true => {

@@ -19,7 +19,7 @@ use super::lines::{Fields, Form, LineReader};
 use super::parquet;
 use super::text::shown_name;
 use super::values::{Rules, Values};
-use super::{damaged, input, null_as};
+use super::{avro, damaged, input, null_as};
 use crate::catalog::ColumnDef;
 use crate::common::{ColumnId, EncodingName, Error, Result, SqlState, SqlType};
 use crate::engine::files::CopyFiles;
@@ -58,6 +58,7 @@ pub fn guess_format(options: &mut CopyOptions, from: &str, groups: &[CopyFiles])
     let delimited = |delimiter| CopyFormat::Delimited { delimiter, escape: false, remove_quotes: false };
     options.format = match name.rsplit_once('.').map_or("", |(_, ending)| ending) {
         "parquet" => CopyFormat::Parquet,
+        "avro" => CopyFormat::Avro(Mapping::Auto { ignore_case: true }),
         "csv" => CopyFormat::Csv { delimiter: b',', quote: b'"' },
         "tsv" => delimited(b'\t'),
         "tbl" | "psv" => delimited(b'|'),
@@ -67,7 +68,7 @@ pub fn guess_format(options: &mut CopyOptions, from: &str, groups: &[CopyFiles])
                 SqlState::INVALID_PARAMETER,
                 format!("the name of \"{}\" does not tell the format of its files", shown(from)),
             )
-            .with_hint("say PARQUET, CSV, JSON 'auto', or DELIMITER"));
+            .with_hint("say PARQUET, AVRO, CSV, JSON 'auto', or DELIMITER"));
         }
     };
     options.compression = compression;
@@ -76,10 +77,10 @@ pub fn guess_format(options: &mut CopyOptions, from: &str, groups: &[CopyFiles])
 
 /// The columns of text or JSON files, in their order; and whether their first lines are names, which [`of_named`] is for.
 pub async fn of_text(options: &CopyOptions, groups: &[CopyFiles]) -> Result<(Vec<Found>, bool)> {
-    let skip = if options.format.is_json() { options.values.ignore_header } else { 0 };
+    let skip = if matches!(options.format, CopyFormat::Json(_)) { options.values.ignore_header } else { 0 };
     let blocks = heads(options, groups, &[], skip).await?;
     match &options.format {
-        CopyFormat::Json(_) => Ok((of_values(options, &blocks)?, false)),
+        CopyFormat::Json(mapping) => Ok((of_values(mapping, &blocks)?, false)),
         _ => of_lines(options, &blocks),
     }
 }
@@ -115,23 +116,38 @@ pub async fn of_named(options: &CopyOptions, groups: &[CopyFiles], names: &Names
     Ok(columns.into_iter().map(|(name, guess)| Found { name, sql_type: guess.sql_type() }).collect())
 }
 
-/// The columns of Parquet files; those of one name are of one type.
-pub async fn of_parquet(running: &Running<'_>, groups: &[CopyFiles]) -> Result<Vec<Found>> {
-    let mut found: Vec<Found> = Vec::new();
+/// The columns of files that say their types.
+pub async fn of_typed(running: &Running<'_>, options: &CopyOptions, groups: &[CopyFiles]) -> Result<Vec<Found>> {
+    let mut files: Vec<(String, Vec<Found>)> = Vec::new();
     for group in groups {
-        for (file, schema) in parquet::schemas(running, group).await? {
-            for column in columns_of(&schema, &file)? {
-                match found.iter().find(|known| known.name == column.name) {
-                    None => found.push(column),
-                    Some(known) if known.sql_type == column.sql_type => {}
-                    Some(known) => {
-                        let message = format!(
-                            "{file}: column \"{}\" is {} here and {} in another file",
-                            column.name, column.sql_type, known.sql_type
-                        );
-                        return Err(Error::invalid(SqlState::BAD_COPY_FILE, message)
-                            .with_hint("create the table with the type that you want, then COPY … BY NAME"));
-                    }
+        if let CopyFormat::Avro(mapping) = &options.format {
+            check_auto(mapping)?;
+            files.extend(avro_columns(options, group).await?);
+            continue;
+        }
+        for (file, schema) in parquet::schemas(running, group).await.map_err(|unread| unread.error)? {
+            let columns = columns_of(&schema, &file)?;
+            files.push((file, columns));
+        }
+    }
+    together(files)
+}
+
+/// The columns of all files; those of one name are of one type.
+fn together(files: Vec<(String, Vec<Found>)>) -> Result<Vec<Found>> {
+    let mut found: Vec<Found> = Vec::new();
+    for (file, columns) in files {
+        for column in columns {
+            match found.iter().find(|known| known.name == column.name) {
+                None => found.push(column),
+                Some(known) if known.sql_type == column.sql_type => {}
+                Some(known) => {
+                    let message = format!(
+                        "{file}: column \"{}\" is {} here and {} in another file",
+                        column.name, column.sql_type, known.sql_type
+                    );
+                    return Err(Error::invalid(SqlState::BAD_COPY_FILE, message)
+                        .with_hint("create the table with the type that you want, then COPY … BY NAME"));
                 }
             }
         }
@@ -215,7 +231,7 @@ async fn head(options: &CopyOptions, group: &CopyFiles, file: &ObjectMeta, skip:
         let text = input::text(fetched, compression, encoding).map_err(|e| damaged(&name, &e.to_string()))?;
         Cutter::new(text, name, lines, skip).next().map_err(|broken| broken.error)
     };
-    tokio::task::spawn_blocking(read).await.map_err(|e| Error::internal(format!("looking into a file: {e}")))?
+    look(read).await
 }
 
 /// How the files' lines are parted, whatever their columns.
@@ -226,7 +242,7 @@ fn form(options: &CopyOptions) -> Form {
         }
         CopyFormat::FixedWidth(fields) => Form::Fixed(fields.iter().map(|field| field.width).collect()),
         CopyFormat::Csv { delimiter, quote } => Form::Csv { delimiter: *delimiter, quote: *quote },
-        CopyFormat::Json(_) | CopyFormat::Parquet => Form::Json(json::Shape::Whole),
+        CopyFormat::Json(_) | CopyFormat::Avro(_) | CopyFormat::Parquet => Form::Json(json::Shape::Whole),
     }
 }
 
@@ -312,11 +328,43 @@ fn looks_like_names(first: &[Option<String>], guesses: &[Guess]) -> bool {
     }
 }
 
-fn of_values(options: &CopyOptions, blocks: &[Block]) -> Result<Vec<Found>> {
-    if !matches!(options.format, CopyFormat::Json(Mapping::Auto { .. })) {
-        return Err(Error::invalid(SqlState::INVALID_PARAMETER, "columns are told by the keys of JSON 'auto'")
-            .with_hint("create the table with its columns for JSONPaths and 'noshred'"));
+/// Errors: Invalid where it is not keys that tell the columns.
+fn check_auto(mapping: &Mapping) -> Result<()> {
+    match mapping {
+        Mapping::Auto { .. } => Ok(()),
+        Mapping::Paths { .. } | Mapping::Whole => {
+            Err(Error::invalid(SqlState::INVALID_PARAMETER, "columns are told by the keys of 'auto'")
+                .with_hint("create the table with its columns for JSONPaths and 'noshred'"))
+        }
     }
+}
+
+/// The columns of each file of Avro, whose header has them.
+async fn avro_columns(options: &CopyOptions, group: &CopyFiles) -> Result<Vec<(String, Vec<Found>)>> {
+    // Boxed one by one: their lifetimes are not those of a closure's arguments.
+    let mut reads = Vec::with_capacity(group.files.len());
+    for file in &group.files {
+        let (name, compression): (Arc<str>, _) = (shown_name(&group.base, file).into(), options.compression);
+        let columns = async move {
+            let fetched = input::fetch(Arc::clone(&group.store), file.location.clone());
+            look(move || {
+                let plain = input::plain(fetched, compression).map_err(|e| damaged(&name, &e.to_string()))?;
+                Ok((name.to_string(), avro::columns(plain, &name)?))
+            })
+            .await
+        };
+        reads.push(columns.boxed());
+    }
+    stream::iter(reads).buffered(OPEN).try_collect().await
+}
+
+/// Looks into a file where blocking is allowed.
+async fn look<T: Send + 'static>(read: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(read).await.map_err(|e| Error::internal(format!("looking into a file: {e}")))?
+}
+
+fn of_values(mapping: &Mapping, blocks: &[Block]) -> Result<Vec<Found>> {
+    check_auto(mapping)?;
     let mut columns: Vec<(String, Guess)> = Vec::new();
     for block in blocks {
         for (_, read) in json::values(block).take(SAMPLED_LINES) {
@@ -483,7 +531,7 @@ mod tests {
         let Ok(Statement::Copy(copy)) = parse_one(&format!("copy t from 'f' {options}")) else { panic!("{options}") };
         let block = Block { file: "f".into(), line: 1, offset: 0, text: text.as_bytes().to_vec() };
         let (found, header) = match &copy.options.format {
-            CopyFormat::Json(_) => (of_values(&copy.options, &[block]).unwrap(), false),
+            CopyFormat::Json(mapping) => (of_values(mapping, &[block]).unwrap(), false),
             _ => of_lines(&copy.options, &[block]).unwrap(),
         };
         (found.iter().map(|column| format!("{} {}", column.name, column.sql_type)).collect(), header)

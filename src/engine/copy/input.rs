@@ -36,18 +36,23 @@ pub fn fetch(store: Arc<dyn ObjectStore>, location: Path) -> impl Read + Send {
     Pieces { pieces, current: Bytes::new() }
 }
 
+/// As it was before it was compressed.
+pub fn plain(input: impl Read + Send + 'static, compression: Compression) -> io::Result<Box<dyn Read + Send>> {
+    Ok(match compression {
+        Compression::None => Box::new(input),
+        Compression::Gzip => Box::new(flate2::read::MultiGzDecoder::new(input)),
+        Compression::Bzip2 => Box::new(bzip2::read::MultiBzDecoder::new(input)),
+        Compression::Zstd => Box::new(zstd::stream::read::Decoder::new(input)?),
+    })
+}
+
 /// As UTF-8 text without byte-order mark.
 pub fn text(
     input: impl Read + Send + 'static,
     compression: Compression,
     encoding: TextEncoding,
 ) -> io::Result<Box<dyn Read + Send>> {
-    let plain: Box<dyn Read + Send> = match compression {
-        Compression::None => Box::new(input),
-        Compression::Gzip => Box::new(flate2::read::MultiGzDecoder::new(input)),
-        Compression::Bzip2 => Box::new(bzip2::read::MultiBzDecoder::new(input)),
-        Compression::Zstd => Box::new(zstd::stream::read::Decoder::new(input)?),
-    };
+    let plain = plain(input, compression)?;
     let big_endian = match encoding {
         TextEncoding::Utf8 => return Ok(Box::new(Unmarked { input: plain, start: Start::Unread })),
         TextEncoding::Utf16 => None,

@@ -33,6 +33,17 @@ pub enum Keys {
     AsColumns,
 }
 
+impl Keys {
+    /// Whether a key is called like a column.
+    pub fn match_name(self, name: &str, key: &str) -> bool {
+        match self {
+            Keys::AsTheyAre => name == key,
+            Keys::InAnyCase => name.eq_ignore_ascii_case(key),
+            Keys::AsColumns => name == key || column_name(name) == column_name(key),
+        }
+    }
+}
+
 /// A step of a JSONPath.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
@@ -80,12 +91,7 @@ impl Shape {
                 }
                 for member in members(value) {
                     let (key, value) = member?;
-                    let is = |name: &String| match keys {
-                        Keys::AsTheyAre => *name == key,
-                        Keys::InAnyCase => name.eq_ignore_ascii_case(&key),
-                        Keys::AsColumns => *name == key || column_name(name) == column_name(&key),
-                    };
-                    if let Some(at) = names.iter().position(is) {
+                    if let Some(at) = names.iter().position(|name| keys.match_name(name, &key)) {
                         found[at] = Some(value);
                     }
                 }

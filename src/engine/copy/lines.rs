@@ -21,6 +21,8 @@ pub enum Form {
     Fixed(Vec<usize>),
     /// Values instead of lines.
     Json(Shape),
+    /// Blocks of records instead of lines.
+    Avro(Shape),
 }
 
 impl Form {
@@ -30,7 +32,7 @@ impl Form {
             Form::Csv { delimiter, quote } => Lines::Quoted { delimiter: *delimiter, quote: *quote },
             Form::Delimited { escape: true, .. } => Lines::Escaped,
             Form::Delimited { .. } | Form::Fixed(_) => Lines::Plain,
-            Form::Json(_) => Lines::Json,
+            Form::Json(_) | Form::Avro(_) => Lines::Json,
         }
     }
 }
@@ -205,7 +207,7 @@ impl<'b> LineReader<'b> {
                 let length = plain();
                 (length, fixed(&rest[..length], widths, fields))
             }
-            Form::Json(_) => (rest.len(), Ok(())),
+            Form::Json(_) | Form::Avro(_) => (rest.len(), Ok(())),
         };
         let end = match rest[length..] {
             [b'\r', b'\n', ..] => 2,

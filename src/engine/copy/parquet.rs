@@ -1,6 +1,7 @@
 //! Parquet files of a COPY. Files of one schema are read by one plan, by row groups at the same time, however many or large they
 //! are.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -41,7 +42,7 @@ struct File {
 
 pub async fn load(loading: &Loading<'_>, part: &Part, load: &Load) -> Result<()> {
     let (running, files) = (loading.running, &part.files);
-    let looked = look_at_all(running, files).await?;
+    let looked = look_at_all(running, files).await.map_err(|unread| unread.logged(loading.refused))?;
     let mut alike: Vec<Vec<File>> = Vec::new();
     for file in looked {
         match alike.iter_mut().find(|some| some[0].schema == file.schema) {
@@ -50,6 +51,7 @@ pub async fn load(loading: &Loading<'_>, part: &Part, load: &Load) -> Result<()>
         }
     }
     for some in alike {
+        check_number(loading, part, &some[0])?;
         let (rows, bytes) = some.iter().fold((0, 0), |(rows, bytes), file| (rows + file.rows, bytes + file.meta.size));
         let plan = plan(loading, part, &some, running.warehouse.inner.threads)?;
         loading.progress.begin_file(&shown_name(&files.base, &some[0].meta));
@@ -66,13 +68,34 @@ pub async fn load(loading: &Loading<'_>, part: &Part, load: &Load) -> Result<()>
     Ok(())
 }
 
+/// A file that is none of Parquet, or that cannot be had.
+pub struct Unread {
+    pub error: Error,
+    file: String,
+}
+
+impl Unread {
+    /// The error, which is in the log where the file is to blame.
+    pub fn logged(self, refused: &RefusedRows) -> Error {
+        if self.error.kind() == ErrorKind::Invalid {
+            log(refused, &self.file, Code::UNKNOWN, &self.error);
+        }
+        self.error
+    }
+}
+
+/// The log tells what ends a load, of a file as a whole.
+fn log(refused: &RefusedRows, file: &str, code: Code, error: &Error) {
+    refused.keep(LoadError::of_file(file, code, error.message()));
+}
+
 /// The files' schemas, each with the file's name.
-pub async fn schemas(running: &Running<'_>, files: &CopyFiles) -> Result<Vec<(String, SchemaRef)>> {
+pub async fn schemas(running: &Running<'_>, files: &CopyFiles) -> Result<Vec<(String, SchemaRef)>, Unread> {
     let looked = look_at_all(running, files).await?;
     Ok(looked.into_iter().map(|file| (shown_name(&files.base, &file.meta), file.schema)).collect())
 }
 
-async fn look_at_all(running: &Running<'_>, files: &CopyFiles) -> Result<Vec<File>> {
+async fn look_at_all(running: &Running<'_>, files: &CopyFiles) -> Result<Vec<File>, Unread> {
     running.state.runtime_env().register_object_store(&files.base, Arc::clone(&files.store));
     let format = Arc::new(ParquetFormat::default());
     // Boxed one by one: their lifetimes are not those of a closure's arguments.
@@ -83,8 +106,16 @@ async fn look_at_all(running: &Running<'_>, files: &CopyFiles) -> Result<Vec<Fil
     stream::iter(looks).buffered(FOOTERS).try_collect().await
 }
 
-async fn look(running: &Running<'_>, format: Arc<ParquetFormat>, files: &CopyFiles, meta: ObjectMeta) -> Result<File> {
-    let bad = |e| bad_parquet(&shown_name(&files.base, &meta), from_datafusion(e));
+async fn look(
+    running: &Running<'_>,
+    format: Arc<ParquetFormat>,
+    files: &CopyFiles,
+    meta: ObjectMeta,
+) -> Result<File, Unread> {
+    let bad = |e| {
+        let file = shown_name(&files.base, &meta);
+        Unread { error: bad_parquet(&file, from_datafusion(e)), file }
+    };
     let schema = format.infer_schema(&running.state, &files.store, std::slice::from_ref(&meta)).await.map_err(bad)?;
     let statistics = format.infer_stats(&running.state, &files.store, Arc::clone(&schema), &meta).await.map_err(bad)?;
     let rows = match statistics.num_rows {
@@ -94,19 +125,28 @@ async fn look(running: &Running<'_>, format: Arc<ParquetFormat>, files: &CopyFil
     Ok(File { meta, schema, rows })
 }
 
+/// A file has as many columns as are loaded, or fewer where FILLRECORD is said.
+fn check_number(loading: &Loading<'_>, part: &Part, file: &File) -> Result<()> {
+    let (found, wanted) = (file.schema.fields().len(), part.targets.len());
+    let code = match found.cmp(&wanted) {
+        Ordering::Equal => return Ok(()),
+        Ordering::Less if loading.copy.options.values.fill_record => return Ok(()),
+        Ordering::Less => Code::MISSING_COLUMNS,
+        Ordering::Greater => Code::EXTRA_COLUMNS,
+    };
+    let file = shown_name(&part.files.base, &file.meta);
+    let message = format!("{file} has {found} columns where {wanted} of table \"{}\" are loaded", loading.def.name);
+    let error = Error::invalid(SqlState::BAD_COPY_FILE, message).with_hint(
+        "a column list after the table's name says which columns the file has, in its order; FILLRECORD fills up columns that \
+         are missing at the end",
+    );
+    log(loading.refused, &file, code, &error);
+    Err(error)
+}
+
 /// A plan that reads files of one schema by position, its columns those of the table; with one of `threads`, in the files' order.
 fn plan(loading: &Loading<'_>, part: &Part, some: &[File], threads: usize) -> Result<LogicalPlan> {
     let files = &part.files;
-    let schema = &some[0].schema;
-    let (found, wanted) = (schema.fields().len(), part.targets.len());
-    if found > wanted || (found < wanted && !loading.copy.options.values.fill_record) {
-        let file = shown_name(&files.base, &some[0].meta);
-        let message = format!("{file} has {found} columns where {wanted} of table \"{}\" are loaded", loading.def.name);
-        return Err(Error::invalid(SqlState::BAD_COPY_FILE, message).with_hint(
-            "a column list after the table's name says which columns the file has, in its order; FILLRECORD fills up columns that \
-             are missing at the end",
-        ));
-    }
     let provider: Arc<dyn TableProvider> = match loading.copy.options.values.replace_invalid {
         Some(by) => Arc::new(row_groups(loading, part, some, by, threads)?),
         None => Arc::new(listing(files, some)?),
@@ -223,7 +263,7 @@ async fn named(loading: &Loading<'_>, part: &Part, load: &Load, some: &[File], e
         let fails = some.len() == 1 || read.await.is_err();
         if fails {
             let name = shown_name(&part.files.base, &file.meta);
-            loading.refused.keep(LoadError::of_file(&name, Code::UNKNOWN, e.message()));
+            log(loading.refused, &name, Code::UNKNOWN, &e);
             return e.context(name);
         }
     }

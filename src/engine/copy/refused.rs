@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -163,6 +163,8 @@ const KEPT_REPLACED: usize = 100;
 pub struct Refused {
     limit: ErrorLimit,
     count: AtomicU64,
+    /// Whether there are too many.
+    full: AtomicBool,
     kept: Mutex<Kept>,
     replaced: Mutex<Vec<Replaced>>,
     files: Mutex<BTreeMap<Arc<str>, FileCounts>>,
@@ -187,6 +189,7 @@ impl Refused {
         Refused {
             limit,
             count: AtomicU64::new(0),
+            full: AtomicBool::new(false),
             kept: Mutex::default(),
             replaced: Mutex::default(),
             files: Mutex::default(),
@@ -196,6 +199,7 @@ impl Refused {
     /// Forgets all: the load begins again.
     pub fn clear(&self) {
         self.count.store(0, Ordering::Relaxed);
+        self.full.store(false, Ordering::Relaxed);
         *self.kept.lock() = Kept::default();
         self.replaced.lock().clear();
         self.files.lock().clear();
@@ -205,9 +209,17 @@ impl Refused {
     pub fn add(&self, error: LoadError) -> Result<()> {
         let count = self.keep(error);
         match self.limit {
-            ErrorLimit::At(limit) if count >= limit => Err(self.error()),
+            ErrorLimit::At(limit) if count >= limit => {
+                self.full.store(true, Ordering::Relaxed);
+                Err(self.error())
+            }
             _ => Ok(()),
         }
+    }
+
+    /// Whether [`Refused::add`] has told that there are too many.
+    pub fn is_full(&self) -> bool {
+        self.full.load(Ordering::Relaxed)
     }
 
     /// Takes what ends the load however many errors it may have; how many there are by now.

@@ -20,6 +20,7 @@ use object_store::{GetResultPayload, ObjectMeta, ObjectStore, ObjectStoreExt};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, mpsc};
 
+use super::avro::Records;
 use super::blocks::{Block, Cutter};
 use super::json::{self, Shape};
 use super::lines::{Fields, Form, Line, LineReader};
@@ -28,9 +29,9 @@ use super::refused::{Code, FieldText, LoadError, Refused, Replaced, raw};
 use super::replaced::replaced;
 use super::turns::{Turn, Turns};
 use super::values::{Refusal, Rules, Values};
-use super::{damaged, input};
+use super::{avro, damaged, input};
 use crate::catalog::ColumnDef;
-use crate::common::{Error, ErrorKind, Result, SqlType};
+use crate::common::{Error, Result, SqlType};
 use crate::engine::files::CopyFiles;
 use crate::sql::ast::Compression;
 
@@ -56,7 +57,7 @@ pub struct TextFiles {
 /// Streams of the rows of all files, to be read at the same time. They end with an error where too many rows are refused.
 pub fn streams(text: Arc<TextFiles>, files: &CopyFiles, threads: usize) -> Vec<SendableRecordBatchStream> {
     let threads = threads.max(1);
-    let (sender, blocks) = mpsc::channel::<Result<Block>>(AHEAD);
+    let (sender, blocks) = mpsc::channel::<Result<Piece>>(AHEAD);
     let (store, base) = (Arc::clone(&files.store), files.base.clone());
     let (reads, list) = (Arc::clone(&text), files.files.clone());
     tokio::spawn(async move {
@@ -66,14 +67,14 @@ pub fn streams(text: Arc<TextFiles>, files: &CopyFiles, threads: usize) -> Vec<S
             let (store, local) = (Arc::clone(&store), base.scheme() == "file");
             let cut = move || {
                 let fetched = open(&store, local, file.location);
-                let send = |block| sender.blocking_send(Ok(block)).is_ok();
+                let send = |piece| sender.blocking_send(Ok(piece)).is_ok();
                 let sent = match &text.progress {
                     Some(progress) => {
                         progress.begin_file(&name);
                         let counted = Counted { input: fetched, progress: Arc::clone(progress) };
-                        text.cut(counted, &name, send).inspect(|()| progress.end_files(1))
+                        text.pieces(counted, &name, send).inspect(|()| progress.end_files(1))
                     }
-                    None => text.cut(fetched, &name, send),
+                    None => text.pieces(fetched, &name, send),
                 };
                 if let Err(e) = sent {
                     // Nobody asks where the load has ended.
@@ -94,12 +95,12 @@ pub fn streams(text: Arc<TextFiles>, files: &CopyFiles, threads: usize) -> Vec<S
                 if ended {
                     return None;
                 }
-                let (block, turn) = {
+                let (piece, turn) = {
                     let mut blocks = blocks.lock().await;
                     (blocks.recv().await?, turns.begin())
                 };
-                let parsed = match block {
-                    Ok(block) => parsed(text, block, turn).await,
+                let parsed = match piece {
+                    Ok(piece) => parsed(text, piece, turn).await,
                     Err(e) => Err(e),
                 };
                 let failed = parsed.is_err();
@@ -111,24 +112,30 @@ pub fn streams(text: Arc<TextFiles>, files: &CopyFiles, threads: usize) -> Vec<S
     (0..threads).map(parse).collect()
 }
 
-/// The rows of a block. Where they are too many that are refused, the error is of the first of them in the file, which may be in
-/// a block before that others parse.
-async fn parsed(text: Arc<TextFiles>, block: Block, turn: Turn) -> Result<RecordBatch> {
+/// The rows of a piece. Where they are too many that are refused, the error is of the first of them in the file, which may be in
+/// a piece before that others parse.
+async fn parsed(text: Arc<TextFiles>, piece: Piece, turn: Turn) -> Result<RecordBatch> {
     let (parses, before) = (Arc::clone(&text), turn.before());
     let task = tokio::task::spawn_blocking(move || {
-        let parsed = parses.parse(&block);
+        let parsed = parses.parse_piece(&piece);
         // Here, as whoever waits for the turn must not wait until these rows are asked for.
         drop(turn);
         parsed
     });
     match task.await {
-        Ok(Err(e)) if e.kind() == ErrorKind::Invalid => {
+        Ok(Err(_)) if text.refused.is_full() => {
             before.await;
             Err(text.refused.error())
         }
         Ok(parsed) => parsed,
         Err(e) => Err(Error::internal(format!("parsing a block: {e}"))),
     }
+}
+
+/// A part of a file that is read by itself.
+enum Piece {
+    Text(Block),
+    Records(Records),
 }
 
 /// The content of a file, to be read where blocking is allowed. A local one is read when more is asked for, and as much:
@@ -166,6 +173,28 @@ impl TextFiles {
     fn schema(&self) -> Arc<Schema> {
         let field = |c: &ColumnDef| Field::new(&c.name, c.sql_type.arrow_type(), true);
         Arc::new(Schema::new(self.columns.iter().map(field).collect::<Vec<_>>()))
+    }
+
+    /// Gives the file's parts to `to`, until that wants no more.
+    fn pieces(
+        &self,
+        input: impl Read + Send + 'static,
+        name: &Arc<str>,
+        mut to: impl FnMut(Piece) -> bool,
+    ) -> Result<()> {
+        if !matches!(self.form, Form::Avro(_)) {
+            return self.cut(input, name, |block| to(Piece::Text(block)));
+        }
+        let input = input::plain(input, self.compression).map_err(|e| damaged(name, &e.to_string()))?;
+        avro::cut(input, name, |records| to(Piece::Records(records))).map_err(|broken| self.refused.broken(broken))
+    }
+
+    fn parse_piece(&self, piece: &Piece) -> Result<RecordBatch> {
+        match (piece, &self.form) {
+            (Piece::Text(block), _) => self.parse(block),
+            (Piece::Records(records), Form::Avro(shape)) => self.parse_records(records, shape),
+            (Piece::Records(_), _) => Err(Error::internal("records are read as text")),
+        }
     }
 
     /// Gives the file's blocks to `to`, until that wants no more.
@@ -211,7 +240,7 @@ impl TextFiles {
             let found = match value.and_then(|value| shape.find(value)) {
                 Ok(found) => found,
                 Err(refusal) => {
-                    self.refused.add(self.error(block, shown, None, refusal))?;
+                    self.refused.add(self.error(&block.file, shown, None, refusal))?;
                     continue;
                 }
             };
@@ -247,7 +276,7 @@ impl TextFiles {
             }
             kept.push(refused.is_none());
             match refused {
-                None => self.note_replaced(block, shown, |at| found[at].map(original)),
+                None => self.note_replaced(&block.file, shown, |at| found[at].map(original)),
                 Some((at, refusal)) => {
                     let raw_value = found[at].map_or(String::new(), |value| raw(original(value)));
                     let position = found[at].map_or(0, |value| value.as_ptr() as usize - line.text.as_ptr() as usize);
@@ -256,7 +285,7 @@ impl TextFiles {
                         column: Some(self.column(at)),
                     };
                     let fields = found.iter().enumerate().map(field).collect();
-                    let error = self.error(block, shown, Some(at), refusal);
+                    let error = self.error(&block.file, shown, Some(at), refusal);
                     self.refused.add(LoadError { raw_value, position, fields, ..error })?;
                 }
             }
@@ -301,7 +330,7 @@ impl TextFiles {
             match refused {
                 None => {
                     let of = |at: usize| Some(self.fields[at]).filter(|field| *field < fields.len());
-                    self.note_replaced(block, line, |at| fields.get(of(at)?));
+                    self.note_replaced(&block.file, line, |at| fields.get(of(at)?));
                 }
                 Some((at, refusal)) => self.refuse(block, line, Some(at), refusal, &fields)?,
             }
@@ -311,7 +340,7 @@ impl TextFiles {
         self.batch(values, kept)
     }
 
-    fn batch(&self, mut values: Vec<Values>, kept: Vec<bool>) -> Result<RecordBatch> {
+    pub(super) fn batch(&self, mut values: Vec<Values>, kept: Vec<bool>) -> Result<RecordBatch> {
         let batch = RecordBatch::try_new(self.schema(), values.iter_mut().map(Values::finish).collect())?;
         let batch = match kept.iter().all(|kept| *kept) {
             true => batch,
@@ -357,7 +386,7 @@ impl TextFiles {
             position: field.map_or(0, |at| fields.start(at, line.text, &self.form)),
             raw_value: raw_value.map_or(String::new(), raw),
             fields: (0..fields.len()).map(|at| self.shown(at, fields)).collect(),
-            ..self.error(block, line, column, refusal)
+            ..self.error(&block.file, line, column, refusal)
         })
     }
 
@@ -366,19 +395,19 @@ impl TextFiles {
         FieldText { value: fields.get(field).map(raw), column }
     }
 
-    fn column(&self, at: usize) -> (String, SqlType) {
+    pub(super) fn column(&self, at: usize) -> (String, SqlType) {
         (self.columns[at].name.clone(), self.columns[at].sql_type)
     }
 
     /// Tells of the row's values that ACCEPTINVCHARS has changed.
-    fn note_replaced<'f>(&self, block: &Block, line: Line<'_>, field: impl Fn(usize) -> Option<&'f [u8]>) {
+    pub(super) fn note_replaced<'f>(&self, file: &Arc<str>, line: Line<'_>, field: impl Fn(usize) -> Option<&'f [u8]>) {
         if self.rules.text.replace_invalid.is_none() {
             return;
         }
         for (at, column) in self.columns.iter().enumerate() {
             if field(at).is_some_and(|bytes| !is_text(bytes)) {
                 self.refused.replaced(|| Replaced {
-                    file: Arc::clone(&block.file),
+                    file: Arc::clone(file),
                     line: line.number,
                     column: column.name.clone(),
                     raw_line: raw(line.text),
@@ -388,9 +417,9 @@ impl TextFiles {
     }
 
     /// Without the value and its place.
-    fn error(&self, block: &Block, line: Line<'_>, column: Option<usize>, refusal: Refusal) -> LoadError {
+    pub(super) fn error(&self, file: &Arc<str>, line: Line<'_>, column: Option<usize>, refusal: Refusal) -> LoadError {
         LoadError {
-            file: Arc::clone(&block.file),
+            file: Arc::clone(file),
             line: line.number,
             offset: line.offset,
             column: column.map(|at| self.column(at)),

@@ -38,6 +38,20 @@ pub struct Rules {
     pub zone: Tz,
 }
 
+/// A value of a file that has types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Typed<'f> {
+    /// Since 1970.
+    Day(i32),
+    /// Microseconds.
+    TimeOfDay(i64),
+    /// Microseconds since 1970 of no zone.
+    Local(i64),
+    /// The same in UTC.
+    Instant(i64),
+    Bytes(&'f [u8]),
+}
+
 /// A column's values so far.
 pub struct Values {
     column: ColumnDef,
@@ -108,6 +122,33 @@ impl Values {
                 Err(Refusal { code, ..refusal })
             }
         }
+    }
+
+    /// Appends a value as it is; `None`, with nothing appended, where its text has to tell whether the column takes it.
+    pub fn push_typed(&mut self, value: &Typed<'_>, rules: &Rules) -> Option<std::result::Result<(), Refusal>> {
+        let sql_type = self.column.sql_type;
+        let zoned = sql_type == SqlType::TimestampTz;
+        match (&mut self.builder, value) {
+            (Builder::Date(builder), Typed::Day(days)) => builder.append_value(*days),
+            (Builder::Date(builder), Typed::Local(micros) | Typed::Instant(micros)) => {
+                builder.append_value(micros.div_euclid(DAY_US).try_into().ok()?);
+            }
+            (Builder::Time(builder), Typed::TimeOfDay(micros @ 0..DAY_US)) => builder.append_value(*micros),
+            (Builder::Timestamp(builder), Typed::Day(days)) if !zoned => {
+                builder.append_value(i64::from(*days).checked_mul(DAY_US)?);
+            }
+            (Builder::Timestamp(builder), Typed::Local(micros)) if !zoned => builder.append_value(*micros),
+            (Builder::Timestamp(builder), Typed::Instant(micros)) => builder.append_value(*micros),
+            (Builder::Bytes(builder), Typed::Bytes(bytes)) => match cut(bytes, sql_type, &rules.text) {
+                Ok(bytes) => builder.append_value(bytes),
+                Err(refusal) => {
+                    builder.append_null();
+                    return Some(Err(refusal));
+                }
+            },
+            _ => return None,
+        }
+        Some(Ok(()))
     }
 
     pub fn push_null(&mut self) {
@@ -253,11 +294,7 @@ impl Values {
             }
             Builder::Bytes(builder) => {
                 let bytes = bytes_of_hex(text).ok_or_else(|| refused(Code::HEX))?;
-                if sql_type.max_bytes().is_some_and(|max| bytes.len() > max as usize && !of.truncate) {
-                    return Err(too_long(bytes.len(), sql_type));
-                }
-                let kept = sql_type.max_bytes().map_or(bytes.len(), |max| bytes.len().min(max as usize));
-                builder.append_value(&bytes[..kept]);
+                builder.append_value(cut(&bytes, sql_type, of)?);
             }
         }
         Ok(true)
@@ -298,6 +335,15 @@ fn fitted<'t>(text: &'t str, column: &ColumnDef, rules: &ValueRules) -> std::res
         false => Ok(text),
         true if rules.truncate => Ok(&text[..text.floor_char_boundary(max as usize)]),
         true => Err(too_long(counted, sql_type)),
+    }
+}
+
+/// Bytes within their column's length.
+fn cut<'b>(bytes: &'b [u8], sql_type: SqlType, rules: &ValueRules) -> std::result::Result<&'b [u8], Refusal> {
+    match sql_type.max_bytes() {
+        Some(max) if bytes.len() > max as usize && !rules.truncate => Err(too_long(bytes.len(), sql_type)),
+        Some(max) => Ok(&bytes[..bytes.len().min(max as usize)]),
+        None => Ok(bytes),
     }
 }
 

@@ -9,6 +9,7 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use datafusion::parquet::arrow::ArrowWriter;
 
 use super::stores::options;
+use super::typed_files::avro;
 use super::util::*;
 use crate::common::{ErrorKind, SqlState};
 use crate::engine::{Session, StoreOptions, Warehouse};
@@ -41,10 +42,14 @@ fn gzip(text: &str) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-fn parquet(rows: i64) -> Vec<u8> {
+fn batch(rows: i64) -> RecordBatch {
     let text: StringArray = (0..rows).map(|i| Some(format!("line {i}"))).collect();
     let columns: [(&str, ArrayRef); 2] = [("k", Arc::new((0..rows).collect::<Int64Array>())), ("v", Arc::new(text))];
-    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    RecordBatch::try_from_iter(columns).unwrap()
+}
+
+fn parquet(rows: i64) -> Vec<u8> {
+    let batch = batch(rows);
     let mut bytes = Vec::new();
     let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), None).unwrap();
     writer.write(&batch).unwrap();
@@ -68,6 +73,7 @@ async fn copy_reads_files_of_a_web_server() {
     server.put("/in/with%20space.csv", csv(3));
     server.put("/in/rows.csv.gz", gzip(&csv(2000)));
     server.put("/in/rows.parquet", parquet(700));
+    server.put("/in/rows.avro", avro(&[batch(600), batch(600)], None));
     server.put("/in/rows.json", "{\"a\": 1, \"b\": \"line 1\"}\n");
     server.put("/in/paths", "{\"jsonpaths\": [\"$.a\", \"$.b\"]}");
     server.put("/in/empty.csv", "");
@@ -85,6 +91,7 @@ async fn copy_reads_files_of_a_web_server() {
             ("with%20space.csv' csv", 3),
             ("rows.csv.gz' csv gzip", 2000),
             ("rows.parquet' format parquet", 700),
+            ("rows.avro' format avro 'auto'", 1200),
             (&format!("rows.json' json '{url}/in/paths'"), 1),
             ("manifest' csv manifest", 1000),
             ("empty.csv' csv", 0),

@@ -108,11 +108,17 @@ pub enum CopyFormat {
     /// Lines of fields of so many characters; at least one.
     FixedWidth(Vec<FixedField>),
     Json(Mapping),
+    /// Not [`Mapping::Whole`].
+    Avro(Mapping),
 }
 
 impl CopyFormat {
-    pub fn is_json(&self) -> bool {
-        matches!(self, CopyFormat::Json(_))
+    /// Which parts of a row are which columns, where rows tell that and not their order.
+    pub fn mapping(&self) -> Option<&Mapping> {
+        match self {
+            CopyFormat::Json(mapping) | CopyFormat::Avro(mapping) => Some(mapping),
+            _ => None,
+        }
     }
 
     /// As the statement names it.
@@ -123,6 +129,7 @@ impl CopyFormat {
             CopyFormat::Delimited { .. } => "delimited text",
             CopyFormat::FixedWidth(_) => "FIXEDWIDTH",
             CopyFormat::Json(_) => "JSON",
+            CopyFormat::Avro(_) => "AVRO",
         }
     }
 }
@@ -135,7 +142,7 @@ pub struct FixedField {
     pub width: usize,
 }
 
-/// Which parts of a JSON value are which columns.
+/// Which parts of a JSON value, or of a record of Avro, are which columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mapping {
     /// Keys of the top level that are called like columns.

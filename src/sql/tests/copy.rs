@@ -56,8 +56,8 @@ fn formats_and_text_options() {
     invalid("copy t from 'f' csv format parquet", "FORMAT is given twice", 1, 21);
     invalid("copy t from 'f' emptyasnull emptyasnull", "given twice", 1, 29);
     invalid("copy t from 'f' ignoreheader 'x'", "a number of lines", 1, 30);
-    invalid("copy t from 'f' format as", "PARQUET, CSV, JSON or FIXEDWIDTH", 1, 26);
-    invalid("copy t from 'f' format tar", "PARQUET, CSV, JSON or FIXEDWIDTH", 1, 24);
+    invalid("copy t from 'f' format as", "PARQUET, AVRO, CSV, JSON or FIXEDWIDTH", 1, 26);
+    invalid("copy t from 'f' format tar", "PARQUET, AVRO, CSV, JSON or FIXEDWIDTH", 1, 24);
     invalid("copy t from f", "address as a string", 1, 13);
     invalid("copy t (a, a) from 'f'", "more than once", 1, 12);
     invalid("copy t from 'f'\n  fast", "unknown COPY option \"fast\"", 2, 3);
@@ -80,6 +80,12 @@ fn forms_of_lines() {
     assert_eq!(of("json"), CopyFormat::Json(Mapping::Auto { ignore_case: false }));
     assert_eq!(of("format json as 'auto ignorecase'"), CopyFormat::Json(Mapping::Auto { ignore_case: true }));
     assert_eq!(of("json 'noshred'"), CopyFormat::Json(Mapping::Whole));
+    for avro in ["avro", "format avro", "avro 'auto'", "format as avro as 'AUTO'"] {
+        assert_eq!(of(avro), CopyFormat::Avro(Mapping::Auto { ignore_case: false }), "{avro}");
+    }
+    assert_eq!(of("avro 'auto ignorecase'"), CopyFormat::Avro(Mapping::Auto { ignore_case: true }));
+    assert!(matches!(of("avro 's3://b/p'"), CopyFormat::Avro(Mapping::Paths { at, .. }) if at == "s3://b/p"));
+    invalid("copy t from 'f' avro 'noshred'", "'noshred' does not go with AVRO", 1, 22);
     assert!(
         matches!(of("json as 's3://b/paths.json'"), CopyFormat::Json(Mapping::Paths { at, .. }) if at == "s3://b/paths.json")
     );
@@ -144,6 +150,13 @@ fn options_that_do_not_go_together() {
         ("null as 'x' json 'auto'", "JSON does not go with NULL"),
         ("json 'auto' ignoreblanklines", "IGNOREBLANKLINES does not go with JSON"),
         ("json 'auto' removequotes", "REMOVEQUOTES does not go with JSON"),
+        ("avro delimiter ','", "DELIMITER does not go with AVRO"),
+        ("avro 'auto' escape", "ESCAPE does not go with AVRO"),
+        ("avro ignoreheader 1", "IGNOREHEADER does not go with AVRO"),
+        ("null as 'x' avro", "AVRO does not go with NULL"),
+        ("encoding utf16 avro", "AVRO does not go with ENCODING"),
+        ("avro fillrecord", "FILLRECORD does not go with AVRO"),
+        ("avro json", "FORMAT is given twice"),
         ("ignoreallerrors maxerror 5", "MAXERROR does not go with IGNOREALLERRORS"),
         ("parquet maxerror 5", "MAXERROR does not go with PARQUET"),
         ("parquet gzip", "compression does not go with PARQUET"),
@@ -153,13 +166,13 @@ fn options_that_do_not_go_together() {
         let e = refused(&format!("copy t from 'f' {options}"));
         assert!(e.message().contains(message) && e.position().is_some(), "{options}: {e:?}");
     }
+    let e = refused("copy t from 'f' parquet maxerror 5");
+    assert!(e.hint().is_some_and(|hint| hint.contains("any error in such a file ends the load")), "{e:?}");
 }
 
 #[test]
 fn options_not_offered_are_named() {
-    for option in
-        ["LZOP", "AVRO", "ORC", "SHAPEFILE", "ENCRYPTED", "MASTER_SYMMETRIC_KEY", "KMS_KEY_ID", "READRATIO", "SSH"]
-    {
+    for option in ["LZOP", "ORC", "SHAPEFILE", "ENCRYPTED", "MASTER_SYMMETRIC_KEY", "KMS_KEY_ID", "READRATIO", "SSH"] {
         unsupported(&format!("copy t from 'f' {option} 'x'"), &format!("COPY option {option}"), 1, 17);
     }
     unsupported("copy t from 'f' format as orc", "COPY format ORC", 1, 27);

@@ -9,6 +9,7 @@ mod infer;
 mod input;
 mod json;
 mod lines;
+mod order;
 mod parquet;
 mod refused;
 mod replaced;

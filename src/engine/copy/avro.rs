@@ -106,6 +106,7 @@ pub fn columns(input: impl Read, file: &Arc<str>) -> Result<Vec<Found>> {
             let found = |field: &schema::Field| Found {
                 name: field.name.clone(),
                 sql_type: header.schema.sql_type(field.node),
+                in_order: false,
             };
             Ok(fields.iter().map(found).collect())
         }

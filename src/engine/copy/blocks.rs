@@ -197,20 +197,17 @@ impl<R: Read> Cutter<R> {
                         continue;
                     }
                     if memchr::memchr2(quote, b'\r', &text[at..]).is_none() {
-                        // Each line end is one, and only what is last says what a quote behind it means.
-                        let rest = &text[at..];
-                        if let Some(last) = memchr::memrchr(b'\n', rest) {
+                        // Each line end is one.
+                        if let Some(last) = memchr::memrchr(b'\n', &text[at..]) {
                             (self.end, self.state) = (at + last + 1, State::Start);
+                            at = self.end;
                         }
-                        if text[text.len() - 1] != b'\n' {
-                            self.state = self.lines.step(State::Field, text[text.len() - 1]).0;
-                        }
+                        self.state = self.lines.behind(self.state, &text[at..]);
                         at = text.len();
                         break;
                     }
                     let Some(found) = memchr::memchr3(quote, b'\n', b'\r', &text[at..]).map(|found| at + found) else {
-                        // Only what is last says what a quote behind it means.
-                        self.state = self.lines.step(State::Field, text[text.len() - 1]).0;
+                        self.state = self.lines.behind(self.state, &text[at..]);
                         at = text.len();
                         break;
                     };
@@ -220,10 +217,7 @@ impl<R: Read> Cutter<R> {
                         self.state = State::Field;
                         break;
                     }
-                    let before = match found == at {
-                        true => self.state,
-                        false => self.lines.step(State::Field, text[found - 1]).0,
-                    };
+                    let before = self.lines.behind(self.state, &text[at..found]);
                     let (next, ends) = self.lines.step(before, text[found]);
                     at = found + 1;
                     if ends {
@@ -315,12 +309,27 @@ impl State {
     pub(super) fn is_quoted(self) -> bool {
         self == State::Quoted
     }
+
+    pub(super) fn is_behind_quote(self) -> bool {
+        self == State::QuoteSeen
+    }
 }
 
 impl Lines {
     /// Before the first byte of a line.
     pub(super) fn begin(self) -> State {
         State::Start
+    }
+
+    /// What follows bytes of CSV that are no quotes and no line ends: only the last that is no blank says what a quote behind them
+    /// means.
+    fn behind(self, state: State, text: &[u8]) -> State {
+        let Lines::Quoted { delimiter, .. } = self else { return state };
+        match text.iter().rposition(|byte| !is_blank(*byte) || *byte == delimiter) {
+            Some(last) => self.step(State::Field, text[last]).0,
+            None if state == State::QuoteSeen && !text.is_empty() => State::Field,
+            None => state,
+        }
     }
 
     /// What follows a byte, and whether a line ends with it.
@@ -337,6 +346,7 @@ impl Lines {
             (Lines::Quoted { quote, .. }, State::Start) if byte == quote => (State::Quoted, false),
             (Lines::Quoted { .. }, _) if end => (State::Start, true),
             (Lines::Quoted { delimiter, .. }, _) if byte == delimiter => (State::Start, false),
+            (Lines::Quoted { .. }, State::Start) if is_blank(byte) => (State::Start, false),
             (Lines::Quoted { .. }, _) => (State::Field, false),
             (Lines::Json, State::StringEscape(depth)) => (State::String(depth), false),
             (Lines::Json, State::String(depth)) => match byte {
@@ -359,6 +369,11 @@ impl Lines {
             },
         }
     }
+}
+
+/// What CSV may have between a delimiter and a quote (Redshift manual, "Data format parameters", CSV).
+pub(super) fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
 }
 
 /// How many lines end in it.

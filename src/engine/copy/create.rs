@@ -4,11 +4,12 @@ use parking_lot::Mutex;
 
 use super::by_name::{self, Names};
 use super::infer::{self, Found};
+use super::order;
 use super::{CopyFormat, Output, Running, Watch, files, load_files};
-use crate::common::{Error, Result, SqlState};
+use crate::common::{Error, Result, SortStyle, SqlState};
 use crate::engine::ddl;
 use crate::engine::files::CopyFiles;
-use crate::sql::ast::{ColumnSpec, Copy, CopyOptions, CreateFrom, CreateTable, Ident};
+use crate::sql::ast::{ColumnSpec, Copy, CopyOptions, CreateFrom, CreateTable, Ident, KeyColumn, SortClause};
 use crate::sql::unparse::quote_ident;
 
 pub(in crate::engine) async fn create_from(running: &Running<'_>, create: CreateFrom) -> Result<Output> {
@@ -27,7 +28,11 @@ pub(in crate::engine) async fn create_from(running: &Running<'_>, create: Create
     let found = columns(running, &mut copy, &groups).await?;
     table.columns = specs(&table, &found)?;
     check_keys(&table)?;
-    let told = told(&table, &copy);
+    let key = order::sort_key(&found).filter(|_| table.sort.is_none()).map(|at| table.columns[at].name.clone());
+    let told = told(&table, &copy, key.as_ref());
+    if let Some(key) = key {
+        table.sort = Some(SortClause::Columns { style: SortStyle::Compound, columns: vec![KeyColumn::Name(key)] });
+    }
     let place = running.place_of_new(&table.name, table.temporary).await?;
     let pin = running.pins.pin(&place.warehouse).await?;
     let watch = Mutex::new(None);
@@ -135,7 +140,7 @@ fn check_keys(table: &CreateTable) -> Result<()> {
     }
 }
 
-fn told(table: &CreateTable, copy: &Copy) -> String {
+fn told(table: &CreateTable, copy: &Copy, key: Option<&Ident>) -> String {
     let columns: Vec<String> =
         table.columns.iter().map(|spec| format!("{} {}", quote_ident(&spec.name.value), spec.sql_type)).collect();
     let header = match copy.options.values.ignore_header {
@@ -144,5 +149,8 @@ fn told(table: &CreateTable, copy: &Copy) -> String {
         }
         _ => "",
     };
-    format!("table \"{}\" has the columns ({}){header}", table.name.unquoted(), columns.join(", "))
+    let order = key.map_or(String::new(), |key| {
+        format!("; the rows are in the order of \"{}\", which is its sort key, SORTKEY AUTO says otherwise", key.value)
+    });
+    format!("table \"{}\" has the columns ({}){order}{header}", table.name.unquoted(), columns.join(", "))
 }

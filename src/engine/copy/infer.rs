@@ -16,6 +16,7 @@ use super::by_name::Names;
 use super::formats::Formats;
 use super::json;
 use super::lines::{Fields, Form, LineReader};
+use super::order::{Order, compare};
 use super::parquet;
 use super::text::shown_name;
 use super::values::{Rules, Values};
@@ -41,6 +42,8 @@ pub struct Found {
     /// As the file has it.
     pub name: String,
     pub sql_type: SqlType,
+    /// Whether rows are in the order of this column, as far as they were looked at.
+    pub in_order: bool,
 }
 
 /// Says in `options` what the files' names tell of their format, where the statement does not.
@@ -104,6 +107,7 @@ pub async fn of_named(options: &CopyOptions, groups: &[CopyFiles], names: &Names
     for block in heads(options, groups, &wanted, header_line(options)).await? {
         let of_file = names.iter().flatten().find(|(_, file, _)| **file == *block.file);
         let Some((_, _, names)) = of_file else { continue };
+        columns.iter_mut().for_each(|(_, guess)| guess.next_file());
         for row in lines(options, &block, SAMPLED_LINES) {
             for (name, field) in names.iter().zip(row) {
                 let column = columns.iter_mut().find(|(known, _)| column_name(known) == column_name(name));
@@ -113,7 +117,7 @@ pub async fn of_named(options: &CopyOptions, groups: &[CopyFiles], names: &Names
             }
         }
     }
-    Ok(columns.into_iter().map(|(name, guess)| Found { name, sql_type: guess.sql_type() }).collect())
+    Ok(columns.into_iter().map(|(name, guess)| guess.found(name)).collect())
 }
 
 /// The columns of files that say their types.
@@ -130,7 +134,12 @@ pub async fn of_typed(running: &Running<'_>, options: &CopyOptions, groups: &[Co
             files.push((file, columns));
         }
     }
-    together(files)
+    let mut found = together(files)?;
+    if let (CopyFormat::Parquet, Some(group)) = (&options.format, groups.first()) {
+        let ordered = parquet::ordered(running, group, SAMPLED_LINES).await?;
+        found.iter_mut().for_each(|column| column.in_order = ordered.contains(&column.name));
+    }
+    Ok(found)
 }
 
 /// The columns of all files; those of one name are of one type.
@@ -187,7 +196,7 @@ pub fn columns_of(schema: &SchemaRef, file: &str) -> Result<Vec<Found>> {
         };
         let message = || format!("{file}: column \"{}\" has type {}", field.name(), field.data_type());
         let refused = || Error::unsupported(message()).with_hint("tables cannot hold it: convert the file");
-        Ok(Found { name: field.name().clone(), sql_type: sql_type.ok_or_else(refused)? })
+        Ok(Found { name: field.name().clone(), sql_type: sql_type.ok_or_else(refused)?, in_order: false })
     };
     schema.fields().iter().map(column).collect()
 }
@@ -288,20 +297,25 @@ fn of_lines(options: &CopyOptions, blocks: &[Block]) -> Result<(Vec<Found>, bool
         )
         .with_hint("create the table with its columns, and COPY into it"));
     };
-    let rows: Vec<Vec<Option<String>>> = blocks.iter().flat_map(|block| lines(options, block, SAMPLED_LINES)).collect();
-    let width = rows.iter().map(Vec::len).max().unwrap_or(first.len()).max(first.len());
-    let guess = |rows: &[Vec<Option<String>>], at: usize| {
-        let mut guess = Guess::new();
-        rows.iter().filter_map(|row| row.get(at)?.as_deref()).for_each(|text| guess.see(text));
+    let files: Vec<Vec<Vec<Option<String>>>> =
+        blocks.iter().map(|block| lines(options, block, SAMPLED_LINES)).collect();
+    let width = files.iter().flatten().map(Vec::len).max().unwrap_or(first.len()).max(first.len());
+    let guess = |skip: usize, at: usize| {
+        let (mut guess, mut skip) = (Guess::new(), skip);
+        for rows in &files {
+            guess.next_file();
+            rows.iter().skip(skip).filter_map(|row| row.get(at)?.as_deref()).for_each(|text| guess.see(text));
+            skip = skip.saturating_sub(rows.len());
+        }
         guess
     };
-    let guesses = |rows: &[Vec<Option<String>>]| (0..width).map(|at| guess(rows, at)).collect::<Vec<_>>();
+    let guesses = |skip: usize| (0..width).map(|at| guess(skip, at)).collect::<Vec<_>>();
     let is_header = match options.header_said {
         true => options.values.ignore_header > 0,
-        false => looks_like_names(&first, &guesses(&rows[1.min(rows.len())..])),
+        false => looks_like_names(&first, &guesses(1)),
     };
-    let found = |(at, guess): (usize, Guess)| Found { name: format!("column{}", at + 1), sql_type: guess.sql_type() };
-    Ok((guesses(&rows).into_iter().enumerate().map(found).collect(), is_header))
+    let found = |(at, guess): (usize, Guess)| guess.found(format!("column{}", at + 1));
+    Ok((guesses(0).into_iter().enumerate().map(found).collect(), is_header))
 }
 
 /// Whether a first line is of names: they differ, and either a column below is of another type than text, or all look like names.
@@ -367,6 +381,7 @@ fn of_values(mapping: &Mapping, blocks: &[Block]) -> Result<Vec<Found>> {
     check_auto(mapping)?;
     let mut columns: Vec<(String, Guess)> = Vec::new();
     for block in blocks {
+        columns.iter_mut().for_each(|(_, guess)| guess.next_file());
         for (_, read) in json::values(block).take(SAMPLED_LINES) {
             let Ok(value) = read else { continue };
             for member in json::members(value) {
@@ -382,7 +397,7 @@ fn of_values(mapping: &Mapping, blocks: &[Block]) -> Result<Vec<Found>> {
     match columns.is_empty() {
         true => Err(Error::invalid(SqlState::BAD_COPY_FILE, "the files hold no objects of JSON")
             .with_hint("columns are told by the keys of objects")),
-        false => Ok(columns.into_iter().map(|(name, guess)| Found { name, sql_type: guess.sql_type() }).collect()),
+        false => Ok(columns.into_iter().map(|(name, guess)| guess.found(name)).collect()),
     }
 }
 
@@ -399,6 +414,9 @@ struct Guess {
     longest: usize,
     seen: bool,
     nested: bool,
+    /// The value before, of the same file.
+    last: Option<String>,
+    order: Order,
 }
 
 impl Guess {
@@ -417,7 +435,17 @@ impl Guess {
             SqlType::Time,
         ];
         let (whole, fewest_after, most_after, longest) = (0, usize::MAX, 0, 0);
-        Guess { left, plain: true, whole, fewest_after, most_after, longest, seen: false, nested: false }
+        let (last, order) = (None, Order::default());
+        Guess { left, plain: true, whole, fewest_after, most_after, longest, seen: false, nested: false, last, order }
+    }
+
+    /// What follows are values of another file.
+    fn next_file(&mut self) {
+        self.last = None;
+    }
+
+    fn found(self, name: String) -> Found {
+        Found { name, sql_type: self.sql_type(), in_order: self.order.is_told() }
     }
 
     fn see(&mut self, text: &str) {
@@ -428,6 +456,8 @@ impl Guess {
             return;
         }
         self.seen = true;
+        self.order.see(self.last.as_deref().map(|last| compare(last, text)));
+        self.last = Some(text.to_string());
         self.left.retain(|sql_type| is_plain(text, *sql_type) && takes(text, *sql_type));
         let number = text.strip_prefix('-').unwrap_or(text);
         let (whole, after) = number.split_once('.').unwrap_or((number, ""));

@@ -1,6 +1,6 @@
 //! The lines of a block, and the fields of a line.
 
-use super::blocks::{Block, Lines, line_ends};
+use super::blocks::{Block, Lines, is_blank, line_ends};
 use super::json::Shape;
 use super::refused::Code;
 use super::values::Refusal;
@@ -152,6 +152,8 @@ pub struct LineReader<'b> {
     csv: csv_core::Reader,
     /// Where the first quote of CSV is from some place on that was read since; the text's end where there is none.
     quote_at: usize,
+    /// Whether the block has blanks beside quotes, once somebody has asked.
+    spaced: Option<bool>,
     at: usize,
     number: u64,
 }
@@ -162,7 +164,7 @@ impl<'b> LineReader<'b> {
         if let Form::Csv { delimiter, quote } = form {
             csv.delimiter(*delimiter).quote(*quote).double_quote(true);
         }
-        LineReader { block, form, null_as, csv: csv.build(), quote_at: 0, at: 0, number: block.line }
+        LineReader { block, form, null_as, csv: csv.build(), quote_at: 0, spaced: None, at: 0, number: block.line }
     }
 
     /// Of the line to come.
@@ -229,6 +231,21 @@ impl<'b> LineReader<'b> {
         delimiter: u8,
         quote: u8,
     ) -> (usize, Result<(), Refusal>) {
+        let spaced = *self.spaced.get_or_insert_with(|| has_blanks_at_quotes(&self.block.text, quote));
+        if !spaced {
+            return self.plain_csv_record(rest, fields, delimiter, quote);
+        }
+        let (record, length) = without_blanks(rest, delimiter, quote);
+        (length, self.plain_csv_record(&record, fields, delimiter, quote).1)
+    }
+
+    fn plain_csv_record(
+        &mut self,
+        rest: &[u8],
+        fields: &mut Fields<'b>,
+        delimiter: u8,
+        quote: u8,
+    ) -> (usize, Result<(), Refusal>) {
         use csv_core::ReadRecordResult as R;
         self.csv.reset();
         let (mut input, mut output, mut ends) = (0, 0, 0);
@@ -261,7 +278,8 @@ impl<'b> LineReader<'b> {
         let form = Form::Csv { delimiter, quote };
         for field in 0..fields.count {
             let is_null = fields.null_as.is_some_and(|null| fields.text_of(field) == null);
-            let null = is_null && rest.get(fields.start(field, &rest[..length], &form)) != Some(&quote);
+            let begin = fields.start(field, &rest[..length], &form);
+            let null = is_null && rest.get(begin) != Some(&quote);
             fields.nulls.push(null);
         }
         match whole {
@@ -321,6 +339,43 @@ impl<'b> LineReader<'b> {
             }
         }
     }
+}
+
+/// The first record of CSV without the blanks that stand between delimiters and quotes, and how long it is with them, without its
+/// end.
+fn without_blanks(rest: &[u8], delimiter: u8, quote: u8) -> (Vec<u8>, usize) {
+    let lines = Lines::Quoted { delimiter, quote };
+    let (mut state, mut kept, mut length) = (lines.begin(), Vec::new(), rest.len());
+    // Blanks that were kept last, and whether they stand behind the quote that ends a field.
+    let (mut blanks, mut behind) = (0, false);
+    for (at, byte) in rest.iter().enumerate() {
+        let (next, ends) = lines.step(state, *byte);
+        if (behind && (ends || *byte == delimiter)) || (state == lines.begin() && *byte == quote) {
+            kept.truncate(kept.len() - blanks);
+        }
+        if ends {
+            length = at;
+            break;
+        }
+        if is_blank(*byte) && *byte != delimiter && !state.is_quoted() {
+            behind |= state.is_behind_quote();
+            blanks += 1;
+        } else {
+            (blanks, behind) = (0, false);
+        }
+        kept.push(*byte);
+        state = next;
+    }
+    if behind && length == rest.len() {
+        kept.truncate(kept.len() - blanks);
+    }
+    (kept, length)
+}
+
+/// Whether a blank stands before a quote or behind one.
+fn has_blanks_at_quotes(text: &[u8], quote: u8) -> bool {
+    let blank = |at: usize| text.get(at).is_some_and(|byte| is_blank(*byte));
+    memchr::memchr_iter(quote, text).any(|at| blank(at + 1) || (at > 0 && blank(at - 1)))
 }
 
 /// The fields of a line between delimiters.

@@ -4,7 +4,9 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::array::AsArray;
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::catalog::streaming::StreamingTable;
 use datafusion::common::stats::Precision;
@@ -18,6 +20,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use object_store::ObjectMeta;
 
+use super::order::Order;
 use super::progress::Progress;
 use super::refused::{Code, LoadError, Refused as RefusedRows, raw};
 use super::replaced::{RowGroups, is_text};
@@ -93,6 +96,34 @@ fn log(refused: &RefusedRows, file: &str, code: Code, error: &Error) {
 pub async fn schemas(running: &Running<'_>, files: &CopyFiles) -> Result<Vec<(String, SchemaRef)>, Unread> {
     let looked = look_at_all(running, files).await?;
     Ok(looked.into_iter().map(|file| (shown_name(&files.base, &file.meta), file.schema)).collect())
+}
+
+/// The columns of whole numbers and times that the first rows of the first file, so many, are in the order of.
+pub async fn ordered(running: &Running<'_>, files: &CopyFiles, rows: usize) -> Result<Vec<String>> {
+    let one = CopyFiles { files: files.files.iter().take(1).cloned().collect(), ..files.clone() };
+    let looked = look_at_all(running, &one).await.map_err(|unread| unread.error)?;
+    let provider: Arc<dyn TableProvider> = Arc::new(listing(&one, &looked)?);
+    let head = LogicalPlanBuilder::scan("copy", provider_as_source(provider), None)
+        .and_then(|scan| scan.limit(0, Some(rows)))
+        .and_then(LogicalPlanBuilder::build)
+        .map_err(from_datafusion)?;
+    let mut stream = running.run_in_order(&head).await?;
+    let fields = stream.schema();
+    let mut orders: Vec<(Order, Option<i64>)> = vec![Default::default(); fields.fields().len()];
+    while let Some(batch) = stream.next().await {
+        let batch = batch.map_err(from_datafusion)?;
+        for ((order, last), column) in orders.iter_mut().zip(batch.columns()) {
+            if !(column.data_type().is_integer() || column.data_type().is_temporal()) {
+                continue;
+            }
+            let Ok(numbers) = cast(column, &DataType::Int64) else { continue };
+            for number in numbers.as_primitive::<Int64Type>().iter().flatten() {
+                order.see(last.replace(number).map(|last| last.cmp(&number)));
+            }
+        }
+    }
+    let told = fields.fields().iter().zip(&orders).filter(|(_, (order, _))| order.is_told());
+    Ok(told.map(|(field, _)| field.name().clone()).collect())
 }
 
 async fn look_at_all(running: &Running<'_>, files: &CopyFiles) -> Result<Vec<File>, Unread> {

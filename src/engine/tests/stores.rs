@@ -134,6 +134,39 @@ async fn what_breaks_off_goes_on_where_it_broke() {
     assert!(server.trouble.cut.load(Ordering::Relaxed) > 100, "{:?}", server.trouble.cut);
 }
 
+/// Parquet, whose files are read by parts in any order, over the same trouble.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_of_columns_go_on_where_they_broke() {
+    let server = bucket().await;
+    let session = open(&server).await;
+    let unload =
+        "unload ('select * from t') to 's3://bucket/columns/f_' iam_role default parquet manifest allowoverwrite";
+    let copy = "copy p from 's3://bucket/columns/f_manifest' iam_role default parquet manifest";
+    all(&session, &[COPY, "create table p (k bigint, v varchar(1000))"]).await;
+    let sums = ours(&session, SUMS).await;
+    let of_p = SUMS.replace("from t", "from p");
+    for seed in 0..3 {
+        server.set_faults(Faults { seed, throttle_one_in: 4, cut_first: (3, 900), page_keys: 7, ..Faults::default() });
+        all(&session, &["truncate p", unload, copy]).await;
+        assert_eq!(ours(&session, &of_p).await, sums);
+    }
+    assert!(server.trouble.throttled.load(Ordering::Relaxed) > 10 && server.trouble.cut.load(Ordering::Relaxed) > 10);
+    assert!(server.open_uploads().is_empty());
+
+    // One that stays away is named, and nothing is loaded.
+    server.set_faults(Faults {
+        refuse: Some(Arc::new(|line: &str| line.contains("columns/f_0001"))),
+        ..Faults::default()
+    });
+    let (e, _) = failed(&session, copy).await;
+    assert_eq!(e.kind(), ErrorKind::Unavailable, "{e:?}");
+    assert!(e.to_string().contains("s3://bucket/columns/f_0001_part_00.parquet"), "{e}");
+    let (e, _) = failed(&session, unload).await;
+    assert_eq!(e.kind(), ErrorKind::Unavailable, "{e:?}");
+    server.set_faults(Faults::default());
+    assert_eq!(ours(&session, &of_p).await, sums);
+}
+
 /// The error of a statement, and how long it took.
 async fn failed(session: &Session, sql: &str) -> (Error, Duration) {
     let began = Instant::now();

@@ -291,7 +291,7 @@ fn without_secrets<'a>(text: &'a str) -> String {
             shown = whole && matches!(word, "from" | "to" | "(" | "unload(");
         }
         let suspect = |word: &&str| part.to_ascii_lowercase().contains(*word);
-        shown &= !SUSPECT.iter().any(|word| suspect(word)) && !part.contains(['?', '@']);
+        shown &= !SUSPECT.iter().any(suspect) && !part.contains(['?', '@']);
         if shown { part } else { "***" }
     };
     parts.iter().enumerate().map(part).collect::<Vec<_>>().join("'")

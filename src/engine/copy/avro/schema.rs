@@ -188,17 +188,10 @@ impl Parser {
                 let values = self.node(wants("values")?, namespace)?;
                 Ok(self.push(Node::Map(values)))
             }
-            name => {
-                let found = self.named(name, namespace)?;
-                let node = logical(self.nodes[found].clone(), object);
-                match primitive(name) {
-                    Some(_) => {
-                        self.nodes[found] = node;
-                        Ok(found)
-                    }
-                    None => Ok(found),
-                }
-            }
+            name => match primitive(name) {
+                Some(node) => Ok(self.push(logical(node, object))),
+                None => self.named(name, namespace),
+            },
         }
     }
 

@@ -71,7 +71,13 @@ pub(super) async fn copy(running: &Running<'_>, copy: Copy) -> Result<Output> {
     };
     let loading = watch.loading(running, &copy, &table.def, targets, &table.loads);
     let added = match copy.options.add_columns {
-        true => by_name::unknown(&loading, &chosen_files(&loading, &files)?.0).await?,
+        true => match by_name::unknown(&loading, &chosen_files(&loading, &files)?.0).await {
+            Ok(added) => added,
+            Err(error) => {
+                let file = shown(&copy.from).to_string();
+                return Err(watch.unfound(running, Unfound { code: Code::UNKNOWN, file, error }));
+            }
+        },
         false => Vec::new(),
     };
     let loaded = match &copy.options.merge {
@@ -155,7 +161,7 @@ impl Watch {
     /// There is nothing to load: logs why; the error.
     fn unfound(self, running: &Running<'_>, unfound: Unfound) -> Error {
         let Unfound { code, file, error } = unfound;
-        if error.state() == SqlState::UNDEFINED_FILE {
+        if matches!(error.state(), SqlState::UNDEFINED_FILE | SqlState::BAD_COPY_FILE) {
             self.refused.keep(LoadError::of_file(&file, code, error.message()));
         }
         self.entry.end(running, &self.refused, true);

@@ -61,9 +61,11 @@ pub async fn resolve(from: &str, access: Access<'_>) -> Result<CopyFiles> {
         object_store::Error::NotFound { .. } => no_such_file(&shown),
         other => store_error(what, &shown, other),
     };
-    if !key.ends_with('/') && base.scheme() == "file" {
+    let mut whole = None;
+    if !key.ends_with('/') && (glob.is_none() || base.scheme() == "file") {
         match store.head(&object_path(&key)?).await {
-            Ok(file) => return Ok(CopyFiles { store, base, files: vec![file] }),
+            Ok(file) if base.scheme() == "file" => return Ok(CopyFiles { store, base, files: vec![file] }),
+            Ok(file) => whole = Some(file),
             Err(object_store::Error::NotFound { .. }) => {}
             Err(e) => return Err(failed("read", e)),
         }
@@ -78,8 +80,16 @@ pub async fn resolve(from: &str, access: Access<'_>) -> Result<CopyFiles> {
         None => None,
     };
     let folder = if folder.is_empty() { None } else { Some(object_path(folder)?) };
-    let mut files: Vec<ObjectMeta> = store
-        .list(folder.as_ref())
+    // Of a prefix, what begins so stands behind it.
+    let listed = match glob.is_none() && !key.ends_with('/') {
+        true => store.list_with_offset(folder.as_ref(), &object_path(&key)?),
+        false => store.list(folder.as_ref()),
+    };
+    // Buckets list names in order, but for those of S3 Express (AWS, "ListObjectsV2").
+    let in_order = glob.is_none() && base.scheme() != "file" && !base.host_str().is_some_and(|b| b.ends_with("--x-s3"));
+    let is_behind = |name: &str| in_order && name > key.as_str() && !name.starts_with(key.as_str());
+    let mut files: Vec<ObjectMeta> = listed
+        .try_take_while(|file| std::future::ready(Ok(!is_behind(file.location.as_ref()))))
         .try_filter(|file| {
             let name = file.location.as_ref();
             let options = glob::MatchOptions { require_literal_separator: true, ..Default::default() };
@@ -92,7 +102,10 @@ pub async fn resolve(from: &str, access: Access<'_>) -> Result<CopyFiles> {
         .try_collect()
         .await
         .map_err(|e| failed("list", e))?;
-    files.retain(|file| file.size > 0 || pattern.is_some());
+    files.retain(|file| {
+        (file.size > 0 || pattern.is_some()) && Some(&file.location) != whole.as_ref().map(|f| &f.location)
+    });
+    files.extend(whole);
     if files.is_empty() {
         return Err(no_such_file(from));
     }
@@ -198,5 +211,5 @@ fn object_path(key: &str) -> Result<Path> {
 
 fn no_such_file(from: &str) -> Error {
     Error::invalid(SqlState::UNDEFINED_FILE, format!("no file matches \"{from}\""))
-        .with_hint("check the path; a name with *, ? or [ is a glob, any other name is a file or a prefix of names")
+        .with_hint("check the path; a name with *, ? or [ is a glob, any other is a prefix of names")
 }

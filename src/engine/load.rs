@@ -485,7 +485,7 @@ impl Gathered {
         }
         let last = self.store_gathered(false).await?;
         self.runs.push(last);
-        let runs = self.runs.take();
+        let runs = self.runs.split_off();
         let store = self.objects();
         let threads = self.warehouse.inner.threads;
         let memory = self.warehouse.inner.load_memory / 2;

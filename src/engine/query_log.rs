@@ -24,7 +24,8 @@ use super::warehouse::Warehouse;
 use crate::catalog::paths;
 use crate::common::Clock;
 use crate::physical_plan::config::BlueshiftOptions;
-use crate::system::{LoadRecord, QueryRecord, RefusedRow, ReplacedText, UnloadRecord};
+use crate::sql::masked;
+use crate::system::{LoadRecord, QueryRecord, RefusedColumn, RefusedField, RefusedRow, ReplacedText, UnloadRecord};
 
 /// Statements in memory, and those that a query of the log reads, at most; and their bytes in memory.
 const MOST: usize = 5_000;
@@ -250,7 +251,13 @@ fn key(record: &QueryRecord) -> (i64, i64, i32) {
 fn size(record: &QueryRecord) -> usize {
     let steps: usize = record.steps.iter().map(|s| s.plan.len() + s.info.len() + s.label.len() + 200).sum();
     let alerts: usize = record.alerts.iter().map(|a| a.event.len() + a.solution.len() + 64).sum();
-    let row = |e: &RefusedRow| e.raw_line.len() * 2 + e.raw_value.len() + e.reason.len() + e.file.len() + 256;
+    let column = |c: &RefusedColumn| c.name.len() + c.type_name.len() + c.length.len();
+    let field =
+        |f: &RefusedField| f.value.as_ref().map_or(0, String::len) + column(&f.column) + size_of::<RefusedField>();
+    let row = |e: &RefusedRow| {
+        let fields: usize = e.fields.iter().map(field).sum();
+        e.raw_line.len() * 2 + e.raw_value.len() + e.reason.len() + e.file.len() + fields + 256
+    };
     let replaced = |r: &ReplacedText| r.raw_line.len() + r.file.len() + 96;
     let load = |l: &LoadRecord| {
         l.files.len() * 256 + l.errors.iter().map(row).sum::<usize>() + l.replaced.iter().map(replaced).sum::<usize>()
@@ -260,78 +267,7 @@ fn size(record: &QueryRecord) -> usize {
     record.text.len() + steps + alerts + loads + unloads + (record.scans.len() + 2 * record.vacuums.len()) * 128 + 256
 }
 
-/// A statement's text; where some of its strings may be secret, as COPY's credentials are, all are masked but the files' address and
-/// the query of UNLOAD.
-fn without_secrets<'a>(text: &'a str) -> String {
-    const SUSPECT: [&str; 8] =
-        ["secret", "credential", "access_key", "password", "token", "account_key", "signature", "sig="];
-    let text = &text[..text.floor_char_boundary(TEXT_BYTES)];
-    let lower = text.to_ascii_lowercase();
-    // What follows an address's question mark lets whoever knows it read the file.
-    // A blank or a quote may be part of the address, so that its end is not looked for.
-    let address = |start: &str| lower.find(start).is_some_and(|at| lower[at..].contains(['?', '@']));
-    if !SUSPECT.iter().any(|word| lower.contains(word)) && !address("http://") && !address("https://") {
-        return text.to_string();
-    }
-    // A string may stand between dollars, too, where quotes mean nothing.
-    if text.contains('$') {
-        return format!("{} ***", text.split_whitespace().next().unwrap_or_default());
-    }
-    let parts: Vec<&str> = text.split('\'').collect();
-    // Where the last string does not end, which parts are strings is a guess.
-    let (whole, mut shown) = (parts.len() % 2 == 1, false);
-    let part = |(at, part): (usize, &&'a str)| {
-        if at % 2 == 0 {
-            return *part;
-        }
-        // A quote that is written twice goes on with the same string.
-        if at == 1 || !parts[at - 1].is_empty() {
-            let before = parts[at - 1].to_ascii_lowercase();
-            let word = before.trim_end().rsplit(char::is_whitespace).next().unwrap_or_default();
-            shown = whole && matches!(word, "from" | "to" | "(" | "unload(");
-        }
-        let suspect = |word: &&str| part.to_ascii_lowercase().contains(*word);
-        shown &= !SUSPECT.iter().any(suspect) && !part.contains(['?', '@']);
-        if shown { part } else { "***" }
-    };
-    parts.iter().enumerate().map(part).collect::<Vec<_>>().join("'")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn secrets_are_not_logged() {
-        assert_eq!(without_secrets("select 'a'"), "select 'a'");
-        let copy = "copy t from 's3://b/x' secret_access_key 'it''s me' csv";
-        assert_eq!(without_secrets(copy), "copy t from 's3://b/x' secret_access_key '***''***' csv");
-        let unload = "unload ('select ''a''') to 's3://b/x' credentials as 'password=me' delimiter '|'";
-        assert_eq!(
-            without_secrets(unload),
-            "unload ('select ''a''') to 's3://b/x' credentials as '***' delimiter '***'"
-        );
-        let bare = "copy t from 's3://b/x' access_key_id 'A' 'hush'";
-        assert_eq!(without_secrets(bare), "copy t from 's3://b/x' access_key_id '***' '***'");
-        for hidden in [
-            "copy t from 'x' access_key_id 'to' 'hush",
-            "copy t from 'k?token=hush' csv",
-            "copy t from 'hush''token' csv",
-        ] {
-            let logged = without_secrets(hidden);
-            assert!(!logged.contains("token=hush") && !logged.ends_with("hush"), "{logged}");
-        }
-        assert_eq!(without_secrets("copy t from 'x' credentials $$a'b$$"), "copy ***");
-        assert!(!without_secrets("copy t from 'x' password 'open").contains("open"));
-        for address in [
-            "https://h/f?key=hush",
-            "https://h/a b$c?key=hush",
-            "http://me:hush@h/f",
-            "az://c/f' credentials 'azure_storage_sas_key=hush",
-        ] {
-            assert!(!without_secrets(&format!("copy t from '{address}' csv")).contains("hush"), "{address}");
-        }
-        let plain = "copy t from 'https://host/f.csv' csv";
-        assert_eq!(without_secrets(plain), plain);
-    }
+/// A statement's text as it is logged: not all of a long one, and nothing that may be secret.
+fn without_secrets(text: &str) -> String {
+    masked(&text[..text.floor_char_boundary(TEXT_BYTES)])
 }

@@ -137,8 +137,12 @@ fn takes_parts(from: &DataType) -> bool {
 fn nested(array: &ArrayRef) -> Result<Vec<Option<String>>> {
     let or_null = |text: &Option<String>| text.as_deref().unwrap_or("null").to_string();
     let list = |items: &ArrayRef, bounds: Vec<(usize, usize)>| {
-        let items = nested(items)?;
-        let joined = |(from, to): (usize, usize)| items[from..to].iter().map(or_null).collect::<Vec<_>>().join(",");
+        // What a slice does not show is not read.
+        let (first, end) = (bounds.first().map_or(0, |at| at.0), bounds.last().map_or(0, |at| at.1));
+        let items = nested(&items.slice(first, end - first))?;
+        let joined = |(from, to): (usize, usize)| {
+            items[from - first..to - first].iter().map(or_null).collect::<Vec<_>>().join(",")
+        };
         Ok::<_, Error>(bounds.into_iter().map(|bounds| format!("[{}]", joined(bounds))).collect::<Vec<String>>())
     };
     let texts = match array.data_type() {
@@ -167,10 +171,14 @@ fn nested(array: &ArrayRef) -> Result<Vec<Option<String>>> {
         }
         DataType::Map(..) => {
             let map = array.as_map();
-            let keys = cast_with_options(map.keys(), &DataType::Utf8View, &CastOptions::default())?;
-            let (keys, values) = (keys.as_string_view(), nested(map.values())?);
+            let offsets = map.value_offsets();
+            let first = offsets[0] as usize;
+            let count = offsets[map.len()] as usize - first;
+            let keys = map.keys().slice(first, count);
+            let keys = cast_with_options(&keys, &DataType::Utf8View, &CastOptions::default())?;
+            let (keys, values) = (keys.as_string_view(), nested(&map.values().slice(first, count))?);
             let object = |at: &[i32]| {
-                let members = (at[0] as usize..at[1] as usize)
+                let members = (at[0] as usize - first..at[1] as usize - first)
                     .map(|entry| format!("{}:{}", quote(keys.value(entry)), or_null(&values[entry])));
                 format!("{{{}}}", members.collect::<Vec<_>>().join(","))
             };

@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use super::gather::gather;
 use super::interleave::RankCounts;
 use super::loader::{key_follows, put_object};
+use super::runs::StoredRuns;
 use super::segment::{OpenSegment, SegmentStore};
 use super::sort::{KeyEncoder, RowKey, SortKeys, sort_rows};
 use super::writer::{LoadLayout, ObjectPacker, SliceSegment};
@@ -35,9 +36,10 @@ use crate::statistics::SegmentSketches;
 /// All runs are in the order of `layout`: that of its rank map, where it has one. Pages that wait to be decoded take about `memory`
 /// bytes; beside them each run has a decoded zone, and each thread a segment that is written.
 ///
-/// Objects that no segment is left in are deleted; where that fails, the collector finds them.
+/// Objects that no segment is left in are deleted, and all of them where it fails or is given up; what cannot be, the collector
+/// finds.
 pub async fn merge_runs(
-    runs: Vec<Vec<NewSegment>>,
+    mut stored: StoredRuns,
     layout: &LoadLayout,
     segments: &SegmentStore,
     store: &Arc<dyn ObjectStore>,
@@ -45,7 +47,8 @@ pub async fn merge_runs(
     threads: usize,
     memory: usize,
 ) -> Result<Vec<NewSegment>> {
-    let written: BTreeSet<ObjectId> = runs.iter().flatten().filter_map(object_of).collect();
+    let written: BTreeSet<ObjectId> = stored.segments().filter_map(object_of).collect();
+    let runs: Vec<Vec<NewSegment>> = stored.runs().to_vec();
     let mut slices: BTreeMap<u32, Vec<Vec<NewSegment>>> = BTreeMap::new();
     for run in runs {
         let mut of_slice: BTreeMap<u32, Vec<NewSegment>> = BTreeMap::new();
@@ -64,7 +67,7 @@ pub async fn merge_runs(
     // Stored as they come: a slice may be larger than memory.
     let (sender, mut finished) = mpsc::channel::<SliceSegment>(threads.max(1));
     let mut merging: JoinSet<Result<()>> = JoinSet::new();
-    let mut merged = Vec::new();
+    let mut merged = StoredRuns::new(Arc::clone(store));
     for (slice, mut runs) in slices {
         // Bounds of columns do not tell whether Z values follow each other.
         let follow = |runs: &mut [_]| leading.is_some_and(|leading| put_in_order(runs, leading));
@@ -84,22 +87,24 @@ pub async fn merge_runs(
                 Ok(())
             });
         } else {
-            merged.extend(runs.into_iter().flatten());
+            merged.last_mut().extend(runs.into_iter().flatten());
         }
     }
     drop(sender);
     let mut packer = ObjectPacker::default();
     while let Some(segment) = finished.recv().await {
         if packer.push(segment) {
-            put_object(&mut packer, store, names.next_object(), &mut merged).await?;
+            put_object(&mut packer, store, names.next_object(), merged.last_mut()).await?;
         }
     }
     while let Some(slice) = merging.join_next().await {
         slice.map_err(|e| Error::internal(format!("merging a slice: {e}")))??;
     }
     if !packer.is_empty() {
-        put_object(&mut packer, store, names.next_object(), &mut merged).await?;
+        put_object(&mut packer, store, names.next_object(), merged.last_mut()).await?;
     }
+    stored.take();
+    let mut merged: Vec<NewSegment> = merged.take().into_iter().flatten().collect();
     merged.sort_by_key(|s| s.slice);
     let kept: BTreeSet<ObjectId> = merged.iter().filter_map(object_of).collect();
     for object in written.difference(&kept) {

@@ -34,6 +34,10 @@ impl StoredRuns {
         self.runs.is_empty()
     }
 
+    pub fn runs(&self) -> &[Vec<NewSegment>] {
+        &self.runs
+    }
+
     pub fn segments(&self) -> impl Iterator<Item = &NewSegment> {
         self.runs.iter().flatten()
     }
@@ -41,6 +45,15 @@ impl StoredRuns {
     /// All runs; none is left. Whoever takes them answers for their objects.
     pub fn take(&mut self) -> Vec<Vec<NewSegment>> {
         std::mem::take(&mut self.runs)
+    }
+
+    /// The last run, to which segments are added; a new one where there is none.
+    pub fn last_mut(&mut self) -> &mut Vec<NewSegment> {
+        if self.runs.is_empty() {
+            self.runs.push(Vec::new());
+        }
+        let last = self.runs.len() - 1;
+        &mut self.runs[last]
     }
 
     /// All runs, to be read once more; none is left.
@@ -56,7 +69,9 @@ impl Drop for StoredRuns {
         let store = Arc::clone(&self.store);
         runtime.spawn(async move {
             for object in objects {
-                if let Err(e) = store.delete(&paths::object(&object)).await {
+                if let Err(e) = store.delete(&paths::object(&object)).await
+                    && !matches!(e, object_store::Error::NotFound { .. })
+                {
                     tracing::warn!(%object, error = %e, "an object of a load that ended early was not deleted");
                 }
             }

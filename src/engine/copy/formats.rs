@@ -151,8 +151,9 @@ impl Formats {
     pub fn timestamp(&self, text: &str) -> Option<i64> {
         match &self.times {
             Times::Iso => match far(text) {
-                Some(read) => read.micros(),
                 // Moved to UTC it would be another time than the one that is written.
+                Some(Read { zone: Some(Zone::Named(_) | Zone::Offset(1.. | ..=-1)), .. }) => None,
+                Some(read) => read.micros(),
                 None if shifts(text) => None,
                 None => string_to_datetime(&Utc, text).ok().map(|instant| instant.timestamp_micros()),
             },
@@ -433,11 +434,18 @@ fn auto(text: &str) -> Option<Read> {
     }
     let parts: Vec<&str> = date.split(['-', '/', '.', ' ', ',']).filter(|part| !part.is_empty()).collect();
     let number = |text: &str| text.parse::<u32>().ok();
+    let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     let short = |text: &str| text.len() <= 2 && !before_christ;
-    let year = |text: &str| number(text).map(|year| if short(text) { full_year(year) } else { year as i32 });
+    let year = |text: &str| {
+        number(text).and_then(|year| if short(text) { Some(full_year(year)) } else { i32::try_from(year).ok() })
+    };
     let (y, m, d) = match parts.as_slice() {
-        [digits] if digits.len() == 8 => (year(&digits[..4])?, number(&digits[4..6])?, number(&digits[6..])?),
-        [digits] if digits.len() == 6 => (year(&digits[..2])?, number(&digits[2..4])?, number(&digits[4..])?),
+        [digits] if digits.len() == 8 && is_digits(digits) => {
+            (year(&digits[..4])?, number(&digits[4..6])?, number(&digits[6..])?)
+        }
+        [digits] if digits.len() == 6 && is_digits(digits) => {
+            (year(&digits[..2])?, number(&digits[2..4])?, number(&digits[4..])?)
+        }
         // A year and its day.
         [y, day] if y.len() == 4 && day.len() == 3 => {
             let date = NaiveDate::from_yo_opt(year(y)?, number(day)?)?;
@@ -453,7 +461,7 @@ fn auto(text: &str) -> Option<Read> {
         _ => return None,
     };
     // The year 1 BC is 0 of those who count so.
-    let y = if before_christ { 1 - y } else { y };
+    let y = if before_christ { 1i32.checked_sub(y)? } else { y };
     (read.year, read.month, read.day) = (Some(y), Some(m), Some(d));
     read.date()?;
     Some(read)

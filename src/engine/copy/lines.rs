@@ -91,16 +91,7 @@ impl<'b> Fields<'b> {
     pub fn start(&self, field: usize, line: &[u8], form: &Form) -> usize {
         match form {
             Form::Csv { delimiter, quote } if self.line.is_none() => {
-                let (mut state, mut fields) = (Lines::Quoted { delimiter: *delimiter, quote: *quote }.begin(), 0);
-                for (at, byte) in line.iter().enumerate() {
-                    if fields == field {
-                        return at;
-                    }
-                    let before = state;
-                    state = form.lines().step(state, *byte).0;
-                    fields += usize::from(*byte == *delimiter && !before.is_quoted());
-                }
-                line.len()
+                csv_starts(line, *delimiter, *quote).nth(field).unwrap_or(line.len())
             }
             _ => self.starts.get(field).copied().unwrap_or(line.len()),
         }
@@ -231,7 +222,7 @@ impl<'b> LineReader<'b> {
         delimiter: u8,
         quote: u8,
     ) -> (usize, Result<(), Refusal>) {
-        let spaced = *self.spaced.get_or_insert_with(|| has_blanks_at_quotes(&self.block.text, quote));
+        let spaced = *self.spaced.get_or_insert_with(|| has_blanks_at_quotes(&self.block.text, delimiter, quote));
         if !spaced {
             return self.plain_csv_record(rest, fields, delimiter, quote);
         }
@@ -275,12 +266,16 @@ impl<'b> LineReader<'b> {
             let state = rest[..length].iter().fold(lines.begin(), |state, byte| lines.step(state, *byte).0);
             !state.is_quoted()
         };
-        let form = Form::Csv { delimiter, quote };
-        for field in 0..fields.count {
-            let is_null = fields.null_as.is_some_and(|null| fields.text_of(field) == null);
-            let begin = fields.start(field, &rest[..length], &form);
-            let null = is_null && rest.get(begin) != Some(&quote);
-            fields.nulls.push(null);
+        // The room of earlier ones, once more.
+        let mut nulls = std::mem::take(&mut fields.nulls);
+        nulls.extend((0..fields.count).map(|field| Some(fields.text_of(field)) == fields.null_as));
+        fields.nulls = nulls;
+        if fields.nulls.contains(&true) {
+            // In quotes it is text.
+            let starts = csv_starts(&rest[..length], delimiter, quote);
+            for (null, start) in fields.nulls.iter_mut().zip(starts) {
+                *null &= rest.get(start) != Some(&quote);
+            }
         }
         match whole {
             true => (length, Ok(())),
@@ -372,9 +367,20 @@ fn without_blanks(rest: &[u8], delimiter: u8, quote: u8) -> (Vec<u8>, usize) {
     (kept, length)
 }
 
+/// Where the fields of a record of CSV begin.
+fn csv_starts(line: &[u8], delimiter: u8, quote: u8) -> impl Iterator<Item = usize> {
+    let lines = Lines::Quoted { delimiter, quote };
+    let behind = line.iter().enumerate().scan(lines.begin(), move |state, (at, byte)| {
+        let before = *state;
+        *state = lines.step(before, *byte).0;
+        Some((*byte == delimiter && !before.is_quoted()).then_some(at + 1))
+    });
+    std::iter::once(0).chain(behind.flatten())
+}
+
 /// Whether a blank stands before a quote or behind one.
-fn has_blanks_at_quotes(text: &[u8], quote: u8) -> bool {
-    let blank = |at: usize| text.get(at).is_some_and(|byte| is_blank(*byte));
+fn has_blanks_at_quotes(text: &[u8], delimiter: u8, quote: u8) -> bool {
+    let blank = |at: usize| text.get(at).is_some_and(|byte| is_blank(*byte) && *byte != delimiter);
     memchr::memchr_iter(quote, text).any(|at| blank(at + 1) || (at > 0 && blank(at - 1)))
 }
 

@@ -178,10 +178,25 @@ struct FileCounts {
     rows: u64,
 }
 
+/// File, line, byte of the line, and a number, since several may have one place.
+type PlaceOfError = (Arc<str>, u64, usize, u64);
+
+/// The first ones, as many as there is room for, and one at least.
 #[derive(Debug, Default)]
 struct Kept {
-    rows: Vec<LoadError>,
+    rows: BTreeMap<PlaceOfError, LoadError>,
     bytes: usize,
+}
+
+impl Kept {
+    fn add(&mut self, error: LoadError, number: u64) {
+        self.bytes += error.bytes();
+        self.rows.insert((Arc::clone(&error.file), error.line, error.position, number), error);
+        while self.rows.len() > 1 && (self.rows.len() > KEPT || self.bytes > KEPT_BYTES) {
+            let Some((_, last)) = self.rows.pop_last() else { break };
+            self.bytes -= last.bytes();
+        }
+    }
 }
 
 impl Refused {
@@ -226,12 +241,7 @@ impl Refused {
     pub fn keep(&self, error: LoadError) -> u64 {
         let count = self.count.fetch_add(1, Ordering::Relaxed) + 1;
         self.files.lock().entry(Arc::clone(&error.file)).or_default().refused += 1;
-        let mut kept = self.kept.lock();
-        let bytes = error.bytes();
-        if kept.rows.len() < KEPT && kept.bytes + bytes <= KEPT_BYTES {
-            kept.bytes += bytes;
-            kept.rows.push(error);
-        }
+        self.kept.lock().add(error, count);
         count
     }
 
@@ -329,9 +339,7 @@ impl Refused {
 
     /// Those that are kept, in the order of files and lines.
     pub fn all(&self) -> Vec<LoadError> {
-        let mut all = self.kept.lock().rows.clone();
-        all.sort_by(|a, b| (&a.file, a.line, a.position).cmp(&(&b.file, b.line, b.position)));
-        all
+        self.kept.lock().rows.values().cloned().collect()
     }
 
     /// The first one, and how to see the others.
@@ -361,8 +369,11 @@ impl LoadError {
 
     /// Of its texts.
     fn bytes(&self) -> usize {
-        let fields: usize =
-            self.fields.iter().map(|f| size_of::<FieldText>() + f.value.as_ref().map_or(0, String::len)).sum();
+        let field = |field: &FieldText| {
+            let (value, column) = (field.value.as_ref().map_or(0, String::len), &field.column);
+            size_of::<FieldText>() + value + column.as_ref().map_or(0, |(name, _)| name.len())
+        };
+        let fields: usize = self.fields.iter().map(field).sum();
         size_of::<Self>() + self.raw_line.len() + self.raw_value.len() + self.reason.len() + fields
     }
 

@@ -385,7 +385,7 @@ impl TextFiles {
         self.refused.add(LoadError {
             position: field.map_or(0, |at| fields.start(at, line.text, &self.form)),
             raw_value: raw_value.map_or(String::new(), raw),
-            fields: (0..fields.len()).map(|at| self.shown(at, fields)).collect(),
+            fields: (0..fields.len().min(self.width + 1)).map(|at| self.shown(at, fields)).collect(),
             ..self.error(&block.file, line, column, refusal)
         })
     }

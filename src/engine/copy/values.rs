@@ -207,7 +207,7 @@ impl Values {
     fn value(&mut self, field: &[u8], rules: &Rules) -> std::result::Result<bool, Refusal> {
         let of = &rules.text;
         if rules.null_as.as_deref() == Some(b"\0") && field.contains(&0) {
-            let reason = "NULL AS '\\0' means fields of one NUL; this has other bytes beside it".to_string();
+            let reason = "NULL AS '\\0' takes a NUL for NULL where it stands alone and without quotes".to_string();
             return Err(Refusal { code: Code::NUL, reason });
         }
         // Where nothing may be lost, more is asked of a number than that it can be read.
@@ -499,7 +499,7 @@ fn decimal(text: &str, precision: u8, scale: u8, rules: &ValueRules) -> std::res
     }
     let missing = scale - after_point.unwrap_or(0).min(scale);
     value = value.checked_mul(10i128.pow(u32::from(missing))).ok_or(Code::RANGE)?;
-    value += i128::from(up && rules.round);
+    value = value.checked_add(i128::from(up && rules.round)).ok_or(Code::RANGE)?;
     within(if negative { -value } else { value })
 }
 

@@ -102,6 +102,12 @@ async fn everything(faults: Faults, copies: i32) -> (S3Server, Session) {
         session.sql("copy w from 's3://bucket/in/part-07.csv' iam_role default csv").await.unwrap().tag,
         "COPY 2"
     );
+    // Of no rows, and of a name that a prefix does not look for.
+    for (name, rows) in [("in/empty.csv", 0), ("in/_hidden.csv", 1)] {
+        std::fs::write(server.directory().join("bucket").join(name), "1,x\n".repeat(rows)).unwrap();
+        let copied = session.sql(&format!("copy w from 's3://bucket/{name}' iam_role default csv")).await.unwrap();
+        assert_eq!(copied.tag, format!("COPY {rows}"));
+    }
     // Another process sees the same.
     assert_eq!(ours(&open(&server).await, SUMS).await, sums);
     (server, session)

@@ -161,7 +161,14 @@ impl Lines {
 
     fn is_unprotected(&self, value: &str, delimiter: char, quotes: bool, escape: bool) -> bool {
         match (quotes, escape) {
-            (_, true) => false,
+            // Where all characters are escaped by themselves, nothing is left to tell them from NULL.
+            (false, true) if !value.is_empty() && value.chars().all(|c| is_special(c, delimiter, quotes)) => {
+                let mut text = String::new();
+                escaped(value, delimiter, quotes, false, &mut text);
+                text == self.null
+            }
+            (false, true) => false,
+            (true, true) => false,
             (true, false) => value.contains(['"', '\n', '\r']),
             (false, false) => value.contains([delimiter, '\n', '\r']) || (!self.null.is_empty() && value == self.null),
         }
@@ -211,20 +218,32 @@ fn delimited(value: &str, delimiter: char, quotes: bool, escape: bool, null: &st
     match escape {
         false => line.push_str(value),
         true => {
-            // COPY looks for what means NULL before it takes escapes out.
-            if !quotes && value == null && !value.is_empty() {
-                line.push('\\');
-            }
-            for c in value.chars() {
-                if c == delimiter || matches!(c, '\n' | '\r' | '\\') || (quotes && matches!(c, '"' | '\'')) {
-                    line.push('\\');
-                }
-                line.push(c);
+            let start = line.len();
+            escaped(value, delimiter, quotes, false, line);
+            // COPY looks for what means NULL before it takes escapes out: another one tells them apart.
+            if !quotes && !value.is_empty() && line[start..] == *null {
+                line.truncate(start);
+                escaped(value, delimiter, quotes, true, line);
             }
         }
     }
     if quotes {
         line.push('"');
+    }
+}
+
+fn is_special(c: char, delimiter: char, quotes: bool) -> bool {
+    c == delimiter || matches!(c, '\n' | '\r' | '\\') || (quotes && matches!(c, '"' | '\''))
+}
+
+/// With a backslash before each special character, and before the first other one where `more` are wanted.
+fn escaped(value: &str, delimiter: char, quotes: bool, mut more: bool, line: &mut String) {
+    for c in value.chars() {
+        let special = is_special(c, delimiter, quotes);
+        if special || std::mem::take(&mut more) {
+            line.push('\\');
+        }
+        line.push(c);
     }
 }
 

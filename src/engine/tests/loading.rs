@@ -460,7 +460,7 @@ async fn an_appender_waits_for_the_store() {
 
 const MEMORY_ROWS: &str = "BLUESHIFT_TEST_LOADING_ROWS";
 
-/// Four times the rows take about the same memory.
+/// Three times the rows take about the same memory.
 #[cfg(target_os = "linux")]
 #[test]
 fn memory_does_not_grow_with_the_files() {
@@ -477,9 +477,9 @@ fn memory_does_not_grow_with_the_files() {
         let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the process tells its memory");
         line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() >> 10
     };
-    // 22 and 108 MB of text.
-    let (some, many) = (highest(100_000), highest(500_000));
-    assert!(many < some + 48, "{some} and {many} MiB");
+    // 43 and 130 MB of text: with either, all that waits to be taken is full, however busy the machine is.
+    let (some, many) = (highest(200_000), highest(600_000));
+    assert!(many < some + 56, "{some} and {many} MiB");
 }
 
 #[ignore = "is the process that another test measures"]

@@ -460,7 +460,7 @@ async fn an_appender_waits_for_the_store() {
 
 const MEMORY_ROWS: &str = "BLUESHIFT_TEST_LOADING_ROWS";
 
-/// Three times the rows take about the same memory.
+/// Four times the rows take about the same memory.
 #[cfg(target_os = "linux")]
 #[test]
 fn memory_does_not_grow_with_the_files() {
@@ -477,9 +477,9 @@ fn memory_does_not_grow_with_the_files() {
         let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the process tells its memory");
         line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() >> 10
     };
-    // 43 and 130 MB of text: with either, all that waits to be taken is full, however busy the machine is.
-    let (some, many) = (highest(200_000), highest(600_000));
-    assert!(many < some + 56, "{some} and {many} MiB");
+    // 51 and 204 MB of text. How much of it waits to be taken depends on how busy the machine is.
+    let (some, many) = (highest(50_000), highest(200_000));
+    assert!(many < some + 100, "{some} and {many} MiB");
 }
 
 #[ignore = "is the process that another test measures"]
@@ -491,15 +491,15 @@ async fn rows_are_loaded_in_a_process() {
     let mut rng = Rng::new(3);
     for row in 0..rows {
         // They are stored small, so that what is written takes little beside what is read.
-        let words: Vec<String> = (0..12).map(|_| format!("{:016x}", rng.below(500))).collect();
-        writeln!(file, "{row},{}", words.join(" ")).unwrap();
+        let words: Vec<String> = (0..60).map(|_| format!("{:016x}", rng.below(500))).collect();
+        writeln!(file, "{row},{},{}", rng.below(1 << 30), words.join(" ")).unwrap();
     }
     drop(file);
     let geometry = Geometry::new(256, 2048).unwrap();
-    let builder = Warehouse::builder().slices(2).threads(2).geometry(geometry).load_memory(4 << 20);
+    let builder = Warehouse::builder().slices(2).threads(1).geometry(geometry).load_memory(4 << 20);
     let warehouse = builder.open(&format!("{place}/dw")).await.unwrap();
     let session = warehouse.session();
-    all(&session, &["create table t (id bigint, word varchar(300)) distkey (id) sortkey (word)"]).await;
+    all(&session, &["create table t (id bigint, k int, word varchar(1100)) distkey (id) sortkey (k)"]).await;
     all(&session, &[&format!("copy t from '{place}/rows.csv' csv compupdate off")]).await;
     println!("\n{}", std::fs::read_to_string("/proc/self/status").unwrap());
     assert_eq!(shown(&session, "select count(*), count(distinct id) from t").await, [format!("{rows} {rows}")]);

@@ -462,6 +462,7 @@ const MEMORY_ROWS: &str = "BLUESHIFT_TEST_LOADING_ROWS";
 
 /// Four times the rows take about the same memory.
 #[cfg(target_os = "linux")]
+#[ignore = "measures memory, which depends on what else the machine does"]
 #[test]
 fn memory_does_not_grow_with_the_files() {
     let highest = |rows: usize| {

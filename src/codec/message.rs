@@ -54,6 +54,8 @@ pub enum Operator {
     Load(Table),
     #[prost(message, tag = "7")]
     BuildKeys(BuildKeys),
+    #[prost(message, tag = "8")]
+    ScanAggregate(ScanAggregate),
 }
 
 /// A table, as a plan saw it.
@@ -156,6 +158,13 @@ pub struct Abreast {}
 /// What it fills is made anew where the plan is read.
 #[derive(Clone, PartialEq, Message)]
 pub struct BuildKeys {}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct ScanAggregate {
+    /// DataFusion's message of the aggregation, over an input that has columns and no rows.
+    #[prost(bytes = "vec", tag = "1")]
+    pub aggregate: Vec<u8>,
+}
 
 #[derive(Clone, PartialEq, Message)]
 pub struct CollocatedJoin {

@@ -15,7 +15,7 @@ use datafusion::physical_expr_common::physical_expr::proto_encode::PhysicalExprE
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::joins::HashJoinExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
-use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
+use datafusion::physical_plan::{ChildrenPropertiesMode, ExecutionPlan, PhysicalExpr, ReplaceChildrenOptions};
 use datafusion_proto::physical_plan::{
     PhysicalExtensionCodec, PhysicalPlanDecodeContext, PhysicalProtoConverterExtension,
 };
@@ -30,6 +30,7 @@ use crate::catalog::Overlay;
 use crate::common::{Error, TableId, Version};
 use crate::distribution::SliceMap;
 use crate::physical_plan::abreast::Abreast;
+use crate::physical_plan::aggregate::ScanAggregate;
 use crate::physical_plan::broadcast::Broadcast;
 use crate::physical_plan::collocated_join::CollocatedJoinExec;
 use crate::physical_plan::exchange::Exchange;
@@ -96,6 +97,9 @@ impl BlueshiftCodec {
         if node.is::<BuildKeys>() {
             return Ok(Operator::BuildKeys(message::BuildKeys {}));
         }
+        if let Some(aggregate) = node.downcast_ref::<ScanAggregate>() {
+            return self.told_aggregate(aggregate, &parts).map(Operator::ScanAggregate);
+        }
         if let Some(join) = node.downcast_ref::<CollocatedJoinExec>() {
             return self.told_join(join, &parts).map(Operator::CollocatedJoin);
         }
@@ -155,6 +159,15 @@ impl BlueshiftCodec {
         })
     }
 
+    /// The aggregation over an input without rows: the true one travels beside it.
+    fn told_aggregate(&self, aggregate: &ScanAggregate, parts: &Parts<'_>) -> Result<message::ScanAggregate> {
+        let input = Arc::new(EmptyExec::new(aggregate.exec().input().schema()));
+        let exec: Arc<dyn ExecutionPlan> = Arc::clone(aggregate.exec()) as _;
+        let alone = exec.replace_children(vec![input], recomputed())?;
+        let aggregate = parts.converter.execution_plan_to_proto(&alone, self)?.encode_to_vec();
+        Ok(message::ScanAggregate { aggregate })
+    }
+
     fn count(&self, partitions: usize) -> Result<u32> {
         let count = u32::try_from(partitions).ok().filter(|count| *count <= MAX_PARTITIONS);
         self.noted(count.ok_or_else(|| Error::unsupported(format!("a plan of {partitions} partitions cannot travel"))))
@@ -192,6 +205,7 @@ impl BlueshiftCodec {
             }
             (Operator::Abreast(_), [input]) => Ok(Arc::new(Abreast::new(Arc::clone(input)))),
             (Operator::BuildKeys(_), [input]) => Ok(Arc::clone(input)),
+            (Operator::ScanAggregate(told), [input]) => self.read_aggregate(&told, input, &parts, context),
             (Operator::CollocatedJoin(join), [left, right]) => self.read_join(&join, [left, right], &parts, context),
             (Operator::Load(table), [input]) => {
                 let warehouse = carried(self.warehouse(&table))?;
@@ -253,6 +267,30 @@ impl BlueshiftCodec {
         Ok(made.planned(wanted_first, trust).called(scan.alias.map(Arc::from)))
     }
 
+    fn read_aggregate(
+        &self,
+        told: &message::ScanAggregate,
+        input: &Arc<dyn ExecutionPlan>,
+        parts: &Parts<'_>,
+        context: &TaskContext,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let proto = PhysicalPlanNode::decode(told.aggregate.as_slice())
+            .map_err(|e| damaged(format!("an aggregation cannot be read: {e}")))?;
+        match &proto.physical_plan_type {
+            Some(PhysicalPlanType::Aggregate(aggregate)) if is_empty(&aggregate.input) => {}
+            _ => return Err(damaged("an aggregation within is none")),
+        }
+        let alone = parts.converter.proto_to_execution_plan(&proto, &PhysicalPlanDecodeContext::new(context, self))?;
+        if alone.children().iter().any(|of| of.schema() != input.schema()) {
+            return Err(damaged("an aggregation's input has other columns than it says"));
+        }
+        let aggregate = alone.replace_children(vec![Arc::clone(input)], recomputed())?;
+        Ok(match ScanAggregate::try_new(&aggregate)? {
+            Some(made) => Arc::new(made),
+            None => aggregate,
+        })
+    }
+
     fn read_join(
         &self,
         told: &message::CollocatedJoin,
@@ -262,13 +300,8 @@ impl BlueshiftCodec {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let proto = PhysicalPlanNode::decode(told.join.as_slice())
             .map_err(|e| damaged(format!("a join cannot be read: {e}")))?;
-        // Nothing may stand within but inputs without rows: what nests here would nest without end.
-        let empty = |input: &Option<Box<PhysicalPlanNode>>| {
-            let input = input.as_ref().and_then(|input| input.physical_plan_type.as_ref());
-            matches!(input, Some(PhysicalPlanType::Empty(_)))
-        };
         match &proto.physical_plan_type {
-            Some(PhysicalPlanType::HashJoin(join)) if empty(&join.left) && empty(&join.right) => {}
+            Some(PhysicalPlanType::HashJoin(join)) if is_empty(&join.left) && is_empty(&join.right) => {}
             _ => return Err(damaged("a join within is none")),
         }
         let alone = parts.converter.proto_to_execution_plan(&proto, &PhysicalPlanDecodeContext::new(context, self))?;
@@ -374,4 +407,14 @@ impl PhysicalExtensionCodec for BlueshiftCodec {
         functions::write(function, to);
         Ok(())
     }
+}
+
+fn recomputed() -> ReplaceChildrenOptions {
+    ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute)
+}
+
+/// Nothing may stand within a message but inputs without rows: what nests here would nest without end.
+fn is_empty(input: &Option<Box<PhysicalPlanNode>>) -> bool {
+    let input = input.as_ref().and_then(|input| input.physical_plan_type.as_ref());
+    matches!(input, Some(PhysicalPlanType::Empty(_)))
 }

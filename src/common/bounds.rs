@@ -97,8 +97,10 @@ impl Bounds {
             Predicate::Between { low, high, negated } => {
                 Predicate::Between { low: low.clone(), high: high.clone(), negated: !negated }
             }
-            Predicate::In { values, negated } => Predicate::In { values: values.clone(), negated: !negated },
-            Predicate::Like { .. } => return false,
+            Predicate::In { values, negated, members } => {
+                Predicate::In { values: values.clone(), negated: !negated, members: members.clone() }
+            }
+            Predicate::Like { .. } | Predicate::Among(_) => return false,
         };
         self.null_count == 0 && !self.may_satisfy(&opposite)
     }
@@ -133,12 +135,22 @@ impl Bounds {
                 let max_within = matches!(max.order(high), Some(Ordering::Less | Ordering::Equal));
                 !(min_within && max_within)
             }
-            Predicate::In { values, negated: false } => {
+            Predicate::In { values, negated: false, .. } => {
                 // Sorted: the first value not below `min` decides.
                 let first = values.partition_point(|v| before(v, min));
                 values.get(first).is_some_and(|v| !before(max, v))
             }
-            Predicate::In { values, negated: true } => !values.iter().any(only),
+            Predicate::In { values, negated: true, .. } => !values.iter().any(only),
+            Predicate::Among(members) => match (min, max) {
+                // Bounds beyond 64 bits hold no member there.
+                (Scalar::Int(min), Scalar::Int(max)) => {
+                    let (low, high) = members.range();
+                    *min <= i128::from(high)
+                        && *max >= i128::from(low)
+                        && members.may_hold_between((*min).max(low.into()) as i64, (*max).min(high.into()) as i64)
+                }
+                _ => true,
+            },
             // A match starts with `prefix`: some text between the bounds must.
             Predicate::Like { pattern, case_insensitive: false, negated: false } => {
                 match (like_prefix(pattern), min, max) {
@@ -169,7 +181,7 @@ impl Bounds {
                 Predicate::Between { low: low.clone(), high: high.clone(), negated: !negated }
             }
             // Rarely provable from two bounds.
-            Predicate::In { .. } | Predicate::Like { .. } | Predicate::IsNull => return false,
+            Predicate::In { .. } | Predicate::Among(_) | Predicate::Like { .. } | Predicate::IsNull => return false,
         };
         !self.may_satisfy(&negation)
     }

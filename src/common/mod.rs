@@ -1,5 +1,6 @@
 //! What every layer shares: errors, identifiers, SQL types and layout words, units, clock and checksum.
 
+pub mod bloom;
 pub mod bounds;
 pub mod calendar;
 pub mod clock;
@@ -8,6 +9,7 @@ pub mod error;
 pub mod ids;
 pub mod interval;
 pub mod layout;
+pub mod members;
 pub mod moment;
 pub mod predicate;
 pub mod source_types;
@@ -21,6 +23,7 @@ pub use error::{Error, ErrorKind, Result, SqlState};
 pub use ids::{ColumnId, CommitId, SchemaId, TableId, UserId, Version};
 pub use interval::Interval;
 pub use layout::{DistStyle, EncodingName, SortKey, SortStyle};
+pub use members::Members;
 pub use moment::Moment;
 pub use predicate::{Comparison, Predicate, Scalar};
 pub use sql_type::{SqlType, Stored};

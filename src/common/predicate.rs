@@ -1,6 +1,9 @@
 //! Predicates that cannot fail, in stored form: what may run before the delete vector and on dictionaries.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
+
+use super::Members;
 
 /// A value in stored form, never NULL. Every integer form (also DATE, TIMESTAMP, DECIMAL unscaled) is `Int`.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,7 +82,11 @@ pub enum Predicate {
     In {
         values: Vec<Scalar>,
         negated: bool,
+        /// The same values, where they are many integers.
+        members: Option<Arc<Members>>,
     },
+    /// Of an integer, that it may be in a set. It is not said of values that are not in it that they do not satisfy this.
+    Among(Arc<Members>),
     IsNull,
     IsNotNull,
     /// SQL LIKE with `%`, `_` and the escape `\`, with the meaning of Arrow's kernels.
@@ -90,12 +97,21 @@ pub enum Predicate {
     },
 }
 
+/// Values of an IN that are compared one by one.
+const FEW_VALUES: usize = 4;
+
 impl Predicate {
     /// `IN (values)`, sorted and made distinct.
     pub fn is_in(mut values: Vec<Scalar>, negated: bool) -> Self {
         values.sort_by(|a, b| a.order(b).unwrap_or(Ordering::Equal));
         values.dedup_by(|a, b| a.order(b) == Some(Ordering::Equal));
-        Predicate::In { values, negated }
+        let integers = values.iter().map(|v| match v {
+            Scalar::Int(v) => i64::try_from(*v).ok(),
+            _ => None,
+        });
+        let integers: Option<Vec<i64>> = integers.collect::<Option<_>>().filter(|v: &Vec<i64>| v.len() > FEW_VALUES);
+        let members = integers.and_then(|integers| Members::exactly(&integers)).map(Arc::new);
+        Predicate::In { values, negated, members }
     }
 
     /// Whether a value (not NULL) satisfies it; `None` for LIKE, which only string kernels answer.
@@ -105,9 +121,13 @@ impl Predicate {
             Predicate::Between { low, high, negated } => {
                 (value.order(low)?.is_ge() && value.order(high)?.is_le()) != *negated
             }
-            Predicate::In { values, negated } => {
+            Predicate::In { values, negated, .. } => {
                 values.binary_search_by(|v| v.order(value).unwrap_or(Ordering::Less)).is_ok() != *negated
             }
+            Predicate::Among(members) => match value {
+                Scalar::Int(v) => i64::try_from(*v).is_ok_and(|v| members.may_hold(v)),
+                _ => return None,
+            },
             Predicate::IsNull => false,
             Predicate::IsNotNull => true,
             Predicate::Like { .. } => return None,

@@ -263,6 +263,11 @@ impl Stored {
         matches!(self, Stored::Bytes | Stored::Binary)
     }
 
+    /// Whether values are integers, also those that stand for dates, times and decimals.
+    pub fn is_integer(self) -> bool {
+        matches!(self, Stored::I16 | Stored::I32 | Stored::I64 | Stored::I128)
+    }
+
     /// Bytes of one value, `None` where that varies ([`Stored::is_bytes`]) or is less than one ([`Stored::Bool`]).
     pub fn width(self) -> Option<usize> {
         match self {

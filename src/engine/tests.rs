@@ -48,6 +48,7 @@ mod result_names;
 mod retention;
 #[cfg(feature = "s3")]
 mod s3;
+mod scan_aggregates;
 mod scans;
 mod settings;
 mod show_table;

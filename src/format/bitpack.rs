@@ -59,7 +59,10 @@ pub use convert::{
     Narrow, Target, gather, lanes_at, map_lanes, map_lanes_with, max_lane, widen, widen_signed, widen_signed_with,
     widen_with,
 };
-pub use select::{VectorBits, bits_by, gather_bits, range_bits, range_bits_with, set_bits, table_bits, values_bits};
+pub use select::{
+    VectorBits, bits_by, gather_bits, member_bits, member_lanes, range_bits, range_bits_with, set_bits, table_bits,
+    values_bits,
+};
 
 /// The instruction sets that the kernels exist for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -92,7 +92,7 @@ fn told(node: &Arc<dyn ExecutionPlan>, gaining: &HashSet<u64>) -> Result<Option<
     if !probe.transformed {
         return Ok(None);
     }
-    let build = Arc::new(BuildKeys::new(Arc::clone(join.left()), of_left, filter));
+    let build = Arc::new(BuildKeys::new(Arc::clone(join.left()), of_left, join.null_equality(), filter));
     over(node, vec![build, probe.data]).map(Some)
 }
 

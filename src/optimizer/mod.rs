@@ -21,6 +21,7 @@ pub mod movement;
 pub mod orders;
 pub mod overflow;
 pub mod same_names;
+pub mod scan_aggregates;
 pub mod supers;
 pub mod text_casts;
 pub mod together;
@@ -86,13 +87,14 @@ pub fn add_optimizer_rules(rules: &mut Vec<Arc<dyn OptimizerRule + Send + Sync>>
 /// that they belong beside are there.
 pub fn add_physical_rules(rules: &mut Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>>) {
     type Rule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
-    let ours: [(Rule, &str, usize); 8] = [
+    let ours: [(Rule, &str, usize); 9] = [
         (Arc::new(merge_joins::FilteredMerges), "EnsureRequirements", 0),
         (Arc::new(movement::Movement), "EnsureRequirements", 0),
         // Filters find exchanges of ours as they find DataFusion's.
         (Arc::new(exchanges::Exchanges), "EnsureCooperative", 0),
         (Arc::new(merge_joins::MergeJoins), "SanityCheckPlan", 0),
         (Arc::new(orders::Orders), "SanityCheckPlan", 0),
+        (Arc::new(scan_aggregates::ScanAggregates), "SanityCheckPlan", 1),
         (Arc::new(meeting::Meeting), "SanityCheckPlan", 1),
         // Before that, where joins have their filters and nothing is planned anew.
         (Arc::new(together::Together), "SanityCheckPlan", 1),

@@ -155,18 +155,18 @@ impl FilterCompiler {
     /// The filters as they stand.
     pub fn compile(&self) -> datafusion::common::Result<CompiledFilter> {
         let mut compiled = CompiledFilter::default();
-        let mut dynamic = Vec::new();
+        let (mut dynamic, mut known) = (Vec::new(), Vec::new());
         for (filter, tracking) in self.filters.iter().zip(&self.tracking) {
             if tracking.contains_dynamic_filter() {
                 dynamic.push(filter);
             } else {
-                self.add(filter, FilterKind::Static, &mut compiled)?;
+                self.add(filter, FilterKind::Static, &mut compiled, &mut known)?;
             }
         }
         for filter in dynamic {
-            self.add(filter, FilterKind::Dynamic, &mut compiled)?;
+            self.add(filter, FilterKind::Dynamic, &mut compiled, &mut known)?;
         }
-        leave_out_lookups(&mut compiled.residual)?;
+        leave_out_lookups(known, &mut compiled.residual)?;
         Ok(compiled)
     }
 
@@ -175,20 +175,22 @@ impl FilterCompiler {
         expr: &Arc<dyn PhysicalExpr>,
         kind: FilterKind,
         out: &mut CompiledFilter,
+        known: &mut Vec<Keys>,
     ) -> datafusion::common::Result<()> {
         for conjunct in split_conjunction(expr) {
             if let Some(dynamic) = conjunct.downcast_ref::<DynamicFilterPhysicalExpr>() {
                 let current = dynamic.current()?;
                 if self.trust == BoundsTrust::All || !is_bounds(&current) {
-                    self.add(&current, FilterKind::Dynamic, out)?;
+                    self.add(&current, FilterKind::Dynamic, out, known)?;
                 }
             } else if let Some(routed) = conjunct.downcast_ref::<RoutedFilter>() {
-                self.add(&routed.current()?, FilterKind::Dynamic, out)?;
+                self.add(&routed.current()?, FilterKind::Dynamic, out, known)?;
             } else if let Some(branch) = self.own_branch(conjunct) {
-                self.add(&branch, kind, out)?;
+                self.add(&branch, kind, out, known)?;
             } else if kind == FilterKind::Dynamic && self.blurs_floats(conjunct, expr) {
                 // Left out: its producer drops what it must.
             } else {
+                known.extend(conjunct.downcast_ref::<KeyLookup>().map(|lookup| lookup.keys().to_vec()));
                 match translate(conjunct, &self.types) {
                     Translated::Always => {}
                     Translated::Never => out.never = true,
@@ -252,10 +254,11 @@ impl FilterCompiler {
     }
 }
 
+/// A join's keys, over the table's columns.
+type Keys = Vec<Arc<dyn PhysicalExpr>>;
+
 /// Leaves out lookups in a join's hash table where a filter of the same keys is known: it says nearly the same, for less.
-fn leave_out_lookups(residual: &mut Vec<ResidualConjunct>) -> datafusion::common::Result<()> {
-    let filters = residual.iter().filter_map(|r| r.expr.downcast_ref::<KeyLookup>());
-    let mut known: Vec<Vec<Arc<dyn PhysicalExpr>>> = filters.map(|lookup| lookup.keys().to_vec()).collect();
+fn leave_out_lookups(mut known: Vec<Keys>, residual: &mut Vec<ResidualConjunct>) -> datafusion::common::Result<()> {
     let mut kept = Vec::with_capacity(residual.len());
     for conjunct in residual.drain(..) {
         let looked_up = looked_up(&conjunct.expr)?;
@@ -270,7 +273,7 @@ fn leave_out_lookups(residual: &mut Vec<ResidualConjunct>) -> datafusion::common
 }
 
 /// What a conjunct looks up in a join's hash table, or in that of each row's partition; `None` of all else.
-fn looked_up(conjunct: &Arc<dyn PhysicalExpr>) -> datafusion::common::Result<Option<Vec<Arc<dyn PhysicalExpr>>>> {
+fn looked_up(conjunct: &Arc<dyn PhysicalExpr>) -> datafusion::common::Result<Option<Keys>> {
     let mut keys = None;
     if conjunct.is::<HashTableLookupExpr>() || conjunct.is::<CaseExpr>() {
         conjunct.apply(|expr| {
@@ -344,6 +347,15 @@ fn try_translate(expr: &Arc<dyn PhysicalExpr>, types: &[SqlType]) -> Option<Tran
                 column,
                 Predicate::Like { pattern, case_insensitive: like.case_insensitive(), negated: like.negated() },
             )
+        });
+    }
+    if let Some(lookup) = expr.downcast_ref::<KeyLookup>() {
+        let [key] = lookup.keys() else { return None };
+        let column = column(key)?;
+        let sql_type = types.get(column)?;
+        return Some(match lookup.members(&sql_type.arrow_type())? {
+            Some(members) => Translated::Encoded(column, Predicate::Among(Arc::clone(members))),
+            None => Translated::Never,
         });
     }
     // A BOOLEAN column by itself, or negated.

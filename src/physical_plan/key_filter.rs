@@ -1,17 +1,21 @@
 //! The keys of a join's build side, known to the scans below its probe side before they read.
 //!
 //! DataFusion's hash joins tell scans the range of their keys, and have each row looked up in their hash table. Such a
-//! lookup costs about as much as the join's own; a Bloom filter of the keys, which fits a cache, says nearly the same.
+//! lookup costs about as much as the join's own; a small set of the keys, which fits a cache, says nearly the same. Where
+//! the key is one integer, pages are asked for its members before rows are decoded.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, PrimitiveArray, RecordBatch};
 use arrow::buffer::BooleanBuffer;
-use arrow::datatypes::{DataType, Schema};
+use arrow::datatypes::{
+    ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Int16Type, Int32Type, Int64Type, Schema,
+    Time64MicrosecondType, TimeUnit, TimestampMicrosecondType,
+};
 use datafusion::common::hash_utils::{QualityRandomState, create_hashes};
-use datafusion::common::{Result, internal_err};
+use datafusion::common::{NullEquality, Result, internal_err};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::ColumnarValue;
@@ -21,18 +25,21 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Exe
 use futures::StreamExt;
 use parking_lot::Mutex;
 
-use super::bloom::Bloom;
 use super::config::BlueshiftOptions;
 use super::passing::{filters_and_rows_go_through, one_input, same_rows};
+use crate::common::Members;
+use crate::common::bloom::Bloom;
 
 /// Passes a join's build side on, and fills a filter of its keys: once all partitions have ended, and not before.
 ///
-/// The keys are held as hashes meanwhile, in memory that the pool grants; where it does not, or where there are very many
+/// The keys are held as integers or hashes meanwhile, in memory that the pool grants; where it does not, or where there are very many
 /// keys, the filter lets everything pass.
 #[derive(Debug)]
 pub struct BuildKeys {
     input: Arc<dyn ExecutionPlan>,
     keys: Vec<Arc<dyn PhysicalExpr>>,
+    /// The key's type, where it is a single integer and a NULL has no partner.
+    integer: Option<DataType>,
     /// Over the probe side's keys. It is `true` until it is filled.
     filter: Arc<DynamicFilterPhysicalExpr>,
     /// Of the execution under way.
@@ -47,12 +54,12 @@ struct Gathering {
     /// Per partition, whether it has begun.
     begun: Vec<bool>,
     ended: usize,
-    /// As they came.
-    hashes: Vec<Vec<u64>>,
+    /// As they came: hashes, or the bits of integers.
+    numbers: Vec<Vec<u64>>,
     count: usize,
     /// Of more keys no filter is made: it would fit no cache.
     most: usize,
-    /// Covers the hashes; none once they are given up.
+    /// Covers the numbers; none once they are given up.
     memory: Option<MemoryReservation>,
 }
 
@@ -61,9 +68,15 @@ impl BuildKeys {
     pub fn new(
         input: Arc<dyn ExecutionPlan>,
         keys: Vec<Arc<dyn PhysicalExpr>>,
+        nulls: NullEquality,
         filter: Arc<DynamicFilterPhysicalExpr>,
     ) -> Self {
-        BuildKeys { input, keys, filter, gathering: Arc::default() }
+        let integer = match &keys[..] {
+            [key] if nulls == NullEquality::NullEqualsNothing => key.data_type(&input.schema()).ok(),
+            _ => None,
+        };
+        let integer = integer.filter(is_integer);
+        BuildKeys { input, keys, integer, filter, gathering: Arc::default() }
     }
 
     pub fn input(&self) -> &Arc<dyn ExecutionPlan> {
@@ -106,32 +119,39 @@ impl BuildKeys {
 
 impl Gathering {
     /// Adds what one batch gave; where it gave an error, there will be no filter.
-    fn add(&mut self, execution: u64, hashes: Result<Vec<u64>>) {
+    fn add(&mut self, execution: u64, numbers: Result<Vec<u64>>) {
         let Some(memory) = self.memory.as_ref().filter(|_| execution == self.execution) else { return };
-        let Ok(hashes) = hashes else {
-            (self.hashes, self.memory) = (Vec::new(), None);
+        let Ok(numbers) = numbers else {
+            (self.numbers, self.memory) = (Vec::new(), None);
             return;
         };
-        self.count += hashes.len();
-        let fits = self.count <= self.most && memory.try_grow(hashes.capacity() * size_of::<u64>()).is_ok();
+        self.count += numbers.len();
+        let fits = self.count <= self.most && memory.try_grow(numbers.capacity() * size_of::<u64>()).is_ok();
         match fits {
-            true => self.hashes.push(hashes),
-            false => (self.hashes, self.memory) = (Vec::new(), None),
+            true => self.numbers.push(numbers),
+            false => (self.numbers, self.memory) = (Vec::new(), None),
         }
     }
 
     /// Notes that a partition has ended; after the last one there is a filter, unless the keys were given up.
-    fn end(&mut self, execution: u64) -> Option<Known> {
+    fn end(&mut self, execution: u64, integer: Option<&DataType>) -> Option<Known> {
         self.ended += usize::from(execution == self.execution);
         if execution != self.execution || self.ended < self.begun.len() {
             return None;
         }
-        let (hashes, memory) = (std::mem::take(&mut self.hashes), self.memory.take()?);
-        let bytes = Bloom::bytes(self.count);
+        let (numbers, memory) = (std::mem::take(&mut self.numbers), self.memory.take()?);
+        let bytes = integer.map_or(Bloom::bytes(self.count), |_| Members::most_bytes(self.count));
         memory.try_grow(bytes).ok()?;
-        let bloom = Bloom::of(self.count, hashes.into_iter().flatten());
+        let numbers = || numbers.iter().flatten().copied();
+        let set = match integer {
+            None => Set::Hashes(Bloom::of(self.count, numbers())),
+            Some(data_type) => {
+                let members = Members::at_least(self.count, || numbers().map(|number| number as i64));
+                Set::Integers(data_type.clone(), members.map(Arc::new))
+            }
+        };
         memory.shrink(memory.size() - bytes);
-        Some(Known { bloom, _memory: memory })
+        Some(Known { set, _memory: memory })
     }
 }
 
@@ -155,7 +175,8 @@ impl ExecutionPlan for BuildKeys {
     // Copies fill the same filter: whichever began last.
     one_input!(|this, input| BuildKeys {
         gathering: Arc::clone(&this.gathering),
-        ..BuildKeys::new(input, this.keys.clone(), Arc::clone(&this.filter))
+        integer: this.integer.clone(),
+        ..BuildKeys::new(input, this.keys.clone(), NullEquality::NullEqualsNull, Arc::clone(&this.filter))
     });
 
     same_rows!();
@@ -166,20 +187,22 @@ impl ExecutionPlan for BuildKeys {
         let execution = self.begin(partition, &context)?;
         let stream = self.input.execute(partition, context)?;
         let schema = stream.schema();
-        let (keys, gathering) = (self.keys.clone(), Arc::clone(&self.gathering));
+        let (keys, integer, gathering) = (self.keys.clone(), self.integer.is_some(), Arc::clone(&self.gathering));
         let counted = stream.map(move |batch| {
-            let hashes = match &batch {
+            let numbers = match &batch {
+                Ok(batch) if integer => integers(&keys, batch),
                 Ok(batch) => hashed(&keys, batch),
                 Err(_) => internal_err!("the build side gave an error"),
             };
-            gathering.lock().add(execution, hashes);
+            gathering.lock().add(execution, numbers);
             batch
         });
-        let (filter, gathering) = (Arc::clone(&self.filter), Arc::clone(&self.gathering));
+        let (filter, integer) = (Arc::clone(&self.filter), self.integer.clone());
+        let gathering = Arc::clone(&self.gathering);
         // Before the join hears of the end, and begins to probe.
         let end = futures::stream::once(async move {
             let mut gathering = gathering.lock();
-            let Some(known) = gathering.end(execution) else { return Ok(None) };
+            let Some(known) = gathering.end(execution, integer.as_ref()) else { return Ok(None) };
             let keys = filter.children().into_iter().cloned().collect();
             filter.update(Arc::new(KeyLookup { keys, known: Arc::new(known) }))?;
             Ok(None)
@@ -199,14 +222,110 @@ pub struct KeyLookup {
 
 #[derive(Debug)]
 struct Known {
-    bloom: Bloom,
+    set: Set,
     _memory: MemoryReservation,
+}
+
+#[derive(Debug)]
+enum Set {
+    /// Of all keys together.
+    Hashes(Bloom),
+    /// Of one key of this type; `None` where the build side has none.
+    Integers(DataType, Option<Arc<Members>>),
 }
 
 impl KeyLookup {
     pub fn keys(&self) -> &[Arc<dyn PhysicalExpr>] {
         &self.keys
     }
+
+    /// The set that a single key of this type is asked for in, `None` of none within where no row finds a partner; `None`
+    /// where it is of another kind.
+    pub fn members(&self, data_type: &DataType) -> Option<Option<&Arc<Members>>> {
+        match &self.known.set {
+            Set::Integers(of, members) if of == data_type => Some(members.as_ref()),
+            _ => None,
+        }
+    }
+}
+
+/// Whether values are stored as integers of at most 64 bits.
+fn is_integer(data_type: &DataType) -> bool {
+    use DataType as T;
+    match data_type {
+        T::Int16 | T::Int32 | T::Int64 | T::Date32 => true,
+        T::Timestamp(TimeUnit::Microsecond, _) | T::Time64(TimeUnit::Microsecond) => true,
+        T::Decimal128(precision, _) => *precision <= 18,
+        _ => false,
+    }
+}
+
+/// Calls `with` with an array's values as an [`PrimitiveArray`] of its type, one of those of [`is_integer`].
+macro_rules! with_integers {
+    ($array:expr, $values:ident => $with:expr) => {{
+        fn same<T: ArrowPrimitiveType>(array: &ArrayRef) -> &PrimitiveArray<T> {
+            array.as_primitive::<T>()
+        }
+        use DataType as T;
+        match $array.data_type() {
+            T::Int16 => {
+                let $values = same::<Int16Type>(&$array);
+                $with
+            }
+            T::Int32 => {
+                let $values = same::<Int32Type>(&$array);
+                $with
+            }
+            T::Int64 => {
+                let $values = same::<Int64Type>(&$array);
+                $with
+            }
+            T::Date32 => {
+                let $values = same::<Date32Type>(&$array);
+                $with
+            }
+            T::Timestamp(TimeUnit::Microsecond, _) => {
+                let $values = same::<TimestampMicrosecondType>(&$array);
+                $with
+            }
+            T::Time64(TimeUnit::Microsecond) => {
+                let $values = same::<Time64MicrosecondType>(&$array);
+                $with
+            }
+            T::Decimal128(..) => {
+                let $values = same::<Decimal128Type>(&$array);
+                $with
+            }
+            other => internal_err!("a key of type {other} is no integer"),
+        }
+    }};
+}
+
+/// The only key of each row as an integer; rows without one are left out.
+fn integers(keys: &[Arc<dyn PhysicalExpr>], batch: &RecordBatch) -> Result<Vec<u64>> {
+    let [key] = keys else { return internal_err!("{} keys instead of one", keys.len()) };
+    let array = key.evaluate(batch)?.into_array(batch.num_rows())?;
+    let narrow = |wide: i128| match i64::try_from(wide) {
+        Ok(narrow) => Ok(narrow as u64),
+        Err(_) => internal_err!("a key beyond 64 bits"),
+    };
+    with_integers!(array, values => match values.null_count() {
+        0 => values.values().iter().map(|v| narrow(i128::from(*v))).collect(),
+        _ => values.iter().flatten().map(|v| narrow(i128::from(v))).collect(),
+    })
+}
+
+/// Which rows' only key may be among `members`; a NULL is not.
+fn among(members: &Members, array: &ArrayRef) -> Result<BooleanArray> {
+    with_integers!(array, values => {
+        let held = |v| i64::try_from(i128::from(v)).is_ok_and(|v| members.may_hold(v));
+        let found = BooleanBuffer::collect_bool(values.len(), |row| held(values.value(row)));
+        let found = match values.nulls() {
+            Some(nulls) => &found & nulls.inner(),
+            None => found,
+        };
+        Ok(BooleanArray::new(found, None))
+    })
 }
 
 /// One hash for all keys of each row.
@@ -252,10 +371,19 @@ impl PhysicalExpr for KeyLookup {
     }
 
     fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
-        let hashes = hashed(&self.keys, batch)?;
-        let bloom = &self.known.bloom;
-        let found = BooleanBuffer::collect_bool(hashes.len(), |row| bloom.may_hold(hashes[row]));
-        Ok(ColumnarValue::Array(Arc::new(BooleanArray::new(found, None))))
+        let found = match (&self.known.set, &self.keys[..]) {
+            (Set::Integers(_, None), _) => BooleanArray::new(BooleanBuffer::new_unset(batch.num_rows()), None),
+            (Set::Integers(_, Some(members)), [key]) => {
+                among(members, &key.evaluate(batch)?.into_array(batch.num_rows())?)?
+            }
+            (Set::Integers(..), keys) => return internal_err!("{} keys instead of one", keys.len()),
+            (Set::Hashes(bloom), keys) => {
+                let hashes = hashed(keys, batch)?;
+                let found = BooleanBuffer::collect_bool(hashes.len(), |row| bloom.may_hold(hashes[row]));
+                BooleanArray::new(found, None)
+            }
+        };
+        Ok(ColumnarValue::Array(Arc::new(found)))
     }
 
     fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
@@ -287,14 +415,19 @@ mod tests {
         RecordBatch::try_new(schema, vec![Arc::new(Int64Array::from_iter_values(keys))]).unwrap()
     }
 
-    /// A build side of three partitions, one of them empty, and the probe side's filter.
+    /// As [`build_of`], of keys of which a NULL has no partner.
     fn build() -> (Arc<BuildKeys>, Arc<DynamicFilterPhysicalExpr>) {
+        build_of(NullEquality::NullEqualsNothing)
+    }
+
+    /// A build side of three partitions, one of them empty, and the probe side's filter.
+    fn build_of(nulls: NullEquality) -> (Arc<BuildKeys>, Arc<DynamicFilterPhysicalExpr>) {
         let partitions = [vec![batch(0..1000), batch(5000..5010)], vec![], vec![batch(2000..2500)]];
         let input = MemorySourceConfig::try_new_exec(&partitions, batch([]).schema(), None).unwrap();
         let key: Arc<dyn PhysicalExpr> = Arc::new(Column::new("k", 0));
         let probe: Arc<dyn PhysicalExpr> = Arc::new(Column::new("other", 0));
         let filter = Arc::new(DynamicFilterPhysicalExpr::new(vec![probe], lit(true)));
-        (Arc::new(BuildKeys::new(input, vec![key], Arc::clone(&filter))), filter)
+        (Arc::new(BuildKeys::new(input, vec![key], nulls, Arc::clone(&filter))), filter)
     }
 
     fn begin(plan: &Arc<BuildKeys>, partition: usize, memory: usize) -> SendableRecordBatchStream {
@@ -325,7 +458,16 @@ mod tests {
 
     #[tokio::test]
     async fn there_is_a_filter_once_all_partitions_have_ended() {
-        let (plan, filter) = build();
+        for (nulls, found) in
+            [(NullEquality::NullEqualsNothing, 1510..1511), (NullEquality::NullEqualsNull, 1511..1900)]
+        {
+            filter_of_all(nulls, found).await;
+        }
+    }
+
+    /// An integer's members are known exactly, hashes nearly.
+    async fn filter_of_all(nulls: NullEquality, found: std::ops::Range<usize>) {
+        let (plan, filter) = build_of(nulls);
         // Again, and after an execution that was broken off.
         for broken_off in [false, true, false] {
             if broken_off {
@@ -340,7 +482,7 @@ mod tests {
                 rows += read(stream).await;
             }
             assert_eq!(rows, 1510);
-            assert!((1510..1900).contains(&passing(&filter)), "{}", passing(&filter));
+            assert!(found.contains(&passing(&filter)), "{}", passing(&filter));
         }
     }
 

@@ -1,7 +1,7 @@
 //! Operators that know where rows live.
 
 pub mod abreast;
-mod bloom;
+pub mod aggregate;
 pub mod broadcast;
 pub mod collocated_join;
 pub mod config;

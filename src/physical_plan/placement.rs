@@ -28,6 +28,7 @@ use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
 use super::abreast::Abreast;
+use super::aggregate::aggregation_of;
 use super::collocated_join::CollocatedJoinExec;
 use super::exchange::Exchange;
 use super::key_filter::BuildKeys;
@@ -193,7 +194,7 @@ impl Follow {
                 None => input,
             };
         }
-        if let Some(aggregate) = plan.downcast_ref::<AggregateExec>() {
+        if let Some(aggregate) = aggregation_of(plan.as_ref()) {
             return self.of_aggregate(aggregate);
         }
         if let Some(join) = plan.downcast_ref::<CollocatedJoinExec>() {

@@ -20,6 +20,7 @@ use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayFormatType, PhysicalExpr, SortOrderPushdownResult};
 
+use super::aggregate::Aggregation;
 use super::filter::{BoundsTrust, FilterCompiler, Routing};
 use super::metrics::ScanMetrics;
 use super::scan_stream::ScanStream;
@@ -259,12 +260,7 @@ impl SliceScan {
         LexOrdering::new(order)
     }
 
-    fn stream(
-        &self,
-        partition: usize,
-        work: VecDeque<Unit>,
-        context: &TaskContext,
-    ) -> Result<SendableRecordBatchStream> {
+    fn stream(&self, partition: usize, work: VecDeque<Unit>, context: &TaskContext) -> Result<ScanStream> {
         let types: Vec<SqlType> = self.table.def.columns.iter().map(|c| c.sql_type).collect();
         let routing = Routing {
             partition,
@@ -278,7 +274,7 @@ impl SliceScan {
         let metrics = ScanMetrics::new(&self.metrics, partition, &named);
         let filters = self.filters.iter().chain(&self.key_filters).cloned().collect();
         let compiler = FilterCompiler::new(filters, types, routing, self.trust);
-        let stream = ScanStream::new(
+        Ok(ScanStream::new(
             Arc::clone(&self.table),
             self.options,
             self.projection.clone(),
@@ -290,8 +286,38 @@ impl SliceScan {
             context.session_config().batch_size(),
             self.fetch,
             self.wanted_first,
-        );
+        ))
+    }
+
+    fn rows(&self, partition: usize, work: VecDeque<Unit>, context: &TaskContext) -> Result<SendableRecordBatchStream> {
+        let stream = self.stream(partition, work, context)?;
         Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), stream.into_stream())))
+    }
+
+    /// The states of the groups of a partition's rows, of `schema`.
+    pub(super) fn aggregated(
+        &self,
+        partition: usize,
+        aggregation: Aggregation,
+        schema: SchemaRef,
+        context: &TaskContext,
+    ) -> Result<SendableRecordBatchStream> {
+        let work = match self.shares_work(context.session_config().options()) {
+            true => self.share(&self.shared_units(), partition),
+            false => self.own_units(partition),
+        };
+        let stream = self.stream(partition, work, context)?.aggregating(aggregation);
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream.into_stream())))
+    }
+
+    /// Whether partitions share the zones of all slices.
+    fn shares_work(&self, config: &ConfigOptions) -> bool {
+        self.key().is_none() && config.execution.enable_file_stream_work_stealing
+    }
+
+    /// A partition's part of the shared units.
+    fn share(&self, units: &SharedUnits, partition: usize) -> VecDeque<Unit> {
+        units.iter().skip(partition).step_by(self.options.slices.partitions()).cloned().collect()
     }
 
     /// A conjunct over our output, over the table's ordinals instead.
@@ -309,22 +335,18 @@ impl SliceScan {
 
 impl DataSource for SliceScan {
     fn open(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        self.stream(partition, self.own_units(partition), &context)
+        self.rows(partition, self.own_units(partition), &context)
     }
 
     /// The partitions of EVEN and ALL tables share their work, unless they may be polled in separate processes: each
     /// would take all of its own copy.
     fn create_sibling_state(&self, config: &ConfigOptions) -> Option<Arc<dyn Any + Send + Sync>> {
-        let shared = self.key().is_none() && config.execution.enable_file_stream_work_stealing;
-        shared.then(|| Arc::new(self.shared_units()) as _)
+        self.shares_work(config).then(|| Arc::new(self.shared_units()) as _)
     }
 
     fn open_with_args(&self, args: OpenArgs) -> Result<SendableRecordBatchStream> {
         match args.sibling_state.and_then(|state| state.downcast::<SharedUnits>().ok()) {
-            Some(units) => {
-                let own = units.iter().skip(args.partition).step_by(self.options.slices.partitions());
-                self.stream(args.partition, own.cloned().collect(), &args.context)
-            }
+            Some(units) => self.rows(args.partition, self.share(&units, args.partition), &args.context),
             None => self.open(args.partition, args.context),
         }
     }

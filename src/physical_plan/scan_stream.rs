@@ -1,6 +1,7 @@
 //! One partition of a scan: prune, filter on encoded data, apply the delete vector, filter on decoded rows, decode the
 //! rest of the surviving rows.
 
+mod aggregate;
 mod prune;
 mod zone;
 
@@ -16,6 +17,7 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, Stream};
 use roaring::RoaringBitmap;
 
+use super::aggregate::Aggregation;
 use super::filter::{CompiledFilter, FilterCompiler, ResidualConjunct};
 use super::metrics::ScanMetrics;
 use super::scan::{ScanOptions, ScanTable, WantedFirst, table_schema};
@@ -49,12 +51,23 @@ pub(super) struct ScanStream {
     built_rows: usize,
     ready: VecDeque<RecordBatch>,
     current: Option<Current>,
+    /// Takes the rows instead of `builders`.
+    aggregation: Option<Aggregation>,
+    text_numbers: TextNumbers,
+}
+
+/// What an aggregation numbers the texts of dictionaries by: of each of its keys the last.
+#[derive(Default)]
+struct TextNumbers {
+    tables: Vec<(usize, Arc<Dictionary>, Vec<u32>)>,
 }
 
 /// The filters as they stand, prepared for evaluation.
 #[derive(Default)]
 struct Compiled {
     filter: CompiledFilter,
+    /// Of each conjunct on encoded data.
+    judges: Vec<Judge>,
     residual: Vec<Residual>,
     /// The slices that can hold rows, where the filters tell; else all.
     slices: Option<BTreeSet<u32>>,
@@ -67,8 +80,15 @@ struct Residual {
     /// The expression over a batch of exactly `conjunct.columns`.
     expr: Arc<dyn datafusion::physical_plan::PhysicalExpr>,
     schema: SchemaRef,
+    judge: Judge,
+}
+
+/// Whether a dynamic test is worth its time, by what it has done.
+#[derive(Debug, Clone, Default)]
+struct Judge {
     seen: usize,
     passed: usize,
+    /// Zones that are still to be read without the test.
     leave_out: usize,
 }
 
@@ -123,7 +143,14 @@ impl ScanStream {
             built_rows: 0,
             ready: VecDeque::new(),
             current: None,
+            aggregation: None,
+            text_numbers: TextNumbers::default(),
         }
+    }
+
+    /// Gives the states of groups instead of rows; the scan's schema is theirs.
+    pub fn aggregating(self, aggregation: Aggregation) -> Self {
+        ScanStream { aggregation: Some(aggregation), ..self }
     }
 
     pub fn into_stream(self) -> impl Stream<Item = Result<RecordBatch>> {
@@ -132,7 +159,7 @@ impl ScanStream {
                 scan.start()?;
             }
             let batch = scan.next_batch().await?;
-            if let Some(batch) = &batch {
+            if let Some(batch) = batch.as_ref().filter(|_| scan.aggregation.is_none()) {
                 scan.metrics.baseline.record_output(batch.num_rows());
             }
             Ok(batch.map(|batch| (batch, (scan, true))))
@@ -167,6 +194,10 @@ impl ScanStream {
             let zone = self.current.as_mut().and_then(|c| c.zones.pop_front());
             if let Some(zone) = zone {
                 self.scan_zone(zone).await?;
+                if self.aggregation.is_some() {
+                    // No batch leaves for a long time: other tasks have their turn, and a cancelled one ends.
+                    tokio::task::coop::consume_budget().await;
+                }
                 continue;
             }
             match self.work.pop_front() {
@@ -174,6 +205,9 @@ impl ScanStream {
                 None => {
                     self.current = None;
                     self.flush()?;
+                    if let Some(aggregation) = &mut self.aggregation {
+                        self.ready.extend(aggregation.next_batch(self.batch_rows)?);
+                    }
                     if self.ready.is_empty() {
                         return Ok(None);
                     }
@@ -195,11 +229,12 @@ impl ScanStream {
         for conjunct in &filter.residual {
             let schema: SchemaRef = Arc::new(self.full_schema.project(&conjunct.columns)?);
             let expr = reassign_expr_columns(Arc::clone(&conjunct.expr), &schema)?;
-            residual.push(Residual { conjunct: conjunct.clone(), expr, schema, seen: 0, passed: 0, leave_out: 0 });
+            residual.push(Residual { conjunct: conjunct.clone(), expr, schema, judge: Judge::default() });
         }
         let slices = self.possible_slices(&filter, true)?;
         let static_slices = self.possible_slices(&filter, false)?;
-        self.filter = Compiled { filter, residual, slices, static_slices };
+        let judges = vec![Judge::default(); filter.encoded.len()];
+        self.filter = Compiled { filter, judges, residual, slices, static_slices };
         Ok(())
     }
 

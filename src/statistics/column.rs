@@ -108,7 +108,7 @@ impl<'a> ColumnView<'a> {
         let share = match predicate {
             Predicate::Compare(Comparison::Eq, v) => self.equal(v),
             Predicate::Compare(Comparison::NotEq, v) => values - self.equal(v),
-            Predicate::In { values: list, negated } => either(list.iter().map(|v| self.equal(v)).sum(), *negated),
+            Predicate::In { values: list, negated, .. } => either(list.iter().map(|v| self.equal(v)).sum(), *negated),
             Predicate::IsNull => self.nulls(),
             Predicate::IsNotNull => values,
             Predicate::Like { pattern, case_insensitive, negated } => {

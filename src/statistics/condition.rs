@@ -101,7 +101,9 @@ impl Condition {
         for conjunct in flat.iter().filter(|c| c.column() == Some(column)) {
             match conjunct {
                 Condition::Column(_, Predicate::Compare(Comparison::Eq, _)) => most = most.min(1.0),
-                Condition::Column(_, Predicate::In { values, negated: false }) => most = most.min(values.len() as f64),
+                Condition::Column(_, Predicate::In { values, negated: false, .. }) => {
+                    most = most.min(values.len() as f64)
+                }
                 other => own = own.min(other.selectivity(columns)),
             }
         }

@@ -36,6 +36,11 @@ enum Command {
     Tpch(tpch::Args),
 }
 
+/// Batches are allocated and freed by the thousand, by several threads: the system's allocator gives their memory back and
+/// asks for it again, cleared.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let matches = Cli::command().get_matches();
     let outcome = match Cli::from_arg_matches(&matches) {

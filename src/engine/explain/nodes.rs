@@ -35,6 +35,7 @@ use super::cost::{Cost, EXPRESSION, Estimates, ROW, SORT};
 use super::names::{Name, Names, bracketed};
 use crate::optimizer::cost::JoinCosts;
 use crate::physical_plan::abreast::Abreast;
+use crate::physical_plan::aggregate::aggregation_of;
 use crate::physical_plan::broadcast::Broadcast;
 use crate::physical_plan::collocated_join::CollocatedJoinExec;
 use crate::physical_plan::config::BlueshiftOptions;
@@ -180,7 +181,7 @@ impl Planner {
         if let Some(join) = plan.downcast_ref::<CrossJoinExec>() {
             return self.nested_loop(plan, [join.left(), join.right()], JoinType::Inner, None, None);
         }
-        if let Some(aggregate) = plan.downcast_ref::<AggregateExec>() {
+        if let Some(aggregate) = aggregation_of(plan.as_ref()) {
             return self.aggregate(plan, aggregate);
         }
         if let Some(sort) = plan.downcast_ref::<SortExec>() {
@@ -439,7 +440,7 @@ impl Planner {
         if matches!(aggregate.mode(), AggregateMode::Final | AggregateMode::FinalPartitioned) {
             let mut below = aggregate.input();
             loop {
-                if let Some(partial) = below.downcast_ref::<AggregateExec>() {
+                if let Some(partial) = aggregation_of(below.as_ref()) {
                     if *partial.mode() == AggregateMode::Partial {
                         between.push(Arc::clone(below));
                         lower = partial;

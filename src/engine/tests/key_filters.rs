@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use datafusion::common::NullEquality;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::logical_expr::Operator;
@@ -146,7 +147,8 @@ async fn a_filter_of_wrong_keys_is_noticed() {
                 let schema = build.input().schema();
                 let (at, field) = schema.column_with_name("k").unwrap();
                 let wrong = binary(Arc::new(Column::new(field.name(), at)), Operator::Plus, lit(1i64), &schema)?;
-                let lie = BuildKeys::new(Arc::clone(build.input()), vec![wrong], Arc::clone(build.filter()));
+                let nulls = NullEquality::NullEqualsNothing;
+                let lie = BuildKeys::new(Arc::clone(build.input()), vec![wrong], nulls, Arc::clone(build.filter()));
                 Ok(Transformed::yes(Arc::new(lie) as Arc<dyn ExecutionPlan>))
             }
             None => Ok(Transformed::no(node)),
@@ -178,7 +180,12 @@ async fn a_filter_of_a_preserved_side_is_noticed() {
                 let Some(join) = node.downcast_ref::<HashJoinExec>() else { return Ok(Transformed::no(node)) };
                 let (of_left, of_right) = join.on()[0].clone();
                 let filter = Arc::new(DynamicFilterPhysicalExpr::new(vec![of_right], lit(true)));
-                let build = BuildKeys::new(Arc::clone(join.left()), vec![of_left], Arc::clone(&filter));
+                let build = BuildKeys::new(
+                    Arc::clone(join.left()),
+                    vec![of_left],
+                    NullEquality::NullEqualsNothing,
+                    Arc::clone(&filter),
+                );
                 let probe = Arc::clone(join.right()).transform_up(|below| {
                     let Some(source) = below.downcast_ref::<DataSourceExec>() else {
                         return Ok(Transformed::no(below));

@@ -1,6 +1,7 @@
 //! Which rows of an unpacked vector satisfy a condition, as bits.
 
 use super::{Isa, Lane, Lanes};
+use crate::common::Members;
 use crate::format::stable::VECTOR_ROWS;
 
 /// One bit per row of a vector.
@@ -79,6 +80,24 @@ pub fn set_bits(lanes: Lanes<'_>, rows: usize, wanted: &[u64], max: u64, bits: &
     } else {
         bits_by(lanes, rows, |lane| wanted.binary_search(&lane).is_ok(), bits);
     }
+}
+
+/// Sets the bits of lanes of which `number` may be among `members`, clears the others.
+pub fn member_lanes(
+    lanes: Lanes<'_>,
+    rows: usize,
+    members: &Members,
+    number: impl Fn(u64) -> i64,
+    bits: &mut VectorBits,
+) {
+    each_lane!(lanes, array => member_bits(&array[..rows], members, |lane| number(lane.widened()), bits));
+}
+
+/// Sets the bits of values of which `number` may be among `members`, of at most 1,024; clears the others.
+pub fn member_bits<T: Copy>(values: &[T], members: &Members, number: impl Fn(T) -> i64, bits: &mut VectorBits) {
+    let mut held = [0u8; VECTOR_ROWS];
+    members.test(values, number, &mut held[..values.len()]);
+    gather_bits(Isa::detect(), &held, bits);
 }
 
 /// Sets the bits of values that `f` holds for, of at most 1,024; clears the others.

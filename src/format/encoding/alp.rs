@@ -262,6 +262,7 @@ impl Vector<'_> {
                     bitpack::set_bits(self.packed.unpack(scratch), self.packed.rows(), &wanted, max, &mut bits);
                 }
             }
+            KeySet::Members(_) => unreachable!("floats are not integers"),
         }
         let mut before = [0; VECTOR_ROWS / 64];
         before[..words.len()].copy_from_slice(words);

@@ -398,7 +398,7 @@ impl Vector<'_> {
     /// Clears the bits of `words` whose rows do not satisfy `test`: in the domain of the lanes, into which the literals
     /// are translated.
     fn filter(&self, scale: i64, test: &KeyTest, scratch: &mut Scratch, words: &mut [u64]) {
-        let (base, scale) = (i128::from(self.base), i128::from(scale));
+        let (base, step, scale) = (i128::from(self.base), scale, i128::from(scale));
         let width = self.packed.width();
         let max = if width == 0 { 0 } else { u64::MAX >> (64 - width) };
         let rows = self.packed.rows();
@@ -427,6 +427,10 @@ impl Vector<'_> {
                 if !wanted.is_empty() {
                     bitpack::set_bits(self.packed.unpack(scratch), rows, &wanted, max, &mut bits);
                 }
+            }
+            KeySet::Members(members) => {
+                let number = |lane: u64| self.base.wrapping_add((lane as i64).wrapping_mul(step));
+                bitpack::member_lanes(self.packed.unpack(scratch), rows, members, number, &mut bits);
             }
         }
         if test.negated {

@@ -349,6 +349,14 @@ impl Table {
         }
     }
 
+    /// The values in the order of their codes, where they are text.
+    pub fn texts(&self) -> Option<impl Iterator<Item = &[u8]>> {
+        match self {
+            Table::Fixed { .. } => None,
+            Table::Text { text, .. } => Some((0..text.len()).map(|i| text.value(i))),
+        }
+    }
+
     /// Which codes' values satisfy a condition.
     pub fn evaluate(&self, condition: &Condition<'_>) -> Result<CodeSet> {
         let mut mask = Mask::all(self.len());
@@ -460,7 +468,7 @@ impl<'a> Page<'a> {
     }
 
     /// Appends the selected rows' entries of `values`.
-    fn gather<S: Copy + Into<D>, D>(&self, values: &[S], selection: Selection<'_>, out: &mut Vec<D>) -> Result<()> {
+    pub fn gather<S: Copy + Into<D>, D>(&self, values: &[S], selection: Selection<'_>, out: &mut Vec<D>) -> Result<()> {
         const SINGLE_ROWS: usize = 10;
         let mut scratch = Scratch::default();
         let all = Mask::all(self.rows);

@@ -4,12 +4,13 @@
 //! the integer whose order is IEEE 754 totalOrder. A condition thus is a range or a set of keys, whatever the type.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use arrow::array::{BooleanArray, LargeStringArray};
 use arrow::compute::{ilike, like, nilike, nlike};
 
 use super::text::Text;
-use crate::common::{Comparison, Error, Predicate, Result, Scalar, Stored};
+use crate::common::{Comparison, Error, Members, Predicate, Result, Scalar, Stored};
 use crate::format::bitpack;
 use crate::format::mask::Mask;
 use crate::format::stable::VECTOR_ROWS;
@@ -34,6 +35,8 @@ pub(super) enum KeySet {
     Range { low: i128, high: i128 },
     /// Ascending, distinct.
     Set(Vec<i128>),
+    /// Integers.
+    Members(Arc<Members>),
 }
 
 /// A condition on text, whose literals belong to the predicate.
@@ -151,7 +154,12 @@ impl KeyTest {
                 negate = *negated;
                 KeySet::Range { low: key_of(low, stored)?, high: key_of(high, stored)? }
             }
-            Predicate::In { values, negated } => {
+            Predicate::Among(members) if stored.is_integer() => KeySet::Members(Arc::clone(members)),
+            Predicate::In { members: Some(members), negated, .. } if stored.is_integer() => {
+                negate = *negated;
+                KeySet::Members(Arc::clone(members))
+            }
+            Predicate::In { values, negated, .. } => {
                 negate = *negated;
                 let mut keys = values.iter().map(|v| key_of(v, stored)).collect::<Result<Vec<_>>>()?;
                 keys.sort_unstable();
@@ -171,6 +179,7 @@ impl KeyTest {
         let inside = match &self.keys {
             KeySet::Range { low, high } => *low <= key && key <= *high,
             KeySet::Set(keys) => keys.binary_search(&key).is_ok(),
+            KeySet::Members(members) => i64::try_from(key).is_ok_and(|key| members.may_hold(key)),
         };
         inside != self.negated
     }
@@ -185,7 +194,7 @@ impl KeyTest {
                     (low <= key && key <= high) != negated
                 });
             }
-            KeySet::Set(_) => keep_each(mask, |i| self.holds(key(values[i]))),
+            KeySet::Set(_) | KeySet::Members(_) => keep_each(mask, |i| self.holds(key(values[i]))),
         }
     }
 
@@ -209,6 +218,14 @@ impl KeyTest {
                 let keys: Vec<i64> = keys.iter().filter_map(|k| i64::try_from(*k).ok()).collect();
                 keep_each(mask, |i| keys.binary_search(&key(values[i])).is_ok() != self.negated);
             }
+            KeySet::Members(_) => {
+                let words = mask.words_mut().chunks_mut(VECTOR_ROWS / 64);
+                for (words, values) in words.zip(values.chunks(VECTOR_ROWS)) {
+                    if words.iter().any(|word| *word != 0) {
+                        self.filter_vector(words, values, &key);
+                    }
+                }
+            }
         }
     }
 
@@ -231,6 +248,7 @@ impl KeyTest {
                     }
                 }
             }
+            KeySet::Members(members) => bitpack::member_bits(values, members, key, &mut bits),
         }
         let flip = if self.negated { u64::MAX } else { 0 };
         words.iter_mut().zip(bits).for_each(|(word, held)| *word &= held ^ flip);
@@ -292,7 +310,7 @@ impl<'p> TextTest<'p> {
                 negate = *negated;
                 TextSet::Range { low: Some((bytes(low)?, true)), high: Some((bytes(high)?, true)) }
             }
-            Predicate::In { values, negated } => {
+            Predicate::In { values, negated, .. } => {
                 negate = *negated;
                 let mut values = values.iter().map(bytes).collect::<Result<Vec<_>>>()?;
                 values.sort_unstable();
@@ -303,7 +321,7 @@ impl<'p> TextTest<'p> {
                 negate = *negated;
                 TextSet::Like { pattern, case_insensitive: *case_insensitive }
             }
-            Predicate::IsNull | Predicate::IsNotNull => return Err(mismatch()),
+            Predicate::Among(_) | Predicate::IsNull | Predicate::IsNotNull => return Err(mismatch()),
         };
         Ok(TextTest { texts, negated: negate })
     }

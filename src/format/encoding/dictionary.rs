@@ -57,6 +57,14 @@ impl Dictionary {
         Ok(PreparedPredicate { codes })
     }
 
+    /// The values in the order of their codes, where they are whole texts.
+    pub fn texts(&self) -> Option<impl Iterator<Item = &[u8]>> {
+        match &self.content {
+            Content::Values(table) => table.texts(),
+            Content::Symbols(_) | Content::Words(_) => None,
+        }
+    }
+
     /// Bytes that it takes in memory, for caches.
     pub fn memory_size(&self) -> usize {
         size_of::<Self>()

@@ -153,13 +153,7 @@ impl<'a> Page<'a> {
     ///
     /// Errors: Corrupt; Internal when the builder has another form.
     pub fn decode(&mut self, selection: Selection<'_>, out: &mut ColumnBuilder) -> Result<()> {
-        let count = match selection {
-            Selection::All => self.rows,
-            Selection::Rows(mask) => {
-                self.check_mask(mask)?;
-                mask.count()
-            }
-        };
+        let count = self.selected(selection)?;
         if count == 0 {
             return Ok(());
         }
@@ -171,21 +165,11 @@ impl<'a> Page<'a> {
             return Err(wrong_builder());
         }
         let before = out.len();
-        match &mut self.body {
-            Body::AllNull => {
-                out.append_nulls(count);
-                return Ok(());
-            }
-            Body::Raw(page) => page.decode(selection, &mut out.values)?,
-            Body::Az64(page) => page.decode(selection, &mut out.values)?,
-            Body::RunLength(page) => page.decode(selection, &mut out.values)?,
-            Body::Fsst(page) => page.decode(selection, &mut out.values)?,
-            Body::Words(page) => page.decode(selection, &mut out.values)?,
-            Body::Delta(page) => page.decode(selection, &mut out.values)?,
-            Body::Mostly(page) => page.decode(selection, &mut out.values)?,
-            Body::Alp(page) => page.decode(selection, &mut out.values)?,
-            Body::ByteDict(page, table) => page.decode(table, selection, &mut out.values)?,
+        if let Body::AllNull = self.body {
+            out.append_nulls(count);
+            return Ok(());
         }
+        self.decode_values(selection, &mut out.values)?;
         debug_assert_eq!(out.len(), before + count);
         match (&self.validity, selection) {
             (None, _) => out.validity.append_n_non_nulls(count),
@@ -195,6 +179,86 @@ impl<'a> Page<'a> {
             (Some(valid), Selection::Rows(mask)) => mask.ones().for_each(|i| out.validity.append(valid.get(i))),
         }
         Ok(())
+    }
+
+    /// Appends the selected rows' integers, of a column whose stored form is one of at most 64 bits; those of NULL rows are
+    /// any.
+    ///
+    /// Errors: Corrupt; Internal when the column has another form.
+    pub fn decode_integers(&mut self, selection: Selection<'_>, out: &mut Vec<i64>) -> Result<()> {
+        let count = self.selected(selection)?;
+        if let Body::AllNull = self.body {
+            out.resize(out.len() + count, 0);
+            return Ok(());
+        }
+        match self.stored {
+            Stored::I64 => {
+                let mut values = BuilderValues::I64(std::mem::take(out));
+                self.decode_values(selection, &mut values)?;
+                if let BuilderValues::I64(values) = values {
+                    *out = values;
+                }
+            }
+            Stored::I32 => {
+                let mut values = BuilderValues::I32(Vec::with_capacity(count));
+                self.decode_values(selection, &mut values)?;
+                if let BuilderValues::I32(values) = values {
+                    out.extend(values.iter().map(|v| i64::from(*v)));
+                }
+            }
+            Stored::I16 => {
+                let mut values = BuilderValues::I16(Vec::with_capacity(count));
+                self.decode_values(selection, &mut values)?;
+                if let BuilderValues::I16(values) = values {
+                    out.extend(values.iter().map(|v| i64::from(*v)));
+                }
+            }
+            _ => return Err(wrong_builder()),
+        }
+        Ok(())
+    }
+
+    /// Appends for each selected row what `table` has at the place of the row's value in the dictionary ([`Dictionary::texts`]);
+    /// for NULL rows anything of it. `false` where the page refers to no dictionary of whole values, or is all NULL.
+    ///
+    /// Errors: Corrupt when a value is beyond the table.
+    pub fn look_up(&mut self, table: &[u32], selection: Selection<'_>, out: &mut Vec<u32>) -> Result<bool> {
+        self.selected(selection)?;
+        match &self.body {
+            Body::ByteDict(page, _) => page.gather(table, selection, out).map(|()| true),
+            _ => Ok(false),
+        }
+    }
+
+    /// Which rows are not NULL; `None` where all are not.
+    pub fn validity(&self) -> Option<&Mask> {
+        self.validity.as_ref()
+    }
+
+    fn selected(&self, selection: Selection<'_>) -> Result<usize> {
+        match selection {
+            Selection::All => Ok(self.rows),
+            Selection::Rows(mask) => {
+                self.check_mask(mask)?;
+                Ok(mask.count())
+            }
+        }
+    }
+
+    /// Appends the values of the selected rows, of which there are some, of a page that is not all NULL.
+    fn decode_values(&mut self, selection: Selection<'_>, out: &mut BuilderValues) -> Result<()> {
+        match &mut self.body {
+            Body::AllNull => Err(wrong_builder()),
+            Body::Raw(page) => page.decode(selection, out),
+            Body::Az64(page) => page.decode(selection, out),
+            Body::RunLength(page) => page.decode(selection, out),
+            Body::Fsst(page) => page.decode(selection, out),
+            Body::Words(page) => page.decode(selection, out),
+            Body::Delta(page) => page.decode(selection, out),
+            Body::Mostly(page) => page.decode(selection, out),
+            Body::Alp(page) => page.decode(selection, out),
+            Body::ByteDict(page, table) => page.decode(table, selection, out),
+        }
     }
 
     fn check_mask(&self, mask: &Mask) -> Result<()> {

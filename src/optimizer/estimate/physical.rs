@@ -10,7 +10,7 @@ use datafusion::common::stats::Precision;
 use datafusion::common::{JoinSide, JoinType, Result, Statistics};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_expr::projection::ProjectionRef;
-use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
+use datafusion::physical_plan::aggregates::AggregateMode;
 use datafusion::physical_plan::execution_plan::CardinalityEffect;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::joins::utils::JoinFilter;
@@ -26,6 +26,7 @@ use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, Physical
 
 use super::{ColumnEstimate, Estimate, column_of, selectivity};
 use crate::optimizer::cost::table_bytes;
+use crate::physical_plan::aggregate::aggregation_of;
 use crate::physical_plan::collocated_join::CollocatedJoinExec;
 use crate::physical_plan::scan::SliceScan;
 
@@ -118,7 +119,7 @@ fn over_one(plan: &dyn ExecutionPlan, input: &Arc<Estimate>) -> Option<Estimate>
         let columns = projection.expr().iter().map(|projected| column_of(&projected.expr, input)).collect();
         return Some(Estimate { columns, rows: input.rows, unfiltered: input.unfiltered });
     }
-    if let Some(aggregate) = plan.downcast_ref::<AggregateExec>() {
+    if let Some(aggregate) = aggregation_of(plan) {
         let keys = aggregate.group_expr().expr().iter().map(|(expr, _)| column_of(expr, input)).collect();
         let mut grouped = input.grouped(keys, plan.schema().fields().len());
         if *aggregate.mode() == AggregateMode::Partial {

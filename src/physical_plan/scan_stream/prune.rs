@@ -27,7 +27,7 @@ impl ScanStream {
             }
             let values = match &conjunct.predicate {
                 Predicate::Compare(Comparison::Eq, value) => std::slice::from_ref(value),
-                Predicate::In { values, negated: false } => values.as_slice(),
+                Predicate::In { values, negated: false, .. } => values.as_slice(),
                 _ => continue,
             };
             let literals: Option<Vec<ScalarValue>> = values.iter().map(|v| from_scalar(v, sql_type)).collect();

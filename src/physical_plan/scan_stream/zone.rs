@@ -8,7 +8,7 @@ use arrow::compute::filter as filter_array;
 use bytes::Bytes;
 use datafusion::common::Result;
 
-use super::{Current, Residual, ScanStream, external};
+use super::{Current, Judge, Residual, ScanStream, external};
 use crate::catalog::model::ColumnDef;
 use crate::common::{EncodingName, Predicate};
 use crate::format::column::{Column, ColumnBuilder};
@@ -47,7 +47,8 @@ impl ScanStream {
         let mut mask = Mask::all(rows);
         let mut pages = Pages { zone, rows, open: Vec::new() };
 
-        let conjuncts = self.undecided(current, zone)?;
+        let mut conjuncts = self.undecided(current, zone)?;
+        conjuncts.retain(|i| self.filter.judges[*i].is_due());
         let wanted: Vec<usize> = conjuncts.iter().map(|i| self.filter.filter.encoded[*i].column).collect();
         let fetched = self.fetch(current, zone, wanted, &pages).await?;
         pages.open(&fetched, current, &self.table.def.columns)?;
@@ -62,7 +63,7 @@ impl ScanStream {
             return Ok(());
         }
 
-        let judged = self.filter.residual.iter().filter(|r| r.leave_out == 0);
+        let judged = self.filter.residual.iter().filter(|r| r.judge.leave_out == 0);
         let wanted: Vec<usize> = judged.flat_map(|r| r.conjunct.columns.iter().copied()).collect();
         let fetched = self.fetch(current, zone, wanted, &pages).await?;
         pages.open(&fetched, current, &self.table.def.columns)?;
@@ -77,6 +78,11 @@ impl ScanStream {
         let wanted: Vec<usize> = late.collect();
         let fetched = self.fetch(current, zone, wanted, &pages).await?;
         pages.open(&fetched, current, &self.table.def.columns)?;
+        if let Some(mut aggregation) = self.aggregation.take() {
+            let added = self.aggregate_zone(&mut aggregation, current, &mut pages, &mask, count);
+            self.aggregation = Some(aggregation);
+            return added;
+        }
         if self.built_rows > 0 && self.built_rows + count > self.batch_rows {
             self.flush()?;
         }
@@ -147,8 +153,12 @@ impl ScanStream {
                 let prepared = dictionary.prepare(&conjunct.predicate).map_err(external)?;
                 current.prepared[*i] = Some(Arc::new(prepared));
             }
+            let before = mask.count();
             let filtered = open.page.filter(&conjunct.predicate, current.prepared[*i].as_deref(), mask);
             filtered.map_err(|e| current.locate(e, open.at))?;
+            if conjunct.kind == FilterKind::Dynamic {
+                self.filter.judges[*i].note(before, mask.count());
+            }
             if !mask.any() {
                 return Ok(());
             }
@@ -167,9 +177,8 @@ impl ScanStream {
     ) -> Result<Vec<(usize, ArrayRef)>> {
         let mut due = Vec::with_capacity(self.filter.residual.len());
         for (i, residual) in self.filter.residual.iter_mut().enumerate() {
-            match residual.leave_out {
-                0 => due.push(i),
-                _ => residual.leave_out -= 1,
+            if residual.judge.is_due() {
+                due.push(i);
             }
         }
         let mut decoded: Vec<(usize, ArrayRef)> = Vec::new();
@@ -290,20 +299,20 @@ struct Fetched {
 }
 
 /// The pages of one zone that were opened, so that none is unpacked twice.
-struct Pages<'a> {
+pub(super) struct Pages<'a> {
     /// Counted over the segment.
     zone: usize,
     rows: usize,
     open: Vec<OpenPage<'a>>,
 }
 
-struct OpenPage<'a> {
+pub(super) struct OpenPage<'a> {
     /// Of the table.
     column: usize,
-    dictionary: Option<&'a Dictionary>,
-    page: Page<'a>,
+    pub dictionary: Option<&'a Arc<Dictionary>>,
+    pub page: Page<'a>,
     /// Where in the segment its bytes begin.
-    at: u64,
+    pub at: u64,
 }
 
 impl<'a> Pages<'a> {
@@ -312,9 +321,9 @@ impl<'a> Pages<'a> {
             let directory = current.segment.directory(f.ordinal).map_err(external)?;
             directory.check_type(columns[f.column].sql_type).map_err(|e| current.locate(e, 0))?;
             let encoding = directory.chunks[current.chunk].encoding;
-            let dictionary = f.dictionary.as_deref();
+            let dictionary = f.dictionary.as_ref();
             let at = current.segment.page(f.ordinal, self.zone).map_err(external)?.range.offset;
-            let page = Page::open(encoding, directory.stored, self.rows, &f.bytes, dictionary)
+            let page = Page::open(encoding, directory.stored, self.rows, &f.bytes, dictionary.map(Arc::as_ref))
                 .map_err(|e| current.locate(e, at))?;
             self.open.push(OpenPage { column: f.column, dictionary, page, at });
         }
@@ -322,8 +331,29 @@ impl<'a> Pages<'a> {
     }
 
     /// `None` when the segment was written before the column existed.
-    fn get(&mut self, column: usize) -> Option<&mut OpenPage<'a>> {
+    pub fn get(&mut self, column: usize) -> Option<&mut OpenPage<'a>> {
         self.open.iter_mut().find(|p| p.column == column)
+    }
+}
+
+impl Judge {
+    /// Whether the test is to be made of the next zone.
+    fn is_due(&mut self) -> bool {
+        let due = self.leave_out == 0;
+        self.leave_out = self.leave_out.saturating_sub(1);
+        due
+    }
+
+    /// Notes how many of some rows have passed.
+    fn note(&mut self, seen: usize, passed: usize) {
+        self.seen += seen;
+        self.passed += passed;
+        if self.seen >= JUDGE_AFTER_ROWS {
+            if self.passed as f64 > USELESS_PASS_RATE * self.seen as f64 {
+                self.leave_out = LEAVE_OUT_ZONES;
+            }
+            (self.seen, self.passed) = (0, 0);
+        }
     }
 }
 
@@ -341,14 +371,7 @@ impl Residual {
         let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;
         let keep = is_true(&self.expr, &batch)?;
         if self.conjunct.kind == FilterKind::Dynamic {
-            self.seen += rows;
-            self.passed += keep.true_count();
-            if self.seen >= JUDGE_AFTER_ROWS {
-                if self.passed as f64 > USELESS_PASS_RATE * self.seen as f64 {
-                    self.leave_out = LEAVE_OUT_ZONES;
-                }
-                (self.seen, self.passed) = (0, 0);
-            }
+            self.judge.note(rows, keep.true_count());
         }
         Ok(keep)
     }

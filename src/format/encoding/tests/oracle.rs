@@ -8,7 +8,7 @@ use arrow::compute::kernels::cmp;
 use arrow::compute::{ilike, is_not_null, is_null, like, nilike, nlike};
 
 use super::values::Random;
-use crate::common::{Comparison, Predicate, Scalar, SqlType, Stored};
+use crate::common::{Comparison, Members, Predicate, Scalar, SqlType, Stored};
 use crate::format::column::{Column, Values};
 
 /// What decoding must give: made by Arrow's own means, not by ours.
@@ -114,9 +114,14 @@ pub fn evaluate(ty: SqlType, predicate: &Predicate, array: &ArrayRef) -> Boolean
         Predicate::Between { low, high, negated } => {
             negate(&truth(compare(Comparison::GtEq, low)) & &truth(compare(Comparison::LtEq, high)), *negated)
         }
-        Predicate::In { values, negated } => {
+        Predicate::In { values, negated, .. } => {
             let none = BooleanBuffer::new_unset(array.len());
             negate(values.iter().fold(none, |all, v| &all | &truth(compare(Comparison::Eq, v))), *negated)
+        }
+        Predicate::Among(_) => {
+            let column = Column::from_array(array, ty).unwrap();
+            let held = |row| column.scalar(row).is_some_and(|value| predicate.holds(&value) == Some(true));
+            BooleanBuffer::collect_bool(array.len(), held)
         }
         Predicate::Like { pattern, case_insensitive, negated } => {
             let text: LargeStringArray = array.as_string_view().iter().collect();
@@ -168,6 +173,14 @@ pub fn predicates(ty: SqlType, column: &Column, random: &mut Random) -> Vec<Pred
     for negated in [false, true] {
         list.push(Predicate::Between { low: near(random), high: near(random), negated });
         list.push(Predicate::is_in((0..1 + random.below(12)).map(|_| near(random)).collect(), negated));
+    }
+    if let Stored::I16 | Stored::I32 | Stored::I64 | Stored::I128 = ty.stored() {
+        let integer = |scalar: Scalar| match scalar {
+            Scalar::Int(v) => i64::try_from(v).ok(),
+            _ => None,
+        };
+        let some: Vec<i64> = (0..20).filter_map(|_| integer(near(random))).collect();
+        list.extend(Members::at_least(some.len(), || some.iter().copied()).map(|m| Predicate::Among(Arc::new(m))));
     }
     match ty.stored() {
         Stored::Bytes => {

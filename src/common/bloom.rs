@@ -7,7 +7,7 @@ const HASHES_PER_WORD: usize = 4;
 
 /// A Bloom filter of 64-bit hashes, whose bits for one hash are all in one word, so that a lookup is one memory access
 /// (Putze, Sanders and Singler, "Cache-, Hash- and Space-Efficient Bloom Filters", WEA 2007).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Bloom {
     words: Vec<u64>,
 }

@@ -1,0 +1,351 @@
+//! Which group each row belongs to.
+
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, StringViewArray, StringViewBuilder};
+use arrow::datatypes::DataType;
+use datafusion::common::{HashMap, Result, internal_err};
+
+use super::numbers::{Computed, Number};
+use super::values::integers;
+use crate::format::mask::Mask;
+
+/// The groups that have been seen, by number from 0 on.
+///
+/// A group's key is one number of 64 bits: of each column its bits hold 0 for NULL, else one more than the value's distance
+/// from the least, or than the number of its text.
+///
+/// Invariant: `shifts` and `bits` do not overlap, and lie within [`MOST_BITS`].
+#[derive(Debug)]
+pub struct Groups {
+    columns: Vec<KeyColumn>,
+    table: Table,
+    /// Of each group.
+    keys: Vec<u64>,
+    /// How many rows there are at most, of which the size of the table depends.
+    rows: u64,
+}
+
+/// What a column of the key is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum KeyKind {
+    /// All values lie from `low` to `high`.
+    Integer { number: Number, low: i64, high: i64 },
+    /// Text of the column of that ordinal in the table.
+    Text { column: usize },
+}
+
+#[derive(Debug)]
+struct KeyColumn {
+    kind: KeyKind,
+    shift: u32,
+    bits: u32,
+    texts: Texts,
+}
+
+/// Texts numbered as they come.
+#[derive(Debug, Default)]
+pub struct Texts {
+    numbers: HashMap<Arc<[u8]>, u32>,
+    texts: Vec<Arc<[u8]>>,
+    bytes: usize,
+    /// Views that hold all of a text, and its number, by their hashes; 0 where there is none.
+    recent: Vec<(u128, u32)>,
+}
+
+/// Of so few short texts nothing is looked for among all.
+const RECENT: usize = 256;
+/// Bytes of a text that stand in its view.
+const INLINE: u32 = 12;
+
+/// Bits of all columns together: one is left, so that no distance overflows.
+pub const MOST_BITS: u32 = 63;
+/// Bits that a column of text has at first, and how many more each time that they do not suffice.
+const TEXT_BITS: u32 = 6;
+const MORE_TEXT_BITS: u32 = 4;
+/// Bits of which a table has a place for each key, however few rows there are.
+const FEW_BITS: u32 = 16;
+/// Bits of which no table has a place for each key.
+const TOO_MANY_BITS: u32 = 30;
+
+/// Which group has a key.
+#[derive(Debug)]
+enum Table {
+    /// One more than the group's number at the key's place, 0 where there is none.
+    Direct(Vec<u32>),
+    Hashed(HashMap<u64, u32, BuildHasherDefault<KeyHasher>>),
+}
+
+impl KeyKind {
+    /// Bits of its values, at first; `None` where they are too many.
+    pub fn bits(&self) -> Option<u32> {
+        match self {
+            KeyKind::Text { .. } => Some(TEXT_BITS),
+            KeyKind::Integer { low, high, .. } => {
+                // The distance, one more for NULL.
+                let most = u128::from(high.abs_diff(*low)) + 1;
+                let bits = u128::BITS - most.leading_zeros();
+                (bits <= MOST_BITS).then_some(bits)
+            }
+        }
+    }
+}
+
+impl Texts {
+    /// One more than the number of a text.
+    pub fn number(&mut self, text: &[u8]) -> u32 {
+        if let Some(known) = self.numbers.get(text) {
+            return *known;
+        }
+        let text: Arc<[u8]> = text.into();
+        self.bytes += text.len() + 48;
+        self.texts.push(Arc::clone(&text));
+        let number = self.texts.len() as u32;
+        self.numbers.insert(text, number);
+        number
+    }
+
+    /// Appends the numbers of some texts, 0 for NULL.
+    pub fn number_all(&mut self, texts: &StringViewArray, out: &mut Vec<u32>) {
+        let mut recent = std::mem::take(&mut self.recent);
+        recent.resize(RECENT, (0, 0));
+        let mut last = (0, 0);
+        out.extend(texts.views().iter().enumerate().map(|(row, view)| {
+            if *view == last.0 && last.1 > 0 {
+                return if texts.is_null(row) { 0 } else { last.1 };
+            }
+            if texts.is_null(row) {
+                return 0;
+            }
+            if *view as u32 > INLINE {
+                return self.number(texts.value(row).as_bytes());
+            }
+            let mut hasher = KeyHasher::default();
+            hasher.write_u64(*view as u64);
+            hasher.write_u64((*view >> 64) as u64);
+            let place = &mut recent[(hasher.finish() >> 32) as usize % RECENT];
+            if place.0 != *view || place.1 == 0 {
+                *place = (*view, self.number(texts.value(row).as_bytes()));
+            }
+            last = *place;
+            place.1
+        }));
+        self.recent = recent;
+    }
+}
+
+impl Groups {
+    /// `rows` is how many may come, about.
+    pub fn new(kinds: &[KeyKind], rows: u64) -> Result<Self> {
+        let mut columns = Vec::with_capacity(kinds.len());
+        for kind in kinds {
+            let Some(bits) = kind.bits() else { return internal_err!("a key's range is too wide to group by") };
+            columns.push(KeyColumn { kind: kind.clone(), shift: 0, bits, texts: Texts::default() });
+        }
+        let mut groups = Groups { columns, table: Table::Direct(Vec::new()), keys: Vec::new(), rows };
+        groups.lay_out()?;
+        Ok(groups)
+    }
+
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Bytes that it holds.
+    pub fn memory_bytes(&self) -> usize {
+        let table = match &self.table {
+            Table::Direct(table) => table.len() * size_of::<u32>(),
+            Table::Hashed(table) => table.capacity() * (size_of::<(u64, u32)>() + 1),
+        };
+        table + self.keys.capacity() * size_of::<u64>() + self.columns.iter().map(|c| c.texts.bytes).sum::<usize>()
+    }
+
+    /// The texts of the `at`-th column of the key.
+    pub fn texts(&mut self, at: usize) -> &mut Texts {
+        &mut self.columns[at].texts
+    }
+
+    /// The only group of an aggregation without a key.
+    pub fn only(&mut self) {
+        if self.keys.is_empty() {
+            self.keys.push(0);
+        }
+    }
+
+    /// Finds the groups of `rows` rows; `texts` has of each column of text what [`Texts::number`] said of its values, 0 for
+    /// NULL.
+    pub fn find(&mut self, rows: usize, computed: &Computed, texts: &[Vec<u32>], out: &mut Found) -> Result<()> {
+        self.widen()?;
+        let keys = &mut out.keys;
+        keys.clear();
+        keys.resize(rows, 0u64);
+        for (at, column) in self.columns.iter().enumerate() {
+            let shift = column.shift;
+            match &column.kind {
+                KeyKind::Text { .. } => {
+                    keys.iter_mut().zip(&texts[at]).for_each(|(key, number)| *key |= u64::from(*number) << shift);
+                }
+                KeyKind::Integer { number, low, high } => {
+                    let values = &computed.values(*number)[..rows];
+                    let (low, span) = (*low, high.wrapping_sub(*low) as u64);
+                    let mut beyond = false;
+                    match computed.valid(*number) {
+                        None => {
+                            for (key, value) in keys.iter_mut().zip(values) {
+                                let distance = value.wrapping_sub(low) as u64;
+                                beyond |= distance > span;
+                                *key |= distance.wrapping_add(1) << shift;
+                            }
+                        }
+                        Some(valid) => {
+                            for row in valid.ones() {
+                                let distance = values[row].wrapping_sub(low) as u64;
+                                beyond |= distance > span;
+                                keys[row] |= distance.wrapping_add(1) << shift;
+                            }
+                        }
+                    }
+                    if beyond {
+                        return internal_err!("a value is not within the bounds of its column");
+                    }
+                }
+            }
+        }
+        out.groups.clear();
+        out.groups.reserve(rows);
+        match &mut self.table {
+            Table::Direct(table) => {
+                for key in keys.iter() {
+                    // Each column's part lies within its bits.
+                    let place = &mut table[*key as usize];
+                    if *place == 0 {
+                        self.keys.push(*key);
+                        *place = self.keys.len() as u32;
+                    }
+                    out.groups.push(*place - 1);
+                }
+            }
+            Table::Hashed(table) => {
+                for key in keys.iter() {
+                    let next = self.keys.len() as u32;
+                    let group = *table.entry(*key).or_insert(next);
+                    if group == next {
+                        self.keys.push(*key);
+                    }
+                    out.groups.push(group);
+                }
+            }
+        }
+        if self.keys.len() >= u32::MAX as usize / 2 {
+            return internal_err!("there are too many groups");
+        }
+        Ok(())
+    }
+
+    /// The `at`-th column of the key of some groups.
+    pub fn column(&self, at: usize, groups: std::ops::Range<usize>, data_type: &DataType) -> Result<ArrayRef> {
+        let column = &self.columns[at];
+        let part = |key: &u64| key >> column.shift & ((1 << column.bits) - 1);
+        let parts = self.keys[groups].iter().map(part);
+        match &column.kind {
+            KeyKind::Integer { low, .. } => {
+                integers(parts.map(|part| (part > 0).then(|| i128::from(*low) + i128::from(part - 1))), data_type)
+            }
+            KeyKind::Text { .. } => {
+                let mut out = StringViewBuilder::new();
+                for part in parts {
+                    match part.checked_sub(1).map(|at| std::str::from_utf8(&column.texts.texts[at as usize])) {
+                        None => out.append_null(),
+                        Some(Ok(text)) => out.append_value(text),
+                        Some(Err(_)) => return internal_err!("text that is not UTF-8"),
+                    }
+                }
+                Ok(Arc::new(out.finish()))
+            }
+        }
+    }
+
+    /// Gives columns of text the bits that their texts need by now.
+    fn widen(&mut self) -> Result<()> {
+        // An integer's bits suffice from the beginning; of text there is one number more, for NULL.
+        let lacks = |column: &KeyColumn| column.texts.texts.len() >= 1 << column.bits;
+        if !self.columns.iter().any(lacks) {
+            return Ok(());
+        }
+        let before: Vec<(u32, u32)> = self.columns.iter().map(|c| (c.shift, c.bits)).collect();
+        for column in &mut self.columns {
+            while lacks(column) {
+                column.bits += MORE_TEXT_BITS;
+            }
+        }
+        let keys = std::mem::take(&mut self.keys);
+        self.lay_out()?;
+        for key in keys {
+            let mut moved = 0;
+            for ((shift, bits), column) in before.iter().zip(&self.columns) {
+                moved |= (key >> shift & ((1 << bits) - 1)) << column.shift;
+            }
+            self.keys.push(moved);
+            let group = self.keys.len() as u32;
+            match &mut self.table {
+                Table::Direct(table) => table[moved as usize] = group,
+                Table::Hashed(table) => drop(table.insert(moved, group - 1)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives each column its place, and makes an empty table.
+    fn lay_out(&mut self) -> Result<()> {
+        let mut bits = 0;
+        for column in &mut self.columns {
+            column.shift = bits;
+            bits += column.bits;
+        }
+        if bits > MOST_BITS {
+            return internal_err!("a group's key has {bits} bits");
+        }
+        // A place for each key costs memory, but is found at once; a hash table has about 13 bytes a group.
+        let direct = bits <= FEW_BITS || bits <= TOO_MANY_BITS && 1 << bits <= self.rows.saturating_mul(4);
+        self.table = if direct { Table::Direct(vec![0; 1 << bits]) } else { Table::Hashed(HashMap::default()) };
+        Ok(())
+    }
+}
+
+/// The groups of some rows.
+#[derive(Debug, Default)]
+pub struct Found {
+    keys: Vec<u64>,
+    /// Of each row.
+    pub groups: Vec<u32>,
+}
+
+/// Spreads keys, which are made by ourselves, over the upper bits and the lower.
+#[derive(Debug, Default, Clone, Copy)]
+struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, key: u64) {
+        // As in `common::members`.
+        let product = (self.0 ^ key).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = product ^ product >> 32;
+    }
+}
+
+/// Sets 0 where a row is NULL.
+pub fn clear_nulls(numbers: &mut [u32], valid: &Mask) {
+    for (row, number) in numbers.iter_mut().enumerate() {
+        if !valid.get(row) {
+            *number = 0;
+        }
+    }
+}

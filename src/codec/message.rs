@@ -34,7 +34,7 @@ pub struct Plan {
 /// An operator of ours.
 #[derive(Clone, PartialEq, Message)]
 pub struct Node {
-    #[prost(oneof = "Operator", tags = "1, 2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "Operator", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     pub operator: Option<Operator>,
 }
 
@@ -55,7 +55,7 @@ pub enum Operator {
     #[prost(message, tag = "7")]
     BuildKeys(BuildKeys),
     #[prost(message, tag = "8")]
-    ScanAggregate(ScanAggregate),
+    IntegerAggregate(IntegerAggregate),
 }
 
 /// A table, as a plan saw it.
@@ -160,7 +160,7 @@ pub struct Abreast {}
 pub struct BuildKeys {}
 
 #[derive(Clone, PartialEq, Message)]
-pub struct ScanAggregate {
+pub struct IntegerAggregate {
     /// DataFusion's message of the aggregation, over an input that has columns and no rows.
     #[prost(bytes = "vec", tag = "1")]
     pub aggregate: Vec<u8>,

@@ -30,7 +30,7 @@ use crate::catalog::Overlay;
 use crate::common::{Error, TableId, Version};
 use crate::distribution::SliceMap;
 use crate::physical_plan::abreast::Abreast;
-use crate::physical_plan::aggregate::ScanAggregate;
+use crate::physical_plan::aggregate::IntegerAggregate;
 use crate::physical_plan::broadcast::Broadcast;
 use crate::physical_plan::collocated_join::CollocatedJoinExec;
 use crate::physical_plan::exchange::Exchange;
@@ -97,8 +97,8 @@ impl BlueshiftCodec {
         if node.is::<BuildKeys>() {
             return Ok(Operator::BuildKeys(message::BuildKeys {}));
         }
-        if let Some(aggregate) = node.downcast_ref::<ScanAggregate>() {
-            return self.told_aggregate(aggregate, &parts).map(Operator::ScanAggregate);
+        if let Some(aggregate) = node.downcast_ref::<IntegerAggregate>() {
+            return self.told_aggregate(aggregate, &parts).map(Operator::IntegerAggregate);
         }
         if let Some(join) = node.downcast_ref::<CollocatedJoinExec>() {
             return self.told_join(join, &parts).map(Operator::CollocatedJoin);
@@ -160,12 +160,12 @@ impl BlueshiftCodec {
     }
 
     /// The aggregation over an input without rows: the true one travels beside it.
-    fn told_aggregate(&self, aggregate: &ScanAggregate, parts: &Parts<'_>) -> Result<message::ScanAggregate> {
+    fn told_aggregate(&self, aggregate: &IntegerAggregate, parts: &Parts<'_>) -> Result<message::IntegerAggregate> {
         let input = Arc::new(EmptyExec::new(aggregate.exec().input().schema()));
         let exec: Arc<dyn ExecutionPlan> = Arc::clone(aggregate.exec()) as _;
         let alone = exec.replace_children(vec![input], recomputed())?;
         let aggregate = parts.converter.execution_plan_to_proto(&alone, self)?.encode_to_vec();
-        Ok(message::ScanAggregate { aggregate })
+        Ok(message::IntegerAggregate { aggregate })
     }
 
     fn count(&self, partitions: usize) -> Result<u32> {
@@ -205,7 +205,7 @@ impl BlueshiftCodec {
             }
             (Operator::Abreast(_), [input]) => Ok(Arc::new(Abreast::new(Arc::clone(input)))),
             (Operator::BuildKeys(_), [input]) => Ok(Arc::clone(input)),
-            (Operator::ScanAggregate(told), [input]) => self.read_aggregate(&told, input, &parts, context),
+            (Operator::IntegerAggregate(told), [input]) => self.read_aggregate(&told, input, &parts, context),
             (Operator::CollocatedJoin(join), [left, right]) => self.read_join(&join, [left, right], &parts, context),
             (Operator::Load(table), [input]) => {
                 let warehouse = carried(self.warehouse(&table))?;
@@ -269,7 +269,7 @@ impl BlueshiftCodec {
 
     fn read_aggregate(
         &self,
-        told: &message::ScanAggregate,
+        told: &message::IntegerAggregate,
         input: &Arc<dyn ExecutionPlan>,
         parts: &Parts<'_>,
         context: &TaskContext,
@@ -285,7 +285,7 @@ impl BlueshiftCodec {
             return Err(damaged("an aggregation's input has other columns than it says"));
         }
         let aggregate = alone.replace_children(vec![Arc::clone(input)], recomputed())?;
-        Ok(match ScanAggregate::try_new(&aggregate)? {
+        Ok(match IntegerAggregate::try_new(&aggregate)? {
             Some(made) => Arc::new(made),
             None => aggregate,
         })

@@ -29,6 +29,7 @@ impl Bloom {
     }
 
     /// `false` only of a hash that is not in the set.
+    #[inline(always)]
     pub fn may_hold(&self, hash: u64) -> bool {
         let bits = bits(hash);
         self.words[place(hash, self.words.len())] & bits == bits
@@ -37,7 +38,9 @@ impl Bloom {
 
 /// Which word is a hash's, by its upper half.
 fn place(hash: u64, words: usize) -> usize {
-    (((hash >> 32) as u128 * words as u128) >> 32) as usize
+    // As many words take 32 GiB.
+    debug_assert!(words <= 1 << 32);
+    (((hash >> 32) * words as u64) >> 32) as usize
 }
 
 /// Which bits are a hash's, by its lower half.

@@ -14,7 +14,7 @@ pub struct Members {
 
 #[derive(Debug, Clone, PartialEq)]
 enum Form {
-    /// A bit for each value from `low` to `high`.
+    /// A bit for each value from `low` to `high`, and a word without any behind them.
     Bits(Vec<u64>),
     /// It may say yes to a value that is not in the set.
     Maybe(Bloom),
@@ -22,8 +22,8 @@ enum Form {
     Sorted(Bloom, Vec<i64>),
 }
 
-/// Bits that fit the first cache, however few values there are.
-const FEW_BITS: u64 = 1 << 18;
+/// Bits that fit the second cache, however few values there are.
+const FEW_BITS: u64 = 1 << 23;
 /// Bits for a value, at most: a Bloom filter has a quarter of them, but asks for more work.
 const BITS_PER_VALUE: u64 = 64;
 
@@ -52,13 +52,10 @@ impl Members {
         values: impl Fn() -> I,
         form: impl FnOnce(Bloom) -> Form,
     ) -> Option<Self> {
-        let (low, high) = values().fold(None, |range, value| {
-            let (low, high) = range.unwrap_or((value, value));
-            Some((low.min(value), high.max(value)))
-        })?;
+        let (low, high) = range_of(values())?;
         let form = match Self::bits(count, low, high) {
             Some(bits) => {
-                let mut words = vec![0u64; bits.div_ceil(64) as usize];
+                let mut words = vec![0u64; bits.div_ceil(64) as usize + 1];
                 for value in values() {
                     let at = value.abs_diff(low);
                     words[(at / 64) as usize] |= 1 << (at % 64);
@@ -76,9 +73,12 @@ impl Members {
         high.abs_diff(low).checked_add(1).filter(|bits| *bits <= most)
     }
 
-    /// Bytes that a set of so many values takes, at most.
-    pub fn most_bytes(count: usize) -> usize {
-        count.saturating_mul(BITS_PER_VALUE as usize).max(FEW_BITS as usize) / 8 + 8
+    /// Bytes that [`Members::at_least`] takes for so many values from `low` to `high`.
+    pub fn bytes(count: usize, (low, high): (i64, i64)) -> usize {
+        match Self::bits(count, low, high) {
+            Some(bits) => bits.div_ceil(64) as usize * 8 + 8,
+            None => Bloom::bytes(count),
+        }
     }
 
     /// The smallest and the largest value.
@@ -122,13 +122,25 @@ impl Members {
         }
         match &self.form {
             Form::Bits(words) => {
-                let low = self.low;
-                each(values, held, |value| bit(words, number(value).wrapping_sub(low) as u64));
+                let (low, last) = (self.low, words.len() as u64 - 1);
+                each(values, held, |value| {
+                    let at = number(value).wrapping_sub(low) as u64;
+                    // What is beyond is looked for in the last word, where there is nothing: no branch.
+                    words[(at / 64).min(last) as usize] >> (at % 64) & 1 == 1
+                });
             }
             Form::Maybe(bloom) => each(values, held, |value| bloom.may_hold(hash(number(value)))),
             Form::Sorted(..) => each(values, held, |value| self.may_hold(number(value))),
         }
     }
+}
+
+/// The smallest and the largest of some values; `None` of none.
+pub fn range_of(values: impl Iterator<Item = i64>) -> Option<(i64, i64)> {
+    values.fold(None, |range, value| {
+        let (low, high) = range.unwrap_or((value, value));
+        Some((low.min(value), high.max(value)))
+    })
 }
 
 #[inline(always)]

@@ -21,6 +21,7 @@ mod explain_changes;
 mod explain_moves;
 mod files_come_back;
 mod identity;
+mod integer_aggregates;
 mod interleaved;
 mod isolation;
 mod join_order;
@@ -48,7 +49,6 @@ mod result_names;
 mod retention;
 #[cfg(feature = "s3")]
 mod s3;
-mod scan_aggregates;
 mod scans;
 mod settings;
 mod show_table;

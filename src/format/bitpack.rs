@@ -60,8 +60,8 @@ pub use convert::{
     widen_with,
 };
 pub use select::{
-    VectorBits, bits_by, gather_bits, member_bits, member_lanes, range_bits, range_bits_with, set_bits, table_bits,
-    values_bits,
+    VectorBits, bits_by, gather_bits, member_bits, member_bits_at, member_lanes, range_bits, range_bits_with, set_bits,
+    table_bits, values_bits,
 };
 
 /// The instruction sets that the kernels exist for.

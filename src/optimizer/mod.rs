@@ -11,6 +11,7 @@ pub mod exchanges;
 pub mod floats;
 pub mod foreign_keys;
 pub mod groupings;
+pub mod integer_aggregates;
 pub mod join_order;
 pub mod key_filters;
 pub mod keys;
@@ -21,7 +22,6 @@ pub mod movement;
 pub mod orders;
 pub mod overflow;
 pub mod same_names;
-pub mod scan_aggregates;
 pub mod supers;
 pub mod text_casts;
 pub mod together;
@@ -94,7 +94,7 @@ pub fn add_physical_rules(rules: &mut Vec<Arc<dyn PhysicalOptimizerRule + Send +
         (Arc::new(exchanges::Exchanges), "EnsureCooperative", 0),
         (Arc::new(merge_joins::MergeJoins), "SanityCheckPlan", 0),
         (Arc::new(orders::Orders), "SanityCheckPlan", 0),
-        (Arc::new(scan_aggregates::ScanAggregates), "SanityCheckPlan", 1),
+        (Arc::new(integer_aggregates::IntegerAggregates), "SanityCheckPlan", 1),
         (Arc::new(meeting::Meeting), "SanityCheckPlan", 1),
         // Before that, where joins have their filters and nothing is planned anew.
         (Arc::new(together::Together), "SanityCheckPlan", 1),

@@ -23,8 +23,8 @@ extensions_options! {
         /// Whether joins whose sides are in place and in the order of the key merge them, where a filter of the keys would leave
         /// most rows. Results are the same.
         pub merge_joins: bool, default = true
-        /// Whether scans add rows to their groups themselves, where aggregates and keys allow. Results are the same.
-        pub scan_aggregates: bool, default = true
+        /// Whether aggregations are of integers of 64 bits, where tables' bounds allow. Results are the same.
+        pub integer_aggregates: bool, default = true
         /// Which share of the probe side's rows may be expected to find a partner, for such a filter to be made.
         pub key_filters_worthwhile: f64, default = 0.8
         /// Of how many keys at most.

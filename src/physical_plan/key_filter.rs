@@ -29,6 +29,7 @@ use super::config::BlueshiftOptions;
 use super::passing::{filters_and_rows_go_through, one_input, same_rows};
 use crate::common::Members;
 use crate::common::bloom::Bloom;
+use crate::common::members::range_of;
 
 /// Passes a join's build side on, and fills a filter of its keys: once all partitions have ended, and not before.
 ///
@@ -140,9 +141,10 @@ impl Gathering {
             return None;
         }
         let (numbers, memory) = (std::mem::take(&mut self.numbers), self.memory.take()?);
-        let bytes = integer.map_or(Bloom::bytes(self.count), |_| Members::most_bytes(self.count));
-        memory.try_grow(bytes).ok()?;
         let numbers = || numbers.iter().flatten().copied();
+        let range = integer.and_then(|_| range_of(numbers().map(|number| number as i64)));
+        let bytes = range.map_or(Bloom::bytes(self.count), |range| Members::bytes(self.count, range));
+        memory.try_grow(bytes).ok()?;
         let set = match integer {
             None => Set::Hashes(Bloom::of(self.count, numbers())),
             Some(data_type) => {

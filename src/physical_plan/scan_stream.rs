@@ -88,6 +88,8 @@ struct Residual {
 struct Judge {
     seen: usize,
     passed: usize,
+    /// The share of rows that passed when last enough were seen.
+    rate: f32,
     /// Zones that are still to be read without the test.
     leave_out: usize,
 }

@@ -122,6 +122,11 @@ impl Condition {
     fn column(&self) -> Option<usize> {
         match self {
             Condition::Column(column, _) => Some(*column),
+            Condition::Not(not) => not.column(),
+            Condition::Any(any) => {
+                let (first, rest) = any.split_first()?;
+                first.column().filter(|column| rest.iter().all(|other| other.column() == Some(*column)))
+            }
             _ => None,
         }
     }

@@ -1,6 +1,9 @@
 //! Bounds of few integers against every set of values that they can stand for.
 
+use std::sync::Arc;
+
 use super::*;
+use crate::common::Members;
 
 const DOMAIN: std::ops::RangeInclusive<i128> = 0..=5;
 
@@ -14,6 +17,8 @@ fn predicates() -> Vec<Predicate> {
         use Comparison::*;
         all.extend([Eq, NotEq, Lt, LtEq, Gt, GtEq].map(|op| Predicate::Compare(op, int(a))));
         for b in DOMAIN {
+            let members = Members::exactly(&[a as i64, b as i64]).unwrap();
+            all.push(Predicate::Among(Arc::new(members)));
             for negated in [false, true] {
                 all.push(Predicate::Between { low: int(a), high: int(b), negated });
                 all.push(Predicate::is_in(vec![int(a), int(b)], negated));
@@ -37,7 +42,7 @@ fn bounds_refute_and_prove_all_that_they_can_and_nothing_else() {
             assert!(bounds.may_satisfy(&predicate) || !some, "{what} holds of some");
             assert!(!exact || some || !bounds.may_satisfy(&predicate), "{what} holds of none");
             assert!(!bounds.all_satisfy(&predicate) || every, "{what} does not hold of all");
-            let provable = !matches!(predicate, Predicate::In { .. });
+            let provable = !matches!(predicate, Predicate::In { .. } | Predicate::Among(_));
             assert!(!provable || !every || bounds.all_satisfy(&predicate), "{what} holds of all");
             refuted += usize::from(!some);
             proven += usize::from(every);

@@ -26,8 +26,11 @@ const TABLES: [&str; 3] = ["fact", "dim", "many"];
 async fn tables() -> Warehouse {
     let warehouse = warehouse(4, 4, Geometry::new(64, 1024).unwrap()).await;
     let session = warehouse.session();
-    let columns = "k bigint not null, t varchar(20), r double precision, m decimal(20, 3), n int";
-    let row = "v, 't' || v, case v % 7 when 0 then -0.0 when 1 then 0.0 else v * 0.5 end, v * 1.125, nullif(v % 50, 7)";
+    let columns = "k bigint not null, t varchar(20), r double precision, m decimal(20, 3), n int, \
+         sm smallint, da date, ti timestamp, de decimal(9, 2)";
+    let row = "v, 't' || v, case v % 7 when 0 then -0.0 when 1 then 0.0 else v * 0.5 end, v * 1.125, nullif(v % 50, 7), \
+         nullif(v, 74) - 4000, date '1970-03-01' + nullif(v, 111)::int - 4000, \
+         timestamp '1969-12-31 23:00:00' + (v - 4000) * interval '97 seconds', (4000 - v) / 100.0";
     for (name, layout, rows) in [
         (
             "fact",
@@ -79,6 +82,11 @@ async fn no_row_that_has_a_partner_is_lost() {
             "d.t = f.t",
             "d.r = f.r",
             "d.m = f.m",
+            "d.sm = f.sm",
+            "d.da = f.da",
+            "d.ti = f.ti",
+            "d.de = f.de",
+            "(d.sm is not distinct from f.sm)",
             "d.n = f.n and d.k = f.k",
             "d.n = f.n and d.t = f.t",
             "(d.n is not distinct from f.n) and d.k = f.k",
@@ -92,7 +100,8 @@ async fn no_row_that_has_a_partner_is_lost() {
                 format!("select count(*), sum(f.k) from fact f where not exists (select 1 from {of} d where {on})"),
                 format!("select count(*), sum(d.k) from {of} d where not exists (select 1 from fact f where {on})"),
                 format!(
-                    "select count(*), sum(s) from (select k, t, r, m, n, sum(n) as s from fact group by k, t, r, m, n) f \
+                    "select count(*), sum(s) from (select k, t, r, m, n, sm, da, ti, de, sum(n) as s from fact \
+                         group by k, t, r, m, n, sm, da, ti, de) f \
                          join {of} d on {on} where d.k < 3000"
                 ),
                 // A NULL on the right side is no partner and counts.
@@ -130,6 +139,27 @@ async fn scans_give_what_has_a_partner() {
             let given = counted(&plan, "fact", "rows_decoded[n]");
             assert!((partners..partners + 600).contains(&given), "{sql}: {given} rows decoded\n{}", shown(&plan));
         }
+    }
+}
+
+/// Zones between a join's keys, and between the values of an IN, are not read, though they are within the range.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn zones_between_keys_are_pruned() {
+    let warehouse = warehouse(1, 1, Geometry::new(64, 1024).unwrap()).await;
+    let session = warehouse.session();
+    all(&session, &["create table fact (k bigint, n int) sortkey(k)", "create table dim (k bigint, t varchar(9))"])
+        .await;
+    all(&session, &["insert into fact select v, v from generate_series(1, 20000) g(v)"]).await;
+    let far = "select case when v < 4 then v else 19990 + v end, 'a' from generate_series(1, 9) g(v)";
+    all(&session, &[&format!("insert into dim {far}")]).await;
+    for sql in [
+        "select sum(fact.n) from dim join fact on dim.k = fact.k where t = 'a'",
+        "select sum(n) from fact where k in (1, 2, 3, 19994, 19995, 19996, 19997, 19998, 19999)",
+    ] {
+        let (rows, plan) = measured(&context(&warehouse, false, true), sql).await;
+        assert_eq!(lines(&rows)[0].trim_matches(|c| c == '|' || c == ' '), "119985", "{sql}");
+        let pruned = counted(&plan, "fact", "zones_pruned_static") + counted(&plan, "fact", "zones_pruned_dynamic");
+        assert_eq!(pruned, 20_000_usize.div_ceil(64) - 2, "{sql}\n{}", shown(&plan));
     }
 }
 

@@ -93,6 +93,21 @@ pub fn member_lanes(
     each_lane!(lanes, array => member_bits(&array[..rows], members, |lane| number(lane.widened()), bits));
 }
 
+/// As [`member_lanes`], of the lanes at `rows` only; `bits` are clear before.
+pub fn member_bits_at(
+    lanes: Lanes<'_>,
+    rows: impl Iterator<Item = usize>,
+    members: &Members,
+    number: impl Fn(u64) -> i64,
+    bits: &mut VectorBits,
+) {
+    each_lane!(lanes, array => {
+        for row in rows {
+            bits[row / 64] |= u64::from(members.may_hold(number(array[row].widened()))) << (row % 64);
+        }
+    });
+}
+
 /// Sets the bits of values of which `number` may be among `members`, of at most 1,024; clears the others.
 pub fn member_bits<T: Copy>(values: &[T], members: &Members, number: impl Fn(T) -> i64, bits: &mut VectorBits) {
     let mut held = [0u8; VECTOR_ROWS];

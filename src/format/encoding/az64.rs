@@ -39,6 +39,8 @@ const DELTA_ADVANTAGE: (usize, usize) = (3, 4);
 /// Up to this many selected rows of a vector are unpacked one by one (measured by the fastlanes crate's authors at
 /// about ten).
 const SINGLE_ROWS: usize = 10;
+/// Of so few rows, one of as many, each is looked at by itself.
+const FEW_OF_ROWS: usize = 8;
 
 const PATCH_BYTES: usize = 2 + 8;
 
@@ -430,7 +432,13 @@ impl Vector<'_> {
             }
             KeySet::Members(members) => {
                 let number = |lane: u64| self.base.wrapping_add((lane as i64).wrapping_mul(step));
-                bitpack::member_lanes(self.packed.unpack(scratch), rows, members, number, &mut bits);
+                let asked = words.iter().map(|word| word.count_ones() as usize).sum::<usize>();
+                if asked * FEW_OF_ROWS <= rows {
+                    let lanes = self.packed.unpack(scratch);
+                    bitpack::member_bits_at(lanes, super::ones_of(words), members, number, &mut bits);
+                } else {
+                    bitpack::member_lanes(self.packed.unpack(scratch), rows, members, number, &mut bits);
+                }
             }
         }
         if test.negated {

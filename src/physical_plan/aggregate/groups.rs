@@ -1,6 +1,5 @@
 //! Which group each row belongs to.
 
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, StringViewArray, StringViewBuilder};
@@ -9,6 +8,7 @@ use datafusion::common::{HashMap, Result, internal_err};
 
 use super::numbers::{Computed, Number};
 use super::values::integers;
+use crate::format::Geometry;
 use crate::format::mask::Mask;
 
 /// The groups that have been seen, by number from 0 on.
@@ -23,8 +23,8 @@ pub struct Groups {
     table: Table,
     /// Of each group.
     keys: Vec<u64>,
-    /// How many rows there are at most, of which the size of the table depends.
-    rows: u64,
+    /// Of all columns together.
+    bits: u32,
 }
 
 /// What a column of the key is.
@@ -64,24 +64,33 @@ pub const MOST_BITS: u32 = 63;
 /// Bits that a column of text has at first, and how many more each time that they do not suffice.
 const TEXT_BITS: u32 = 6;
 const MORE_TEXT_BITS: u32 = 4;
+/// Bits of a column of text, at most.
+const MOST_TEXT_BITS: u32 = 22;
 /// Bits of which a table has a place for each key, however few rows there are.
 const FEW_BITS: u32 = 16;
-/// Bits of which no table has a place for each key.
-const TOO_MANY_BITS: u32 = 30;
+/// Bits of which no table has a place for each key: it would fit no cache.
+const TOO_MANY_BITS: u32 = 23;
+/// A table has a place for each key once one of 2^5 is a group's.
+const SPARSE_BITS: u32 = 5;
+/// Rows whose places are looked at together.
+const AT_ONCE: usize = 256;
+/// Places of a hash table at first.
+const FIRST_PLACES: usize = 1 << 10;
 
-/// Which group has a key.
+/// Which group has a key: one more than its number at the key's place, 0 where there is none.
 #[derive(Debug)]
 enum Table {
-    /// One more than the group's number at the key's place, 0 where there is none.
     Direct(Vec<u32>),
-    Hashed(HashMap<u64, u32, BuildHasherDefault<KeyHasher>>),
+    /// From the key's hash on, the first place whose group has the key. No more than half of the places are taken. Places hold
+    /// no keys: rows that come together mostly have groups that came together.
+    Hashed(Vec<u32>),
 }
 
 impl KeyKind {
-    /// Bits of its values, at first; `None` where they are too many.
+    /// Bits of its values, at most; `None` where they are too many.
     pub fn bits(&self) -> Option<u32> {
         match self {
-            KeyKind::Text { .. } => Some(TEXT_BITS),
+            KeyKind::Text { .. } => Some(MOST_TEXT_BITS),
             KeyKind::Integer { low, high, .. } => {
                 // The distance, one more for NULL.
                 let most = u128::from(high.abs_diff(*low)) + 1;
@@ -121,10 +130,7 @@ impl Texts {
             if *view as u32 > INLINE {
                 return self.number(texts.value(row).as_bytes());
             }
-            let mut hasher = KeyHasher::default();
-            hasher.write_u64(*view as u64);
-            hasher.write_u64((*view >> 64) as u64);
-            let place = &mut recent[(hasher.finish() >> 32) as usize % RECENT];
+            let place = &mut recent[hash(*view as u64 ^ (*view >> 64) as u64) as usize % RECENT];
             if place.0 != *view || place.1 == 0 {
                 *place = (*view, self.number(texts.value(row).as_bytes()));
             }
@@ -136,14 +142,14 @@ impl Texts {
 }
 
 impl Groups {
-    /// `rows` is how many may come, about.
-    pub fn new(kinds: &[KeyKind], rows: u64) -> Result<Self> {
+    pub fn new(kinds: &[KeyKind]) -> Result<Self> {
         let mut columns = Vec::with_capacity(kinds.len());
         for kind in kinds {
-            let Some(bits) = kind.bits() else { return internal_err!("a key's range is too wide to group by") };
+            let Some(most) = kind.bits() else { return internal_err!("a key's range is too wide to group by") };
+            let bits = if let KeyKind::Text { .. } = kind { TEXT_BITS } else { most };
             columns.push(KeyColumn { kind: kind.clone(), shift: 0, bits, texts: Texts::default() });
         }
-        let mut groups = Groups { columns, table: Table::Direct(Vec::new()), keys: Vec::new(), rows };
+        let mut groups = Groups { columns, table: Table::Direct(Vec::new()), keys: Vec::new(), bits: 0 };
         groups.lay_out()?;
         Ok(groups)
     }
@@ -152,11 +158,17 @@ impl Groups {
         self.keys.len()
     }
 
+    /// Whether the next rows may have more texts, or groups, than there are numbers for.
+    pub fn are_full(&self) -> bool {
+        let room = Geometry::MAX_ZONE_ROWS as usize;
+        self.keys.len() + room > i32::MAX as usize
+            || self.columns.iter().any(|column| column.texts.texts.len() + room > 1 << MOST_TEXT_BITS)
+    }
+
     /// Bytes that it holds.
     pub fn memory_bytes(&self) -> usize {
         let table = match &self.table {
-            Table::Direct(table) => table.len() * size_of::<u32>(),
-            Table::Hashed(table) => table.capacity() * (size_of::<(u64, u32)>() + 1),
+            Table::Direct(table) | Table::Hashed(table) => table.len() * size_of::<u32>(),
         };
         table + self.keys.capacity() * size_of::<u64>() + self.columns.iter().map(|c| c.texts.bytes).sum::<usize>()
     }
@@ -212,33 +224,49 @@ impl Groups {
                 }
             }
         }
+        self.make_room(rows);
+        let keys = &out.keys;
         out.groups.clear();
         out.groups.reserve(rows);
-        match &mut self.table {
-            Table::Direct(table) => {
-                for key in keys.iter() {
+        // What many rows need is loaded before the first of them asks: a look at what is not there yet waits for memory, and
+        // a wrong guess of it lets all that comes after wait, too.
+        let mut ahead = [0u32; AT_ONCE];
+        let mut held = [0u64; AT_ONCE];
+        for keys in keys.chunks(AT_ONCE) {
+            match &mut self.table {
+                Table::Direct(table) => {
                     // Each column's part lies within its bits.
-                    let place = &mut table[*key as usize];
-                    if *place == 0 {
-                        self.keys.push(*key);
-                        *place = self.keys.len() as u32;
+                    ahead.iter_mut().zip(keys).for_each(|(ahead, key)| *ahead = table[*key as usize]);
+                    for (key, ahead) in keys.iter().zip(ahead) {
+                        let place = &mut table[*key as usize];
+                        if ahead == 0 && *place == 0 {
+                            self.keys.push(*key);
+                            *place = self.keys.len() as u32;
+                        }
+                        out.groups.push(*place - 1);
                     }
-                    out.groups.push(*place - 1);
+                }
+                Table::Hashed(table) => {
+                    let last = table.len() - 1;
+                    ahead.iter_mut().zip(keys).for_each(|(ahead, key)| *ahead = table[hash(*key) as usize & last]);
+                    let first = self.keys.first().copied().unwrap_or_default();
+                    for (held, ahead) in held.iter_mut().zip(&ahead[..keys.len()]) {
+                        *held = self.keys.get(ahead.saturating_sub(1) as usize).copied().unwrap_or(first);
+                    }
+                    for (i, key) in keys.iter().enumerate() {
+                        if ahead[i] > 0 && held[i] == *key {
+                            out.groups.push(ahead[i] - 1);
+                            continue;
+                        }
+                        let place = place_of(*key, &self.keys, table);
+                        if table[place] == 0 {
+                            self.keys.push(*key);
+                            table[place] = self.keys.len() as u32;
+                        }
+                        out.groups.push(table[place] - 1);
+                    }
                 }
             }
-            Table::Hashed(table) => {
-                for key in keys.iter() {
-                    let next = self.keys.len() as u32;
-                    let group = *table.entry(*key).or_insert(next);
-                    if group == next {
-                        self.keys.push(*key);
-                    }
-                    out.groups.push(group);
-                }
-            }
-        }
-        if self.keys.len() >= u32::MAX as usize / 2 {
-            return internal_err!("there are too many groups");
         }
         Ok(())
     }
@@ -287,13 +315,30 @@ impl Groups {
                 moved |= (key >> shift & ((1 << bits) - 1)) << column.shift;
             }
             self.keys.push(moved);
-            let group = self.keys.len() as u32;
-            match &mut self.table {
-                Table::Direct(table) => table[moved as usize] = group,
-                Table::Hashed(table) => drop(table.insert(moved, group - 1)),
-            }
+        }
+        match &mut self.table {
+            Table::Direct(table) => fill(table, &self.keys),
+            Table::Hashed(table) => *table = hash_table(&self.keys, self.keys.len() * 2),
         }
         Ok(())
+    }
+
+    /// Lets a hash table have room for so many groups more; once it is nearly as large, there is a place for each key.
+    fn make_room(&mut self, rows: usize) {
+        let Table::Hashed(table) = &self.table else { return };
+        let places = (self.keys.len() + rows) * 2;
+        if places <= table.len() {
+            return;
+        }
+        let direct = self.bits <= TOO_MANY_BITS && self.keys.len() >> (self.bits - SPARSE_BITS) > 0;
+        self.table = match direct {
+            true => {
+                let mut table = vec![0; 1 << self.bits];
+                fill(&mut table, &self.keys);
+                Table::Direct(table)
+            }
+            false => Table::Hashed(hash_table(&self.keys, places)),
+        };
     }
 
     /// Gives each column its place, and makes an empty table.
@@ -306,9 +351,11 @@ impl Groups {
         if bits > MOST_BITS {
             return internal_err!("a group's key has {bits} bits");
         }
-        // A place for each key costs memory, but is found at once; a hash table has about 13 bytes a group.
-        let direct = bits <= FEW_BITS || bits <= TOO_MANY_BITS && 1 << bits <= self.rows.saturating_mul(4);
-        self.table = if direct { Table::Direct(vec![0; 1 << bits]) } else { Table::Hashed(HashMap::default()) };
+        self.bits = bits;
+        self.table = match bits <= FEW_BITS {
+            true => Table::Direct(vec![0; 1 << bits]),
+            false => Table::Hashed(vec![0; FIRST_PLACES]),
+        };
         Ok(())
     }
 }
@@ -321,24 +368,40 @@ pub struct Found {
     pub groups: Vec<u32>,
 }
 
-/// Spreads keys, which are made by ourselves, over the upper bits and the lower.
-#[derive(Debug, Default, Clone, Copy)]
-struct KeyHasher(u64);
+/// Puts the groups of keys at their places.
+fn fill(table: &mut [u32], keys: &[u64]) {
+    keys.iter().zip(1..).for_each(|(key, group)| table[*key as usize] = group);
+}
 
-impl Hasher for KeyHasher {
-    fn finish(&self) -> u64 {
-        self.0
+/// A hash table of keys, which differ, of at least so many places.
+fn hash_table(keys: &[u64], places: usize) -> Vec<u32> {
+    let mut table = vec![0; places.next_power_of_two().max(FIRST_PLACES)];
+    for (key, group) in keys.iter().zip(1u32..) {
+        let place = place_of(*key, keys, &table);
+        table[place] = group;
     }
+    table
+}
 
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+/// Where a key is, or would be.
+#[inline]
+fn place_of(key: u64, keys: &[u64], table: &[u32]) -> usize {
+    // The length is a power of two.
+    let last = table.len() - 1;
+    let mut place = hash(key) as usize & last;
+    while let Some(group) = table[place].checked_sub(1) {
+        if keys[group as usize] == key {
+            break;
+        }
+        place = (place + 1) & last;
     }
+    place
+}
 
-    fn write_u64(&mut self, key: u64) {
-        // As in `common::members`.
-        let product = (self.0 ^ key).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        self.0 = product ^ product >> 32;
-    }
+/// Of the product with 2^64 over the golden ratio the upper half depends on all bits (Knuth, "Sorting and Searching", 6.4).
+#[inline]
+fn hash(key: u64) -> u64 {
+    key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32
 }
 
 /// Sets 0 where a row is NULL.

@@ -1,19 +1,23 @@
-//! Aggregation within the scan: rows are added to their groups as the integers and codes that they are stored as.
+//! Aggregation of integers: rows are added to their groups as the integers and codes that they are stored as.
 //!
-//! DataFusion's operator gets rows as Arrow arrays, decimals of 128 bits and texts among them, finds each row's group by
-//! hashing and comparing its values, and computes its arguments with checks. Where bounds prove that 64 bits suffice, and keys are
-//! integers and texts, this operator does the same without: from pages to groups, a zone at a time.
+//! DataFusion's operator gets decimals of 128 bits, computes its arguments with checks, and finds each row's group by hashing
+//! and comparing its values. Where the bounds of tables' columns prove that 64 bits suffice, and keys are integers and texts, this
+//! operator does the same without; directly above a scan from pages to groups, a zone at a time.
 
 mod groups;
 mod numbers;
+mod origin;
 mod states;
+#[cfg(test)]
+mod tests;
 mod values;
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringViewArray};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StringViewArray};
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, internal_err};
@@ -31,24 +35,25 @@ use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, InputOrderMode, PhysicalExpr, PlanProperties, ReplaceChildrenOptions,
 };
-use futures::{StreamExt, TryStreamExt};
+use futures::{Stream, StreamExt, TryStreamExt};
 use parking_lot::Mutex;
 
 use self::groups::{Found, Groups, KeyKind, MOST_BITS};
 pub(super) use self::groups::{Texts, clear_nulls};
 pub(super) use self::numbers::Slot;
 use self::numbers::{Computed, Numbers};
+use self::origin::Source;
 use self::states::{Aggregate, Function, States};
-use super::rows::ROW;
+use self::values::integers_of;
 use super::scan::SliceScan;
-use crate::common::Stored;
+use crate::format::mask::Mask;
 
-/// An aggregation of a scan's rows, partial or whole, without what is between.
+/// An aggregation, partial or whole, of a scan's rows or of others.
 ///
 /// It gives what DataFusion's operator of the same inputs gives, which it keeps for all that asks about plans.
 #[derive(Debug)]
-pub struct ScanAggregate {
-    /// Over a scan, perhaps through a projection.
+pub struct IntegerAggregate {
+    /// Over its source, perhaps through a projection.
     exec: Arc<AggregateExec>,
     layout: Arc<Layout>,
     metrics: ExecutionPlanMetricsSet,
@@ -66,14 +71,14 @@ pub(super) struct Layout {
     schema: SchemaRef,
 }
 
-impl ScanAggregate {
+impl IntegerAggregate {
     /// `None` where this operator cannot stand for `aggregate`.
     pub fn try_new(aggregate: &Arc<dyn ExecutionPlan>) -> Result<Option<Self>> {
         let Some(exec) = aggregate.downcast_ref::<AggregateExec>() else { return Ok(None) };
-        let Some(scan) = scan_below(exec) else { return Ok(None) };
-        let Some(layout) = Layout::of(exec, scan)? else { return Ok(None) };
+        let source = source_of(exec);
+        let Some(layout) = Layout::of(exec, source)? else { return Ok(None) };
         let metrics = ExecutionPlanMetricsSet::new();
-        Ok(Some(ScanAggregate { exec: Arc::new(exec.clone()), layout: Arc::new(layout), metrics }))
+        Ok(Some(IntegerAggregate { exec: Arc::new(exec.clone()), layout: Arc::new(layout), metrics }))
     }
 
     /// The operator that it stands for.
@@ -128,7 +133,7 @@ impl ScanAggregate {
 
 impl Layout {
     /// `None` of what is aggregated otherwise.
-    fn of(exec: &AggregateExec, scan: &SliceScan) -> Result<Option<Self>> {
+    fn of(exec: &AggregateExec, source: Source<'_>) -> Result<Option<Self>> {
         let projection = exec.input().downcast_ref::<ProjectionExec>();
         let group = exec.group_expr();
         let first_phase =
@@ -140,20 +145,24 @@ impl Layout {
             && exec.dynamic_expressions_produced().is_empty()
             && !group.has_grouping_set()
             && (group.is_single() || group.is_true_no_grouping());
-        // All rows, in any order.
-        if !plain || scan.limit().is_some() || scan.wanted_first().is_some() {
+        if !plain {
             return Ok(None);
         }
-        let table = scan.table();
+        let rows = match source {
+            // All rows, in any order.
+            Source::Scan(scan) if scan.limit().is_some() || scan.wanted_first().is_some() => return Ok(None),
+            Source::Scan(scan) => scan.table().segments.iter().map(|segment| u64::from(segment.rows)).sum(),
+            Source::Rows(_) => u64::MAX,
+        };
         let input = projection.map_or(exec.input().schema(), |projection| projection.input().schema());
         let mut layout = Layout {
             keys: Vec::new(),
             numbers: Numbers::default(),
             aggregates: Vec::new(),
-            rows: table.segments.iter().map(|segment| u64::from(segment.rows)).sum(),
+            rows,
             schema: exec.schema(),
         };
-        // Over the scan's columns.
+        // Over the source's columns.
         let below = |expr: &Arc<dyn PhysicalExpr>| -> Result<Arc<dyn PhysicalExpr>> {
             let Some(projection) = projection else { return Ok(Arc::clone(expr)) };
             Arc::clone(expr)
@@ -171,15 +180,10 @@ impl Layout {
         let mut bits = 0;
         for (expr, _) in group.expr() {
             let expr = below(expr)?;
-            let Some(ordinal) = expr.downcast_ref::<Column>().and_then(|c| scan.projection().get(c.index())) else {
-                return Ok(None);
-            };
-            let Some(column) = table.def.columns.get(*ordinal).filter(|column| column.id != ROW) else {
-                return Ok(None);
-            };
-            let kind = match column.sql_type.stored() {
-                Stored::Bytes if expr.data_type(&input)? == DataType::Utf8View => KeyKind::Text { column: *ordinal },
-                _ => match layout.numbers.add(&expr, &input, table, scan.projection()) {
+            let Some(column) = expr.downcast_ref::<Column>() else { return Ok(None) };
+            let kind = match source.text(column.index()) {
+                Some(column) if expr.data_type(&input)? == DataType::Utf8View => KeyKind::Text { column },
+                _ => match layout.numbers.add(&expr, &input, source) {
                     Some(number) => {
                         let (low, high) = layout.numbers.bounds(number);
                         KeyKind::Integer { number, low: low as i64, high: high as i64 }
@@ -188,11 +192,7 @@ impl Layout {
                 },
             };
             let Some(more) = kind.bits() else { return Ok(None) };
-            bits += match kind {
-                KeyKind::Integer { .. } => more,
-                // Room for a number of 24 bits of each.
-                KeyKind::Text { .. } => more.max(24),
-            };
+            bits += more;
             layout.keys.push(kind);
         }
         if bits > MOST_BITS {
@@ -211,16 +211,13 @@ impl Layout {
                 && argument.downcast_ref::<Literal>().is_some_and(|literal| !literal.value().is_null());
             let number = match counts_rows {
                 true => None,
-                false => match layout.numbers.add(&argument, &input, table, scan.projection()) {
+                false => match layout.numbers.add(&argument, &input, source) {
                     Some(number) if !layout.numbers.is_constant(number) => Some(number),
                     _ => return Ok(None),
                 },
             };
             let states = states.iter().map(|field| field.data_type().clone()).collect();
             layout.aggregates.push(Aggregate { function: known, argument: number, states });
-        }
-        if layout.numbers.columns().any(|(_, column)| table.def.columns[column].id == ROW) {
-            return Ok(None);
         }
         if exec.mode().output_mode() == AggregateOutputMode::Final {
             layout.schema = layout.state_schema(exec)?;
@@ -241,17 +238,20 @@ impl Layout {
 
 /// DataFusion's operator, or that which one of ours stands for.
 pub fn aggregation_of(plan: &dyn ExecutionPlan) -> Option<&AggregateExec> {
-    let ours = plan.downcast_ref::<ScanAggregate>().map(|this| this.exec.as_ref());
+    let ours = plan.downcast_ref::<IntegerAggregate>().map(|this| this.exec.as_ref());
     ours.or_else(|| plan.downcast_ref::<AggregateExec>())
 }
 
-/// The scan whose rows are aggregated, with no more than a projection between.
-fn scan_below(exec: &AggregateExec) -> Option<&SliceScan> {
-    let mut scan = exec.input();
-    scan = scan.downcast_ref::<ProjectionExec>().map_or(scan, ProjectionExec::input);
-    // It yields by itself.
-    scan = scan.downcast_ref::<CooperativeExec>().map_or(scan, CooperativeExec::input);
-    scan.downcast_ref::<DataSourceExec>()?.data_source().downcast_ref::<SliceScan>()
+/// What is aggregated; a projection between is computed here.
+fn source_of(exec: &AggregateExec) -> Source<'_> {
+    let rows = exec.input().downcast_ref::<ProjectionExec>().map_or(exec.input(), ProjectionExec::input);
+    // An aggregation of a scan yields by itself.
+    let scan = rows.downcast_ref::<CooperativeExec>().map_or(rows, CooperativeExec::input);
+    let source = scan.downcast_ref::<DataSourceExec>();
+    match source.and_then(|source| source.data_source().downcast_ref::<SliceScan>()) {
+        Some(scan) => Source::Scan(scan),
+        None => Source::Rows(rows),
+    }
 }
 
 fn batch_of(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
@@ -259,18 +259,18 @@ fn batch_of(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<R
     Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
 }
 
-impl DisplayAs for ScanAggregate {
+impl DisplayAs for IntegerAggregate {
     fn fmt_as(&self, t: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
         if !matches!(t, DisplayFormatType::TreeRender) {
-            write!(f, "Scan")?;
+            write!(f, "Integer")?;
         }
         self.exec.fmt_as(t, f)
     }
 }
 
-impl ExecutionPlan for ScanAggregate {
+impl ExecutionPlan for IntegerAggregate {
     fn name(&self) -> &str {
-        "ScanAggregate"
+        "IntegerAggregate"
     }
 
     fn properties(&self) -> &Arc<PlanProperties> {
@@ -296,7 +296,7 @@ impl ExecutionPlan for ScanAggregate {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let exec: Arc<dyn ExecutionPlan> = Arc::clone(&self.exec) as _;
         let aggregate = exec.replace_children(children, options)?;
-        Ok(match ScanAggregate::try_new(&aggregate)? {
+        Ok(match IntegerAggregate::try_new(&aggregate)? {
             Some(this) => Arc::new(this),
             None => aggregate,
         })
@@ -308,13 +308,18 @@ impl ExecutionPlan for ScanAggregate {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let Some(scan) = scan_below(&self.exec) else {
-            return internal_err!("an aggregation of a scan has another input");
-        };
-        let memory = MemoryConsumer::new(format!("ScanAggregate[{partition}]")).register(context.memory_pool());
+        let memory = MemoryConsumer::new(format!("IntegerAggregate[{partition}]")).register(context.memory_pool());
         let parts = Arc::new(AtomicBool::new(false));
         let aggregation = Aggregation::new(Arc::clone(&self.layout), memory, Arc::clone(&parts))?;
-        let states = scan.aggregated(partition, aggregation, Arc::clone(&self.layout.schema), &context)?;
+        let schema = Arc::clone(&self.layout.schema);
+        let states = match source_of(&self.exec) {
+            Source::Scan(scan) => scan.aggregated(partition, aggregation, schema, &context)?,
+            Source::Rows(rows) => {
+                let batch_rows = context.session_config().batch_size();
+                let rows = rows.execute(partition, Arc::clone(&context))?;
+                Box::pin(RecordBatchStreamAdapter::new(schema, aggregation.of_rows(rows, batch_rows)))
+            }
+        };
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         let schema = self.schema();
         if self.exec.mode().output_mode() == AggregateOutputMode::Partial {
@@ -342,10 +347,14 @@ impl ExecutionPlan for ScanAggregate {
     }
 }
 
-impl ScanAggregate {
+impl IntegerAggregate {
     /// The same, for a stream that outlives a borrow.
-    fn again(&self) -> ScanAggregate {
-        ScanAggregate { exec: Arc::clone(&self.exec), layout: Arc::clone(&self.layout), metrics: self.metrics.clone() }
+    fn again(&self) -> IntegerAggregate {
+        IntegerAggregate {
+            exec: Arc::clone(&self.exec),
+            layout: Arc::clone(&self.layout),
+            metrics: self.metrics.clone(),
+        }
     }
 }
 
@@ -407,7 +416,7 @@ pub(super) struct Aggregation {
 
 impl Aggregation {
     fn new(layout: Arc<Layout>, memory: MemoryReservation, parts: Arc<AtomicBool>) -> Result<Self> {
-        let groups = Groups::new(&layout.keys, layout.rows)?;
+        let groups = Groups::new(&layout.keys)?;
         let states = States::new(&layout.aggregates, &layout.numbers, layout.rows);
         let texts = vec![Vec::new(); layout.keys.len()];
         let (computed, found) = (Computed::default(), Found::default());
@@ -456,7 +465,8 @@ impl Aggregation {
             self.groups.find(rows, &self.computed, &self.texts, &mut self.found)?;
         }
         self.states.add(&self.computed, &self.found, self.groups.len());
-        if self.memory.try_resize(self.groups.memory_bytes() + self.states.memory_bytes()).is_ok() {
+        let bytes = self.groups.memory_bytes() + self.states.memory_bytes();
+        if !self.groups.are_full() && self.memory.try_resize(bytes).is_ok() {
             return Ok(Vec::new());
         }
         self.parts.store(true, Ordering::Release);
@@ -465,10 +475,57 @@ impl Aggregation {
             given.push(batch);
         }
         self.given = 0;
-        self.groups = Groups::new(&self.layout.keys, self.layout.rows)?;
+        self.groups = Groups::new(&self.layout.keys)?;
         self.states = States::new(&self.layout.aggregates, &self.layout.numbers, self.layout.rows);
         self.memory.resize(0);
         Ok(given)
+    }
+
+    /// The states of groups of the rows of a stream.
+    fn of_rows(
+        self,
+        rows: SendableRecordBatchStream,
+        batch_rows: usize,
+    ) -> impl Stream<Item = Result<RecordBatch>> + Send {
+        let begun = (self, rows, VecDeque::new(), false);
+        futures::stream::try_unfold(begun, move |(mut this, mut rows, mut ready, mut ended)| async move {
+            loop {
+                if let Some(batch) = ready.pop_front() {
+                    return Ok(Some((batch, (this, rows, ready, ended))));
+                }
+                if ended {
+                    let next = this.next_batch(batch_rows)?;
+                    return Ok(next.map(|batch| (batch, (this, rows, ready, ended))));
+                }
+                match rows.try_next().await? {
+                    Some(batch) => ready.extend(this.take(&batch, batch_rows)?),
+                    None => ended = true,
+                }
+            }
+        })
+    }
+
+    /// Adds a batch's rows.
+    fn take(&mut self, batch: &RecordBatch, batch_rows: usize) -> Result<Vec<RecordBatch>> {
+        let rows = batch.num_rows();
+        if rows == 0 {
+            return Ok(Vec::new());
+        }
+        for (number, column) in self.integer_columns() {
+            let array = batch.column(column);
+            let slot = self.slot(number);
+            slot.values.clear();
+            integers_of(array, &mut slot.values)?;
+            slot.valid = array.nulls().filter(|nulls| nulls.null_count() > 0).map(|n| Mask::from_buffer(n.inner()));
+        }
+        for (key, column) in self.text_columns() {
+            let Some(texts) = batch.column(column).as_string_view_opt() else {
+                return internal_err!("a key of text is {}", batch.column(column).data_type());
+            };
+            self.texts[key].clear();
+            self.number_texts(key, texts);
+        }
+        self.add(rows, batch_rows)
     }
 
     /// The states of the next groups that were not given yet.

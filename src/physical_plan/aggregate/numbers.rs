@@ -11,6 +11,7 @@ use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::expressions::{BinaryExpr, CastExpr, Column, Literal};
 use datafusion::physical_plan::PhysicalExpr;
 
+use super::origin::{Integers, Source};
 use crate::catalog::model::ColumnDef;
 use crate::common::{Scalar, SqlType, Stored};
 use crate::format::mask::Mask;
@@ -37,7 +38,7 @@ struct Node {
 
 #[derive(Debug, Clone, PartialEq)]
 enum What {
-    /// By its ordinal in the table.
+    /// As the source calls it.
     Column(usize),
     Constant(i64),
     /// `left * by.0 + right * by.1`
@@ -53,21 +54,20 @@ enum What {
 }
 
 impl Numbers {
-    /// Adds an expression; `column` says which of the table's columns one of its columns is. `None` of what may leave 64 bits
-    /// and of what is no arithmetic.
-    pub fn add(
-        &mut self,
-        expr: &Arc<dyn PhysicalExpr>,
-        input: &Schema,
-        table: &ScanTable,
-        projection: &[usize],
-    ) -> Option<Number> {
+    /// Adds an expression over the columns of a source. `None` of what may leave 64 bits and of what is no arithmetic.
+    pub fn add(&mut self, expr: &Arc<dyn PhysicalExpr>, input: &Schema, source: Source<'_>) -> Option<Number> {
         let before = self.nodes.len();
-        let added = Translation { numbers: self, input, table, projection }.add(expr);
+        let added = Translation { numbers: self, input, source }.add(expr);
         if added.is_none() {
             self.nodes.truncate(before);
         }
         added
+    }
+
+    /// A column of 64 bits, as the source calls it.
+    #[cfg(test)]
+    pub fn of_column(&mut self, column: usize, bounds: (i128, i128), nullable: bool) -> Number {
+        self.push(What::Column(column), bounds, nullable).expect("bounds are of 64 bits")
     }
 
     fn push(&mut self, what: What, bounds: (i128, i128), nullable: bool) -> Option<Number> {
@@ -101,7 +101,7 @@ impl Numbers {
         self.nodes[number].bounds
     }
 
-    /// The columns that are read, by their ordinals in the table.
+    /// The columns that are read, as the source calls them.
     pub fn columns(&self) -> impl Iterator<Item = (Number, usize)> + '_ {
         self.nodes.iter().enumerate().filter_map(|(number, node)| match node.what {
             What::Column(column) => Some((number, column)),
@@ -113,16 +113,14 @@ impl Numbers {
 struct Translation<'a> {
     numbers: &'a mut Numbers,
     input: &'a Schema,
-    table: &'a ScanTable,
-    projection: &'a [usize],
+    source: Source<'a>,
 }
 
 impl Translation<'_> {
     fn add(&mut self, expr: &Arc<dyn PhysicalExpr>) -> Option<Number> {
         if let Some(column) = expr.downcast_ref::<Column>() {
-            let ordinal = *self.projection.get(column.index())?;
-            let (bounds, nullable) = column_bounds(self.table, ordinal)?;
-            return self.numbers.push(What::Column(ordinal), bounds, nullable);
+            let Integers { column, bounds, nullable } = self.source.integers(column.index())?;
+            return self.numbers.push(What::Column(column), bounds, nullable);
         }
         if let Some(literal) = expr.downcast_ref::<Literal>() {
             let value = integer_of(literal.value())?;

@@ -34,6 +34,10 @@ impl ScanStream {
         }
         self.metrics.baseline.record_output(count);
         let given = aggregation.add(count, self.batch_rows)?;
+        if !given.is_empty() {
+            // Texts are numbered anew.
+            self.text_numbers = TextNumbers::default();
+        }
         self.ready.extend(given);
         Ok(())
     }

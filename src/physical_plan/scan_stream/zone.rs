@@ -21,7 +21,7 @@ use crate::physical_plan::rows::{ROW, row_identities};
 use crate::storage::segment::apply_deleted;
 
 /// A dynamic membership test that lets more than this share of rows pass costs more than it saves.
-const USELESS_PASS_RATE: f64 = 0.8;
+const USELESS_PASS_RATE: f32 = 0.8;
 /// Rows to see before a test is judged, and zones to leave it out before it is tried again.
 const JUDGE_AFTER_ROWS: usize = 32 * 1024;
 const LEAVE_OUT_ZONES: usize = 64;
@@ -49,6 +49,8 @@ impl ScanStream {
 
         let mut conjuncts = self.undecided(current, zone)?;
         conjuncts.retain(|i| self.filter.judges[*i].is_due());
+        // Those of the query's text come first, as written; of dynamic ones that which leaves the fewest rows.
+        conjuncts.sort_by(|a, b| self.filter.judges[*a].rate.total_cmp(&self.filter.judges[*b].rate));
         let wanted: Vec<usize> = conjuncts.iter().map(|i| self.filter.filter.encoded[*i].column).collect();
         let fetched = self.fetch(current, zone, wanted, &pages).await?;
         pages.open(&fetched, current, &self.table.def.columns)?;
@@ -349,7 +351,8 @@ impl Judge {
         self.seen += seen;
         self.passed += passed;
         if self.seen >= JUDGE_AFTER_ROWS {
-            if self.passed as f64 > USELESS_PASS_RATE * self.seen as f64 {
+            self.rate = self.passed as f32 / self.seen as f32;
+            if self.rate > USELESS_PASS_RATE {
                 self.leave_out = LEAVE_OUT_ZONES;
             }
             (self.seen, self.passed) = (0, 0);

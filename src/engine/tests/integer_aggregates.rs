@@ -1,4 +1,4 @@
-//! Aggregations within scans give what DataFusion's operator gives.
+//! Aggregations of integers give what DataFusion's operator gives.
 
 use std::sync::Arc;
 
@@ -57,37 +57,41 @@ async fn table(session: &Session, rng: &mut Rng, layout: &str, rows: usize) {
             all(session, &["alter table a add column j varchar(3) default 'j'", "delete from a where k % 7 = 3"]).await;
         }
     }
+    all(session, &["create table b (id int, bt varchar(9), bm decimal(7,3)) distkey(id)"]).await;
+    let dim =
+        "select v * 3 - 150, 'b' || (v % 9), case when v % 5 > 0 then v / 8.0 - 4 end from generate_series(0, 60) g(v)";
+    all(session, &[&format!("insert into b {dim}")]).await;
     all(session, &["delete from a where d between date '2024-03-01' and date '2024-03-20'"]).await;
 }
 
-fn context(session: &Session, scan_aggregates: bool, memory: Option<usize>) -> SessionContext {
+fn context(session: &Session, integer_aggregates: bool, memory: Option<usize>) -> SessionContext {
     let context = session.context().clone();
     if let Some(memory) = memory {
         let pool = Arc::new(GreedyMemoryPool::new(memory));
         let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc().unwrap();
         let state = context.state();
         let state = datafusion::execution::SessionStateBuilder::new_from_existing(state).with_runtime_env(runtime);
-        return with(SessionContext::new_with_state(state.build()), scan_aggregates);
+        return with(SessionContext::new_with_state(state.build()), integer_aggregates);
     }
-    with(context, scan_aggregates)
+    with(context, integer_aggregates)
 }
 
-fn with(context: SessionContext, scan_aggregates: bool) -> SessionContext {
+fn with(context: SessionContext, integer_aggregates: bool) -> SessionContext {
     let state = context.state_ref();
     let mut state = state.write();
     let extensions = &mut state.config_mut().options_mut().extensions;
-    extensions.get_mut::<BlueshiftOptions>().unwrap().scan_aggregates = scan_aggregates;
+    extensions.get_mut::<BlueshiftOptions>().unwrap().integer_aggregates = integer_aggregates;
     drop(state);
     context
 }
 
-/// The answer, and whether a scan aggregated.
+/// The answer, and whether integers were aggregated.
 async fn answer(context: &SessionContext, sql: &str) -> (Result<Vec<String>, String>, bool) {
     let plan = match context.sql(sql).await.unwrap().create_physical_plan().await {
         Ok(plan) => plan,
         Err(e) => return (Err(e.to_string()), false),
     };
-    let within = displayable(plan.as_ref()).indent(false).to_string().contains("ScanAggregate");
+    let within = displayable(plan.as_ref()).indent(false).to_string().contains("IntegerAggregate");
     let batches = datafusion::physical_plan::collect(plan, context.task_ctx()).await;
     (batches.map(|batches| lines(&batches)).map_err(|e| e.strip_backtrace()), within)
 }
@@ -131,6 +135,17 @@ const FILTERS: [&str; 9] = [
     "u in ('another 1', 'another 2', 'another 700') or g is null",
 ];
 
+/// Joins of either kind, of which columns are NULL that no table has so.
+const SOURCES: [&str; 6] = [
+    "a",
+    "a",
+    "a join b on a.k = b.id",
+    "b left join a on a.k = b.id",
+    "a left join b on a.k = b.id and b.bm > 0",
+    "(select * from a where k in (select id from b)) a cross join (select 1 as id, 'x' as bt, 1.5 as bm) b",
+];
+const OF_BOTH: [&str; 4] = ["sum(bm)", "sum(m * bm)", "min(id)", "avg(bm - m)"];
+
 fn query(rng: &mut Rng) -> String {
     let some = |rng: &mut Rng, of: &[&str], most: usize| -> Vec<String> {
         let mut chosen: Vec<String> = (0..rng.below(most + 1)).map(|_| of[rng.below(of.len())].to_string()).collect();
@@ -138,14 +153,19 @@ fn query(rng: &mut Rng) -> String {
         chosen.dedup();
         chosen
     };
-    let (keys, mut functions) = (some(rng, &KEYS, 3), some(rng, &FUNCTIONS, 5));
+    let source = SOURCES[rng.below(SOURCES.len())];
+    let (mut keys, mut functions) = (some(rng, &KEYS, 3), some(rng, &FUNCTIONS, 5));
+    if source != "a" {
+        keys.extend(some(rng, &["bt", "id"], 2));
+        functions.extend(some(rng, &OF_BOTH, 2));
+    }
     if functions.is_empty() {
         functions.push("count(*)".into());
     }
     let items: Vec<String> = keys.iter().chain(&functions).cloned().collect();
     let filter = FILTERS[rng.below(FILTERS.len())];
     let grouped = if keys.is_empty() { String::new() } else { format!(" group by {}", keys.join(", ")) };
-    format!("select {} from a where {filter}{grouped}", items.join(", "))
+    format!("select {} from {source} where {filter}{grouped}", items.join(", "))
 }
 
 async fn warehouse_of(rng: &mut Rng, layout: &str, rows: usize) -> (Warehouse, Session) {
@@ -161,7 +181,7 @@ async fn answers_are_those_of_datafusion() {
     let (mut within, mut parts, mut errors) = (0, 0, 0);
     for layout in ["distkey(k) sortkey(d)", "diststyle even sortkey(k, t)", "diststyle all", "distkey(t)"] {
         let (_warehouse, session) = warehouse_of(&mut rng, layout, 700).await;
-        for _ in 0..60 {
+        for _ in 0..90 {
             let sql = query(&mut rng);
             let (expected, none) = answer(&context(&session, false, None), &sql).await;
             assert!(!none, "{sql}");
@@ -178,10 +198,10 @@ async fn answers_are_those_of_datafusion() {
             }
         }
     }
-    assert!(within > 90 && parts > 40, "{within} within scans, {parts} with little memory, {errors} errors");
+    assert!(within > 120 && parts > 60, "{within} of integers, {parts} with little memory, {errors} errors");
 }
 
-/// Which aggregations a scan makes, and which it leaves to DataFusion.
+/// Which aggregations are of integers, and which are left to DataFusion.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_proven_is_left() {
     let (_warehouse, session) = warehouse_of(&mut Rng::new(5), "distkey(k) sortkey(d)", 300).await;
@@ -204,7 +224,7 @@ async fn what_cannot_be_proven_is_left() {
     ] {
         let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
         let shown = displayable(plan.as_ref()).indent(false).to_string();
-        assert_eq!(shown.contains("ScanAggregate"), expected, "{sql}\n{shown}");
+        assert_eq!(shown.contains("IntegerAggregate"), expected, "{sql}\n{shown}");
     }
 }
 

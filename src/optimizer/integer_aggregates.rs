@@ -1,4 +1,4 @@
-//! Aggregations of a scan's rows are made within the scan.
+//! Aggregations are of integers where they can be.
 
 use std::sync::Arc;
 
@@ -9,25 +9,25 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::replaced;
-use crate::physical_plan::aggregate::ScanAggregate;
+use crate::physical_plan::aggregate::IntegerAggregate;
 use crate::physical_plan::config::BlueshiftOptions;
 
-/// Puts a [`ScanAggregate`] in the place of each aggregation that it can stand for. Stands behind all other rules, so that
+/// Puts a [`IntegerAggregate`] in the place of each aggregation that it can stand for. Stands behind all other rules, so that
 /// they see DataFusion's operators.
 #[derive(Debug)]
-pub struct ScanAggregates;
+pub struct IntegerAggregates;
 
-impl PhysicalOptimizerRule for ScanAggregates {
+impl PhysicalOptimizerRule for IntegerAggregates {
     fn name(&self) -> &str {
-        "blueshift_scan_aggregates"
+        "blueshift_integer_aggregates"
     }
 
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        let wanted = config.extensions.get::<BlueshiftOptions>().is_some_and(|ours| ours.scan_aggregates);
+        let wanted = config.extensions.get::<BlueshiftOptions>().is_some_and(|ours| ours.integer_aggregates);
         if !wanted {
             return Ok(plan);
         }
-        replaced(plan, |node| Ok(ScanAggregate::try_new(node)?.map(|aggregate| Arc::new(aggregate) as _))).data()
+        replaced(plan, |node| Ok(IntegerAggregate::try_new(node)?.map(|aggregate| Arc::new(aggregate) as _))).data()
     }
 
     fn schema_check(&self) -> bool {

@@ -8,12 +8,9 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, PrimitiveArray, RecordBatch};
-use arrow::buffer::BooleanBuffer;
-use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Int16Type, Int32Type, Int64Type, Schema,
-    Time64MicrosecondType, TimeUnit, TimestampMicrosecondType,
-};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
+use arrow::buffer::{BooleanBuffer, NullBuffer};
+use arrow::datatypes::{DataType, Schema};
 use datafusion::common::hash_utils::{QualityRandomState, create_hashes};
 use datafusion::common::{NullEquality, Result, internal_err};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
@@ -26,6 +23,7 @@ use futures::StreamExt;
 use parking_lot::Mutex;
 
 use super::config::BlueshiftOptions;
+use super::integers::{integers_of, is_integer};
 use super::passing::{filters_and_rows_go_through, one_input, same_rows};
 use crate::common::Members;
 use crate::common::bloom::Bloom;
@@ -192,7 +190,7 @@ impl ExecutionPlan for BuildKeys {
         let (keys, integer, gathering) = (self.keys.clone(), self.integer.is_some(), Arc::clone(&self.gathering));
         let counted = stream.map(move |batch| {
             let numbers = match &batch {
-                Ok(batch) if integer => integers(&keys, batch),
+                Ok(batch) if integer => present(&keys, batch),
                 Ok(batch) => hashed(&keys, batch),
                 Err(_) => internal_err!("the build side gave an error"),
             };
@@ -251,82 +249,21 @@ impl KeyLookup {
     }
 }
 
-/// Whether values are stored as integers of at most 64 bits.
-fn is_integer(data_type: &DataType) -> bool {
-    use DataType as T;
-    match data_type {
-        T::Int16 | T::Int32 | T::Int64 | T::Date32 => true,
-        T::Timestamp(TimeUnit::Microsecond, _) | T::Time64(TimeUnit::Microsecond) => true,
-        T::Decimal128(precision, _) => *precision <= 18,
-        _ => false,
-    }
-}
-
-/// Calls `with` with an array's values as an [`PrimitiveArray`] of its type, one of those of [`is_integer`].
-macro_rules! with_integers {
-    ($array:expr, $values:ident => $with:expr) => {{
-        fn same<T: ArrowPrimitiveType>(array: &ArrayRef) -> &PrimitiveArray<T> {
-            array.as_primitive::<T>()
-        }
-        use DataType as T;
-        match $array.data_type() {
-            T::Int16 => {
-                let $values = same::<Int16Type>(&$array);
-                $with
-            }
-            T::Int32 => {
-                let $values = same::<Int32Type>(&$array);
-                $with
-            }
-            T::Int64 => {
-                let $values = same::<Int64Type>(&$array);
-                $with
-            }
-            T::Date32 => {
-                let $values = same::<Date32Type>(&$array);
-                $with
-            }
-            T::Timestamp(TimeUnit::Microsecond, _) => {
-                let $values = same::<TimestampMicrosecondType>(&$array);
-                $with
-            }
-            T::Time64(TimeUnit::Microsecond) => {
-                let $values = same::<Time64MicrosecondType>(&$array);
-                $with
-            }
-            T::Decimal128(..) => {
-                let $values = same::<Decimal128Type>(&$array);
-                $with
-            }
-            other => internal_err!("a key of type {other} is no integer"),
-        }
-    }};
-}
-
-/// The only key of each row as an integer; rows without one are left out.
-fn integers(keys: &[Arc<dyn PhysicalExpr>], batch: &RecordBatch) -> Result<Vec<u64>> {
+/// The only key of each row as an integer, and which rows have one: those of the others are any.
+fn integers(keys: &[Arc<dyn PhysicalExpr>], batch: &RecordBatch) -> Result<(Vec<i64>, Option<NullBuffer>)> {
     let [key] = keys else { return internal_err!("{} keys instead of one", keys.len()) };
     let array = key.evaluate(batch)?.into_array(batch.num_rows())?;
-    let narrow = |wide: i128| match i64::try_from(wide) {
-        Ok(narrow) => Ok(narrow as u64),
-        Err(_) => internal_err!("a key beyond 64 bits"),
-    };
-    with_integers!(array, values => match values.null_count() {
-        0 => values.values().iter().map(|v| narrow(i128::from(*v))).collect(),
-        _ => values.iter().flatten().map(|v| narrow(i128::from(v))).collect(),
-    })
+    let mut values = Vec::with_capacity(array.len());
+    integers_of(&array, &mut values)?;
+    Ok((values, array.logical_nulls()))
 }
 
-/// Which rows' only key may be among `members`; a NULL is not.
-fn among(members: &Members, array: &ArrayRef) -> Result<BooleanArray> {
-    with_integers!(array, values => {
-        let held = |v| i64::try_from(i128::from(v)).is_ok_and(|v| members.may_hold(v));
-        let found = BooleanBuffer::collect_bool(values.len(), |row| held(values.value(row)));
-        let found = match values.nulls() {
-            Some(nulls) => &found & nulls.inner(),
-            None => found,
-        };
-        Ok(BooleanArray::new(found, None))
+/// The keys that rows have.
+fn present(keys: &[Arc<dyn PhysicalExpr>], batch: &RecordBatch) -> Result<Vec<u64>> {
+    let (values, nulls) = integers(keys, batch)?;
+    Ok(match nulls {
+        None => values.into_iter().map(|value| value as u64).collect(),
+        Some(nulls) => nulls.valid_indices().map(|row| values[row] as u64).collect(),
     })
 }
 
@@ -375,10 +312,12 @@ impl PhysicalExpr for KeyLookup {
     fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
         let found = match (&self.known.set, &self.keys[..]) {
             (Set::Integers(_, None), _) => BooleanArray::new(BooleanBuffer::new_unset(batch.num_rows()), None),
-            (Set::Integers(_, Some(members)), [key]) => {
-                among(members, &key.evaluate(batch)?.into_array(batch.num_rows())?)?
+            (Set::Integers(_, Some(members)), keys) => {
+                let (values, nulls) = integers(keys, batch)?;
+                let found = BooleanBuffer::collect_bool(values.len(), |row| members.may_hold(values[row]));
+                let found = nulls.map_or(found.clone(), |nulls| &found & nulls.inner());
+                BooleanArray::new(found, None)
             }
-            (Set::Integers(..), keys) => return internal_err!("{} keys instead of one", keys.len()),
             (Set::Hashes(bloom), keys) => {
                 let hashes = hashed(keys, batch)?;
                 let found = BooleanBuffer::collect_bool(hashes.len(), |row| bloom.may_hold(hashes[row]));

@@ -11,6 +11,7 @@ pub mod estimate;
 pub mod exchange;
 pub mod filter;
 pub(crate) mod guarded;
+mod integers;
 pub mod key_filter;
 pub mod load;
 pub mod metrics;

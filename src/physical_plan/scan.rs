@@ -294,25 +294,28 @@ impl SliceScan {
         Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), stream.into_stream())))
     }
 
-    /// The states of the groups of a partition's rows, of `schema`.
+    /// The states of the groups of a partition's rows, of `schema`. `shared` is what all partitions of one execution share.
     pub(super) fn aggregated(
         &self,
         partition: usize,
+        shared: Option<&SharedUnits>,
         aggregation: Aggregation,
         schema: SchemaRef,
         context: &TaskContext,
     ) -> Result<SendableRecordBatchStream> {
-        let work = match self.shares_work(context.session_config().options()) {
-            true => self.share(&self.shared_units(), partition),
-            false => self.own_units(partition),
+        let work = match shared {
+            Some(units) => self.share(units, partition),
+            None => self.own_units(partition),
         };
         let stream = self.stream(partition, work, context)?.aggregating(aggregation);
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream.into_stream())))
     }
 
-    /// Whether partitions share the zones of all slices.
-    fn shares_work(&self, config: &ConfigOptions) -> bool {
-        self.key().is_none() && config.execution.enable_file_stream_work_stealing
+    /// The zones of all slices, where partitions share them: those of EVEN and ALL tables, unless they may be polled in
+    /// separate processes, where each would take all of its own copy.
+    pub(super) fn shared_work(&self, config: &ConfigOptions) -> Option<Arc<SharedUnits>> {
+        let shared = self.key().is_none() && config.execution.enable_file_stream_work_stealing;
+        shared.then(|| Arc::new(self.shared_units()))
     }
 
     /// A partition's part of the shared units.
@@ -338,10 +341,8 @@ impl DataSource for SliceScan {
         self.rows(partition, self.own_units(partition), &context)
     }
 
-    /// The partitions of EVEN and ALL tables share their work, unless they may be polled in separate processes: each
-    /// would take all of its own copy.
     fn create_sibling_state(&self, config: &ConfigOptions) -> Option<Arc<dyn Any + Send + Sync>> {
-        self.shares_work(config).then(|| Arc::new(self.shared_units()) as _)
+        self.shared_work(config).map(|units| units as _)
     }
 
     fn open_with_args(&self, args: OpenArgs) -> Result<SendableRecordBatchStream> {

@@ -23,7 +23,8 @@ async fn table(session: &Session, rng: &mut Rng, layout: &str, rows: usize) {
     for part in 0..3 {
         // A number below `n` of each row, another for each column.
         let mut below = |n: i64| format!("((v * {} + {}) % {n})", 1 + rng.below(1 << 20), rng.below(1 << 20));
-        let mut some = |one_of: i64, value: &dyn Fn(&mut dyn FnMut(i64) -> String) -> String| match one_of {
+        type Value<'a> = &'a dyn Fn(&mut dyn FnMut(i64) -> String) -> String;
+        let mut some = |one_of: i64, value: Value<'_>| match one_of {
             0 => value(&mut below),
             _ => format!("case when {} = 0 then null else {} end", below(one_of), value(&mut below)),
         };

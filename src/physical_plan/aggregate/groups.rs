@@ -7,9 +7,9 @@ use arrow::datatypes::DataType;
 use datafusion::common::{HashMap, Result, internal_err};
 
 use super::numbers::{Computed, Number};
-use super::values::integers;
 use crate::format::Geometry;
 use crate::format::mask::Mask;
+use crate::physical_plan::integers::integers;
 
 /// The groups that have been seen, by number from 0 on.
 ///
@@ -130,7 +130,7 @@ impl Texts {
             if *view as u32 > INLINE {
                 return self.number(texts.value(row).as_bytes());
             }
-            let place = &mut recent[hash(*view as u64 ^ (*view >> 64) as u64) as usize % RECENT];
+            let place = &mut recent[first_place(*view as u64 ^ (*view >> 64) as u64, RECENT)];
             if place.0 != *view || place.1 == 0 {
                 *place = (*view, self.number(texts.value(row).as_bytes()));
             }
@@ -247,8 +247,8 @@ impl Groups {
                     }
                 }
                 Table::Hashed(table) => {
-                    let last = table.len() - 1;
-                    ahead.iter_mut().zip(keys).for_each(|(ahead, key)| *ahead = table[hash(*key) as usize & last]);
+                    let places = table.len();
+                    ahead.iter_mut().zip(keys).for_each(|(ahead, key)| *ahead = table[first_place(*key, places)]);
                     let first = self.keys.first().copied().unwrap_or_default();
                     for (held, ahead) in held.iter_mut().zip(&ahead[..keys.len()]) {
                         *held = self.keys.get(ahead.saturating_sub(1) as usize).copied().unwrap_or(first);
@@ -388,7 +388,7 @@ fn hash_table(keys: &[u64], places: usize) -> Vec<u32> {
 fn place_of(key: u64, keys: &[u64], table: &[u32]) -> usize {
     // The length is a power of two.
     let last = table.len() - 1;
-    let mut place = hash(key) as usize & last;
+    let mut place = first_place(key, table.len());
     while let Some(group) = table[place].checked_sub(1) {
         if keys[group as usize] == key {
             break;
@@ -398,10 +398,11 @@ fn place_of(key: u64, keys: &[u64], table: &[u32]) -> usize {
     place
 }
 
-/// Of the product with 2^64 over the golden ratio the upper half depends on all bits (Knuth, "Sorting and Searching", 6.4).
+/// Which of so many places, a power of two and more than one, a key is looked for at first: of the product with 2^64 over the
+/// golden ratio the uppermost bits depend on all (Knuth, "Sorting and Searching", 6.4).
 #[inline]
-fn hash(key: u64) -> u64 {
-    key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32
+fn first_place(key: u64, places: usize) -> usize {
+    (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - places.trailing_zeros())) as usize
 }
 
 /// Sets 0 where a row is NULL.

@@ -10,7 +10,6 @@ mod origin;
 mod states;
 #[cfg(test)]
 mod tests;
-mod values;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -19,6 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StringViewArray};
 use arrow::datatypes::{DataType, SchemaRef};
+use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, internal_err};
 use datafusion::datasource::source::DataSourceExec;
@@ -44,8 +44,9 @@ pub(super) use self::numbers::Slot;
 use self::numbers::{Computed, Numbers};
 use self::origin::Source;
 use self::states::{Aggregate, Function, States};
-use self::values::integers_of;
+use super::integers::integers_of;
 use super::scan::SliceScan;
+use super::work::SharedUnits;
 use crate::format::mask::Mask;
 
 /// An aggregation, partial or whole, of a scan's rows or of others.
@@ -56,7 +57,26 @@ pub struct IntegerAggregate {
     /// Over its source, perhaps through a projection.
     exec: Arc<AggregateExec>,
     layout: Arc<Layout>,
+    shared: Mutex<Shared>,
     metrics: ExecutionPlanMetricsSet,
+}
+
+/// What the partitions of one execution share.
+#[derive(Debug, Default)]
+struct Shared {
+    units: Option<Arc<SharedUnits>>,
+    /// Which of them have begun. One that begins again belongs to another execution.
+    begun: Vec<usize>,
+}
+
+impl Shared {
+    fn of(&mut self, scan: &SliceScan, partition: usize, config: &ConfigOptions) -> Option<Arc<SharedUnits>> {
+        if self.begun.is_empty() || self.begun.contains(&partition) {
+            *self = Shared { units: scan.shared_work(config), begun: Vec::new() };
+        }
+        self.begun.push(partition);
+        self.units.clone()
+    }
 }
 
 /// What is computed of rows, and by which keys.
@@ -78,56 +98,13 @@ impl IntegerAggregate {
         let source = source_of(exec);
         let Some(layout) = Layout::of(exec, source)? else { return Ok(None) };
         let metrics = ExecutionPlanMetricsSet::new();
-        Ok(Some(IntegerAggregate { exec: Arc::new(exec.clone()), layout: Arc::new(layout), metrics }))
+        let (exec, layout, shared) = (Arc::new(exec.clone()), Arc::new(layout), Mutex::default());
+        Ok(Some(IntegerAggregate { exec, layout, shared, metrics }))
     }
 
     /// The operator that it stands for.
     pub fn exec(&self) -> &Arc<AggregateExec> {
         &self.exec
-    }
-
-    /// Makes of states what the aggregates are; each group is there once.
-    fn whole(&self, states: SendableRecordBatchStream) -> Result<SendableRecordBatchStream> {
-        let schema = self.schema();
-        let (keys, functions) = (self.exec.group_expr().expr().len(), self.exec.aggr_expr().to_vec());
-        let whole_schema = Arc::clone(&schema);
-        let whole = states.map(move |batch| {
-            let batch = batch?;
-            let rows = batch.num_rows();
-            let groups: Vec<usize> = (0..rows).collect();
-            let mut columns = batch.columns()[..keys].to_vec();
-            let mut at = keys;
-            for function in &functions {
-                let states = function.state_fields()?.len();
-                let mut accumulator = function.create_groups_accumulator()?;
-                accumulator.merge_batch(&batch.columns()[at..at + states], &groups, rows)?;
-                columns.push(accumulator.evaluate(EmitTo::All)?);
-                at += states;
-            }
-            batch_of(&whole_schema, columns, rows)
-        });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, whole)))
-    }
-
-    /// Has DataFusion merge states of which memory did not hold all at once.
-    fn merged(
-        &self,
-        states: SendableRecordBatchStream,
-        context: Arc<TaskContext>,
-    ) -> Result<SendableRecordBatchStream> {
-        let exec = &self.exec;
-        let schema = states.schema();
-        let once = Arc::new(Once { schema: Arc::clone(&schema), stream: Mutex::new(Some(states)) });
-        let input = StreamingTableExec::try_new(schema, vec![once], None, [], false, None)?;
-        let merge = AggregateExec::try_new(
-            AggregateMode::Final,
-            exec.group_expr().as_final(),
-            exec.aggr_expr().to_vec(),
-            vec![None; exec.aggr_expr().len()],
-            Arc::new(input),
-            exec.input_schema(),
-        )?;
-        merge.execute(0, context)
     }
 }
 
@@ -313,7 +290,10 @@ impl ExecutionPlan for IntegerAggregate {
         let aggregation = Aggregation::new(Arc::clone(&self.layout), memory, Arc::clone(&parts))?;
         let schema = Arc::clone(&self.layout.schema);
         let states = match source_of(&self.exec) {
-            Source::Scan(scan) => scan.aggregated(partition, aggregation, schema, &context)?,
+            Source::Scan(scan) => {
+                let shared = self.shared.lock().of(scan, partition, context.session_config().options());
+                scan.aggregated(partition, shared.as_deref(), aggregation, schema, &context)?
+            }
             Source::Rows(rows) => {
                 let batch_rows = context.session_config().batch_size();
                 let rows = rows.execute(partition, Arc::clone(&context))?;
@@ -326,7 +306,7 @@ impl ExecutionPlan for IntegerAggregate {
             return Ok(recorded(states, schema, metrics));
         }
         // Whether there are parts of groups is known with the first of them.
-        let (whole, node) = (schema.clone(), self.again());
+        let exec = Arc::clone(&self.exec);
         let begun = futures::stream::once(async move {
             let mut states = states;
             let layout_schema = states.schema();
@@ -334,12 +314,12 @@ impl ExecutionPlan for IntegerAggregate {
             let rest = futures::stream::iter(first.map(Ok)).chain(states);
             let states: SendableRecordBatchStream = Box::pin(RecordBatchStreamAdapter::new(layout_schema, rest));
             match parts.load(Ordering::Acquire) {
-                true => node.merged(states, context),
-                false => node.whole(states),
+                true => merged(&exec, states, context),
+                false => whole(&exec, states),
             }
         });
         let stream = begun.try_flatten();
-        Ok(recorded(Box::pin(RecordBatchStreamAdapter::new(whole, stream)), schema, metrics))
+        Ok(recorded(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&schema), stream)), schema, metrics))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
@@ -347,15 +327,47 @@ impl ExecutionPlan for IntegerAggregate {
     }
 }
 
-impl IntegerAggregate {
-    /// The same, for a stream that outlives a borrow.
-    fn again(&self) -> IntegerAggregate {
-        IntegerAggregate {
-            exec: Arc::clone(&self.exec),
-            layout: Arc::clone(&self.layout),
-            metrics: self.metrics.clone(),
+/// Makes of states what the aggregates are; each group is there once.
+fn whole(exec: &AggregateExec, states: SendableRecordBatchStream) -> Result<SendableRecordBatchStream> {
+    let schema = exec.schema();
+    let (keys, functions) = (exec.group_expr().expr().len(), exec.aggr_expr().to_vec());
+    let whole_schema = Arc::clone(&schema);
+    let whole = states.map(move |batch| {
+        let batch = batch?;
+        let rows = batch.num_rows();
+        let groups: Vec<usize> = (0..rows).collect();
+        let mut columns = batch.columns()[..keys].to_vec();
+        let mut at = keys;
+        for function in &functions {
+            let states = function.state_fields()?.len();
+            let mut accumulator = function.create_groups_accumulator()?;
+            accumulator.merge_batch(&batch.columns()[at..at + states], &groups, rows)?;
+            columns.push(accumulator.evaluate(EmitTo::All)?);
+            at += states;
         }
-    }
+        batch_of(&whole_schema, columns, rows)
+    });
+    Ok(Box::pin(RecordBatchStreamAdapter::new(schema, whole)))
+}
+
+/// Has DataFusion merge states of which memory did not hold all at once.
+fn merged(
+    exec: &AggregateExec,
+    states: SendableRecordBatchStream,
+    context: Arc<TaskContext>,
+) -> Result<SendableRecordBatchStream> {
+    let schema = states.schema();
+    let once = Arc::new(Once { schema: Arc::clone(&schema), stream: Mutex::new(Some(states)) });
+    let input = StreamingTableExec::try_new(schema, vec![once], None, [], false, None)?;
+    let merge = AggregateExec::try_new(
+        AggregateMode::Final,
+        exec.group_expr().as_final(),
+        exec.aggr_expr().to_vec(),
+        vec![None; exec.aggr_expr().len()],
+        Arc::new(input),
+        exec.input_schema(),
+    )?;
+    merge.execute(0, context)
 }
 
 fn recorded(

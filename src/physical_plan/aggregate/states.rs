@@ -6,8 +6,8 @@ use datafusion::common::{Result, internal_err};
 
 use super::groups::Found;
 use super::numbers::{Computed, Number, Numbers};
-use super::values::integers;
 use crate::format::mask::Mask;
+use crate::physical_plan::integers::integers;
 
 /// An aggregate, and the states that DataFusion's own gives to the phase that merges them.
 #[derive(Debug, Clone, PartialEq)]

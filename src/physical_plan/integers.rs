@@ -1,4 +1,4 @@
-//! Whole numbers as the Arrow arrays of their types.
+//! Integers of 64 bits, and the Arrow arrays that they stand for.
 
 use std::sync::Arc;
 
@@ -73,4 +73,15 @@ pub fn integers_of(array: &ArrayRef, out: &mut Vec<i64>) -> Result<()> {
         other => return internal_err!("values of type {other} are no integers"),
     }
     Ok(())
+}
+
+/// Whether values of a type are stored as integers of at most 64 bits.
+pub fn is_integer(data_type: &DataType) -> bool {
+    use DataType as T;
+    match data_type {
+        T::Int16 | T::Int32 | T::Int64 | T::Date32 => true,
+        T::Timestamp(TimeUnit::Microsecond, _) | T::Time64(TimeUnit::Microsecond) => true,
+        T::Decimal128(precision, _) => *precision <= 18,
+        _ => false,
+    }
 }

@@ -34,7 +34,7 @@ pub struct Plan {
 /// An operator of ours.
 #[derive(Clone, PartialEq, Message)]
 pub struct Node {
-    #[prost(oneof = "Operator", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "Operator", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
     pub operator: Option<Operator>,
 }
 
@@ -56,6 +56,8 @@ pub enum Operator {
     BuildKeys(BuildKeys),
     #[prost(message, tag = "8")]
     IntegerAggregate(IntegerAggregate),
+    #[prost(message, tag = "9")]
+    Spool(Spool),
 }
 
 /// A table, as a plan saw it.
@@ -154,6 +156,10 @@ pub struct Broadcast {
 
 #[derive(Clone, PartialEq, Message)]
 pub struct Abreast {}
+
+/// It stands for its input.
+#[derive(Clone, PartialEq, Message)]
+pub struct Spool {}
 
 /// What it fills is made anew where the plan is read.
 #[derive(Clone, PartialEq, Message)]

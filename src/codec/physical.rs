@@ -40,6 +40,7 @@ use crate::physical_plan::load::LoadExec;
 use crate::physical_plan::provider::datafusion_hashes_alike;
 use crate::physical_plan::routed::RoutedFilter;
 use crate::physical_plan::scan::{ScanOptions, SliceScan, WantedFirst, table_schema};
+use crate::physical_plan::spool::Spool;
 
 /// More partitions than any session has.
 const MAX_PARTITIONS: u32 = 1 << 16;
@@ -93,6 +94,9 @@ impl BlueshiftCodec {
         }
         if node.is::<Abreast>() {
             return Ok(Operator::Abreast(message::Abreast {}));
+        }
+        if node.is::<Spool>() {
+            return Ok(Operator::Spool(message::Spool {}));
         }
         if node.is::<BuildKeys>() {
             return Ok(Operator::BuildKeys(message::BuildKeys {}));
@@ -203,6 +207,8 @@ impl BlueshiftCodec {
             (Operator::Broadcast(broadcast), [input]) => {
                 Ok(Arc::new(Broadcast::new(Arc::clone(input), partitions(broadcast.copies)?)))
             }
+            // Elsewhere each computes its own rows.
+            (Operator::Spool(_), [input]) => Ok(Arc::clone(input)),
             (Operator::Abreast(_), [input]) => Ok(Arc::new(Abreast::new(Arc::clone(input)))),
             (Operator::BuildKeys(_), [input]) => Ok(Arc::clone(input)),
             (Operator::IntegerAggregate(told), [input]) => self.read_aggregate(&told, input, &parts, context),

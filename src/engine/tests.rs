@@ -7,6 +7,7 @@ mod backup;
 mod blocks;
 mod changes;
 mod clones;
+mod common_subplans;
 mod compression;
 mod constraints;
 mod crash;

@@ -3,6 +3,7 @@
 pub mod aliases;
 pub mod cast_statistics;
 pub mod casts;
+pub mod common_subplans;
 pub mod cost;
 pub mod dates;
 pub mod derived;
@@ -87,13 +88,16 @@ pub fn add_optimizer_rules(rules: &mut Vec<Arc<dyn OptimizerRule + Send + Sync>>
 /// that they belong beside are there.
 pub fn add_physical_rules(rules: &mut Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>>) {
     type Rule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
-    let ours: [(Rule, &str, usize); 9] = [
+    let ours: [(Rule, &str, usize); 11] = [
+        (Arc::new(common_subplans::CommonSubplans), "OutputRequirements", 0),
         (Arc::new(merge_joins::FilteredMerges), "EnsureRequirements", 0),
         (Arc::new(movement::Movement), "EnsureRequirements", 0),
         // Filters find exchanges of ours as they find DataFusion's.
         (Arc::new(exchanges::Exchanges), "EnsureCooperative", 0),
         (Arc::new(merge_joins::MergeJoins), "SanityCheckPlan", 0),
         (Arc::new(orders::Orders), "SanityCheckPlan", 0),
+        // Of those that stand behind the same, the last comes first.
+        (Arc::new(common_subplans::SharedSpools), "SanityCheckPlan", 1),
         (Arc::new(integer_aggregates::IntegerAggregates), "SanityCheckPlan", 1),
         (Arc::new(meeting::Meeting), "SanityCheckPlan", 1),
         // Before that, where joins have their filters and nothing is planned anew.

@@ -17,6 +17,7 @@ use crate::physical_plan::abreast::Abreast;
 use crate::physical_plan::broadcast::Broadcast;
 use crate::physical_plan::collocated_join::CollocatedJoinExec;
 use crate::physical_plan::exchange::Exchange;
+use crate::physical_plan::spool::Spool;
 
 /// Puts an [`Abreast`] above each join that waits for all partitions, where one above that may pass over a partition. Stands
 /// behind the rule that gives joins their filters.
@@ -69,6 +70,7 @@ fn begun(side: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn ExecutionPl
             || plan.is::<Broadcast>()
             || plan.is::<CoalescePartitionsExec>()
             || plan.is::<SortPreservingMergeExec>()
+            || plan.is::<Spool>()
             || plan.is::<Abreast>();
         if reads_all || plan.output_partitioning().partition_count() == 1 {
             return Ok(Transformed::new(plan, false, TreeNodeRecursion::Jump));

@@ -25,6 +25,8 @@ extensions_options! {
         pub merge_joins: bool, default = true
         /// Whether aggregations are of integers of 64 bits, where tables' bounds allow. Results are the same.
         pub integer_aggregates: bool, default = true
+        /// Whether parts of a plan that are the same and aggregate rows are computed once. Results are the same.
+        pub common_subplans: bool, default = true
         /// Which share of the probe side's rows may be expected to find a partner, for such a filter to be made.
         pub key_filters_worthwhile: f64, default = 0.8
         /// Of how many keys at most.

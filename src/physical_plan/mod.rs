@@ -22,6 +22,7 @@ pub mod routed;
 pub mod rows;
 pub mod scan;
 mod scan_stream;
+pub mod spool;
 pub mod statistics;
 mod whole;
 mod work;

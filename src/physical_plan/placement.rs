@@ -33,6 +33,7 @@ use super::collocated_join::CollocatedJoinExec;
 use super::exchange::Exchange;
 use super::key_filter::BuildKeys;
 use super::scan::SliceScan;
+use super::spool::Spool;
 use crate::catalog::model::EffectiveDist;
 
 /// Where the rows of a node's output are.
@@ -400,6 +401,7 @@ fn by_expressions(exprs: &[Arc<dyn PhysicalExpr>], schema: &Schema, partitions: 
 fn keeps_rows_where_they_are(plan: &Arc<dyn ExecutionPlan>) -> bool {
     plan.is::<CooperativeExec>()
         || plan.is::<Abreast>()
+        || plan.is::<Spool>()
         || plan.is::<BuildKeys>()
         || plan.is::<BufferExec>()
         || plan.is::<LocalLimitExec>()

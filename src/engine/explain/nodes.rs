@@ -43,6 +43,7 @@ use crate::physical_plan::exchange::Exchange;
 use crate::physical_plan::key_filter::BuildKeys;
 use crate::physical_plan::placement::in_every_slice;
 use crate::physical_plan::scan::SliceScan;
+use crate::physical_plan::spool::Spool;
 
 /// An operator of Redshift's, and the nodes that it stands for.
 #[derive(Debug)]
@@ -130,6 +131,7 @@ pub fn steps(plan: &Arc<dyn ExecutionPlan>, options: &BlueshiftOptions) -> Step 
         estimates: Estimates::new(JoinCosts::of(options, partitions)),
         stale_percent: options.analyze_threshold_percent,
         told: RefCell::default(),
+        spools: RefCell::default(),
     };
     planner.step(plan).0
 }
@@ -140,6 +142,8 @@ struct Planner {
     stale_percent: f64,
     /// What moves rows and is told by the label of a join above it.
     told: RefCell<Vec<Arc<dyn ExecutionPlan>>>,
+    /// The numbers of spools, in the order in which they are met.
+    spools: RefCell<Vec<usize>>,
 }
 
 type Stepped = (Step, Names);
@@ -235,6 +239,9 @@ impl Planner {
             let (input, names) = self.step(broadcast.input());
             return (self.network(plan, input, "Broadcast", plan), names);
         }
+        if let Some(spool) = plan.downcast_ref::<Spool>() {
+            return self.spool(plan, spool);
+        }
         if let Some(window) = plan.downcast_ref::<WindowAggExec>() {
             return self.window(plan, window.input(), window.window_expr());
         }
@@ -260,6 +267,22 @@ impl Planner {
             return (Step::new("Result", self.cost(plan).after(ROW), plan, Vec::new()), names_of(plan));
         }
         self.other(plan)
+    }
+
+    /// What several read is told where it is computed.
+    fn spool(&self, plan: &Arc<dyn ExecutionPlan>, spool: &Spool) -> Stepped {
+        let (input, names) = self.step(spool.input());
+        let mut met = self.spools.borrow_mut();
+        let number = met.iter().position(|number| *number == spool.number()).unwrap_or_else(|| {
+            met.push(spool.number());
+            met.len() - 1
+        });
+        let cost = input.cost.after_all(ROW * input.cost.rows);
+        let step = match spool.is_first() {
+            true => Step::new(format!("Spool {}", number + 1), cost, plan, vec![input]),
+            false => Step::new(format!("Scan on Spool {}", number + 1), cost, plan, Vec::new()),
+        };
+        (step, names)
     }
 
     fn scan(&self, plan: &Arc<dyn ExecutionPlan>, source: &DataSourceExec) -> Stepped {

@@ -1,16 +1,11 @@
 //! Aggregations of integers give what DataFusion's operator gives.
 
-use std::sync::Arc;
-
-use datafusion::execution::memory_pool::GreedyMemoryPool;
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::physical_plan::displayable;
 use datafusion::prelude::SessionContext;
 
 use super::util::*;
 use crate::engine::{Session, Warehouse};
 use crate::format::Geometry;
-use crate::physical_plan::config::BlueshiftOptions;
 use crate::testing::rng::Rng;
 
 /// Every kind of key and of argument: few texts and many, NULLs of some, none and all rows, values at the ends of their
@@ -66,24 +61,7 @@ async fn table(session: &Session, rng: &mut Rng, layout: &str, rows: usize) {
 }
 
 fn context(session: &Session, integer_aggregates: bool, memory: Option<usize>) -> SessionContext {
-    let context = session.context().clone();
-    if let Some(memory) = memory {
-        let pool = Arc::new(GreedyMemoryPool::new(memory));
-        let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc().unwrap();
-        let state = context.state();
-        let state = datafusion::execution::SessionStateBuilder::new_from_existing(state).with_runtime_env(runtime);
-        return with(SessionContext::new_with_state(state.build()), integer_aggregates);
-    }
-    with(context, integer_aggregates)
-}
-
-fn with(context: SessionContext, integer_aggregates: bool) -> SessionContext {
-    let state = context.state_ref();
-    let mut state = state.write();
-    let extensions = &mut state.config_mut().options_mut().extensions;
-    extensions.get_mut::<BlueshiftOptions>().unwrap().integer_aggregates = integer_aggregates;
-    drop(state);
-    context
+    context_with(session, memory, |options| options.integer_aggregates = integer_aggregates)
 }
 
 /// The answer, and whether integers were aggregated.
@@ -251,5 +229,25 @@ async fn nothing_is_aggregated_as_nothing() {
             assert_eq!(got, expected, "{rows}: {sql}");
             assert!(within, "{sql}");
         }
+    }
+}
+
+/// Sources give more rows at once than a zone has, where a session wants such batches.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn batches_may_be_larger_than_zones() {
+    let warehouse = warehouse(2, 2, Geometry::new(1024, 4096).unwrap()).await;
+    let session = warehouse.session();
+    all(&session, &["create table a (k int, t varchar(9), d int)", "create table b (d int, x int)"]).await;
+    all(&session, &["insert into b values (1, 10), (2, null), (3, 30)"]).await;
+    let rows = "insert into a select v % 999, 't' || (v % 70000), v % 4 from generate_series(1, 140000) g(v)";
+    all(&session, &[rows, "set datafusion.execution.batch_size = 200000"]).await;
+    for sql in [
+        "select x, count(*), sum(k) from a join b on a.d = b.d group by x",
+        "select count(*), sum(n), max(n) from (select t, count(*) n, min(x) from a join b on a.d = b.d group by t)",
+    ] {
+        let expected = answer(&context(&session, false, None), sql).await.0;
+        let (got, within) = answer(&context(&session, true, None), sql).await;
+        assert_eq!(got, expected, "{sql}");
+        assert!(within, "{sql}");
     }
 }

@@ -4,6 +4,9 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::util::pretty::pretty_format_batches;
 use datafusion::catalog::{self, TableProvider};
 use datafusion::datasource::MemTable;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::memory_pool::GreedyMemoryPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::FutureExt;
@@ -18,6 +21,7 @@ use crate::engine::catalog_provider::scan_table;
 use crate::engine::names::DEFAULT_SCHEMA;
 use crate::engine::{Session, Warehouse};
 use crate::format::Geometry;
+use crate::physical_plan::config::BlueshiftOptions;
 use crate::physical_plan::load::RowSink;
 use crate::physical_plan::provider::{BlueshiftTable, TableSource};
 use crate::physical_plan::scan::ScanTable;
@@ -32,6 +36,24 @@ pub fn lines(batches: &[RecordBatch]) -> Vec<String> {
     let mut lines: Vec<String> = text.lines().filter(|l| l.starts_with('|')).map(str::to_string).collect();
     lines.sort();
     lines
+}
+
+/// The session's context with other settings, and so many bytes for queries.
+pub fn context_with(
+    session: &Session,
+    memory: Option<usize>,
+    set: impl FnOnce(&mut BlueshiftOptions),
+) -> SessionContext {
+    let mut context = session.context().clone();
+    if let Some(memory) = memory {
+        let pool = Arc::new(GreedyMemoryPool::new(memory));
+        let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc().unwrap();
+        let state = SessionStateBuilder::new_from_existing(context.state()).with_runtime_env(runtime);
+        context = SessionContext::new_with_state(state.build());
+    }
+    let state = context.state_ref();
+    set(state.write().config_mut().options_mut().extensions.get_mut::<BlueshiftOptions>().unwrap());
+    context
 }
 
 pub async fn batches(session: &Session, sql: &str) -> Vec<RecordBatch> {

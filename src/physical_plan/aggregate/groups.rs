@@ -16,7 +16,8 @@ use crate::physical_plan::integers::integers;
 /// A group's key is one number of 64 bits: of each column its bits hold 0 for NULL, else one more than the value's distance
 /// from the least, or than the number of its text.
 ///
-/// Invariant: `shifts` and `bits` do not overlap, and lie within [`MOST_BITS`].
+/// Invariant: the columns' parts of the key, each of its `bits` from its `shift` on, do not overlap, and lie within
+/// [`MOST_BITS`].
 #[derive(Debug)]
 pub struct Groups {
     columns: Vec<KeyColumn>,
@@ -32,7 +33,7 @@ pub struct Groups {
 pub enum KeyKind {
     /// All values lie from `low` to `high`.
     Integer { number: Number, low: i64, high: i64 },
-    /// Text of the column of that ordinal in the table.
+    /// Text of that column, as the source calls it.
     Text { column: usize },
 }
 
@@ -64,6 +65,8 @@ pub const MOST_BITS: u32 = 63;
 /// Bits that a column of text has at first, and how many more each time that they do not suffice.
 const TEXT_BITS: u32 = 6;
 const MORE_TEXT_BITS: u32 = 4;
+/// Rows that are added at a time, at most; a dictionary has no more texts, either.
+pub const MOST_ROWS: usize = Geometry::MAX_ZONE_ROWS as usize;
 /// Bits of a column of text, at most.
 const MOST_TEXT_BITS: u32 = 22;
 /// Bits of which a table has a place for each key, however few rows there are.
@@ -160,9 +163,9 @@ impl Groups {
 
     /// Whether the next rows may have more texts, or groups, than there are numbers for.
     pub fn are_full(&self) -> bool {
-        let room = Geometry::MAX_ZONE_ROWS as usize;
-        self.keys.len() + room > i32::MAX as usize
-            || self.columns.iter().any(|column| column.texts.texts.len() + room > 1 << MOST_TEXT_BITS)
+        // Texts of a dictionary are numbered whether rows have them or not.
+        let lacks = |column: &KeyColumn| column.texts.texts.len() + 2 * MOST_ROWS > 1 << MOST_TEXT_BITS;
+        self.keys.len() + MOST_ROWS > i32::MAX as usize || self.columns.iter().any(lacks)
     }
 
     /// Bytes that it holds.

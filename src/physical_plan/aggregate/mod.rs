@@ -28,7 +28,7 @@ use datafusion::logical_expr::EmitTo;
 use datafusion::physical_expr::expressions::{Column, Literal};
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode, AggregateOutputMode};
 use datafusion::physical_plan::coop::CooperativeExec;
-use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
+use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet, Time};
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
@@ -38,7 +38,7 @@ use datafusion::physical_plan::{
 use futures::{Stream, StreamExt, TryStreamExt};
 use parking_lot::Mutex;
 
-use self::groups::{Found, Groups, KeyKind, MOST_BITS};
+use self::groups::{Found, Groups, KeyKind, MOST_BITS, MOST_ROWS};
 pub(super) use self::groups::{Texts, clear_nulls};
 pub(super) use self::numbers::Slot;
 use self::numbers::{Computed, Numbers};
@@ -85,7 +85,7 @@ pub(super) struct Layout {
     keys: Vec<KeyKind>,
     numbers: Numbers,
     aggregates: Vec<Aggregate>,
-    /// Of the table.
+    /// At most so many are added.
     rows: u64,
     /// Keys and states.
     schema: SchemaRef,
@@ -287,9 +287,11 @@ impl ExecutionPlan for IntegerAggregate {
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let memory = MemoryConsumer::new(format!("IntegerAggregate[{partition}]")).register(context.memory_pool());
         let parts = Arc::new(AtomicBool::new(false));
-        let aggregation = Aggregation::new(Arc::clone(&self.layout), memory, Arc::clone(&parts))?;
+        let metrics = BaselineMetrics::new(&self.metrics, partition);
+        let time = metrics.elapsed_compute().clone();
+        let aggregation = Aggregation::new(Arc::clone(&self.layout), memory, Arc::clone(&parts), time)?;
         let schema = Arc::clone(&self.layout.schema);
-        let states = match source_of(&self.exec) {
+        let states: SendableRecordBatchStream = match source_of(&self.exec) {
             Source::Scan(scan) => {
                 let shared = self.shared.lock().of(scan, partition, context.session_config().options());
                 scan.aggregated(partition, shared.as_deref(), aggregation, schema, &context)?
@@ -300,7 +302,6 @@ impl ExecutionPlan for IntegerAggregate {
                 Box::pin(RecordBatchStreamAdapter::new(schema, aggregation.of_rows(rows, batch_rows)))
             }
         };
-        let metrics = BaselineMetrics::new(&self.metrics, partition);
         let schema = self.schema();
         if self.exec.mode().output_mode() == AggregateOutputMode::Partial {
             return Ok(recorded(states, schema, metrics));
@@ -375,12 +376,7 @@ fn recorded(
     schema: SchemaRef,
     metrics: BaselineMetrics,
 ) -> SendableRecordBatchStream {
-    let counted = futures::stream::poll_fn(move |context| {
-        let timer = metrics.elapsed_compute().timer();
-        let polled = stream.poll_next_unpin(context);
-        timer.done();
-        metrics.record_poll(polled)
-    });
+    let counted = futures::stream::poll_fn(move |context| metrics.record_poll(stream.poll_next_unpin(context)));
     Box::pin(RecordBatchStreamAdapter::new(schema, counted))
 }
 
@@ -424,18 +420,20 @@ pub(super) struct Aggregation {
     given: usize,
     /// Set once what was given is not all there is of its groups.
     parts: Arc<AtomicBool>,
+    /// Spent here, without what gives the rows.
+    time: Time,
 }
 
 impl Aggregation {
-    fn new(layout: Arc<Layout>, memory: MemoryReservation, parts: Arc<AtomicBool>) -> Result<Self> {
+    fn new(layout: Arc<Layout>, memory: MemoryReservation, parts: Arc<AtomicBool>, time: Time) -> Result<Self> {
         let groups = Groups::new(&layout.keys)?;
         let states = States::new(&layout.aggregates, &layout.numbers, layout.rows);
         let texts = vec![Vec::new(); layout.keys.len()];
         let (computed, found) = (Computed::default(), Found::default());
-        Ok(Aggregation { layout, groups, states, computed, texts, found, memory, given: 0, parts })
+        Ok(Aggregation { layout, groups, states, computed, texts, found, memory, given: 0, parts, time })
     }
 
-    /// The columns whose integers are wanted of each zone, by their ordinals in the table.
+    /// The columns whose integers are wanted, as the source calls them, each with its first number.
     pub fn integer_columns(&self) -> Vec<(usize, usize)> {
         self.layout.numbers.columns().collect()
     }
@@ -445,7 +443,7 @@ impl Aggregation {
         self.computed.slot(&self.layout.numbers, number)
     }
 
-    /// The columns whose texts' numbers are wanted, by their ordinals in the table, and which of the keys each is.
+    /// The columns whose texts' numbers are wanted, as the source calls them, and which of the keys each is.
     pub fn text_columns(&self) -> Vec<(usize, usize)> {
         let keys = self.layout.keys.iter().enumerate();
         keys.filter_map(|(at, key)| match key {
@@ -468,6 +466,8 @@ impl Aggregation {
 
     /// Adds `rows` rows, of which all that was wanted is there. Gives states of groups where memory does not hold more.
     pub fn add(&mut self, rows: usize, batch_rows: usize) -> Result<Vec<RecordBatch>> {
+        let time = self.time.clone();
+        let timer = time.timer();
         self.computed.compute(&self.layout.numbers, rows);
         if self.layout.keys.is_empty() {
             self.groups.only();
@@ -481,6 +481,7 @@ impl Aggregation {
         if !self.groups.are_full() && self.memory.try_resize(bytes).is_ok() {
             return Ok(Vec::new());
         }
+        drop(timer);
         self.parts.store(true, Ordering::Release);
         let mut given = Vec::new();
         while let Some(batch) = self.next_batch(batch_rows)? {
@@ -510,19 +511,23 @@ impl Aggregation {
                     return Ok(next.map(|batch| (batch, (this, rows, ready, ended))));
                 }
                 match rows.try_next().await? {
-                    Some(batch) => ready.extend(this.take(&batch, batch_rows)?),
+                    Some(batch) => {
+                        for from in (0..batch.num_rows()).step_by(MOST_ROWS) {
+                            let some = batch.slice(from, MOST_ROWS.min(batch.num_rows() - from));
+                            ready.extend(this.take(&some, batch_rows)?);
+                        }
+                    }
                     None => ended = true,
                 }
             }
         })
     }
 
-    /// Adds a batch's rows.
+    /// Adds a batch's rows, [`MOST_ROWS`] at most.
     fn take(&mut self, batch: &RecordBatch, batch_rows: usize) -> Result<Vec<RecordBatch>> {
         let rows = batch.num_rows();
-        if rows == 0 {
-            return Ok(Vec::new());
-        }
+        let time = self.time.clone();
+        let timer = time.timer();
         for (number, column) in self.integer_columns() {
             let array = batch.column(column);
             let slot = self.slot(number);
@@ -537,11 +542,14 @@ impl Aggregation {
             self.texts[key].clear();
             self.number_texts(key, texts);
         }
+        drop(timer);
         self.add(rows, batch_rows)
     }
 
     /// The states of the next groups that were not given yet.
     pub fn next_batch(&mut self, batch_rows: usize) -> Result<Option<RecordBatch>> {
+        let time = self.time.clone();
+        let _timer = time.timer();
         let keys = &self.layout.keys;
         let empty = keys.is_empty() && self.groups.len() == 0;
         if empty {

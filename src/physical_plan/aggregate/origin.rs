@@ -27,6 +27,7 @@ use crate::physical_plan::exchange::Exchange;
 use crate::physical_plan::key_filter::BuildKeys;
 use crate::physical_plan::rows::ROW;
 use crate::physical_plan::scan::SliceScan;
+use crate::physical_plan::spool::Spool;
 
 /// What is aggregated.
 #[derive(Debug, Clone, Copy)]
@@ -130,6 +131,7 @@ fn origin(plan: &Arc<dyn ExecutionPlan>, at: usize) -> Option<Origin<'_>> {
         || plan.is::<Broadcast>()
         || plan.is::<BuildKeys>()
         || plan.is::<Abreast>()
+        || plan.is::<Spool>()
         || plan.is::<CooperativeExec>();
     match plan.children()[..] {
         [input] if hands_on => origin(input, at),

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use arrow::array::{Array, StringViewArray};
 use datafusion::common::{Result, internal_err};
 
-use super::zone::Pages;
+use super::zone::{Pages, selection};
 use super::{Current, ScanStream, TextNumbers, external};
 use crate::common::Scalar;
 use crate::format::column::ColumnBuilder;
-use crate::format::encoding::{Dictionary, Selection};
+use crate::format::encoding::Dictionary;
 use crate::format::mask::Mask;
 use crate::physical_plan::aggregate::{Aggregation, Slot, Texts, clear_nulls};
 
@@ -81,31 +81,22 @@ impl ScanStream {
     ) -> Result<()> {
         let (texts, out) = aggregation.text_key(key);
         out.clear();
-        let _timer = self.metrics.decode_time.timer();
-        let Some(open) = pages.get(column) else {
-            let number = match self.table.def.columns[column].absent.as_ref() {
-                Some(Scalar::Bytes(text)) => texts.number(text),
-                Some(_) => return internal_err!("an absent column's value is no text"),
-                None => 0,
-            };
-            out.resize(count, number);
-            return Ok(());
-        };
-        self.metrics.add_decoded(column, count);
-        if let Some(dictionary) = open.dictionary
+        if let Some(open) = pages.get(column)
+            && let Some(dictionary) = open.dictionary
             && let Some(table) = self.text_numbers.of(key, dictionary, texts)
         {
+            let _timer = self.metrics.decode_time.timer();
             let found = open.page.look_up(table, selection(mask, count), out);
             if found.map_err(|e| current.locate(e, open.at))? {
                 if let Some(valid) = open.page.validity() {
                     clear_nulls(out, &selected(valid, mask, count));
                 }
+                self.metrics.add_decoded(column, count);
                 return Ok(());
             }
         }
         let mut builder = ColumnBuilder::new(self.table.def.columns[column].sql_type, count);
-        let decoded = open.page.decode(selection(mask, count), &mut builder);
-        decoded.map_err(|e| current.locate(e, open.at))?;
+        self.decode_into(current, pages, column, mask, count, &mut builder)?;
         let array = builder.finish().map_err(external)?;
         match array.as_any().downcast_ref::<StringViewArray>() {
             Some(array) => aggregation.number_texts(key, array),
@@ -130,10 +121,6 @@ impl TextNumbers {
         };
         Some(&self.tables[at].2)
     }
-}
-
-fn selection(mask: &Mask, count: usize) -> Selection<'_> {
-    if count == mask.len() { Selection::All } else { Selection::Rows(mask) }
 }
 
 /// Which of the rows of `mask` are valid.

@@ -246,7 +246,7 @@ impl ScanStream {
         Ok(passed)
     }
 
-    fn decode_into(
+    pub(super) fn decode_into(
         &self,
         current: &Current,
         pages: &mut Pages<'_>,
@@ -267,8 +267,7 @@ impl ScanStream {
             return builder.append_constant(absent, count).map_err(external);
         };
         self.metrics.add_decoded(column, count);
-        let selection = if count == mask.len() { Selection::All } else { Selection::Rows(mask) };
-        open.page.decode(selection, builder).map_err(|e| current.locate(e, open.at))
+        open.page.decode(selection(mask, count), builder).map_err(|e| current.locate(e, open.at))
     }
 
     /// Appends the surviving rows' output columns; `early` were decoded already.
@@ -290,6 +289,11 @@ impl ScanStream {
         self.builders = builders;
         Ok(())
     }
+}
+
+/// The `count` rows of a mask.
+pub(super) fn selection(mask: &Mask, count: usize) -> Selection<'_> {
+    if count == mask.len() { Selection::All } else { Selection::Rows(mask) }
 }
 
 /// One page's bytes, with what it takes to open it.

@@ -577,6 +577,90 @@ fn tpch_streams_run_beside_refresh_functions() {
     assert!(err.contains("cannot be used with"), "{err}");
 }
 
+#[test]
+fn tpcds_loads_once_and_checks() {
+    let dir = tempfile::tempdir().unwrap();
+    let tpcds =
+        |more: &[&str]| succeeds(dir.path(), &[&["tpcds", "--scale", "0.01", "--iterations", "1"], more].concat());
+    let out = tpcds(&["--queries", "3,39,98", "--check"]);
+    in_order(&out, &["blueshift-tpcds/sf0.01", "loaded 24 tables: ", "stored: ", "    3 ", "   39 ", "   98 "]);
+    assert_eq!(out.matches("  ok\n").count(), 3, "{out}");
+    let out = tpcds(&["--queries", "7", "--json", "figures.json"]);
+    assert!(out.contains("all tables are loaded already"), "{out}");
+    let json = std::fs::read_to_string(dir.path().join("figures.json")).unwrap();
+    in_order(&json, &["\"scale\": 0.01", "\"benchmark\": \"TPC-DS\"", "{\"query\": 7, \"median_s\": "]);
+    let err = fails(dir.path(), &["tpcds", "--scale", "0.02", "-w", "blueshift-tpcds/sf0.01", "--queries", "7"]);
+    assert!(err.contains("not those of scale 0.02"), "{err}");
+    let err = fails(dir.path(), &["tpcds", "--queries", "100"]);
+    assert!(err.contains("\"100\" is none of the queries 1 to 99"), "{err}");
+}
+
+#[test]
+fn bench_runs_the_scripts_of_a_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let suite = dir.path().join("lights");
+    let write = |name: &str, text: &str| std::fs::write(suite.join(name), text).unwrap();
+    std::fs::create_dir(&suite).unwrap();
+    write("rows.csv", "1,red,0.5\n2,green,1.5\n3,,2.5\n4,red,3.5\n");
+    write("schema.sql", "create table light (id int, colour varchar(9), size decimal(5,2)) sortkey (colour, id);\n");
+    write("load.sql", "-- Beside this file.\ncopy light from 'rows.csv' csv emptyasnull;\nanalyze;\n");
+    write(
+        "queries.sql",
+        "select colour, sum(size) from light group by 1 order by 1;\nselect * from light order by size limit 2;\n",
+    );
+    let bench = |more: &[&str]| succeeds(dir.path(), &[&["bench", "lights"], more].concat());
+    let out = bench(&["--check", "--compare", "parquet", "--json", "figures.json", "--chart", "chart.svg"]);
+    in_order(
+        &out,
+        &["lights: 2 queries", "blueshift-bench/lights", "COPY", "ANALYZE", "ratio", "    1 ", "    2 ", "chart.svg"],
+    );
+    assert_eq!(out.matches("  ok\n").count(), 2, "{out}");
+    let chart = std::fs::read_to_string(dir.path().join("chart.svg")).unwrap();
+    in_order(&chart, &["<svg", "lights: how many times as long as Blueshift", "DataFusion on Parquet", "</svg>"]);
+    let json = std::fs::read_to_string(dir.path().join("figures.json")).unwrap();
+    in_order(&json, &["\"benchmark\": \"lights\"", "\"geomean_ratio\": ", "{\"query\": 1, ", "\"check\": \"ok\""]);
+    // Figures of another comparison stand beside.
+    let beside = "{\"duckdb\": \"2.0.0\", \"measured\": [{\"query\": \"2\", \"medians\": {\"blueshift\": 0.5, \"a\": 3, \"b\": 2}}]}";
+    std::fs::write(dir.path().join("beside.json"), beside).unwrap();
+    bench(&["--chart", "chart.svg", "--beside", "beside.json"]);
+    let chart = std::fs::read_to_string(dir.path().join("chart.svg")).unwrap();
+    assert!(chart.contains("DuckDB 2.0.0 on its own file") && !chart.contains("Parquet"), "{chart}");
+
+    let out = bench(&["--sessions", "3", "--iterations", "2", "--json", "figures.json"]);
+    in_order(
+        &out,
+        &["all tables are loaded already", "12 queries by 3 sessions in ", " a second; half of them within "],
+    );
+    let json = std::fs::read_to_string(dir.path().join("figures.json")).unwrap();
+    in_order(&json, &["\"sessions\": {\"sessions\": 3, \"queries\": 12, \"seconds\": ", "\"p99_ms\": "]);
+
+    // A query that fails is told, and the others run.
+    write("queries.sql", "select 1/0 from light;\nselect count(*) from light;\n");
+    let failed = blueshift(dir.path(), &["bench", "lights"]);
+    assert!(!failed.status.success());
+    in_order(text(&failed.stdout), &["    1  fails: division by zero", "    2 ", "total "]);
+    assert!(text(&failed.stderr).contains("one query or check has failed"), "{}", text(&failed.stderr));
+    // A warehouse of other tables, or one that was not loaded to the end, is refused.
+    succeeds(dir.path(), &["sql", "-w", "other", "-c", "create table t (a int)"]);
+    let err = fails(dir.path(), &["bench", "lights", "-w", "other"]);
+    assert!(err.contains("has tables that this benchmark has not made") && err.contains("-w"), "{err}");
+    write("load.sql", "copy light from 'nowhere.csv' csv;\n");
+    let err = fails(dir.path(), &["bench", "lights", "-w", "new"]);
+    assert!(err.contains("nowhere.csv") && err.contains("load.sql, line 1"), "{err}");
+    let err = fails(dir.path(), &["bench", "lights", "-w", "new"]);
+    assert!(err.contains("the tables of the benchmark lights, not loaded to the end"), "{err}");
+    // Without scripts the tables are there already.
+    std::fs::create_dir(dir.path().join("bare")).unwrap();
+    std::fs::write(dir.path().join("bare/queries.sql"), "select count(*) from light").unwrap();
+    let err = fails(dir.path(), &["bench", "bare"]);
+    assert!(err.contains("say with -w which warehouse has its tables"), "{err}");
+    assert!(bench_of(dir.path(), "bare", "blueshift-bench/lights").contains("total "));
+}
+
+fn bench_of(dir: &Path, suite: &str, warehouse: &str) -> String {
+    succeeds(dir, &["bench", suite, "-w", warehouse])
+}
+
 /// Longer than an example takes in a debug build on a busy machine.
 const EXAMPLE_LIMIT: Duration = Duration::from_secs(180);
 

@@ -57,6 +57,15 @@ impl Failure {
         note(&self.text());
     }
 
+    /// What went wrong, in one line.
+    pub fn summary(&self) -> String {
+        match self {
+            Failure::Io(e) => e.to_string(),
+            Failure::Message(message) => message.clone(),
+            Failure::Engine { error, .. } => error.message().to_string(),
+        }
+    }
+
     fn text(&self) -> String {
         match self {
             Failure::Io(e) => format!("ERROR: {e}"),

@@ -1,13 +1,15 @@
 //! The command line: `blueshift sql` runs statements, `blueshift slt` sqllogictest files, `blueshift inspect` shows how
-//! tables are stored, `blueshift tpch` the TPC-H benchmark.
+//! tables are stored, `blueshift tpch` and `blueshift tpcds` the benchmarks of these names, `blueshift bench` anyone's queries.
 
 mod args;
+mod bench;
 mod failure;
 mod inspect;
 mod render;
 mod shell;
 mod slt;
 mod sql;
+mod tpcds;
 mod tpch;
 
 use std::process::ExitCode;
@@ -34,6 +36,8 @@ enum Command {
     Slt(slt::Args),
     Inspect(inspect::Args),
     Tpch(tpch::Args),
+    Tpcds(tpcds::Args),
+    Bench(bench::Args),
 }
 
 /// Batches are allocated and freed by the thousand, by several threads: the system's allocator gives their memory back and
@@ -54,6 +58,8 @@ fn main() -> ExitCode {
         Ok(Cli { command: Command::Slt(args) }) => run(args.engine.threads(), slt::run(args)),
         Ok(Cli { command: Command::Inspect(args) }) => run(args.engine.threads(), inspect::run(args)),
         Ok(Cli { command: Command::Tpch(args) }) => run(args.engine.threads(), tpch::run(args)),
+        Ok(Cli { command: Command::Tpcds(args) }) => run(args.engine.threads(), tpcds::run(args)),
+        Ok(Cli { command: Command::Bench(args) }) => run(args.engine.threads(), bench::run(args)),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,24 +4,48 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use async_trait::async_trait;
 use blueshift::engine::Session;
-use blueshift::engine::tpch::Table;
 use datafusion::catalog::streaming::StreamingTable;
+use datafusion::common::TableReference;
 use datafusion::common::config::TableParquetOptions;
 use datafusion::dataframe::DataFrameWriteOptions;
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryLimit};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::physical_plan::streaming::PartitionStream;
-use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext, col};
+use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext, ident};
+use indicatif::ProgressBar;
 
-use super::generate;
-use super::load::progress;
+use super::progress::progress;
+use super::query::Query;
 use super::report::say;
 use crate::failure::Failure;
 
 const ROW_GROUP_ROWS: usize = 1_000_000;
 
-/// A session of plain DataFusion with the eight tables as Parquet files.
+/// A table of the rival's.
+pub struct RivalTable {
+    pub name: String,
+    /// The columns that its rows are ordered by.
+    pub sort: Vec<String>,
+    /// About how many rows it has.
+    pub rows: u64,
+    pub source: Box<dyn RowSource>,
+}
+
+/// Where the rows of a table are from, while its file is written.
+#[async_trait]
+pub trait RowSource: Send + Sync {
+    /// The rows in parts that can be read at the same time, once; `bar` counts them.
+    async fn parts(&self, bar: &ProgressBar) -> Result<Vec<Arc<dyn PartitionStream>>, Failure>;
+
+    /// Whether there is one part, which has the rows in their order.
+    fn is_ordered(&self) -> bool {
+        false
+    }
+}
+
+/// A session of plain DataFusion with tables as Parquet files.
 pub struct Rival {
     context: SessionContext,
     directory: PathBuf,
@@ -55,8 +79,7 @@ impl Rival {
     pub async fn open(
         directory: &Path,
         session: &Session,
-        tables: &[Table],
-        scale: f64,
+        tables: &[RivalTable],
         threads: usize,
     ) -> Result<Rival, Failure> {
         let runtime = runtime_like(session)?;
@@ -69,16 +92,15 @@ impl Rival {
         ))?;
         let mut bytes = 0;
         for table in tables {
-            let file = file(directory, table);
+            let file = file(directory, &table.name, &table.sort);
             if !file.exists() {
-                let bar = progress(&format!("{}.parquet", table.name), generate::rows(table.name, scale));
-                let parts = generate::parts(table.name, scale, threads, &bar).into_iter();
-                write(&context, &file, table, parts.map(|part| Arc::new(part) as _).collect()).await?;
+                let bar = progress(&format!("{}.parquet", table.name), table.rows);
+                let sort = if table.source.is_ordered() { &[] } else { &table.sort[..] };
+                write(&context, &file, sort, table.source.parts(&bar).await?).await?;
                 bar.finish_and_clear();
             }
             bytes += std::fs::metadata(&file)?.len();
-            let path = path_text(&file)?;
-            context.register_parquet(table.name, path, ParquetReadOptions::default()).await?;
+            register(&context, &table.name, &file).await?;
         }
         Ok(Rival { context, directory: directory.to_path_buf(), bytes, replaced: None })
     }
@@ -89,20 +111,29 @@ impl Rival {
     }
 
     /// Puts other rows in the place of a table's, in a file that is gone with the rival.
-    pub async fn replace(&mut self, table: &Table, parts: Vec<Arc<dyn PartitionStream>>) -> Result<(), Failure> {
+    pub async fn replace(
+        &mut self,
+        name: &str,
+        sort: &[String],
+        parts: Vec<Arc<dyn PartitionStream>>,
+    ) -> Result<(), Failure> {
         let directory = match &self.replaced {
             Some(directory) => directory,
             None => self.replaced.insert(Scratch::new(&self.directory)?),
         };
-        let file = file(&directory.0, table);
-        write(&self.context, &file, table, parts).await?;
-        self.context.deregister_table(table.name)?;
-        self.context.register_parquet(table.name, path_text(&file)?, ParquetReadOptions::default()).await?;
-        Ok(())
+        let file = file(&directory.0, name, sort);
+        write(&self.context, &file, sort, parts).await?;
+        self.context.deregister_table(TableReference::bare(name))?;
+        register(&self.context, name, &file).await
     }
 
-    pub async fn query(&self, sql: &str) -> Result<Vec<RecordBatch>, Failure> {
-        Ok(self.context.sql(sql).await?.collect().await?)
+    /// The rows of each of the query's statements.
+    pub async fn query(&self, query: &Query) -> Result<Vec<Vec<RecordBatch>>, Failure> {
+        let mut answers = Vec::new();
+        for statement in &query.statements {
+            answers.push(self.context.sql(statement).await?.collect().await?);
+        }
+        Ok(answers)
     }
 }
 
@@ -123,22 +154,28 @@ fn runtime_like(session: &Session) -> Result<Arc<RuntimeEnv>, Failure> {
 }
 
 /// Named by the order of its rows, so that files of another order are not taken for it.
-fn file(directory: &Path, table: &Table) -> PathBuf {
-    let mut name = table.name.to_string();
-    table.sort.iter().for_each(|column| name.push_str(&format!(".{column}")));
+fn file(directory: &Path, table: &str, sort: &[String]) -> PathBuf {
+    let mut name = table.to_string();
+    sort.iter().for_each(|column| name.push_str(&format!(".{column}")));
     directory.join(format!("{name}.parquet"))
+}
+
+async fn register(context: &SessionContext, table: &str, file: &Path) -> Result<(), Failure> {
+    let table = TableReference::bare(table);
+    Ok(context.register_parquet(table, path_text(file)?, ParquetReadOptions::default()).await?)
 }
 
 async fn write(
     context: &SessionContext,
     file: &Path,
-    table: &Table,
+    sort: &[String],
     parts: Vec<Arc<dyn PartitionStream>>,
 ) -> Result<(), Failure> {
-    let schema = Arc::clone(parts[0].schema());
+    let Some(first) = parts.first() else { return Err(Failure::Message("a table's rows have no part".into())) };
+    let schema = Arc::clone(first.schema());
     let mut rows = context.read_table(Arc::new(StreamingTable::try_new(schema, parts)?))?;
-    if !table.sort.is_empty() {
-        rows = rows.sort(table.sort.iter().map(|column| col(column).sort(true, false)).collect())?;
+    if !sort.is_empty() {
+        rows = rows.sort(sort.iter().map(|column| ident(column).sort(true, false)).collect())?;
     }
     let mut options = TableParquetOptions::default();
     options.global.compression = Some("zstd(3)".into());

@@ -2,16 +2,16 @@
 //!
 //! A table's rows arrive in one commit: a table with rows is complete, one without was interrupted and is made anew.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use blueshift::engine::Session;
 use blueshift::engine::tpch::Table;
-use indicatif::{ProgressBar, ProgressStyle};
 
 use super::generate;
-use super::report::{grouped, say};
+use crate::bench::progress::progress;
+use crate::bench::report::{grouped, say};
 use crate::failure::Failure;
 
 /// How the line items were loaded.
@@ -19,6 +19,12 @@ use crate::failure::Failure;
 pub struct LoadFigures {
     pub rows: u64,
     pub seconds: f64,
+}
+
+impl LoadFigures {
+    pub fn json(&self) -> String {
+        format!("{{\"rows\": {}, \"seconds\": {:.3}}}", self.rows, self.seconds)
+    }
 }
 
 /// Loads what is missing. The figures are `None` when the line items were there already.
@@ -105,13 +111,4 @@ async fn load_table(session: &Session, table: &Table, scale: f64, threads: usize
     let seconds = started.elapsed().as_secs_f64();
     bar.finish_and_clear();
     Ok(LoadFigures { rows: rows?, seconds })
-}
-
-/// A bar on standard error, if that is a terminal.
-pub fn progress(what: &str, rows: u64) -> ProgressBar {
-    let bar = ProgressBar::new(rows).with_message(what.to_string());
-    let style = ProgressStyle::with_template("{msg:10} {wide_bar} {human_pos} of {human_len} rows, {elapsed}");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
 }

@@ -7,19 +7,19 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use arrow::array::{AsArray, RecordBatch};
+use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
-use blueshift::engine::tpch::{Query, Table};
+use blueshift::engine::tpch::Table;
 use blueshift::engine::{Session, Warehouse};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::check;
 use super::generate;
 use super::refresh::{Refreshes, State};
-use super::report::{geometric_mean, grouped, median, say};
-use super::rival::Rival;
-use super::run::{execute, named};
+use crate::bench::query::{Query, shuffled};
+use crate::bench::report::{geometric_mean, grouped, median, say};
+use crate::bench::rival::Rival;
+use crate::bench::run::{difference, execute, named};
 use crate::failure::Failure;
 use crate::render::quoted;
 
@@ -39,7 +39,7 @@ pub struct Options<'a> {
     pub refresh: bool,
     pub scale: f64,
     pub threads: usize,
-    pub queries: Vec<&'static Query>,
+    pub queries: &'a [Query],
     pub tables: &'a [Table],
 }
 
@@ -74,8 +74,8 @@ struct Round {
 /// One stream.
 #[derive(Debug)]
 struct Stream {
-    /// Number and seconds of each query, in the order in which they ran.
-    queries: Vec<(usize, f64)>,
+    /// Name and seconds of each query, in the order in which they ran.
+    queries: Vec<(String, f64)>,
     /// What was seen after each query.
     versions: Vec<Version>,
 }
@@ -121,8 +121,8 @@ async fn run_in_schema(
     let session = session(warehouse).await?;
     let mut wrong = Vec::new();
     // Both rounds find what is cached.
-    for query in &options.queries {
-        execute(&session, query.sql).await.map_err(|f| named(query, f))?;
+    for query in options.queries {
+        execute(&session, query).await.map_err(|f| named(query, f))?;
     }
     let first = version(&session).await?;
     let (alone, _) = round(warehouse, options, None).await?;
@@ -150,10 +150,10 @@ async fn run_in_schema(
             for table in options.tables.iter().filter(|table| REFRESHED.contains(&table.name)) {
                 let parts =
                     generate::parts(table.name, options.scale, options.threads, &indicatif::ProgressBar::hidden());
-                rival.replace(table, refreshes.refreshed(table.name, parts)).await?;
+                rival.replace(table.name, &table.sort, refreshes.refreshed(table.name, parts)).await?;
             }
         }
-        report.check_answers(&session, rival, &options.queries).await?;
+        report.check_answers(&session, rival, options.queries).await?;
     }
     for wrong in &report.wrong {
         say(&format!("differs: {wrong}"))?;
@@ -180,7 +180,7 @@ async fn round(
     let started = Instant::now();
     for number in 1..=options.streams {
         let (warehouse, ended) = (warehouse.clone(), ended.clone());
-        let queries = order(number, &options.queries);
+        let queries = shuffled(number, options.queries);
         tasks.spawn(async move { Ok::<_, Failure>((number, stream(&warehouse, &queries, &ended).await?)) });
     }
     let beside = async {
@@ -201,34 +201,13 @@ async fn round(
     Ok((Round { streams, seconds }, seconds_of_functions))
 }
 
-/// The queries in an order that the stream's number gives, which is the same in every run.
-fn order(stream: u32, queries: &[&'static Query]) -> Vec<&'static Query> {
-    let mut state = u64::from(stream);
-    // SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014).
-    let mut next = move || {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    };
-    let mut order = queries.to_vec();
-    for last in (1..order.len()).rev() {
-        order.swap(last, (next() % (last as u64 + 1)) as usize);
-    }
-    order
-}
-
-async fn stream(
-    warehouse: &Warehouse,
-    queries: &[&'static Query],
-    ended: &watch::Sender<usize>,
-) -> Result<Stream, Failure> {
+async fn stream(warehouse: &Warehouse, queries: &[Query], ended: &watch::Sender<usize>) -> Result<Stream, Failure> {
     let session = session(warehouse).await?;
     let mut stream = Stream { queries: Vec::new(), versions: Vec::new() };
     for query in queries {
         let started = Instant::now();
-        execute(&session, query.sql).await.map_err(|f| named(query, f))?;
-        stream.queries.push((query.number, started.elapsed().as_secs_f64()));
+        execute(&session, query).await.map_err(|f| named(query, f))?;
+        stream.queries.push((query.name.clone(), started.elapsed().as_secs_f64()));
         stream.versions.push(version(&session).await?);
         ended.send_modify(|ended| *ended += 1);
     }
@@ -255,7 +234,7 @@ async fn refresh(
 }
 
 async fn version(session: &Session) -> Result<Version, Failure> {
-    let (batches, _) = execute(session, STATE).await?;
+    let batches = session.sql(STATE).await?.collect().await?;
     let batch = batches.iter().find(|batch| batch.num_rows() == 1);
     let batch = batch.ok_or_else(|| Failure::Message("a query of one row has given none".into()))?;
     let number = |column: usize| batch.column(column).as_primitive::<Int64Type>().value(0);
@@ -321,7 +300,7 @@ impl StreamsReport {
                 let ratio = stream.seconds() / alone.seconds().max(1e-9);
                 line.push_str(&format!(" {:>11.3} {ratio:>7.2}", stream.seconds()));
             }
-            let first: Vec<String> = alone.queries.iter().take(4).map(|(query, _)| query.to_string()).collect();
+            let first: Vec<String> = alone.queries.iter().take(4).map(|(query, _)| query.clone()).collect();
             say(&format!("{line}  {}", first.join(", ")))?;
         }
         let per_hour = |round: &Round| grouped(round.per_hour() as u64);
@@ -342,8 +321,8 @@ impl StreamsReport {
             refreshed.inserts.iter().chain(&refreshed.deletes).sum::<f64>(),
             grouped(refreshed.orders as u64),
             grouped(refreshed.lineitems as u64),
-            median(&refreshed.inserts),
-            median(&refreshed.deletes)
+            median(&refreshed.inserts).unwrap_or_default(),
+            median(&refreshed.deletes).unwrap_or_default()
         ))?;
         let versions = self.alone.versions() + refreshed.round.versions();
         if self.wrong.is_empty() {
@@ -353,14 +332,14 @@ impl StreamsReport {
     }
 
     /// Compares the answers of the queries with the rival's over the same rows.
-    async fn check_answers(&mut self, session: &Session, rival: &Rival, queries: &[&Query]) -> Result<(), Failure> {
+    async fn check_answers(&mut self, session: &Session, rival: &Rival, queries: &[Query]) -> Result<(), Failure> {
         let mut same = 0;
         for query in queries {
-            let (ours, _): (Vec<RecordBatch>, _) = execute(session, query.sql).await.map_err(|f| named(query, f))?;
-            let theirs = rival.query(query.sql).await.map_err(|f| named(query, f))?;
-            match check::difference(query, &ours, &theirs)? {
+            let ours = execute(session, query).await.map_err(|f| named(query, f))?;
+            let theirs = rival.query(query).await.map_err(|f| named(query, f))?;
+            match difference(query, &ours.rows, &theirs)? {
                 None => same += 1,
-                Some(difference) => self.wrong.push(format!("query {}: {difference}", query.number)),
+                Some(difference) => self.wrong.push(format!("query {}: {difference}", query.name)),
             }
         }
         say(&format!("{same} of {} answers afterwards are plain DataFusion's over the same rows", queries.len()))
@@ -395,32 +374,13 @@ impl StreamsReport {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
-    use blueshift::engine::tpch::QUERIES;
-
     use super::*;
-
-    fn numbers(stream: u32) -> Vec<usize> {
-        order(stream, &QUERIES.iter().collect::<Vec<_>>()).iter().map(|query| query.number).collect()
-    }
-
-    #[test]
-    fn each_stream_has_an_order_of_its_own() {
-        let orders: HashSet<Vec<usize>> = (1..=64).map(numbers).collect();
-        assert_eq!(orders.len(), 64);
-        for mut order in orders {
-            order.sort_unstable();
-            assert_eq!(order, (1..=22).collect::<Vec<_>>());
-        }
-        assert_eq!(numbers(3), numbers(3));
-    }
 
     #[test]
     fn what_is_no_version_is_told() {
         let state = |orders| State { orders, lineitems: 4 * orders, price: 7 };
         let found = |versions: Vec<Version>| {
-            let queries = versions.iter().map(|_| (1, 0.1)).collect();
+            let queries = versions.iter().map(|_| ("1".into(), 0.1)).collect();
             let mut wrong = Vec::new();
             let round = Round { streams: vec![Stream { queries, versions }], seconds: 1.0 };
             check_versions(&round, &[state(10), state(12), state(11)], &mut wrong);

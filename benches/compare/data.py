@@ -1,36 +1,39 @@
-"""TPC-H's rows, once a scale: in a warehouse, and in two of DuckDB's files, which both are loaded from the same Parquet files.
+"""A benchmark's rows: in a warehouse, and in DuckDB's files, which are loaded from the same Parquet files.
 
-`blueshift tpch` makes the warehouse, and Parquet files in the order of its sort keys. DuckDB's tables are declared as ours are.
-`sorted.duckdb` has the rows in the order of our sort keys, `natural.duckdb` in that of the orders' keys, as they are generated.
+A command of `blueshift` makes the warehouse, and Parquet files in the order of its sort keys. DuckDB's tables are declared as
+ours are. `sorted.duckdb` has the rows in the order of our sort keys. TPC-H's are in `natural.duckdb`, too, in the order of the
+orders' keys, as they are generated.
 """
 
 import datetime
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
 
-from answers import rows_of
+from csv_rows import rows_of
 from engines import Blueshift, DuckDB
 
 # The other tables are generated in the order of their sort keys.
 GENERATED_ORDER = {"orders": "o_orderkey", "lineitem": "l_orderkey, l_linenumber"}
 DUCKDB = "duckdb==2.0.0"
+COLUMNS = """select tablename, "column", type, "notnull", sortkey from pg_table_def where schemaname = 'public'"""
 
 
 class Data:
-    """The places of one scale's rows."""
+    """The places of one benchmark's rows."""
 
-    def __init__(self, directory, scale):
-        self.scale = scale
-        self.directory = os.path.join(directory, f"sf{scale:g}")
-        self.warehouse = os.path.join(self.directory, "warehouse")
+    def __init__(self, directory, load, orders):
+        """`load` has the arguments with which `blueshift` loads them, `orders` of each of DuckDB's files the tables that it has
+        in another order than ours, and by what."""
+        self.directory = directory
+        self.load = load
+        self.warehouse = os.path.join(directory, "warehouse")
         self.parquet = self.warehouse + "-parquet"
-        self.natural = os.path.join(self.directory, "natural.duckdb")
-        self.sorted = os.path.join(self.directory, "sorted.duckdb")
-        self.note = os.path.join(self.directory, "made.json")
+        self.orders = orders
+        self.files = {name: os.path.join(directory, f"{name}.duckdb") for name in orders}
+        self.note = os.path.join(directory, "made.json")
 
     def made(self):
         """By which build the warehouse was loaded, and with which sort keys."""
@@ -49,32 +52,32 @@ class Data:
             if os.path.exists(self.note):
                 os.remove(self.note)
             os.makedirs(self.directory, exist_ok=True)
-            load = [binary, "tpch", "--scale", f"{self.scale:g}", "-w", self.warehouse, "--threads", str(threads)]
-            subprocess.run(load + ["--load-only", "--compare", "parquet"], check=True, stdout=sys.stderr)
+            load = [binary, *self.load, "-w", self.warehouse, "--threads", str(threads), "--load-only", "--compare", "parquet"]
+            subprocess.run(load, check=True, stdout=sys.stderr)
             now = datetime.datetime.now().strftime("%Y-%m-%d %H:%M")
             noted = {"build": build, "loaded": now, "sort_keys": noted.get("sort_keys")}
         tables = self.tables(binary, threads)
         keys = {name: key for name, (_, key) in tables.items()}
-        for file, orders in [(self.natural, GENERATED_ORDER), (self.sorted, {})]:
-            if not os.path.exists(file) or (file == self.sorted and noted["sort_keys"] != keys):
-                self.load(python, file, tables, orders, threads)
+        for name, file in self.files.items():
+            in_our_order = not self.orders[name]
+            if not os.path.exists(file) or (in_our_order and noted["sort_keys"] != keys):
+                self.copy(python, file, tables, self.orders[name], threads)
         noted["sort_keys"] = keys
         with open(self.note, "w") as file:
             json.dump(noted, file)
 
     def tables(self, binary, threads):
-        """Of each table what CREATE TABLE has in parentheses, and the sort key."""
-        ours = Blueshift(binary, self.warehouse, threads, None, statements=20)
-        _, listed = rows_of(ours.ask("show tables").csv)
-        found = {}
-        for name in [row[2] for row in listed]:
-            statement = rows_of(ours.ask(f"show table {name}").csv)[1][0][0]
-            key = re.search(r"SORTKEY \((.*)\)", statement)
-            found[name] = (re.search(r"\n\((.*?)\n\)\n", statement, re.DOTALL)[1], key[1].split(", ") if key else [])
+        """Of each table the columns' declarations, and the sort key."""
+        ours = Blueshift(binary, self.warehouse, threads, None, statements=2)
+        declared, keys = {}, {}
+        for table, column, kind, not_null, place in rows_of(ours.ask(COLUMNS).csv)[1]:
+            declared.setdefault(table, []).append(f'"{column}" {kind}' + (" not null" if not_null == "true" else ""))
+            # Of an interleaved key every other column has a negative place.
+            keys.setdefault(table, []).extend([(abs(int(place)), column)] if place != "0" else [])
         ours.stop()
-        return found
+        return {table: (", ".join(declared[table]), [column for _, column in sorted(keys[table])]) for table in declared}
 
-    def load(self, python, file, tables, orders, threads):
+    def copy(self, python, file, tables, orders, threads):
         print(f"loading {file}", file=sys.stderr)
         partial = file + ".partial"
         for name in (partial, partial + ".wal"):
@@ -82,14 +85,29 @@ class Data:
                 os.remove(name)
         theirs = DuckDB(python, partial, threads, None, access="write")
         for name, (columns, key) in tables.items():
-            theirs.ask(f"create table {name} ({columns})")
+            theirs.ask(f'create table "{name}" ({columns})')
             source = os.path.join(self.parquet, ".".join([name, *key, "parquet"])).replace("'", "''")
             order = f" order by {orders[name]}" if name in orders else ""
-            theirs.ask(f"insert into {name} select * from read_parquet('{source}'){order}")
+            theirs.ask(f"insert into \"{name}\" select * from read_parquet('{source}'){order}")
         theirs.ask("checkpoint")
         theirs.stop()
         os.replace(partial, file)
 
+
+def tpch(directory, scale):
+    load = ["tpch", "--scale", f"{scale:g}"]
+    return Data(os.path.join(directory, f"sf{scale:g}"), load, {"natural": GENERATED_ORDER, "sorted": {}})
+
+
+def tpcds(directory, scale):
+    load = ["tpcds", "--scale", f"{scale:g}"]
+    return Data(os.path.join(directory, f"tpcds-sf{scale:g}"), load, {"sorted": {}})
+
+
+def suite(directory, place):
+    """The tables of a benchmark's directory; its last part names them."""
+    name = os.path.basename(os.path.abspath(place))
+    return Data(os.path.join(directory, f"bench-{name}"), ["bench", place], {"sorted": {}})
 
 
 def python_with_duckdb(directory):

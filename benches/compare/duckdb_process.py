@@ -5,34 +5,30 @@ header: "rows" makes Python's values of the rows, which is fastest for few; "cop
 fastest for many; "none" runs a statement without an answer. Behind each answer a line on standard error tells DuckDB's time.
 """
 
-import csv
 import json
 import sys
 import time
 
+# The modules beside this one leave no files there.
+sys.dont_write_bytecode = True
+
 import duckdb
 
-
-def write_rows(result):
-    rows = result.fetchall()
-    writer = csv.writer(sys.stdout)
-    writer.writerow([column[0] for column in result.description])
-    writer.writerows(rows)
-    sys.stdout.flush()
+from csv_rows import write_rows
+from duckdb_connection import connect
 
 
 def main():
-    file, threads, access, *memory = sys.argv[1:]
-    connection = duckdb.connect(file, read_only=access == "read")
-    connection.execute(f"set threads = {int(threads)}")
-    if memory:
-        connection.execute(f"set memory_limit = '{memory[0]}'")
+    connection = connect(*sys.argv[1:])
     for line in sys.stdin:
         statement, how = json.loads(line)
         began = time.perf_counter()
         try:
             if how == "rows":
-                write_rows(connection.execute(statement))
+                result = connection.execute(statement)
+                rows = result.fetchall()
+                write_rows(sys.stdout, [column[0] for column in result.description], rows)
+                sys.stdout.flush()
             elif how == "copy":
                 connection.execute(f"copy ({statement}) to '/dev/stdout' (format csv, header)")
             else:

@@ -19,6 +19,8 @@ import subprocess
 import tempfile
 import time
 
+from csv_rows import rows_of
+
 # A statement that takes longer has failed.
 LONGEST_SECONDS = 1800
 # DuckDB's own writer of CSV takes 0.3 ms more than Python's for few rows, and is faster from some hundred on.
@@ -174,8 +176,7 @@ class Blueshift(Engine):
 
     def plain(self):
         """Switches off what would answer from memory. There is neither now, in any build that has no such setting."""
-        lines = self.ask("show all").csv.decode().splitlines()
-        names = [line.split(",")[0] for line in lines]
+        names = [row[0] for row in rows_of(self.ask("show all").csv)[1]]
         caches = [name for name in names if "result_cache" in name or "plan_cache" in name]
         for name in caches:
             self.ask(f"set {name} = false")
@@ -198,6 +199,10 @@ class DuckDB(Engine):
         """`rows` is how many to expect; `None` where nobody asks."""
         how = "none" if rows is None else "rows" if rows <= FEW_ROWS else "copy"
         self.child.stdin.write((json.dumps([statement, how]) + "\n").encode())
+
+    def types(self, statement):
+        """Those of the columns that the statement answers with."""
+        return [row[1] for row in rows_of(self.ask(f"describe {statement}", rows=0).csv)[1]]
 
     def stop(self):
         self.resident()

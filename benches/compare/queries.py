@@ -139,10 +139,6 @@ class Query:
         self.number = number
         self.template = "\n".join(lines).strip().rstrip(";")
         self.taken = set()
-        # The columns of the last ORDER BY, by name, and how many rows there are at most.
-        ordered = re.search(r"^order by\n(.*?)(?:^limit (\d+)|\Z)", self.template + "\n", re.MULTILINE | re.DOTALL)
-        self.order = [] if ordered is None else [name.split()[0] for name in ordered[1].split(",")]
-        self.limit = int(ordered[2]) if ordered and ordered[2] else None
 
     def draw(self, random):
         """New parameters, as what they stand for and what they are: none a second time until all are taken."""
@@ -154,7 +150,7 @@ class Query:
         return drawn
 
     def text(self, drawn, scale):
-        """The query with these parameters, on one line. Query 11 has one that follows from the scale."""
+        """The query with these parameters. Query 11 has one that follows from the scale."""
         drawn = dict(drawn)
         if self.number == 11:
             drawn["0.0001000000"] = f"{0.0001 / scale:.10f}"
@@ -162,9 +158,7 @@ class Query:
             if given not in self.template:
                 raise ValueError(f"query {self.number} has no {given!r} for its parameter")
         # At once, for one parameter's value may be another's in the text.
-        text = re.sub("|".join(map(re.escape, drawn)), lambda found: drawn[found[0]], self.template)
-        # The shell looks at each line of a text, which is no part of the question.
-        return " ".join(text.split())
+        return re.sub("|".join(map(re.escape, drawn)), lambda found: drawn[found[0]], self.template)
 
 
 def numbers(text):

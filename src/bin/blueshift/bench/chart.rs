@@ -46,7 +46,7 @@ pub fn read_beside(file: &Path) -> Result<Beside, Failure> {
         let ours = medians.get("blueshift").and_then(Value::as_f64);
         let theirs = medians.iter().filter(|(engine, _)| *engine != "blueshift").filter_map(|(_, s)| s.as_f64());
         if let (Some(ours), Some(theirs)) = (ours, theirs.reduce(f64::min)) {
-            ratios.insert(name, theirs / ours);
+            ratios.insert(plain(&name), theirs / ours);
         }
     }
     if ratios.is_empty() {
@@ -54,6 +54,11 @@ pub fn read_beside(file: &Path) -> Result<Beside, Failure> {
     }
     let version = json["duckdb"].as_str().map_or_else(String::new, |version| format!(" {version}"));
     Ok(Beside { engine: format!("DuckDB{version} on its own file"), ratios })
+}
+
+/// A query's name, however it is written: q07 and 7 are the same.
+fn plain(name: &str) -> String {
+    name.trim_start_matches(['q', 'Q']).trim_start_matches('0').to_string()
 }
 
 /// An SVG document.
@@ -74,7 +79,7 @@ impl Chart {
         let of = |figure: fn(&super::report::QueryReport) -> Option<f64>| report.queries.iter().map(figure).collect();
         let mut series: Vec<(String, Vec<Option<f64>>)> = Vec::new();
         if let Some(Beside { engine, ratios }) = beside {
-            series.push((engine.clone(), queries.iter().map(|name| ratios.get(name).copied()).collect()));
+            series.push((engine.clone(), queries.iter().map(|name| ratios.get(&plain(name)).copied()).collect()));
         }
         if report.queries.iter().any(|query| query.ratio().is_some()) {
             series.push(("DataFusion on Parquet".into(), of(|query| Some(1.0 / query.ratio()?))));

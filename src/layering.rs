@@ -88,7 +88,7 @@ const LAYERS: [Layer; 15] = [
     Layer {
         level: 2,
         module: "physical_plan",
-        imports: &["common", "format", "statistics", "distribution", "catalog", "storage"],
+        imports: &["common", "format", "statistics", "distribution", "catalog", "storage", "functions"],
         externals: PLAN,
     },
     Layer {

@@ -51,6 +51,11 @@ pub fn operand(expr: &Expr) -> Option<&Expr> {
     }
 }
 
+/// The operator that one of these functions of two values stands for.
+pub fn operation(function: &ScalarUDF) -> Option<Operator> {
+    function.inner().downcast_ref::<Checked>().filter(|checked| checked.kind != Kind::Negative).map(Checked::operator)
+}
+
 fn call(kind: Kind, args: Vec<Expr>) -> Expr {
     Expr::ScalarFunction(ScalarFunction::new_udf(Arc::new(udf(kind, args.len())), args))
 }

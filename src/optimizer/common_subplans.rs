@@ -7,10 +7,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{JoinType, Result};
 use datafusion::datasource::source::DataSourceExec;
+use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::scalar_subquery::ScalarSubqueryExpr;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::aggregates::AggregateExec;
@@ -25,12 +26,15 @@ use datafusion::physical_plan::union::{InterleaveExec, UnionExec};
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, PhysicalExpr};
 
+use super::estimate::physical::PlanEstimator;
+use super::key_filters::matched;
 use super::over;
 use crate::physical_plan::config::BlueshiftOptions;
 use crate::physical_plan::scan::SliceScan;
 use crate::physical_plan::spool::{Common, Spool};
 
-/// Puts a [`Spool`] above each part of a plan that is there several times and aggregates rows, so that few are kept. Stands
+/// Puts a [`Spool`] above each part of a plan that is there several times and aggregates rows, so that few are kept, unless
+/// filters of joins above leave so little of each that all of them together cost less than one that none gets into. Stands
 /// before all other rules: no filter of what is above one of the parts gets into it.
 #[derive(Debug)]
 pub struct CommonSubplans;
@@ -51,9 +55,10 @@ impl PhysicalOptimizerRule for CommonSubplans {
         let mut kinds = Kinds::default();
         kinds.of(&plan)?;
         // A plan is searched a second time only where something is there twice.
-        if kinds.common().next().is_none() {
+        if !kinds.known.iter().any(Known::is_common) {
             return Ok(plan);
         }
+        kinds.note_filters(&plan)?;
         kinds.spooled(plan, 1)
     }
 
@@ -137,6 +142,8 @@ struct Kinds {
     known: Vec<Known>,
     /// By the address of a node of the plan.
     of_node: HashMap<usize, usize>,
+    /// By the address of a node, which share of its rows filters of joins above it leave.
+    left: HashMap<usize, f64>,
 }
 
 /// What nodes that give the same rows have in common.
@@ -156,6 +163,8 @@ struct Known {
     is_fixed: bool,
     /// Whether rows are aggregated in it.
     aggregates: bool,
+    /// What computing each by itself costs, in units of computing one without filters of joins above it.
+    apart: f64,
 }
 
 impl Known {
@@ -194,22 +203,59 @@ impl Kinds {
         let next = self.known.len();
         let number = *self.numbers.entry(Kind { text, expressions, schema: node.schema(), inputs }).or_insert(next);
         if number == next {
-            self.known.push(Known { count: 0, is_fixed, aggregates });
+            self.known.push(Known { count: 0, is_fixed, aggregates, apart: 0.0 });
         }
         self.known[number].count += 1;
         self.of_node.insert(address(node), number);
         Ok(number)
     }
 
-    fn common(&self) -> impl Iterator<Item = &Known> {
-        self.known.iter().filter(|known| known.is_common())
+    /// Estimates what filters of joins leave of each node, as if all of a kind were computed by themselves.
+    fn note_filters(&mut self, plan: &Arc<dyn ExecutionPlan>) -> Result<()> {
+        let mut estimator = PlanEstimator::default();
+        plan.apply(|node| {
+            if let Some(join) = node.downcast_ref::<HashJoinExec>() {
+                self.note_filter(join, &mut estimator);
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        for (address, number) in &self.of_node {
+            self.known[*number].apart += self.left.get(address).copied().unwrap_or(1.0);
+        }
+        Ok(())
+    }
+
+    /// The side with more rows is probed with those of the other, and filtered by their keys where it need not keep rows without
+    /// a partner.
+    fn note_filter(&mut self, join: &HashJoinExec, estimator: &mut PlanEstimator) {
+        let sides = estimator.estimate(join.left()).zip(estimator.estimate(join.right()));
+        let Some(((left, right), matched)) = sides.zip(matched(join, estimator)) else { return };
+        let (filters_left, filters_right) = match join.join_type() {
+            JoinType::Inner | JoinType::LeftSemi | JoinType::RightSemi => (true, true),
+            JoinType::Left | JoinType::LeftAnti | JoinType::LeftMark => (false, true),
+            JoinType::Right | JoinType::RightAnti | JoinType::RightMark => (true, false),
+            JoinType::Full => (false, false),
+        };
+        let (side, share) = match left.rows > right.rows {
+            true if filters_left => (join.left(), matched.left),
+            false if filters_right => (join.right(), matched.right),
+            _ => return,
+        };
+        let mut met = Vec::new();
+        for (of_left, of_right) in join.on() {
+            let key = if Arc::ptr_eq(side, join.left()) { of_left } else { of_right };
+            met.extend(key.downcast_ref::<Column>().map(|key| path(side, key.index())).unwrap_or_default());
+        }
+        met.sort_unstable();
+        met.dedup();
+        met.into_iter().for_each(|address| *self.left.entry(address).or_insert(1.0) *= share);
     }
 
     /// The plan with spools above what is there more often than the `above` times that what it is part of is.
     fn spooled(&self, node: Arc<dyn ExecutionPlan>, above: usize) -> Result<Arc<dyn ExecutionPlan>> {
         let number = self.of_node.get(&address(&node)).copied();
         let known = number.and_then(|number| Some((number, self.known.get(number)?)));
-        let found = known.filter(|(_, known)| known.is_common() && known.count > above);
+        let found = known.filter(|(_, known)| known.is_common() && known.count > above && known.apart >= 1.0);
         let above = found.map_or(above, |(_, known)| known.count);
         let (mut inputs, mut changed) = (Vec::new(), false);
         for input in node.children() {
@@ -222,6 +268,52 @@ impl Kinds {
             Some((number, _)) => Arc::new(Spool::new(node, number)),
             None => node,
         })
+    }
+}
+
+/// The addresses of the nodes through which a column comes from a scan's, and a filter gets there; none where it is computed on
+/// the way.
+fn path(plan: &Arc<dyn ExecutionPlan>, column: usize) -> Vec<usize> {
+    let (mut node, mut at, mut met) = (plan, column, Vec::new());
+    loop {
+        met.push(address(node));
+        if node.is::<DataSourceExec>() {
+            return met;
+        }
+        let next = if let Some(projection) = node.downcast_ref::<ProjectionExec>() {
+            let expr = projection.expr().get(at).and_then(|projected| projected.expr.downcast_ref::<Column>());
+            expr.map(|expr| (projection.input(), expr.index()))
+        } else if let Some(aggregate) = node.downcast_ref::<AggregateExec>() {
+            let key = aggregate.group_expr().expr().get(at).filter(|_| aggregate.group_expr().is_single());
+            let key = key.and_then(|(key, _)| key.downcast_ref::<Column>());
+            key.map(|key| (aggregate.input(), key.index()))
+        } else if let Some(filter) = node.downcast_ref::<FilterExec>() {
+            let at = filter.projection().as_ref().map_or(Some(at), |kept| kept.get(at).copied());
+            at.map(|at| (filter.input(), at))
+        } else if let Some(join) = node.downcast_ref::<HashJoinExec>() {
+            let at = join.projection.as_ref().map_or(Some(at), |kept| kept.get(at).copied());
+            at.and_then(|at| within(join, at))
+        } else {
+            None
+        };
+        match next {
+            Some((input, column)) => (node, at) = (input, column),
+            None => return Vec::new(),
+        }
+    }
+}
+
+/// The side that a column of a join without projection is of, if a filter of the column may filter that side.
+fn within(join: &HashJoinExec, at: usize) -> Option<(&Arc<dyn ExecutionPlan>, usize)> {
+    let of_left = join.left().schema().fields().len();
+    match join.join_type() {
+        JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => Some((join.left(), at)),
+        JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => Some((join.right(), at)),
+        JoinType::Inner if at < of_left => Some((join.left(), at)),
+        JoinType::Inner => Some((join.right(), at - of_left)),
+        JoinType::Left => (at < of_left).then_some((join.left(), at)),
+        JoinType::Right => at.checked_sub(of_left).map(|at| (join.right(), at)),
+        JoinType::Full => None,
     }
 }
 

@@ -72,11 +72,14 @@ fn filtering(node: &Arc<dyn ExecutionPlan>) -> Option<(&HashJoinExec, Arc<dyn Ph
 /// Whether a filter of a join's keys leaves out enough of the probe side: no more than `share` of its rows find a partner, as
 /// far as estimates tell.
 pub(super) fn leaves_out(join: &HashJoinExec, share: f64, estimator: &mut PlanEstimator) -> bool {
-    let Some((left, right)) = estimator.estimate(join.left()).zip(estimator.estimate(join.right())) else {
-        return true;
-    };
+    matched(join, estimator).is_none_or(|matched| matched.right <= share)
+}
+
+/// What a join's keys match, as far as the sides can be estimated.
+pub(super) fn matched(join: &HashJoinExec, estimator: &mut PlanEstimator) -> Option<Matched> {
+    let (left, right) = estimator.estimate(join.left()).zip(estimator.estimate(join.right()))?;
     let keys: Vec<_> = join.on().iter().map(|(l, r)| (column_of(l, &left), column_of(r, &right))).collect();
-    Matched::of(&keys, &left, &right, 1.0).right <= share
+    Some(Matched::of(&keys, &left, &right, 1.0))
 }
 
 /// A join whose scans are told of its keys, if its own filter is among those that are worth it.

@@ -36,6 +36,12 @@ pub struct Estimate {
     pub row_bytes: Vec<f64>,
 }
 
+/// Distinct values of a column, where statistics tell.
+pub fn known_distinct(table: &ScanTable, ordinal: usize) -> Option<f64> {
+    let statistics = table.statistics.as_ref()?.columns.get(&table.def.columns.get(ordinal)?.id);
+    ColumnView { bounds: &bounds_of(table, ordinal), statistics }.known_distinct()
+}
+
 impl<'a> TableView<'a> {
     pub fn new(table: &'a ScanTable) -> Self {
         let bounds = (0..table.def.columns.len()).map(|ordinal| bounds_of(table, ordinal)).collect();

@@ -76,7 +76,7 @@ async fn answer(context: &SessionContext, sql: &str) -> (Result<Vec<String>, Str
 }
 
 const KEYS: [&str; 18] = ["k", "t", "u", "c", "d", "s", "m", "n", "w", "b", "i", "e", "f", "z", "y", "v", "g", "j"];
-const FUNCTIONS: [&str; 24] = [
+const FUNCTIONS: [&str; 33] = [
     "count(*)",
     "count(1)",
     "count(m)",
@@ -101,6 +101,15 @@ const FUNCTIONS: [&str; 24] = [
     "max(y)",
     "sum(g)",
     "avg(z)",
+    "sum(k + 5)",
+    "sum(3 - i)",
+    "avg(k - 100)",
+    "sum(k * i)",
+    "sum(m + 1.5), sum(2.25 - m)",
+    "min(k - 7), max(i + k)",
+    "sum(b + 1)",
+    "sum(i + 32767::smallint)",
+    "sum(k + k), sum(k + 1), count(k)",
 ];
 const FILTERS: [&str; 9] = [
     "true",
@@ -177,7 +186,7 @@ async fn answers_are_those_of_datafusion() {
             }
         }
     }
-    assert!(within > 120 && parts > 60, "{within} of integers, {parts} with little memory, {errors} errors");
+    assert!(within > 100 && parts > 60, "{within} of integers, {parts} with little memory, {errors} errors");
 }
 
 /// Which aggregations are of integers, and which are left to DataFusion.
@@ -199,6 +208,9 @@ async fn what_cannot_be_proven_is_left() {
         ("select sum(m) filter (where k > 3) from a", false),
         ("select k, sum(m) from a group by rollup(k)", false),
         ("select k + 1, sum(m) from a group by k + 1", false),
+        ("select sum(k + 1), sum(k + 2), avg(3 - k) from a", true),
+        ("select sum(i + i) from a", false),
+        ("select sum(b + 1) from a", false),
         ("select f, count(*) from a group by f", false),
     ] {
         let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
@@ -239,7 +251,7 @@ async fn batches_may_be_larger_than_zones() {
     let session = warehouse.session();
     all(&session, &["create table a (k int, t varchar(9), d int)", "create table b (d int, x int)"]).await;
     all(&session, &["insert into b values (1, 10), (2, null), (3, 30)"]).await;
-    let rows = "insert into a select v % 999, 't' || (v % 70000), v % 4 from generate_series(1, 140000) g(v)";
+    let rows = "insert into a select v % 999, 't' || (v % 60000), v % 4 from generate_series(1, 140000) g(v)";
     all(&session, &[rows, "set datafusion.execution.batch_size = 200000"]).await;
     for sql in [
         "select x, count(*), sum(k) from a join b on a.d = b.d group by x",
@@ -249,5 +261,28 @@ async fn batches_may_be_larger_than_zones() {
         let (got, within) = answer(&context(&session, true, None), sql).await;
         assert_eq!(got, expected, "{sql}");
         assert!(within, "{sql}");
+    }
+}
+
+/// Where nearly each row is a group of its own, a phase that only prepares for another gives rows; keys of very many texts are
+/// left to DataFusion.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_groups_are_as_good_as_none() {
+    let warehouse = warehouse(2, 2, Geometry::new(4096, 16384).unwrap()).await;
+    let session = warehouse.session();
+    all(&session, &["create table a (k int, t varchar(9), d int) diststyle even"]).await;
+    // The first half of the rows are groups of one, the others a few large ones.
+    let rows = "insert into a select case when v > 300000 then v % 3 else v end, 't' || v % 80000, v % 7 \
+                from generate_series(1, 400000) g(v)";
+    all(&session, &[rows, "analyze a"]).await;
+    for (sql, integers) in [
+        ("select k, count(*), sum(d), min(d) from a group by k", true),
+        ("select k, d, avg(d), count(d) from a where d <> 3 group by k, d", true),
+        ("select t, count(*), sum(d) from a group by t", false),
+    ] {
+        let expected = answer(&context(&session, false, None), sql).await.0;
+        let (got, within) = answer(&context(&session, true, None), sql).await;
+        assert!(got == expected, "{sql}");
+        assert_eq!(within, integers, "{sql}");
     }
 }

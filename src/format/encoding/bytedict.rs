@@ -350,7 +350,7 @@ impl Table {
     }
 
     /// The values in the order of their codes, where they are text.
-    pub fn texts(&self) -> Option<impl Iterator<Item = &[u8]>> {
+    pub fn texts(&self) -> Option<impl ExactSizeIterator<Item = &[u8]>> {
         match self {
             Table::Fixed { .. } => None,
             Table::Text { text, .. } => Some((0..text.len()).map(|i| text.value(i))),

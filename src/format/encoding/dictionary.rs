@@ -58,7 +58,7 @@ impl Dictionary {
     }
 
     /// The values in the order of their codes, where they are whole texts.
-    pub fn texts(&self) -> Option<impl Iterator<Item = &[u8]>> {
+    pub fn texts(&self) -> Option<impl ExactSizeIterator<Item = &[u8]>> {
         match &self.content {
             Content::Values(table) => table.texts(),
             Content::Symbols(_) | Content::Words(_) => None,

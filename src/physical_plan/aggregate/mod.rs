@@ -49,6 +49,12 @@ use super::scan::SliceScan;
 use super::work::SharedUnits;
 use crate::format::mask::Mask;
 
+/// More different texts than this are no key here.
+const MANY_TEXTS: f64 = 65_536.0;
+/// After so many rows a phase that leaves more than that share of them as groups is given up (DataFusion's own figures).
+const JUDGED_ROWS: usize = 100_000;
+const USELESS: f64 = 0.8;
+
 /// An aggregation, partial or whole, of a scan's rows or of others.
 ///
 /// It gives what DataFusion's operator of the same inputs gives, which it keeps for all that asks about plans.
@@ -87,6 +93,8 @@ pub(super) struct Layout {
     aggregates: Vec<Aggregate>,
     /// At most so many are added.
     rows: u64,
+    /// Whether another phase merges what is given.
+    is_partial: bool,
     /// Keys and states.
     schema: SchemaRef,
 }
@@ -137,6 +145,7 @@ impl Layout {
             numbers: Numbers::default(),
             aggregates: Vec::new(),
             rows,
+            is_partial: exec.mode().output_mode() == AggregateOutputMode::Partial,
             schema: exec.schema(),
         };
         // Over the source's columns.
@@ -159,6 +168,10 @@ impl Layout {
             let expr = below(expr)?;
             let Some(column) = expr.downcast_ref::<Column>() else { return Ok(None) };
             let kind = match source.text(column.index()) {
+                // Texts are looked for among all that there are, which of very many costs more than DataFusion's way.
+                Some(_) if source.distinct(column.index()).is_some_and(|distinct| distinct > MANY_TEXTS) => {
+                    return Ok(None);
+                }
                 Some(column) if expr.data_type(&input)? == DataType::Utf8View => KeyKind::Text { column },
                 _ => match layout.numbers.add(&expr, &input, source) {
                     Some(number) => {
@@ -186,17 +199,21 @@ impl Layout {
             let Some(known) = Function::of(function.fun().name(), &data_type, &states) else { return Ok(None) };
             let counts_rows = known == Function::Count
                 && argument.downcast_ref::<Literal>().is_some_and(|literal| !literal.value().is_null());
-            let number = match counts_rows {
-                true => None,
-                false => match layout.numbers.add(&argument, &input, source) {
-                    Some(number) if !layout.numbers.is_constant(number) => Some(number),
-                    _ => return Ok(None),
-                },
+            let sums = matches!(known, Function::Sum | Function::Average);
+            let number = match (counts_rows, sums) {
+                (true, _) => None,
+                (false, true) => layout.numbers.add_linear(&argument, &input, source),
+                (false, false) => layout.numbers.add(&argument, &input, source).map(|number| (number, 1, 0)),
             };
+            if !counts_rows && number.is_none_or(|(number, ..)| layout.numbers.is_constant(number)) {
+                return Ok(None);
+            }
+            let (argument, linear) =
+                (number.map(|(number, ..)| number), number.map_or((1, 0), |(_, by, more)| (by, more)));
             let states = states.iter().map(|field| field.data_type().clone()).collect();
-            layout.aggregates.push(Aggregate { function: known, argument: number, states });
+            layout.aggregates.push(Aggregate { function: known, argument, linear, states });
         }
-        if exec.mode().output_mode() == AggregateOutputMode::Final {
+        if !layout.is_partial {
             layout.schema = layout.state_schema(exec)?;
         }
         Ok(Some(layout))
@@ -303,7 +320,7 @@ impl ExecutionPlan for IntegerAggregate {
             }
         };
         let schema = self.schema();
-        if self.exec.mode().output_mode() == AggregateOutputMode::Partial {
+        if self.layout.is_partial {
             return Ok(recorded(states, schema, metrics));
         }
         // Whether there are parts of groups is known with the first of them.
@@ -420,6 +437,10 @@ pub(super) struct Aggregation {
     given: usize,
     /// Set once what was given is not all there is of its groups.
     parts: Arc<AtomicBool>,
+    /// Rows that have been added.
+    added: usize,
+    /// Whether groups are given as soon as rows have been added.
+    gives_rows: bool,
     /// Spent here, without what gives the rows.
     time: Time,
 }
@@ -430,7 +451,20 @@ impl Aggregation {
         let states = States::new(&layout.aggregates, &layout.numbers, layout.rows);
         let texts = vec![Vec::new(); layout.keys.len()];
         let (computed, found) = (Computed::default(), Found::default());
-        Ok(Aggregation { layout, groups, states, computed, texts, found, memory, given: 0, parts, time })
+        Ok(Aggregation {
+            layout,
+            groups,
+            states,
+            computed,
+            texts,
+            found,
+            memory,
+            given: 0,
+            parts,
+            added: 0,
+            gives_rows: false,
+            time,
+        })
     }
 
     /// The columns whose integers are wanted, as the source calls them, each with its first number.
@@ -477,8 +511,9 @@ impl Aggregation {
             self.groups.find(rows, &self.computed, &self.texts, &mut self.found)?;
         }
         self.states.add(&self.computed, &self.found, self.groups.len());
+        self.added += rows;
         let bytes = self.groups.memory_bytes() + self.states.memory_bytes();
-        if !self.groups.are_full() && self.memory.try_resize(bytes).is_ok() {
+        if !self.gains_nothing() && !self.groups.are_full() && self.memory.try_resize(bytes).is_ok() {
             return Ok(Vec::new());
         }
         drop(timer);
@@ -492,6 +527,14 @@ impl Aggregation {
         self.states = States::new(&self.layout.aggregates, &self.layout.numbers, self.layout.rows);
         self.memory.resize(0);
         Ok(given)
+    }
+
+    /// Whether nearly each of the rows is a group of its own, so that whoever merges groups has as much to do without this. Then
+    /// a zone's rows are only brought into the form of states; since that forgets all groups, it stays so.
+    fn gains_nothing(&mut self) -> bool {
+        let enough = self.added >= JUDGED_ROWS;
+        self.gives_rows |= enough && self.layout.is_partial && self.groups.len() as f64 > USELESS * self.added as f64;
+        self.gives_rows
     }
 
     /// The states of groups of the rows of a stream.

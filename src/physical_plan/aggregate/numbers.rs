@@ -8,6 +8,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Schema};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Operator;
+use datafusion::physical_expr::ScalarFunctionExpr;
 use datafusion::physical_expr::expressions::{BinaryExpr, CastExpr, Column, Literal};
 use datafusion::physical_plan::PhysicalExpr;
 
@@ -15,6 +16,7 @@ use super::origin::{Integers, Source};
 use crate::catalog::model::ColumnDef;
 use crate::common::{Scalar, SqlType, Stored};
 use crate::format::mask::Mask;
+use crate::functions::whole_numbers::operation;
 use crate::physical_plan::scan::ScanTable;
 
 /// Some expressions over a table's columns; equal ones are computed once.
@@ -62,6 +64,33 @@ impl Numbers {
             self.nodes.truncate(before);
         }
         added
+    }
+
+    /// As [`Numbers::add`], for a sum of the values, which are the number's, times the first factor, and the second more. A number
+    /// and a constant are not added row by row.
+    pub fn add_linear(
+        &mut self,
+        expr: &Arc<dyn PhysicalExpr>,
+        input: &Schema,
+        source: Source<'_>,
+    ) -> Option<(Number, i64, i64)> {
+        let before = self.nodes.len();
+        let number = self.add(expr, input, source)?;
+        let What::Sum { left, right, by } = self.nodes[number].what else { return Some((number, 1, 0)) };
+        let constant = |number: Number| match self.nodes[number].what {
+            What::Constant(value) => Some(value),
+            _ => None,
+        };
+        let linear = match (constant(left), constant(right)) {
+            (None, Some(c)) => by.1.checked_mul(c).map(|more| (left, by.0, more)),
+            (Some(c), None) => by.0.checked_mul(c).map(|more| (right, by.1, more)),
+            _ => None,
+        };
+        // Nothing else has asked for it.
+        if linear.is_some() && number >= before && number + 1 == self.nodes.len() {
+            self.nodes.truncate(number);
+        }
+        Some(linear.unwrap_or((number, 1, 0)))
     }
 
     /// A column of 64 bits, as the source calls it.
@@ -132,13 +161,15 @@ impl Translation<'_> {
             let number = self.add(cast.expr())?;
             return self.times(number, by);
         }
+        if let Some(call) = expr.downcast_ref::<ScalarFunctionExpr>() {
+            return self.whole_numbers(call);
+        }
         let binary = expr.downcast_ref::<BinaryExpr>()?;
         let of = |e: &Arc<dyn PhysicalExpr>| e.data_type(self.input).ok();
         let (left, right, result) = (of(binary.left())?, of(binary.right())?, of(expr)?);
         let (DataType::Decimal128(_, left), DataType::Decimal128(_, right), DataType::Decimal128(_, scale)) =
             (left, right, result)
         else {
-            // Whole numbers have an operator of ours, which says when it leaves its type.
             return None;
         };
         let (l, r) = (self.add(binary.left())?, self.add(binary.right())?);
@@ -151,6 +182,28 @@ impl Translation<'_> {
             Operator::Multiply if scale == left + right => self.product(l, r),
             _ => None,
         }
+    }
+
+    /// An operator of whole numbers, which is an error where it leaves its type: it must be proven that it does not.
+    fn whole_numbers(&mut self, call: &ScalarFunctionExpr) -> Option<Number> {
+        let operator = operation(call.fun())?;
+        let [left, right] = call.args() else { return None };
+        let (l, r) = (self.add(left)?, self.add(right)?);
+        let number = match operator {
+            Operator::Plus => self.sum(l, r, (1, 1)),
+            Operator::Minus => self.sum(l, r, (1, -1)),
+            Operator::Multiply => self.product(l, r),
+            _ => None,
+        }?;
+        let (low, high) = self.numbers.bounds(number);
+        let fits = match call.return_type() {
+            DataType::Int16 => i16::try_from(low).is_ok() && i16::try_from(high).is_ok(),
+            DataType::Int32 => i32::try_from(low).is_ok() && i32::try_from(high).is_ok(),
+            // Within 64 bits all numbers are.
+            DataType::Int64 => true,
+            _ => false,
+        };
+        fits.then_some(number)
     }
 
     fn times(&mut self, number: Number, by: i64) -> Option<Number> {

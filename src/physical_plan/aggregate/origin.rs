@@ -23,6 +23,7 @@ use crate::common::Stored;
 use crate::physical_plan::abreast::Abreast;
 use crate::physical_plan::broadcast::Broadcast;
 use crate::physical_plan::collocated_join::CollocatedJoinExec;
+use crate::physical_plan::estimate::known_distinct;
 use crate::physical_plan::exchange::Exchange;
 use crate::physical_plan::key_filter::BuildKeys;
 use crate::physical_plan::rows::ROW;
@@ -64,6 +65,16 @@ impl Source<'_> {
                 Some(Integers { column: at, bounds, nullable: nullable || some })
             }
         }
+    }
+
+    /// How many values a column has, where statistics tell.
+    pub fn distinct(&self, at: usize) -> Option<f64> {
+        let (scan, column) = match self {
+            Source::Scan(scan) => (*scan, *scan.projection().get(at)?),
+            Source::Rows(plan) => origin(plan, at).map(|origin| (origin.scan, origin.column))?,
+        };
+        self::column(scan, column)?;
+        known_distinct(scan.table(), column)
     }
 
     /// What it calls a column of text.

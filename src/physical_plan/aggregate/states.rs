@@ -15,6 +15,8 @@ pub struct Aggregate {
     pub function: Function,
     /// What it is of; `None` of rows.
     pub argument: Option<Number>,
+    /// What a sum's values are multiplied by, and how much more each is.
+    pub linear: (i64, i64),
     /// The types of its states.
     pub states: Vec<DataType>,
 }
@@ -96,7 +98,8 @@ impl States {
                 continue;
             };
             let nullable = numbers.nullable(argument);
-            counts_rows |= !nullable && matches!(aggregate.function, Function::Count | Function::Average);
+            let counts = matches!(aggregate.function, Function::Count | Function::Average) || aggregate.linear.1 != 0;
+            counts_rows |= !nullable && counts;
             let at = kept.iter().position(|k| k.argument == argument).unwrap_or_else(|| {
                 let counts = nullable.then(Vec::new);
                 kept.push(Kept { argument, counts, sums: None, min: None, max: None });
@@ -217,11 +220,13 @@ impl States {
             let value = |group: usize, value: i128| (counted(group) > 0).then_some(value);
             let sums = || {
                 let sum = |group: usize| match kept.and_then(|kept| kept.sums.as_ref()) {
-                    Some(Sums::Narrow(sums)) => sums[group].into(),
+                    Some(Sums::Narrow(sums)) => i128::from(sums[group]),
                     Some(Sums::Wide(sums)) => sums[group],
                     None => 0,
                 };
-                groups.clone().map(move |group| value(group, sum(group)))
+                let (by, more) = (i128::from(aggregate.linear.0), i128::from(aggregate.linear.1));
+                // Each of the values is of 64 bits, and there are fewer than 2^63 of them.
+                groups.clone().map(move |group| value(group, sum(group) * by + more * i128::from(counted(group))))
             };
             let ends = |ends: Option<&Vec<i64>>| match ends {
                 Some(ends) => Ok(groups.clone().map(|group| value(group, ends[group].into())).collect::<Vec<_>>()),

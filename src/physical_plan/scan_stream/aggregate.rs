@@ -83,7 +83,7 @@ impl ScanStream {
         out.clear();
         if let Some(open) = pages.get(column)
             && let Some(dictionary) = open.dictionary
-            && let Some(table) = self.text_numbers.of(key, dictionary, texts)
+            && let Some(table) = self.text_numbers.of(key, dictionary, texts, count)
         {
             let _timer = self.metrics.decode_time.timer();
             let found = open.page.look_up(table, selection(mask, count), out);
@@ -107,13 +107,18 @@ impl ScanStream {
 }
 
 impl TextNumbers {
-    /// The numbers of a dictionary's texts, by their codes; `None` of one that has no whole texts.
-    fn of(&mut self, key: usize, dictionary: &Arc<Dictionary>, texts: &mut Texts) -> Option<&[u32]> {
+    /// The numbers of a dictionary's texts, by their codes; `None` of one that has no whole texts, and where numbering all of
+    /// them costs more than looking at those of the `count` rows.
+    fn of(&mut self, key: usize, dictionary: &Arc<Dictionary>, texts: &mut Texts, count: usize) -> Option<&[u32]> {
         let known = self.tables.iter().position(|(of, known, _)| *of == key && Arc::ptr_eq(known, dictionary));
         let at = match known {
             Some(at) => at,
             None => {
-                let table = dictionary.texts()?.map(|text| texts.number(text)).collect();
+                let all = dictionary.texts()?;
+                if all.len() > count {
+                    return None;
+                }
+                let table = all.map(|text| texts.number(text)).collect();
                 self.tables.retain(|(of, ..)| *of != key);
                 self.tables.push((key, Arc::clone(dictionary), table));
                 self.tables.len() - 1

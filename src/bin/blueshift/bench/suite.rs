@@ -106,7 +106,7 @@ pub async fn rival_tables(session: &Session) -> Result<Vec<RivalTable>, Failure>
             name.replace('\'', "''")
         );
         let sort = first_column(session, &key).await?;
-        let rows = session.warehouse().table_size(&identifier(&name)).await?.map_or(0, |size| size.rows);
+        let rows = session.warehouse().table_size(&name).await?.map_or(0, |size| size.rows);
         let source =
             Box::new(WarehouseRows { session: session.warehouse().session(), name: name.clone(), sort: sort.clone() });
         tables.push(RivalTable { name, sort, rows, source });
@@ -118,7 +118,7 @@ pub async fn rival_tables(session: &Session) -> Result<Vec<RivalTable>, Failure>
 pub async fn stored_bytes(session: &Session) -> Result<u64, Failure> {
     let mut bytes = 0;
     for name in first_column(session, TABLES).await? {
-        bytes += session.warehouse().table_size(&identifier(&name)).await?.map_or(0, |size| size.bytes);
+        bytes += session.warehouse().table_size(&name).await?.map_or(0, |size| size.bytes);
     }
     Ok(bytes)
 }

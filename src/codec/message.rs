@@ -157,9 +157,12 @@ pub struct Broadcast {
 #[derive(Clone, PartialEq, Message)]
 pub struct Abreast {}
 
-/// It stands for its input.
+/// Where the plan is read it has rows in common with no other.
 #[derive(Clone, PartialEq, Message)]
-pub struct Spool {}
+pub struct Spool {
+    #[prost(uint32, tag = "1")]
+    pub number: u32,
+}
 
 /// What it fills is made anew where the plan is read.
 #[derive(Clone, PartialEq, Message)]

@@ -95,8 +95,8 @@ impl BlueshiftCodec {
         if node.is::<Abreast>() {
             return Ok(Operator::Abreast(message::Abreast {}));
         }
-        if node.is::<Spool>() {
-            return Ok(Operator::Spool(message::Spool {}));
+        if let Some(spool) = node.downcast_ref::<Spool>() {
+            return Ok(Operator::Spool(message::Spool { number: self.count(spool.number())? }));
         }
         if node.is::<BuildKeys>() {
             return Ok(Operator::BuildKeys(message::BuildKeys {}));
@@ -207,8 +207,7 @@ impl BlueshiftCodec {
             (Operator::Broadcast(broadcast), [input]) => {
                 Ok(Arc::new(Broadcast::new(Arc::clone(input), partitions(broadcast.copies)?)))
             }
-            // Elsewhere each computes its own rows.
-            (Operator::Spool(_), [input]) => Ok(Arc::clone(input)),
+            (Operator::Spool(told), [input]) => Ok(Arc::new(Spool::new(Arc::clone(input), told.number as usize))),
             (Operator::Abreast(_), [input]) => Ok(Arc::new(Abreast::new(Arc::clone(input)))),
             (Operator::BuildKeys(_), [input]) => Ok(Arc::clone(input)),
             (Operator::IntegerAggregate(told), [input]) => self.read_aggregate(&told, input, &parts, context),

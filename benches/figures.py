@@ -24,7 +24,7 @@ sys.path.insert(0, os.path.join(HERE, "compare"))
 from report import geometric_mean
 
 README = os.path.join(HERE, "README.md")
-CHART = os.path.join(HERE, "tpch.svg")
+CHART = os.path.join("benches", "tpch.svg")
 
 
 class Benchmark:
@@ -36,7 +36,8 @@ class Benchmark:
 
 
 def compare(script, *arguments):
-    return lambda file: [sys.executable, os.path.join(HERE, "compare", script), *arguments, "--json", file]
+    # As one types it: the command is told.
+    return lambda file: [sys.executable, os.path.join("benches", "compare", script), *arguments, "--json", file]
 
 
 def blueshift(binary, *arguments):
@@ -144,22 +145,28 @@ def measure(name, benchmark, options):
         print("$ " + shlex.join(line), file=sys.stderr, flush=True)
         # Answers that differ fail the command, but its report is there.
         subprocess.run(line)
+        report = read(file)
+        if report and which == "parquet":
+            # The words behind the binary's name, up to where the report goes.
+            report["command"] = "cargo run --release -- " + shlex.join(command(file)[1:-2])
+            with open(file, "w") as out:
+                json.dump(report, out)
+
+
+def read(file):
+    """A report; `None` where there is none."""
+    if not os.path.exists(file) or not os.path.getsize(file):
+        return None
+    with open(file) as report:
+        return json.load(report)
 
 
 def write(name, benchmark, options):
-    reports = {}
-    for which in benchmark.commands:
-        file = place(name, which, options)
-        if os.path.exists(file) and os.path.getsize(file):
-            with open(file) as report:
-                reports[which] = json.load(report)
+    found = {which: read(place(name, which, options)) for which in benchmark.commands}
+    reports = {which: report for which, report in found.items() if report}
     if "duckdb" not in reports:
         return
-    commands = benchmark.commands
-    more = []
-    if "parquet" in reports:
-        words = commands["parquet"]("FILE")
-        more = ["cargo run --release -- " + shlex.join(words[1:-2])]
+    more = [reports["parquet"]["command"]] if "parquet" in reports else []
     lines = facts(reports["duckdb"], *more) + benchmark.table(reports)
     with open(README) as file:
         text = file.read()
